@@ -27,7 +27,7 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 # The version of pyright is pinned in pyproject.toml, so nobody needs to be told of a newer one (nor wait for the answer).
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
-ALL_CODE := src tests $(wildcard examples benchmarks docs)
+CODE := src tests examples benchmarks docs
 
 .PHONY: help run test lint types pytest format bench soak docs clean
 
@@ -44,7 +44,7 @@ lint: $(DEV)  ## ruff: rules and format
 	$(PY) -m ruff format --check
 
 types: $(DEV)  ## mypy --strict and pyright strict
-	$(PY) -m mypy $(ALL_CODE)
+	$(PY) -m mypy $(CODE)
 	$(PY) -m pyright --warnings
 
 pytest: $(DEV)  ## the tests alone; ARGS="-k name" goes to them
