@@ -1,0 +1,130 @@
+"""``Actor``: the kernel's actor with the furniture that every stage needs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, TypeVarTuple, cast, overload
+
+from .kernel.actor import BareActor
+from .kernel.ask import Ask, current_turn
+from .kernel.lifecycle import crash
+from .kernel.messages import Message
+from .kernel.ref import ActorRef
+from .kernel.supervision import Restart
+from .spawning import spawn_awaited, spawn_nowait
+from .stash import Stash
+from .timers import Timers
+
+if TYPE_CHECKING:
+    from .node import Node
+
+T = TypeVar("T")
+P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
+
+
+class Actor(BareActor):
+    """User state plus handlers; one message at a time, also across awaits.
+
+    Subclass it, mark methods with ``@handler``, and spawn it: ``await node.spawn(Account, "ada")``.
+    It is not called directly and not shared: others hold its ``ActorRef`` and send messages.
+    """
+
+    _timers: Timers | None = None
+    _stash: Stash | None = None
+
+    @property
+    def node(self) -> Node:
+        """The node that this actor lives on."""
+        return cast("Node", self._cell.system.host)
+
+    @overload
+    def spawn(
+        self,
+        actor: Callable[[*Ts], BareActor],
+        *args: *Ts,
+        name: str | None = None,
+        restart: Restart = "transient",
+        shutdown_s: float | None = 5.0,
+        significant: bool = False,
+    ) -> Awaitable[ActorRef]: ...
+    @overload
+    def spawn(
+        self,
+        actor: Callable[..., object],
+        *,
+        name: str | None = None,
+        restart: Restart = "transient",
+        shutdown_s: float | None = 5.0,
+        significant: bool = False,
+    ) -> Awaitable[ActorRef]: ...
+    def spawn(
+        self,
+        actor: Callable[..., object],
+        *args: object,
+        name: str | None = None,
+        restart: Restart = "transient",
+        shutdown_s: float | None = 5.0,
+        significant: bool = False,
+    ) -> Awaitable[ActorRef]:
+        """Start a child, supervised by this actor as ``supervision`` says.  The same as ``Node.spawn`` otherwise."""
+        return spawn_awaited(self._cell, actor, args, name, restart, shutdown_s, significant)
+
+    def spawn_nowait(
+        self, actor: Callable[[*Ts], BareActor], *args: *Ts, name: str | None = None, restart: Restart = "transient"
+    ) -> ActorRef:
+        """Start a child without waiting: its mail waits instead, and a failure to start is supervised as any failure."""
+        return spawn_nowait(self._cell, actor, args, name, restart)
+
+    @property
+    def timers(self) -> Timers:
+        """The timers of this instance."""
+        if self._timers is None:
+            self._timers = Timers(self._cell)
+        return self._timers
+
+    def stash(self, message: Message[object]) -> None:
+        """Put the message being handled aside until ``unstash_all``; raises ``StashFull``."""
+        if self._stash is None:
+            self._stash = Stash(self._cell)
+        self._stash.put(message)
+
+    def unstash_all(self) -> None:
+        """Give all stashed messages back, in order, ahead of the mailbox."""
+        if self._stash is not None:
+            self._stash.take_all()
+
+    def pipe_to_self(
+        self,
+        awaitable: Awaitable[T],
+        mapper: Callable[[T], Message[object]],
+        on_error: Callable[[Exception], Message[object]] | None = None,
+    ) -> None:
+        """Await something beside the handlers, and tell oneself what ``mapper`` makes of the result.
+
+        on_error: makes a message of the exception; None fails the actor with it.  Cancelled when this instance ends.
+        """
+        if isinstance(awaitable, Ask):
+            awaitable.let_go()
+        self._cell.run_aside(self._pipe(awaitable, mapper, on_error))
+
+    async def _pipe(
+        self,
+        awaitable: Awaitable[T],
+        mapper: Callable[[T], Message[object]],
+        on_error: Callable[[Exception], Message[object]] | None,
+    ) -> None:
+        current_turn.set(None)  # what is awaited here does not hold the handler that began it
+        try:
+            message = mapper(await awaitable)
+        except Exception as error:  # noqa: BLE001  whatever was awaited may raise anything
+            if on_error is None:
+                if self._cell.actor is self and self._cell.phase == "live":
+                    crash(self._cell, error, None)
+                return
+            message = on_error(error)
+        self.ref.tell(message)
+
+    async def offload(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a blocking function in a thread of the node, so that the loop goes on; raises what it raises."""
+        return await self.node.offload(function, *args, **kwargs)

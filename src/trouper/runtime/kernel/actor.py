@@ -1,0 +1,136 @@
+"""Actors: user state plus handlers, one message at a time.
+
+``BareActor`` is what the kernel itself needs; ``trouper.Actor`` adds the furniture (timers, stash, pipes, offload).
+What can be wrong with an actor class is said when the class is made.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from .behaviour import Behaviour, Handling, handlings_of_class, handlings_of_functions
+from .letters import DeadLetter, Down
+from .lifecycle import STOP, leave
+from .mailbox import Mailbox
+from .messages import Message
+from .ref import ActorRef
+from .supervision import OneForOne, Strategy
+
+if TYPE_CHECKING:
+    from .cell import Cell
+
+Hooked = Awaitable[None] | None
+
+
+class BareActor:
+    """Base of all actors.  Subclass ``trouper.Actor`` instead.
+
+    Class attributes: ``supervision``, the strategy for this actor's children; ``mailbox``, its bounds and order;
+    ``keep_children``, True lets the children live on while this actor restarts.
+
+    Every hook may be a plain ``def`` or an ``async def``.
+    """
+
+    supervision: ClassVar[Strategy] = OneForOne()
+    mailbox: ClassVar[Mailbox] = Mailbox()
+    keep_children: ClassVar[bool] = False
+    __behaviour__: ClassVar[Behaviour]
+    __async_start__: ClassVar[bool] = False
+    __async_hooks__: ClassVar[bool] = False
+    _cell: Cell
+
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        cls.__behaviour__ = cls._behaviour_of(handlings_of_class(cls))
+        cls.__async_start__ = inspect.iscoroutinefunction(cls.on_start)
+        cls.__async_hooks__ = any(
+            inspect.iscoroutinefunction(hook) for hook in (cls.on_start, cls.on_stop, cls.before_restart)
+        )
+
+    @classmethod
+    def _behaviour_of(cls, handlings: dict[type, Handling]) -> Behaviour:
+        hook = cls.on_terminated
+        watching = Handling(_call_on_terminated, hook, inspect.iscoroutinefunction(hook), reentrant=False)
+        return Behaviour({Down: watching, **handlings})
+
+    # --- hooks -------------------------------------------------------------------------------------------------------
+
+    def on_start(self) -> Hooked:
+        """Called before the first message, at every start and restart; the spawner waits for it."""
+
+    def on_stop(self) -> Hooked:
+        """Called after the last message and after the children have ended; not called by ``kill``."""
+
+    def before_restart(self, error: BaseException | None) -> Hooked:
+        """Called on the failed instance before it is replaced; calls ``on_stop`` unless overridden."""
+        return self.on_stop()
+
+    def on_terminated(self, down: Down) -> Hooked:
+        """Called when a watched actor has ended and there is no handler for ``Down``."""
+
+    def on_undelivered(self, letter: DeadLetter) -> None:
+        """Called as this actor ends, once for each message that it will never handle."""
+
+    # --- what an actor can do ----------------------------------------------------------------------------------------
+
+    @property
+    def ref(self) -> ActorRef:
+        """The ref to this actor: the only thing to hand to others."""
+        return self._cell.ref
+
+    def watch(self, ref: ActorRef) -> None:
+        """Get one ``Down`` when that actor ends, at once when it has ended."""
+        ref.watch(self.ref)
+
+    def unwatch(self, ref: ActorRef) -> None:
+        """Take a watch back, and a ``Down`` that has not been handled yet."""
+        ref.unwatch(self.ref)
+
+    def link(self, ref: ActorRef) -> None:
+        """Share fate: when one of the two ends abnormally, the other one fails."""
+        self._cell.add_link(ref._cell)  # noqa: SLF001  a ref is the kernel's own
+
+    def unlink(self, ref: ActorRef) -> None:
+        """Undo ``link``."""
+        self._cell.remove_link(ref._cell)  # noqa: SLF001  a ref is the kernel's own
+
+    def stop(self) -> None:
+        """End by one's own decision, after this message.  A permanent actor is restarted, any other one is gone."""
+        self._cell.post(STOP, leave)
+
+    def become(self, *functions: Callable[..., object]) -> None:
+        """Handle messages with these functions only, until ``unbecome`` or a restart.
+
+        Each is a bound method or a function, annotated as a handler is; raises ``InvalidHandler``.
+        """
+        cell = self._cell
+        behaviour = self._behaviour_of(handlings_of_functions(functions))
+        cell.become_stack = (*cell.become_stack, cell.behaviour)
+        cell.change_behaviour(behaviour)
+
+    def unbecome(self) -> None:
+        """Go back to the behaviour before the last ``become``; without one it does nothing."""
+        *rest, last = self._cell.become_stack or (self._cell.behaviour,)
+        self._cell.become_stack = tuple(rest)
+        self._cell.change_behaviour(last)
+
+    def forward(self, ref: ActorRef, message: Message[object] | None = None) -> None:
+        """Pass the message being handled on to ``ref``, which then owes the reply if one is owed.
+
+        message: what to send; None sends an ask on as it is, and raises ``CallerError`` for a message that was told,
+        which the runtime does not keep.  What this handler returns is ignored.
+        """
+        self._cell.forward(ref._cell, message)  # noqa: SLF001  a ref is the kernel's own
+
+    def __repr__(self) -> str:
+        cell: Cell | None = getattr(self, "_cell", None)
+        return f"<{type(self).__qualname__} {cell.address if cell is not None else 'not spawned'}>"
+
+
+def _call_on_terminated(actor: object, down: object) -> object:
+    return actor.on_terminated(down)  # type: ignore[attr-defined]  # pyright: ignore  the dispatcher passes actors only
+
+
+BareActor.__init_subclass__()

@@ -1,0 +1,45 @@
+"""Addresses: ``trouper://NODE/user/bank/ada#17`` as a value.
+
+An address says where an actor is; it is not a way to send (that is ``ActorRef``).  The uid tells one actor from a
+later one of the same path.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from .errors import InvalidName
+
+NAME_CHARS_MAX = 200
+_NAME = re.compile(r"[A-Za-z0-9_.@+~:=,-]+")
+_ADDRESS = re.compile(r"trouper://(?P<node>[^/#]+)/(?P<path>[^#]*)#(?P<uid>\d+)")
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Node name, path (``user/bank/ada``, no leading slash) and uid (unique within one incarnation of the node)."""
+
+    node: str
+    path: str
+    uid: int
+
+    def __str__(self) -> str:
+        return f"trouper://{self.node}/{self.path}#{self.uid}"
+
+
+def parse_address(text: str) -> Address:
+    """Read an address back from its text; raises ``InvalidName`` when it is none."""
+    found = _ADDRESS.fullmatch(text)
+    if found is None:
+        raise InvalidName(f"{text!r} is no address: expected trouper://NODE/PATH#UID")
+    return Address(found["node"], found["path"], int(found["uid"]))
+
+
+def checked_name(name: str) -> str:
+    """Return the name when an address can carry it; raises ``InvalidName`` otherwise."""
+    if not _NAME.fullmatch(name):
+        raise InvalidName(f"the name {name!r} cannot be used: take 1 or more of the characters A-Z a-z 0-9 _.@+~:=,-")
+    if len(name) > NAME_CHARS_MAX:
+        raise InvalidName(f"the name {name[:20]!r}... has {len(name)} characters; at most {NAME_CHARS_MAX} are allowed")
+    return name

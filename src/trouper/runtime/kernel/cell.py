@@ -1,0 +1,380 @@
+"""Cells: the runtime's private side of an actor, and what happens to one message.
+
+The life of a message: ``ActorRef.tell`` appends it to ``mail``; an idle cell is queued at the dispatcher, whose fast
+path calls a plain handler straight away.  Everything else comes here: ``step`` for asks, ``async def`` handlers and
+unknown types, ``attend`` for signals of the system lane.  Birth, restart and death are in ``lifecycle.py``.
+
+Laws of this file:
+1. ``mail`` is None exactly while nobody has to look at the cell: it is idle, or gone.  Otherwise the cell is in the run
+   queue, or at work (on the stack or in ``task``), or ``parked`` until a signal comes.
+2. ``attention`` is True whenever a plain message must not be handled the fast way; ``table`` is then empty.
+3. At most one handler is at work, reentrant ones aside: ``task`` is not None while one is waiting.
+4. ``received`` counts what was sent here.  Each message ends as handled or as a dead letter, or is still in flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Coroutine, Sequence
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from . import handling, lifecycle
+from .address import Address
+from .ask import Ask, Turn, content
+from .behaviour import Behaviour, Handle
+from .errors import ActorStopped, MailboxFull, Unhandled
+from .lifecycle import REQUEST, Belonging, Signal
+from .letters import DeadLetter, Down
+from .mailbox import Mail, Room
+from .ref import DONE, ActorRef
+
+if TYPE_CHECKING:
+    from .actor import BareActor
+    from .supervision import ChildSpec, Ledger
+    from .system import System
+
+R = TypeVar("R")
+
+_CLOSED: dict[type, Handle] = {}
+
+
+class Observer(Protocol):
+    """Sees each message of one actor once it is handled; ``error`` is what its handler raised."""
+
+    def saw(self, cell: Cell, message: object, error: BaseException | None) -> None: ...
+
+
+class Cell:
+    """One actor as the runtime sees it.  All of it is private to the runtime."""
+
+    __slots__ = (
+        "actor", "args", "aside", "attention", "become_stack", "behaviour", "belongings", "children", "downs",
+        "drain_left", "ended", "error", "handled", "high_water", "ledger", "links", "mail", "name", "next_at",
+        "observer", "parent", "parked", "phase", "reason", "received", "ref", "room", "side_tasks", "signals", "spec",
+        "suspended", "system", "table", "task", "turn", "uid", "watchers", "watching",
+    )  # fmt: skip
+
+    def __init__(
+        self, system: System, parent: Cell | None, name: str | None, spec: ChildSpec, args: tuple[object, ...]
+    ) -> None:
+        self.system, self.parent, self.spec, self.args = system, parent, spec, args
+        self.uid = system.next_uid()
+        self.name = f"${self.uid}" if name is None else name
+        self.ref = ActorRef(self)
+        self.behaviour: Behaviour = spec.actor.__behaviour__
+        self.high_water = spec.actor.mailbox.high_water
+        self.actor: BareActor | None = None
+        self.table = _CLOSED
+        self.mail: Mail | None = None
+        self.phase = "starting"  # then live, failed, stopping, gone
+        self.attention = True
+        self.parked = self.suspended = False
+        self.received = self.handled = self.aside = 0
+        self.next_at = 0.0
+        self.reason = ""
+        self.error: BaseException | None = None
+        self.become_stack: tuple[Behaviour, ...] = ()
+        self.signals: list[tuple[int, int, Signal, object]] | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.turn: Turn | None = None
+        self.children: dict[str, Cell] | None = None
+        self.belongings: list[Belonging] | None = None
+        self.side_tasks: set[asyncio.Task[None]] | None = None
+        self.watchers: dict[Cell, None] | None = None
+        self.watching: dict[Cell, None] | None = None
+        self.downs: deque[Down] | None = None
+        self.links: dict[Cell, None] | None = None
+        self.ledger: Ledger | None = None
+        self.observer: Observer | None = None
+        self.drain_left: int | None = None
+        self.room: Room | None = None
+        self.ended: asyncio.Future[None] | None = None
+
+    answer_now = handling.answer_now
+    step = handling.step
+    check_reply = handling.check_reply
+    failed = handling.failed
+    forward = handling.forward
+    take_over = handling.take_over
+    request_stop = lifecycle.request_stop
+    request_drain = lifecycle.request_drain
+    request_kill = lifecycle.request_kill
+
+    @property
+    def address(self) -> Address:
+        parts: list[str] = []
+        cell: Cell | None = self
+        while cell is not None and cell.parent is not None:
+            parts.append(cell.name)
+            cell = cell.parent
+        return Address(self.system.name, "/".join(reversed(parts)), self.uid)
+
+    def describe(self) -> str:
+        """One clause on what the actor is doing, for error messages."""
+        if self.suspended:
+            return "suspended"
+        at_work = f", at work on {type(content(self.turn.item)).__qualname__}" if self.turn is not None else ""
+        return f"{self.phase}, {len(self.mail or ())} queued{at_work}"
+
+    # --- a message arrives -------------------------------------------------------------------------------------------
+
+    def wake(self, item: object) -> Awaitable[None]:
+        """Take the first item of an idle cell; what comes for one that is gone is a dead letter."""
+        if self.phase == "gone":
+            self.system.count_gone(1, 0)
+            self.lose(item, "killed" if self.reason == "killed" else "stopped")
+            return DONE
+        mail = self.mail = self.open_mail()
+        mail.append(item)
+        self.system.dispatcher.schedule(self)
+        return DONE
+
+    def accept(self, item: object) -> None:
+        """Take an item other than by ``tell``: an ask, or a message that is forwarded."""
+        self.received += 1
+        if self.mail is None:
+            self.wake(item)
+        elif len(self.mail) >= self.high_water:
+            self.press(item)
+        else:
+            self.mail.append(item)
+
+    def return_to_front(self, items: Sequence[object]) -> None:
+        """Put back what was counted and taken out before, in order, ahead of all that waits."""
+        if not items or self.phase == "gone":
+            return
+        mail = self.mail
+        if mail is None:
+            mail = self.mail = self.open_mail()
+            self.system.dispatcher.schedule(self)
+        for item in reversed(items):
+            mail.appendleft(item)
+
+    def own(self, belonging: Belonging) -> None:
+        """Have something released when this instance of the actor ends."""
+        if self.belongings is None:
+            self.belongings = []
+        self.belongings.append(belonging)
+
+    def press(self, item: object) -> Awaitable[None]:
+        """Take an item above the high-water mark; at the limit the mailbox's policy decides."""
+        mail, box = self.mail, self.spec.actor.mailbox
+        assert mail is not None  # `tell` has just measured it
+        if len(mail) < box.limit:
+            mail.append(item)
+        elif box.when_full == "raise_full" and not isinstance(item, Ask):
+            self.received -= 1
+            raise MailboxFull(f"{self.address} has {len(mail)} messages queued, its limit: await tell(), or raise it")
+        else:
+            lost = box.make_room(mail, item)
+            self.lose(lost, "coalesced" if box.when_full == "coalesce" and lost is not item else "mailbox_full")
+        if self.room is None:
+            self.room = Room(self)
+        return self.room
+
+    def open_mail(self) -> Mail:
+        """Make a queue, or take a used one."""
+        box, used = self.spec.actor.mailbox, self.system.dispatcher.idle_queues
+        return used.pop() if used and box.queue is None else box.open()
+
+    def lose(self, item: object, reason: str, error: BaseException | None = None) -> None:
+        """Make a dead letter of an item; an asker hears of it at once."""
+        message = content(item)
+        if isinstance(item, Ask) and not item.done():
+            item.refuse(self.loss(message, reason))
+        actor = self.actor if self.phase == "gone" else None
+        if actor is not None:
+            try:
+                actor.on_undelivered(DeadLetter(message, self.ref, reason))  # type: ignore[arg-type]  # pyright: ignore
+            except Exception as raised:  # noqa: BLE001  an end must not be kept from ending
+                self.system.report(f"{self.address} failed in on_undelivered and ends all the same", raised)
+        self.system.dead_letter(message, self.ref, reason, error)
+
+    def loss(self, message: object, reason: str) -> Exception:
+        name = type(message).__qualname__
+        if reason == "unhandled":
+            known = ", ".join(sorted(type_.__qualname__ for type_ in self.behaviour.handlings)) or "nothing"
+            return Unhandled(f"{self.address} has no handler for {name}; it handles: {known}")
+        if reason in ("mailbox_full", "coalesced"):
+            return MailboxFull(f"{self.address} was full: {name} was dropped ({reason})")
+        return ActorStopped(f"{self.address} ended ({self.reason or reason}) without handling {name}")
+
+    # --- a handler at work -------------------------------------------------------------------------------------------
+
+    def build(self) -> BareActor:
+        """Make an instance; it knows its cell before ``__init__`` runs, so that may use ``self.ref``."""
+        cls, keywords = self.spec.actor, self.spec.keywords
+        actor = cls.__new__(cls)
+        actor._cell = self  # noqa: SLF001  the kernel's own
+        if keywords:
+            actor.__init__(*self.args, **keywords)  # type: ignore[misc]  the class is what it is made of
+        elif self.args:
+            actor.__init__(*self.args)  # type: ignore[misc]  # pyright: ignore  each class has its own arguments
+        else:
+            actor.__init__()  # type: ignore[misc]  the class is what it is made of
+        return actor
+
+    def abandon(self, ask: Ask[R]) -> None:
+        """An asker has given up: cancel the handler that works on it.  If it is queued, it is passed over later."""
+        turn = self.turn
+        if turn is not None and turn.item is ask and self.task is not None:
+            turn.excuse = "cancelled"
+            self.task.cancel()
+
+    def admits_reentry(self, type_: type) -> bool:
+        """Say whether a message of this type is handled even while the actor is at work."""
+        found = self.behaviour.find(type_)
+        return found is not None and found.reentrant
+
+    def run_aside(self, coroutine: Coroutine[object, object, None]) -> None:
+        """Run a coroutine beside the handlers; it is cancelled when this instance of the actor ends."""
+        if self.side_tasks is None:
+            self.side_tasks = set()
+        task = self.system.loop.create_task(coroutine)
+        self.side_tasks.add(task)
+        task.add_done_callback(self.side_tasks.discard)
+
+    # --- the system lane ---------------------------------------------------------------------------------------------
+
+    def post(self, priority: int, signal: Signal, payload: object = None) -> None:
+        """Queue a signal ahead of all messages; it runs as soon as no handler is at work."""
+        if self.phase == "gone":
+            return
+        if self.signals is None:
+            self.signals = []
+        heappush(self.signals, (priority, self.system.next_uid(), signal, payload))
+        self.attention = True
+        if self.mail is None:
+            self.mail = self.open_mail()
+            self.system.dispatcher.schedule(self)
+        elif self.parked:
+            self.parked = False
+            self.system.dispatcher.schedule(self)
+
+    def attend(self) -> None:
+        """Do what is no plain run: the signals, then one message under observation, at a rate, or of a drain."""
+        while self.signals:
+            _, _, signal, payload = heappop(self.signals)
+            signal(self, payload)
+            if self.task is not None or self.phase == "gone":
+                return
+        self.refresh()
+        if self.phase == "live" and not self.suspended and self.attention:
+            self._attend_message()
+        if self.task is None and self.phase != "gone":
+            self.settle()
+
+    def _attend_message(self) -> None:
+        """Handle one item that the fast path must not: a ``Down``, or a message that is watched, paced or drained."""
+        if self.downs:
+            self.received += 1
+            self.step(self.downs.popleft())
+            return
+        rate = self.spec.actor.mailbox.rate_per_s
+        if self.mail and rate is not None:
+            now = self.system.loop.time()
+            if now < self.next_at:
+                self.system.loop.call_at(self.next_at, self.post, REQUEST, Cell.refresh)
+                self.parked = True
+                return
+            self.next_at = max(self.next_at, now) + 1 / rate
+        if self.drain_left is not None:
+            if self.drain_left == 0 or not self.mail:
+                lifecycle.stop(self, "stopped")
+                return
+            self.drain_left -= 1
+        if self.mail:
+            self.step(self.mail.popleft())
+
+    def refresh(self, _: object = None) -> None:
+        """Open or close the fast path, as the cell's state wants it."""
+        plain = (
+            self.phase == "live"
+            and not self.suspended
+            and self.observer is None
+            and self.drain_left is None
+            and self.spec.actor.mailbox.rate_per_s is None
+        )
+        self.table = self.behaviour.plain if plain else _CLOSED
+        self.attention = not plain or bool(self.signals) or bool(self.downs)
+
+    def settle(self) -> None:
+        """Give the cell back after its turn: into the run queue again, parked, or idle."""
+        mail = self.mail
+        if mail is None or self.parked:
+            return
+        ready = self.phase == "live" and not self.suspended
+        if self.signals or (ready and (mail or self.downs or self.drain_left is not None)):
+            self.system.dispatcher.schedule(self)
+        elif mail or self.downs or self.phase == "starting":
+            self.parked = True
+        else:
+            self.mail = None
+            self.system.dispatcher.put_back(mail)
+        if self.room is not None:
+            self.room.release()
+
+    def change_behaviour(self, behaviour: Behaviour) -> None:
+        """Handle messages otherwise from the next one on; the attention makes a running batch notice."""
+        self.behaviour = behaviour
+        self.post(REQUEST, Cell.refresh)
+        self.table = _CLOSED
+
+    # --- who hears of the end ----------------------------------------------------------------------------------------
+
+    def add_watcher(self, watcher: Cell) -> None:
+        """Owe ``watcher`` one ``Down``."""
+        if self.phase == "gone":
+            watcher.take_down(Down(self.ref, "no_such_actor"))
+            return
+        if self.watchers is None:
+            self.watchers = {}
+        self.watchers[watcher] = None
+        if watcher.watching is None:
+            watcher.watching = {}
+        watcher.watching[self] = None
+
+    def remove_watcher(self, watcher: Cell) -> None:
+        """Owe it no ``Down`` any more, and take back one that it has not handled."""
+        if self.watchers is not None:
+            self.watchers.pop(watcher, None)
+        if watcher.watching is not None:
+            watcher.watching.pop(self, None)
+        if watcher.downs:
+            watcher.downs = deque(down for down in watcher.downs if down.ref is not self.ref)
+
+    def take_down(self, down: Down) -> None:
+        """Queue a ``Down`` ahead of all messages; it waits while the actor restarts or is suspended."""
+        if self.phase == "gone":
+            return
+        if self.watching is not None:
+            self.watching.pop(down.ref._cell, None)  # noqa: SLF001  a ref is the kernel's own
+        if self.downs is None:
+            self.downs = deque()
+        self.downs.append(down)
+        self.post(lifecycle.SUPERVISION, Cell.refresh)
+
+    def add_link(self, other: Cell) -> None:
+        """Share fate with another actor; one that has ended abnormally already fails this one."""
+        if other.phase == "gone":
+            if other.reason != "stopped":
+                self.post(lifecycle.SUPERVISION, lifecycle.fail_by_link, Down(other.ref, other.reason))
+            return
+        self.links, other.links = self.links or {}, other.links or {}
+        self.links[other] = other.links[self] = None
+
+    def remove_link(self, other: Cell) -> None:
+        """Undo ``add_link``."""
+        for one, two in ((self, other), (other, self)):
+            if one.links is not None:
+                one.links.pop(two, None)
+
+    def end_future(self) -> asyncio.Future[None]:
+        """Return a future that is done once the actor has ended and its tasks have unwound."""
+        if self.ended is None:
+            self.ended = self.system.loop.create_future()
+            if self.phase == "gone":
+                self.ended.set_result(None)
+        return self.ended

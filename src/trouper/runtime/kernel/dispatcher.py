@@ -1,0 +1,128 @@
+"""The dispatcher: one run queue of cells with mail, drained by one callback of the loop.
+
+Laws of this file:
+1. A cell is in the queue at most once, and only while it has mail or signals.
+2. A turn ends when its time is up (``turn_s``), so that timers and I/O never starve; the clock is read every few messages.
+3. A cell handles at most ``run_length`` messages, then goes to the back of the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from .behaviour import ELSEWHERE, unusual
+from .clock import Counter
+
+if TYPE_CHECKING:
+    from .cell import Cell
+    from .mailbox import Mail
+
+TURN_S = 0.002
+TURN_RUNS_MAX = 4_096
+RUN_LENGTH = 16
+INLINE_ASKS_MAX = 32
+IDLE_QUEUES_MAX = 256
+
+
+class Dispatcher:
+    """Runs handlers.  It knows nothing of supervision: what is no plain message it leaves to the cell.
+
+    counter: seconds, to measure how long a turn has lasted.  queue: another one changes the order of runs (a simulation).
+    run_length: messages a cell handles before the next cell's turn.
+    """
+
+    __slots__ = ("_counter", "asked", "_loop", "_turn", "armed", "fuel", "idle_queues", "queue", "run_length", "running", "turns")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        counter: Counter,
+        queue: deque[Cell] | None = None,
+        run_length: int = RUN_LENGTH,
+    ) -> None:
+        self._loop, self._counter, self._turn = loop, counter, self.turn
+        self.queue: deque[Cell] = deque() if queue is None else queue
+        self.run_length = run_length
+        self.armed = False
+        self.running: Cell | None = None
+        """The actor whose plain handler is on the stack; None between handlers and in tasks."""
+        self.asked: object = None
+        """The message of the ask that is being answered inline; ``forward`` puts the ``Ask`` in its place."""
+        self.fuel = INLINE_ASKS_MAX
+        """How many more asks may be answered inline before the loop must get a turn."""
+        self.idle_queues: list[Mail] = []
+        """Empty queues to use again, so that a lone message costs no allocation."""
+        self.turns = 0
+
+    def schedule(self, cell: Cell) -> None:
+        """Queue a cell that is not queued; wakes the loop when it sleeps."""
+        self.queue.append(cell)
+        if not self.armed:
+            self.armed = True
+            self._loop.call_soon(self._turn)
+
+    def put_back(self, mail: Mail) -> None:
+        """Keep an empty queue for another cell, if it is of the usual kind."""
+        if type(mail) is deque and len(self.idle_queues) < IDLE_QUEUES_MAX:
+            self.idle_queues.append(mail)
+
+    def turn(self) -> None:
+        """Run cells until none has mail or the time is up."""
+        self.turns += 1
+        self.fuel = INLINE_ASKS_MAX
+        queue, counter = self.queue, self._counter
+        until = counter() + TURN_S
+        unread = self.run_length
+        runs = TURN_RUNS_MAX
+        while queue and runs:
+            runs -= 1
+            cell = queue.popleft()
+            if cell.attention:
+                cell.attend()
+                unread -= 1
+            else:
+                unread -= self._run(cell)
+            if unread <= 0:
+                unread = self.run_length
+                if counter() >= until:
+                    break
+        if queue:
+            self._loop.call_soon(self._turn)
+        else:
+            self.armed = False
+
+    def _run(self, cell: Cell) -> int:
+        """Let a cell handle some of its mail; returns how many messages it took."""
+        mail, actor, table = cell.mail, cell.actor, cell.table
+        assert mail is not None  # a queued cell has a queue: only its end takes it away, and that empties it first
+        length = len(mail)
+        if length > self.run_length:
+            length = self.run_length
+        take = mail.popleft
+        handled = 0
+        message: object = None
+        self.running = cell
+        try:
+            for _ in range(length):
+                message = take()
+                result = table.get(type(message), unusual)(actor, message)
+                handled += 1
+                if result is not None:
+                    if result is ELSEWHERE:
+                        handled -= 1
+                        if cell.task is not None:
+                            break
+                    elif hasattr(result, "__await__"):
+                        handled -= 1
+                        cell.check_reply(message, result)
+                if cell.attention:
+                    break
+        except BaseException as error:  # noqa: BLE001  whatever a handler raises is its actor's failure, not the loop's
+            cell.failed(error, message)
+        self.running = None
+        cell.handled += handled
+        if cell.task is None:
+            cell.settle()
+        return length

@@ -1,0 +1,110 @@
+"""Every error of Trouper: one short tree, split by whose fault it is.
+
+``CallerError``: the code that called asked for something that cannot be.  ``ActorError``: the other actor, or the
+way to it, let the caller down.  ``Reject``: nobody's fault, a business "no".  ``InternalError``: ours; please report
+it.  Each message names the actor, the value seen and the next step.
+"""
+
+from __future__ import annotations
+
+
+class TrouperError(Exception):
+    """Base of all errors that Trouper raises."""
+
+
+class CallerError(TrouperError):
+    """The caller's fault: a retry without a change in the calling code will fail again."""
+
+
+class InvalidName(CallerError, ValueError):
+    """A name for an actor or a node that an address cannot carry."""
+
+
+class NameTaken(CallerError):
+    """Another living child of the same parent has this name."""
+
+
+class TagTaken(CallerError, TypeError):
+    """Two message classes claim one wire tag."""
+
+
+class InvalidHandler(CallerError, TypeError):
+    """An actor class or function whose handlers cannot be used; raised when the class is made."""
+
+
+class InvalidOption(CallerError, ValueError):
+    """A setting outside of its range."""
+
+
+class NodeClosed(CallerError):
+    """The node is shutting down or has shut down, and takes no new actors."""
+
+
+class MailboxFull(CallerError):
+    """The mailbox is at its hard limit and its policy is ``raise_full``, or an ask was dropped by the policy."""
+
+
+class Unhandled(CallerError):
+    """The actor has no handler for this type of message."""
+
+
+class StashFull(CallerError):
+    """The stash is at its limit."""
+
+
+class DeadlockError(CallerError):
+    """This ask would close a ring of actors that wait for one another; the message was not sent.
+
+    ``cycle`` holds the addresses, as text, from the asker around to the asker again.
+    """
+
+    def __init__(self, cycle: tuple[str, ...]) -> None:
+        super().__init__(
+            f"this ask closes a ring of waiting actors: {' -> '.join(cycle)}; "
+            "let one of them tell instead of ask, or mark the handler that is asked @handler(reentrant=True)"
+        )
+        self.cycle = cycle
+
+
+class ActorError(TrouperError):
+    """The fault of the actor that was called, or of the way to it."""
+
+
+class ActorStopped(ActorError):
+    """The actor has ended, or ended before it answered; a new ref is needed."""
+
+
+class ActorFailed(ActorError):
+    """The actor failed in a way that cannot be raised as such at the asker."""
+
+
+class StartFailed(ActorError):
+    """``__init__`` or ``on_start`` raised; the error is the ``__cause__`` and the name is free again."""
+
+
+class AskTimeout(ActorError, TimeoutError):
+    """No reply before the deadline.  The outcome is unknown: the handler may have run."""
+
+
+class WrongReply(ActorError, TypeError):
+    """A handler returned a value that is not of its message's reply type."""
+
+
+class RestartsExceeded(ActorError):
+    """A supervisor saw more failures than its intensity allows, and failed itself."""
+
+
+class LinkedActorFailed(ActorError):
+    """An actor that this one is linked to ended abnormally."""
+
+
+class NodeFailed(ActorError):
+    """A failure was escalated to the root: the node was shut down."""
+
+
+class Reject(TrouperError):
+    """A business "no": raise it in a handler to refuse a message.  It is no crash; the asker gets it as it is."""
+
+
+class InternalError(TrouperError):
+    """A fault of Trouper itself."""

@@ -1,0 +1,118 @@
+"""Mailboxes: how much may wait for an actor, and what gives way when it is full.
+
+``Mailbox`` is the setting on an actor class; the queue itself is made when the first message waits, and given back
+when it is empty, so an idle actor has none.  Below ``high_water`` a sender is never held; from there to ``limit``
+awaiting ``tell`` waits; at ``limit`` the policy decides.  System signals do not pass through here (law 3).
+Other orders than that of arrival are in ``runtime/mailboxes.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from .ask import check_cycle, current_turn
+from .errors import DeadlockError, InvalidOption
+
+if TYPE_CHECKING:
+    from .cell import Cell
+
+Policy = Literal["drop_newest", "drop_oldest", "coalesce", "raise_full"]
+
+
+class Mail(Protocol):
+    """What the runtime needs of a queue; ``collections.deque`` is the usual one."""
+
+    def append(self, item: object, /) -> None: ...
+    def appendleft(self, item: object, /) -> None: ...
+    def popleft(self) -> object: ...
+    def clear(self) -> None: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[object]: ...
+
+
+class Coalescing(Mail, Protocol):
+    """A queue that can put an item in the place of a queued one."""
+
+    def replace(self, item: object, /) -> object | None:
+        """Return the item that gave way, or None when there was none to replace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """The mailbox of an actor class.
+
+    high_water: messages; ``await tell`` waits while as many or more are queued.
+    limit: messages; at this many ``when_full`` applies.
+    when_full: ``drop_newest``, ``drop_oldest``, ``raise_full`` (at the sender), or ``coalesce``: the newest message
+        replaces the queued one that ``queue`` finds equal in kind; without such a one the newest is dropped.
+    queue: makes the queue; None is a deque, the order of arrival.
+    rate_per_s: messages handled in a second at most, evenly spaced; None does not throttle.
+    Raises ``InvalidOption`` for a setting outside of its range.
+    """
+
+    high_water: int = 1_000
+    limit: int = 100_000
+    when_full: Policy = "drop_newest"
+    queue: Callable[[], Mail] | None = None
+    rate_per_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.high_water <= self.limit:
+            raise InvalidOption(f"high_water={self.high_water} must be at least 1 and at most limit={self.limit}")
+        if self.rate_per_s is not None and self.rate_per_s <= 0:
+            raise InvalidOption(f"rate_per_s={self.rate_per_s} must be above 0, or None for no throttle")
+
+    def open(self) -> Mail:
+        """Make an empty queue."""
+        return deque() if self.queue is None else self.queue()
+
+    def make_room(self, mail: Mail, item: object) -> object:
+        """Decide at the limit: store the item or not, and return the one that gave way."""
+        if self.when_full == "coalesce":
+            coalescing: Coalescing = mail  # type: ignore[assignment]  # pyright: ignore  `queue` makes what can replace
+            replaced = coalescing.replace(item)
+            return item if replaced is None else replaced
+        if self.when_full == "drop_oldest":
+            oldest = mail.popleft()
+            mail.append(item)
+            return oldest
+        return item
+
+
+class Room:
+    """Awaits room in a mailbox.  An actor that would wait for itself, also through others, goes on without waiting."""
+
+    __slots__ = ("_waiting", "target")
+
+    def __init__(self, target: Cell) -> None:
+        self.target = target
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def __await__(self) -> Generator[object, None, None]:
+        turn = current_turn.get()
+        if turn is not None:
+            try:
+                check_cycle(turn.cell, self.target)
+            except DeadlockError:
+                return
+            turn.waits.add(self)
+        try:
+            while self.target.mail is not None and len(self.target.mail) >= self.target.high_water:
+                future = self.target.system.loop.create_future()
+                self._waiting.append(future)
+                yield from future
+        finally:
+            if turn is not None:
+                turn.waits.discard(self)
+
+    def release(self) -> None:
+        """Wake all who wait, when there is room again."""
+        if self._waiting and (self.target.mail is None or len(self.target.mail) < self.target.high_water):
+            waiting, self._waiting = self._waiting, []
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)

@@ -1,0 +1,119 @@
+"""Messages: frozen, typed values with a stable name on the wire.
+
+A message is a ``msgspec.Struct`` whose class says what the reply is: ``class Deposit(Message[int])`` is answered
+with an ``int``, ``class Note(Message)`` with nothing.  Within one loop a message is passed by reference, never
+copied; that is safe because it is frozen.  It is not an envelope: who asked, and until when, is in ``ask.py``.
+
+Laws of this file:
+1. Every concrete message class has one tag, by default ``module.Class``, and no two live classes share a tag.
+2. A script's ``__main__`` is named by its file's stem, so that another process which imports it agrees on the tag.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import TYPE_CHECKING, ClassVar, Generic, Union, dataclass_transform, get_args, get_origin
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from .errors import TagTaken
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    R = TypeVar("R", covariant=True, default=None)
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R", covariant=True)
+
+_TAG_FIELD = "$type"
+_by_tag: WeakValueDictionary[str, type[Message[object]]] = WeakValueDictionary()
+
+
+def message_class(tag: str) -> type[Message[object]] | None:
+    """Return the message class with this wire tag, or None when no loaded module defines one."""
+    return _by_tag.get(tag)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+class MessageMeta(msgspec.StructMeta):
+    """Makes each message class frozen, tagged and registered.  It adds no behaviour to instances."""
+
+    def __new__(
+        mcls: type[MessageMeta], name: str, bases: tuple[type, ...], namespace: dict[str, object], **config: object
+    ) -> MessageMeta:
+        if not bases or namespace.get("__module__") == __name__:
+            config.setdefault("frozen", True)
+            return super().__new__(mcls, name, bases, namespace, **config)
+        tag = config.pop("tag", None) or _default_tag(namespace)
+        config = {"frozen": True, "tag_field": _TAG_FIELD, **config}
+        made = super().__new__(mcls, name, bases, namespace, tag=tag, **config)
+        made.__reply__ = _reply_types(_reply_annotation(namespace, bases))
+        _register(str(tag), made)
+        return made
+
+
+class Message(msgspec.Struct, Generic[R], metaclass=MessageMeta):
+    """Base of all messages; ``R`` is the type of the reply, None when it is left out.
+
+    Fields are declared as in a dataclass and may hold what msgpack can carry (numbers, text, bytes, containers,
+    other structs) and ``ActorRef``.  Class keywords of ``msgspec.Struct`` work; ``tag="..."`` overrides the tag.
+    Raises ``TagTaken`` when the class is made and another class, made elsewhere, owns the tag.
+    """
+
+    __reply__: ClassVar[tuple[type, ...] | None] = (types.NoneType,)
+
+
+def tag_of(cls: type) -> str:
+    """Return the wire tag of a message class."""
+    tag = getattr(cls, "__struct_config__").tag  # noqa: B009  the attribute is msgspec's and unknown to type checkers
+    return str(tag)
+
+
+def _default_tag(namespace: Mapping[str, object]) -> str:
+    module = str(namespace["__module__"])
+    if module == "__main__":
+        file = getattr(sys.modules["__main__"], "__file__", None)
+        module = PurePath(file).stem if file else module
+    return f"{module}.{namespace['__qualname__']}"
+
+
+def _register(tag: str, made: type[Message[object]]) -> None:
+    """Take the tag for a class.  Making the same class again (a reload, a notebook cell) replaces the old one."""
+    owner = _by_tag.get(tag)
+    if owner is not None and (owner.__module__, owner.__qualname__) != (made.__module__, made.__qualname__):
+        raise TagTaken(
+            f"the tag {tag!r} of message class {made.__module__}.{made.__qualname__} belongs to "
+            f"{owner.__module__}.{owner.__qualname__} already: give one of them another with `tag=...`"
+        )
+    _by_tag[tag] = made
+
+
+def _reply_annotation(namespace: Mapping[str, object], bases: tuple[type, ...]) -> object:
+    """Find R: in the class's own ``Message[R]`` base, else what the parent class has, else None."""
+    originals = namespace.get("__orig_bases__")
+    for base in originals if isinstance(originals, tuple) else ():
+        if get_origin(base) is Message:
+            return get_args(base)[0]
+    inherited: tuple[type, ...] | None = getattr(bases[0], "__reply__", (types.NoneType,))
+    return object if inherited is None else Union[inherited]  # noqa: UP007  built at run time from a tuple
+
+
+def _reply_types(annotation: object) -> tuple[type, ...] | None:
+    """Turn a reply annotation into classes for ``isinstance``; None means that any value passes."""
+    if annotation is None:
+        return (types.NoneType,)
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        parts = [_reply_types(part) for part in get_args(annotation)]
+        known = [part for part in parts if part is not None]
+        return None if len(known) < len(parts) else tuple(cls for part in known for cls in part)
+    cls = origin or annotation
+    if cls is float:
+        return (float, int)
+    return (cls,) if isinstance(cls, type) and cls is not object and not getattr(cls, "_is_protocol", False) else None

@@ -1,0 +1,158 @@
+"""Refs: where to send.  The only thing that one actor holds of another.
+
+A ref is equal to, and hashes as, every other ref to the same actor, on whichever node.  It stays valid over restarts;
+after the actor has ended, what is told to it becomes a dead letter and what is asked fails with ``ActorStopped``.
+
+``tell`` and ``ask`` are the hot paths of the whole project; ``docs/internals/performance.md`` says what each line costs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Generator, Iterator
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+from .ask import Ask, check_cycle, current_turn
+from .behaviour import unusual
+from .errors import InvalidOption
+from .messages import Message
+
+if TYPE_CHECKING:
+    from .address import Address
+    from .cell import Cell
+
+R = TypeVar("R")
+
+
+class _Done:
+    """An awaitable that is done already."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Iterator[None]:
+        return _EXHAUSTED
+
+
+_EXHAUSTED: Iterator[None] = iter(())
+DONE: Awaitable[None] = _Done()  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]  any iterator will do
+
+
+class ActorRef:
+    """A reference to an actor: ``tell``, ``ask``, ``stop``, ``drain``, ``kill``, ``watch``."""
+
+    __slots__ = ("_cell",)
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+
+    def tell(self, message: Message[object]) -> Awaitable[None]:
+        """Send and forget.  Never blocks, and has sent when it returns.
+
+        Awaiting what it returns waits while the mailbox stands at or above its high-water mark; not awaiting it is
+        fine.  Raises ``MailboxFull`` at the hard limit, only where the mailbox's policy is ``raise_full``.
+        """
+        cell = self._cell
+        cell.received += 1
+        mail = cell.mail
+        if mail is None:
+            return cell.wake(message)
+        if len(mail) >= cell.high_water:
+            return cell.press(message)
+        mail.append(message)
+        return DONE
+
+    def ask(self, message: Message[R], timeout_s: float | None = None) -> asyncio.Future[R]:
+        """Send, and return a future of the reply.  Has sent when it returns, so many asks may be in flight.
+
+        timeout_s: seconds until ``AskTimeout``; None takes the node's ``ask_timeout_s``.  Inside a handler that itself
+        answers an ask, the deadline is never later than that ask's.  Cancelling the future, and the time-out, cancel
+        the handler.  The future raises what the handler raised, ``ActorStopped`` when the actor has ended, ``Reject``
+        for a business "no"; ``DeadlockError`` is raised here, at the call.
+        """
+        cell = self._cell
+        dispatcher = cell.system.dispatcher
+        if cell.mail is None and dispatcher.running is None and dispatcher.fuel > 0:
+            call = cell.table.get(type(message))
+            if call is not None and call is not unusual:
+                return cell.answer_now(call, message)
+        return self._ask_queued(message, timeout_s)
+
+    def _ask_queued(self, message: Message[R], timeout_s: float | None) -> asyncio.Future[R]:
+        cell = self._cell
+        system = cell.system
+        running = system.dispatcher.running
+        turn = current_turn.get() if running is None else running.turn
+        timeout = system.ask_timeout_s if timeout_s is None else timeout_s
+        if timeout < 0:
+            raise InvalidOption(f"ask of {self.address} with timeout_s={timeout}: it must be 0 or more")
+        waits = running is None and turn is not None and turn.cell.turn is turn
+        if turn is not None:
+            if isinstance(turn.item, Ask):
+                timeout = max(0.0, min(timeout, turn.item.deadline - system.loop.time()))
+            if waits and not cell.admits_reentry(type(message)):
+                check_cycle(turn.cell, cell)
+        ask = Ask(message, cell, timeout, turn if waits else None)
+        cell.accept(ask)
+        return ask
+
+    def stop(self) -> Awaitable[None]:
+        """Stop after the current message; what is still queued becomes dead letters.  Awaiting waits for the end."""
+        self._cell.request_stop()
+        return _End(self._cell)
+
+    def drain(self) -> Awaitable[None]:
+        """Stop after the messages that are queued now.  Awaiting waits for the end."""
+        self._cell.request_drain()
+        return _End(self._cell)
+
+    def kill(self) -> Awaitable[None]:
+        """End at once: a running handler is cancelled and ``on_stop`` is not called.  Awaiting waits for the end."""
+        self._cell.request_kill()
+        return _End(self._cell)
+
+    async def wait_stopped(self) -> str:
+        """Wait until the actor has ended, and say why: ``stopped``, ``killed`` or ``failed``."""
+        await _End(self._cell)
+        return self._cell.reason
+
+    def watch(self, watcher: ActorRef) -> None:
+        """Send ``watcher`` a ``Down`` once, when this actor ends; at once when it has ended already."""
+        self._cell.add_watcher(watcher._cell)
+
+    def unwatch(self, watcher: ActorRef) -> None:
+        """Take a watch back; a ``Down`` that is under way to ``watcher`` is taken back too."""
+        self._cell.remove_watcher(watcher._cell)
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self._cell.name
+
+    @property
+    def address(self) -> Address:
+        """Where the actor is."""
+        return self._cell.address
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ActorRef) and (self._cell is other._cell or self.address == other.address)
+
+    def __hash__(self) -> int:
+        return hash(self._cell.uid)
+
+    def __repr__(self) -> str:
+        return f"<{self.address}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{self!r} cannot be pickled: send it in a field of a Message instead")
+
+
+class _End:
+    """Awaits the end of an actor."""
+
+    __slots__ = ("_cell",)
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+
+    def __await__(self) -> Generator[object, None, None]:
+        yield from asyncio.shield(self._cell.end_future()).__await__()

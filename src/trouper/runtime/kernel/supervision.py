@@ -1,0 +1,184 @@
+"""Supervision: OTP's rules as a pure machine (PURE).
+
+``Ledger.step(event, now)`` says what becomes of the children when one of them ends; the cell carries it out.  The
+rules are those of Erlang/OTP's ``supervisor`` (its module documentation): three strategies, three restart types,
+"more than ``restarts`` within ``within_s`` seconds" makes the supervisor fail itself, children start oldest first and
+stop newest first, and ``auto_shutdown`` by significant children.  Unlike OTP's, a restart keeps the ref and the
+mailbox, and can wait out a backoff.
+
+Law of this file: the same ledger, event, time and random number give the same plan.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from .errors import InvalidOption
+
+if TYPE_CHECKING:
+    from .actor import BareActor
+
+Restart = Literal["permanent", "transient", "temporary"]
+AutoShutdown = Literal["never", "any_significant", "all_significant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Wait before a restart: ``first_s``, doubled at each failure in the window up to ``max_s``, times 1 +- jitter."""
+
+    first_s: float = 0.1
+    max_s: float = 30.0
+    jitter: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not (0 < self.first_s <= self.max_s and 0 <= self.jitter < 1):
+            raise InvalidOption(f"{self}: wants 0 < first_s <= max_s and 0 <= jitter < 1")
+
+    def delay_s(self, failures: int, chance: float) -> float:
+        """Return the wait in seconds after the n-th failure (from 1); ``chance`` is a random number in [0, 1)."""
+        doubled = self.first_s * 2.0 ** min(failures - 1, 60)
+        return min(self.max_s, doubled) * (1.0 + self.jitter * (2.0 * chance - 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """What a supervisor does when a child fails; use one of the three subclasses.
+
+    restarts, within_s: more than ``restarts`` failures in ``within_s`` seconds fail the supervisor; 0 allows none.
+    backoff: None restarts at once.
+    auto_shutdown: whether the supervisor ends when a significant child (or all of them) ends by itself.
+    """
+
+    restarts: int = 3
+    within_s: float = 5.0
+    backoff: Backoff | None = None
+    auto_shutdown: AutoShutdown = "never"
+
+    def __post_init__(self) -> None:
+        if self.restarts < 0 or self.within_s <= 0:
+            raise InvalidOption(f"restarts={self.restarts} must be >= 0 and within_s={self.within_s} must be > 0")
+
+    def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:
+        """Return the names that restart together, oldest first, the failed one among them."""
+        raise InvalidOption("Strategy is abstract: use OneForOne, OneForAll or RestForOne")
+
+
+class OneForOne(Strategy):
+    """Only the failed child restarts."""
+
+    __slots__ = ()
+
+    def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:
+        return (failed,)
+
+
+class OneForAll(Strategy):
+    """All children restart when one fails."""
+
+    __slots__ = ()
+
+    def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:
+        return tuple(children)
+
+
+class RestForOne(Strategy):
+    """The failed child and those started after it restart."""
+
+    __slots__ = ()
+
+    def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:
+        names = tuple(children)
+        return names[names.index(failed) :]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """How a child is kept.
+
+    restart: ``permanent`` restarts whenever it ends by itself, ``transient`` when it fails, ``temporary`` never.
+    shutdown_s: seconds that the message at work, and then ``on_stop``, may take when it is stopped, before it is
+        killed; None waits for ever.
+    significant: its end may end the supervisor, see ``Strategy.auto_shutdown``; a permanent child cannot be.
+    keywords: of the actor's ``__init__``; None for none.
+    """
+
+    actor: type[BareActor]
+    restart: Restart = "transient"
+    shutdown_s: float | None = 5.0
+    significant: bool = False
+    keywords: Mapping[str, object] | None = None
+
+    def __post_init__(self) -> None:
+        if self.significant and self.restart == "permanent":
+            raise InvalidOption(f"{self.actor.__qualname__}: a permanent child never ends, so it cannot be significant")
+        if self.shutdown_s is not None and self.shutdown_s < 0:
+            raise InvalidOption(f"{self.actor.__qualname__}: shutdown_s={self.shutdown_s} must be 0 or more, or None")
+
+
+@dataclass(frozen=True, slots=True)
+class ChildEnded:
+    """The event: a child's instance ended.  ``failed`` is False when it ended by its own decision (a normal end).
+
+    children: the restart type of every living child by name, oldest first, the one that ended among them; a live view
+    will do, since only one_for_all and rest_for_one go through it.  significant: whether the one that ended is
+    significant, and other_significant: how many living others are.  chance: a random number in [0, 1) for the jitter.
+    """
+
+    name: str
+    failed: bool
+    children: Mapping[str, Restart]
+    significant: bool = False
+    other_significant: int = 0
+    chance: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The effects.  First ``end`` is stopped for good (newest first), then ``restart`` is stopped newest first and
+    started oldest first after ``delay_s``.  ``escalate``: the supervisor fails.  ``shut_down``: it stops normally.
+    """
+
+    end: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+    delay_s: float = 0.0
+    escalate: bool = False
+    shut_down: bool = False
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The memory of one supervisor: its strategy and the times, in seconds, of the restarts in the window."""
+
+    strategy: Strategy
+    _restarts: deque[float] = field(default_factory=deque[float])
+
+    def step(self, event: ChildEnded, now: float) -> Plan:
+        """Decide what becomes of the children now that one has ended."""
+        types = event.children
+        own = types[event.name]
+        if own == "temporary" or (own == "transient" and not event.failed):
+            return Plan(end=(event.name,), shut_down=self._shuts_down(event))
+        if not self._admit(now):
+            return Plan(end=(event.name,), escalate=True)
+        together = self.strategy.affected(types, event.name)
+        backoff = self.strategy.backoff
+        return Plan(
+            end=tuple(name for name in reversed(together) if types[name] == "temporary"),
+            restart=tuple(name for name in together if types[name] != "temporary"),
+            delay_s=backoff.delay_s(len(self._restarts), event.chance) if backoff else 0.0,
+        )
+
+    def _admit(self, now: float) -> bool:
+        """Count this restart; False when it is one too many within the window."""
+        while self._restarts and self._restarts[0] < now - self.strategy.within_s:
+            self._restarts.popleft()
+        self._restarts.append(now)
+        return len(self._restarts) <= self.strategy.restarts
+
+    def _shuts_down(self, event: ChildEnded) -> bool:
+        if not event.significant or self.strategy.auto_shutdown == "never":
+            return False
+        return self.strategy.auto_shutdown == "any_significant" or event.other_significant == 0

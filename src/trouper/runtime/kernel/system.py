@@ -1,0 +1,231 @@
+"""The system: the actors of one loop, their root, and what all of them share.
+
+``trouper.Node`` wraps it and is what users see.  The system spawns, counts, takes dead letters and shuts down; it has
+no network, no files, and reads no clock but the loop's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+import reprlib
+import traceback
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from .actor import BareActor
+from .address import checked_name
+from .ask import content
+from .cell import Cell
+from .clock import Deadlines
+from .dispatcher import Dispatcher
+from .errors import NameTaken, NodeClosed
+from .lifecycle import kill, request_stop, start
+from .letters import DeadLetter
+from .ref import ActorRef
+from .supervision import ChildSpec
+
+REPORT_CHARS_MAX = 8_000
+"""Characters of a crash report or of a message in it; a report must never outgrow what it reports on."""
+
+log = logging.getLogger("trouper")
+
+
+@dataclass(frozen=True, slots=True)
+class Accounting:
+    """What became of every message sent so far (law 11): ``sent`` is the sum of the others, or messages were lost."""
+
+    sent: int
+    handled: int
+    stashed: int
+    dead: int
+    in_flight: int
+
+    @property
+    def missing(self) -> int:
+        """Messages unaccounted for; anything but 0 is a bug."""
+        return self.sent - self.handled - self.stashed - self.dead - self.in_flight
+
+
+class Guardian(BareActor):
+    """The root and its two children, ``/system`` and ``/user``: supervisors without handlers."""
+
+
+class Spawned:
+    """Awaits a start, and gives the ref.  Giving up the wait kills the actor that is still starting."""
+
+    __slots__ = ("_cell", "error", "future")
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self.error: BaseException | None = None
+        self.future: asyncio.Future[None] | None = None
+
+    def settle(self, error: BaseException | None) -> None:
+        """Tell that the start has ended, well (None) or not."""
+        self.error = error
+        if self.future is not None and not self.future.done():
+            if error is None:
+                self.future.set_result(None)
+            else:
+                self.future.set_exception(error)
+
+    def __await__(self) -> Generator[object, None, ActorRef]:
+        if self.future is not None:
+            try:
+                yield from self.future.__await__()
+            except asyncio.CancelledError:
+                kill(self._cell)
+                raise
+        return self._cell.ref
+
+
+class System:
+    """The runtime of one loop.
+
+    seed: of the only source of chance in the kernel.  dispatcher: another one makes a simulation.
+    ask_timeout_s: the deadline of an ask that names none.  guardian: the class of ``/user``, with its strategy.
+    escalated: called with the error when a failure has reached the root.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dispatcher: Dispatcher,
+        *,
+        seed: int | None = None,
+        ask_timeout_s: float = 5.0,
+        guardian: type[BareActor] = Guardian,
+        escalated: Callable[[BaseException], None],
+    ) -> None:
+        self.name = checked_name(name)
+        self.loop = asyncio.get_running_loop()
+        self.dispatcher = dispatcher
+        self.deadlines = Deadlines(self.loop)
+        self.ask_timeout_s = ask_timeout_s
+        self.random: Callable[[], float] = random.Random(seed).random
+        self.next_uid: Callable[[], int] = itertools.count(1).__next__
+        self.escalated = escalated
+        self.host: object = None
+        """The node around this system, for ``Actor.node``."""
+        self.late_replies = 0
+        self.dead_letters: Counter[str] = Counter()
+        self.dead_letter_sinks: list[Callable[[DeadLetter], None]] = []
+        self.crash_sinks: list[Callable[[Cell, BaseException, str], None]] = []
+        self.closing = False
+        self._received_by_gone = self._handled_by_gone = 0
+        self.root = Cell(self, None, "", ChildSpec(Guardian, shutdown_s=None), ())
+        start(self.root, None)
+        self.system = self.spawn(self.root, ChildSpec(Guardian, shutdown_s=None), (), "system")
+        self.user = self.spawn(self.root, ChildSpec(guardian, shutdown_s=None), (), "user")
+
+    def spawn(self, parent: Cell, spec: ChildSpec, args: tuple[object, ...], name: str | None) -> Cell:
+        """Start a child and leave a failure of its start to the parent's supervision."""
+        cell = self._child(parent, spec, args, name)
+        start(cell, None)
+        return cell
+
+    def spawn_awaited(self, parent: Cell, spec: ChildSpec, args: tuple[object, ...], name: str | None) -> Spawned:
+        """Start a child whose failure to start is the spawner's: raised here, or where the result is awaited."""
+        cell = self._child(parent, spec, args, name)
+        spawned = Spawned(cell)
+        start(cell, spawned)
+        if spawned.error is not None:
+            raise spawned.error
+        if cell.phase == "starting":
+            spawned.future = self.loop.create_future()
+        return spawned
+
+    def _child(self, parent: Cell, spec: ChildSpec, args: tuple[object, ...], name: str | None) -> Cell:
+        if self.closing or parent.phase in ("stopping", "gone"):
+            raise NodeClosed(f"{parent.address} takes no new actors: it is {'closing' if self.closing else parent.phase}")
+        if parent.children is None:
+            parent.children = {}
+        if name is not None and checked_name(name) in parent.children:
+            raise NameTaken(f"{parent.address} has a child {name!r} already: choose another name, or stop that one first")
+        cell = Cell(self, parent, name, spec, args)
+        parent.children[cell.name] = cell
+        return cell
+
+    def dead_letter(self, message: object, target: ActorRef, reason: str, error: BaseException | None) -> None:
+        """Count a message that no handler took, and show it to whoever looks."""
+        self.dead_letters[reason] += 1
+        for sink in self.dead_letter_sinks:
+            text = None if error is None else self.brief(error)
+            sink(DeadLetter(message, target, reason, text))  # type: ignore[arg-type]  # pyright: ignore  what came came
+
+    def count_gone(self, received: int, handled: int) -> None:
+        """Keep the counters of a cell that has ended, or of a message to one."""
+        self._received_by_gone += received
+        self._handled_by_gone += handled
+
+    def cells(self) -> Iterator[Cell]:
+        """Go through all living cells, parents before children."""
+        front = [self.root]
+        while front:
+            cell = front.pop()
+            yield cell
+            front.extend((cell.children or {}).values())
+
+    def accounting(self) -> Accounting:
+        """Add up what became of every message; exact whenever no plain handler is on the stack."""
+        sent, handled, stashed, in_flight = self._received_by_gone, self._handled_by_gone, 0, 0
+        for cell in self.cells():
+            sent += cell.received
+            handled += cell.handled
+            stashed += sum(belonging.held for belonging in cell.belongings or ())
+            in_flight += len(cell.mail or ()) + cell.aside + (cell.turn is not None)
+        return Accounting(sent, handled, stashed, self.dead_letters.total(), in_flight)
+
+    async def shut_down(self, timeout_s: float | None) -> None:
+        """End all actors, ``/user`` before ``/system``, newest first; what has not ended in time is killed."""
+        self.closing = True
+        try:
+            async with asyncio.timeout(timeout_s):
+                for guardian in (self.user, self.system, self.root):
+                    request_stop(guardian)
+                    await guardian.ref.wait_stopped()
+        except TimeoutError:
+            self.report(f"node {self.name} did not shut down within {timeout_s} s: the rest is killed")
+            kill(self.root)
+
+    # --- reports -----------------------------------------------------------------------------------------------------
+
+    def report(self, text: str, error: BaseException | None = None) -> None:
+        """Log something that went wrong but is dealt with."""
+        log.warning("%s%s", text, "" if error is None else f"\n{self.trace(error)}")
+
+    def report_crash(self, cell: Cell, error: BaseException, item: object) -> None:
+        """Log a failure with its traceback, bounded in size."""
+        doing = "" if item is None else f" handling {bounded_repr(content(item))}"
+        text = f"{cell.address} failed{doing}\n{self.trace(error)}"
+        log.warning("%s", text)
+        for sink in self.crash_sinks:
+            sink(cell, error, text)
+
+    def trace(self, error: BaseException) -> str:
+        """Format a traceback, keeping the end when it is long."""
+        text = "".join(traceback.TracebackException.from_exception(error, limit=-40).format())
+        return text if len(text) <= REPORT_CHARS_MAX else f"[...]{text[-REPORT_CHARS_MAX:]}"
+
+    def brief(self, error: BaseException) -> str:
+        """One line for a failure."""
+        return f"{type(error).__qualname__}: {bounded(str(error), REPORT_CHARS_MAX // 8)}"
+
+
+def bounded(text: str, chars_max: int) -> str:
+    """Cut a text to a length."""
+    return text if len(text) <= chars_max else f"{text[:chars_max]}[... {len(text)} characters in all]"
+
+
+def bounded_repr(value: object) -> str:
+    """Show a message without building more text than is shown, however large its fields are."""
+    if isinstance(value, msgspec.Struct):
+        fields = ", ".join(f"{name}={reprlib.repr(getattr(value, name))}" for name in value.__struct_fields__[:20])
+        return bounded(f"{type(value).__qualname__}({fields})", REPORT_CHARS_MAX // 4)
+    return bounded(reprlib.repr(value), REPORT_CHARS_MAX // 4)

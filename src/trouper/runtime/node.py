@@ -1,0 +1,164 @@
+"""``Node``: one runtime in one process, as users see it.
+
+It wraps the kernel's ``System`` and owns what a node has besides actors: its thread pool and its way down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import TracebackType
+from typing import Self, TypeVar, TypeVarTuple, overload, ParamSpec
+
+from .kernel.actor import BareActor
+from .kernel.dispatcher import Dispatcher
+from .kernel.errors import InvalidOption, NodeClosed, NodeFailed
+from .kernel.ref import ActorRef
+from .kernel.supervision import OneForOne, Restart, Strategy
+from .kernel.system import Accounting, Guardian, System
+from .spawning import spawn_awaited
+
+T = TypeVar("T")
+P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
+
+
+class Node:
+    """A runtime for actors in the running loop; use it as ``async with Node() as node``.
+
+    name: in the addresses of its actors; None is ``local``.
+    supervision: the strategy for the actors spawned here, 3 restarts in 5 s by default.  When they fail more often the
+        node shuts down and the ``async with`` block is cancelled and raises ``NodeFailed``.
+    ask_timeout_s: the deadline, in seconds, of an ask that names none.
+    shutdown_s: seconds for everything to end in order when the block is left, then the rest is killed; None waits.
+    threads: of the pool behind ``offload``; started when first used.
+    seed: of the node's only source of chance; None takes one from the operating system.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        supervision: Strategy | None = None,
+        ask_timeout_s: float = 5.0,
+        shutdown_s: float | None = 10.0,
+        threads: int = 8,
+        seed: int | None = None,
+    ) -> None:
+        if ask_timeout_s <= 0:
+            raise InvalidOption(f"ask_timeout_s={ask_timeout_s} must be above 0")
+        if threads < 1:
+            raise InvalidOption(f"threads={threads} must be 1 or more")
+        self.name = name or "local"
+        self._supervision = supervision or OneForOne()
+        self._ask_timeout_s, self._shutdown_s, self._threads, self._seed = ask_timeout_s, shutdown_s, threads, seed
+        self._system: System | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._body: asyncio.Task[object] | None = None
+        self._failure: BaseException | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start the node in the running loop."""
+        if self._system is not None:
+            raise NodeClosed(f"node {self.name} was started before: make another Node")
+        loop = asyncio.get_running_loop()
+        guardian = type("UserGuardian", (Guardian,), {"supervision": self._supervision})
+        self._system = System(
+            self.name,
+            self._make_dispatcher(loop),
+            seed=self._seed,
+            ask_timeout_s=self._ask_timeout_s,
+            guardian=guardian,
+            escalated=self._escalated,
+        )
+        self._system.host = self
+        self._body = asyncio.current_task()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Shut down in order; raises ``NodeFailed`` when a failure had reached the root."""
+        await self.shut_down()
+        if self._failure is not None and isinstance(error, asyncio.CancelledError):
+            if self._body is not None:
+                self._body.uncancel()
+            raise NodeFailed(
+                f"node {self.name} was shut down: {self._failure!r} was escalated to its root"
+            ) from self._failure
+
+    def _make_dispatcher(self, loop: asyncio.AbstractEventLoop) -> Dispatcher:
+        return Dispatcher(loop, time.perf_counter)
+
+    def _escalated(self, failure: BaseException) -> None:
+        self._failure = failure
+        if self._body is not None:
+            self._body.cancel()
+
+    @property
+    def system(self) -> System:
+        """The kernel's side of the node; raises ``NodeClosed`` before the node has started."""
+        if self._system is None:
+            raise NodeClosed(f"node {self.name} has not started: use `async with Node() as node`")
+        return self._system
+
+    @overload
+    def spawn(
+        self,
+        actor: Callable[[*Ts], BareActor],
+        *args: *Ts,
+        name: str | None = None,
+        restart: Restart = "transient",
+        shutdown_s: float | None = 5.0,
+        significant: bool = False,
+    ) -> Awaitable[ActorRef]: ...
+    @overload
+    def spawn(
+        self,
+        actor: Callable[..., object],
+        *,
+        name: str | None = None,
+        restart: Restart = "transient",
+        shutdown_s: float | None = 5.0,
+        significant: bool = False,
+    ) -> Awaitable[ActorRef]: ...
+    def spawn(
+        self,
+        actor: Callable[..., object],
+        *args: object,
+        name: str | None = None,
+        restart: Restart = "transient",
+        shutdown_s: float | None = 5.0,
+        significant: bool = False,
+    ) -> Awaitable[ActorRef]:
+        """Start an actor under ``/user``; awaiting gives its ref, once ``on_start`` has succeeded.
+
+        actor: an ``Actor`` class with its arguments (keywords by ``functools.partial``), or a function
+            ``(message)`` or ``(actor, message)`` with an annotated message.
+        name: unique among the living children; None makes one up.
+        restart: ``permanent`` restarts it whenever it ends by itself, ``transient`` when it fails, ``temporary`` never.
+        shutdown_s: seconds it may take to stop before it is killed; None waits for ever.
+        significant: see ``Strategy.auto_shutdown``.
+        Raises ``NameTaken``, ``InvalidName``, ``NodeClosed``, and ``StartFailed`` from what ``on_start`` raised.
+        """
+        return spawn_awaited(self.system.user, actor, args, name, restart, shutdown_s, significant)
+
+    async def offload(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a blocking function in the node's thread pool; raises what it raises."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=f"trouper-{self.name}")
+        return await self.system.loop.run_in_executor(self._pool, partial(function, *args, **kwargs))
+
+    def accounting(self) -> Accounting:
+        """What became of every message sent on this node; ``missing`` is 0 unless Trouper has a bug."""
+        return self.system.accounting()
+
+    async def shut_down(self) -> None:
+        """End all actors in order, within ``shutdown_s``; leaving the ``async with`` block does it too."""
+        if not self.system.closing:
+            await self.system.shut_down(self._shutdown_s)
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)

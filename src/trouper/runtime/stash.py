@@ -1,0 +1,44 @@
+"""The stash of an actor: messages put aside until it can handle them.
+
+What is unstashed comes before everything in the mailbox, in the order in which it was stashed.  A restart unstashes;
+an end makes dead letters.  An ask may be stashed: its deadline goes on running.
+"""
+
+from __future__ import annotations
+
+from .kernel.cell import Cell
+from .kernel.errors import StashFull
+from .kernel.messages import Message
+
+STASH_MAX = 10_000
+"""Messages that one actor may put aside."""
+
+
+class Stash:
+    """The stash of one instance; use ``Actor.stash`` and ``Actor.unstash_all``."""
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._items: list[object] = []
+        cell.own(self)
+
+    @property
+    def held(self) -> int:
+        """How many messages are put aside."""
+        return len(self._items)
+
+    def put(self, message: Message[object]) -> None:
+        """Put the message being handled aside; raises ``StashFull`` at ``STASH_MAX`` messages."""
+        if len(self._items) >= STASH_MAX:
+            raise StashFull(f"{self._cell.address} has {STASH_MAX} messages in its stash: unstash or reject some")
+        self._items.append(self._cell.take_over(message))
+        self._cell.handled -= 1  # the handler that stashes it will be counted as having handled it
+
+    def take_all(self) -> None:
+        """Give everything back to the mailbox, ahead of what waits there."""
+        items, self._items = self._items, []
+        self._cell.return_to_front(items)
+
+    def release(self, cell: Cell, *, restarting: bool) -> None:  # noqa: ARG002  the same for every end
+        """Give everything back: the next instance handles it, or the end makes dead letters of it."""
+        self.take_all()
