@@ -72,7 +72,6 @@ BAD: list[tuple[Rule, str, str, str]] = [
     (style.ignores_have_reasons, KERNEL, "# mypy: ignore-errors", "no tool is switched off"),
     (style.ignores_have_reasons, KERNEL, "# pyright: basic", "no tool is switched off"),
     (style.ignores_have_reasons, KERNEL, "# fmt: off", "no tool is switched off"),
-    (style.ignores_have_reasons, KERNEL, "x = [1,2]  # fmt: skip", "say why"),
     (style.any_has_a_reason, KERNEL, "def f(x: list[Any]) -> None: ...", "say why this is Any"),
     (style.any_has_a_reason, KERNEL, "x: typing.Any = 1", "say why this is Any"),
     (_no_sleep, "tests/test_x.py", "import time\ntime.sleep(1)", "time.sleep in a test"),

@@ -30,7 +30,10 @@ class Arrow:
 ARROWS: Sequence[Arrow] = (
     Arrow("trouper.runtime.kernel", outside=("msgspec", "typing_extensions")),
     Arrow("trouper.runtime.wire", ("trouper.runtime.kernel",)),
-    Arrow("trouper.runtime.node", ("trouper.runtime",)),  # the node puts the runtime's parts together
+    # These three put the runtime's parts together: what an actor offers, what a node offers, and how both spawn.
+    Arrow("trouper.runtime.actor", ("trouper.runtime",)),
+    Arrow("trouper.runtime.node", ("trouper.runtime",)),
+    Arrow("trouper.runtime.spawning", ("trouper.runtime",)),
     Arrow("trouper.runtime", ("trouper.runtime.kernel", "trouper.runtime.wire")),
     Arrow(
         "trouper.transports",

@@ -10,13 +10,13 @@ FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 KERNEL_LINES_MAX = 1_500
 DRAWERS = frozenset({"util", "utils", "helper", "helpers", "common", "misc"})
-REASON_WORDS_MIN = 3
+REASON_WORDS_MIN = 2
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 _BARE = re.compile(r"\b(?:type|pyright):\s*ignore(?!\s*\[)|\bnoqa\b(?!:\s*[A-Z]+\d)")
 _CODED = re.compile(
-    r"type:\s*ignore\[[\w, -]+\]|pyright:\s*ignore\[[\w, ]+\]|noqa:\s*[A-Z]+\d+(?:\s*,\s*[A-Z]+\d+)*|fmt:\s*skip",
+    r"type:\s*ignore\[[\w, -]+\]|pyright:\s*ignore\[[\w, ]+\]|noqa:\s*[A-Z]+\d+(?:\s*,\s*[A-Z]+\d+)*",
     re.ASCII,
 )
 _WHOLE_FILE = re.compile(r"#\s*(?:ruff|flake8):\s*noqa|#\s*mypy:|#\s*pyright:\s*(?!ignore)\w|#\s*fmt:\s*off")
