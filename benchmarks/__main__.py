@@ -1,0 +1,73 @@
+"""``python -m benchmarks``: measure, print the table, and keep the figures where it is said to."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import msgspec
+
+from . import bars, machine, report, sampling
+from .peers import OURS, installed
+from .report import Run
+
+DOCS = sampling.ROOT / "docs" / "benchmarks.md"
+
+
+def main() -> None:
+    """Read the command line and do as it says."""
+    given = _arguments()
+    if given.from_json is not None:
+        run = msgspec.json.decode(given.from_json.read_bytes(), type=Run)
+    else:
+        run = measure(_works(given), given.peers, given.rounds, given.scale)
+    if given.json is not None:
+        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1))
+    print(report.markdown(run) if given.markdown else report.table(run))
+    if given.write_docs:
+        report.write_section(DOCS, report.markdown(run))
+
+
+def measure(works: list[str], peers: list[str] | None, rounds: int, scale: float) -> Run:
+    """Take every sample; progress goes to standard error.
+
+    works: names from ``bars.WORKS``.  peers: names, None for all that are installed.  rounds: pairs a peer.
+    scale: what every size is multiplied by.
+    """
+    present = [peer for peer in installed() if peers is None or peer in peers or peer == OURS]
+    with sampling.prepared():
+        taken = {work: sampling.pairs(work, present, rounds, scale, _say) for work in works}
+    return Run(machine.look(), rounds, scale, taken)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("works", nargs="*", metavar="WORK", help=f"of {', '.join(bars.WORKS)}; none: all but `memory`")
+    parser.add_argument("--all", action="store_true", help="every work, the million actors too")
+    parser.add_argument("--memory", action="store_true", help="only the million actors")
+    parser.add_argument("--peers", nargs="+", choices=bars.ALL, help="beside these only; left out: all installed")
+    parser.add_argument("--rounds", type=int, default=5, help="pairs of samples with each peer (5)")
+    parser.add_argument("--scale", type=float, default=1.0, help="multiply all sizes, as 0.1 for a quick look (1)")
+    parser.add_argument("--json", type=Path, help="keep every sample in this file")
+    parser.add_argument("--from-json", type=Path, help="measure nothing: show what was kept in this file")
+    parser.add_argument("--markdown", action="store_true", help="print the section of docs/benchmarks.md instead")
+    parser.add_argument("--write-docs", action="store_true", help="write that section into docs/benchmarks.md")
+    return parser.parse_args()
+
+
+def _works(given: argparse.Namespace) -> list[str]:
+    if given.memory:
+        return ["memory"]
+    unknown = [name for name in given.works if name not in bars.WORKS]
+    if unknown:
+        sys.exit(f"no such work: {', '.join(unknown)}; there are {', '.join(bars.WORKS)}")
+    return given.works or [name for name, work in bars.WORKS.items() if work.by_default or given.all]
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

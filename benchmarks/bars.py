@@ -1,0 +1,143 @@
+"""The works, who takes part in each with how much, and the bars (data).
+
+A row of the table is one figure of one work.  A bar is either a ratio to the named peer, where more is better whatever
+the unit (twice the rate and half the time are both 2.0x), or an absolute figure that must not be missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+ALL = ("trouper", "trouper_asyncio", "floor", "asyncio", "pykka", "xoscar", "erlang", "erlang_all_cores")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    figure: its name in a sample.  ratio_to: the named peer.
+    ratio_min, figure_max, figure_min: the bar; None is no bar.
+    moonshot: the ratio that would be a feat.  scale: what the figure is divided by before it is shown in ``unit``.
+    """
+
+    title: str
+    work: str
+    unit: str
+    higher_is_better: bool
+    figure: str = "value"
+    ratio_to: str = "erlang"
+    ratio_min: float | None = None
+    figure_max: float | None = None
+    figure_min: float | None = None
+    moonshot: float | None = None
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """One work: its size by peer (a peer that is not named takes no part) and how many rounds are enough."""
+
+    sizes: Mapping[str, int]
+    rounds: int | None = None
+    by_default: bool = True
+
+
+WORKS: Mapping[str, Work] = {
+    "tell": Work(
+        {
+            "trouper": 1_000_000,
+            "trouper_asyncio": 1_000_000,
+            "floor": 1_000_000,
+            "asyncio": 500_000,
+            "pykka": 100_000,
+            "xoscar": 50_000,
+            "erlang": 1_000_000,
+            "erlang_all_cores": 1_000_000,
+        }
+    ),
+    "tell_gen_server": Work({"erlang": 1_000_000}),
+    "ask": Work(
+        {
+            "trouper": 100_000,
+            "trouper_asyncio": 100_000,
+            "floor": 200_000,
+            "asyncio": 50_000,
+            "pykka": 10_000,
+            "xoscar": 20_000,
+            "erlang": 200_000,
+            "erlang_all_cores": 200_000,
+        }
+    ),
+    "ask_many": Work(
+        {
+            "trouper": 200_000,
+            "trouper_asyncio": 200_000,
+            "asyncio": 200_000,
+            "pykka": 20_000,
+            "xoscar": 20_000,
+            "erlang": 300_000,
+            "erlang_all_cores": 300_000,
+        }
+    ),
+    "ask_from_many": Work({"trouper": 200_000, "erlang": 300_000, "erlang_all_cores": 300_000}),
+    "spawn": Work(
+        {
+            "trouper": 100_000,
+            "trouper_asyncio": 100_000,
+            "asyncio": 100_000,
+            "pykka": 1_000,
+            "xoscar": 5_000,
+            "erlang": 100_000,
+            "erlang_all_cores": 100_000,
+        }
+    ),
+    "ring": Work(
+        {
+            "trouper": 500_000,
+            "trouper_asyncio": 500_000,
+            "floor": 1_000_000,
+            "asyncio": 200_000,
+            "pykka": 20_000,
+            "xoscar": 20_000,
+            "erlang": 1_000_000,
+            "erlang_all_cores": 1_000_000,
+        }
+    ),
+    "restart": Work({"trouper": 500, "trouper_asyncio": 500, "xoscar": 2, "erlang": 1_000, "erlang_all_cores": 1_000}),
+    "restart_logged": Work({"erlang": 1_000}),
+    "fairness": Work(
+        {
+            "trouper": 4_000,
+            "trouper_asyncio": 4_000,
+            "floor": 2_000,
+            "asyncio": 2_000,
+            "xoscar": 2_000,
+            "erlang": 2_000,
+            "erlang_all_cores": 2_000,
+        }
+    ),
+    "start": Work({"trouper": 5, "floor": 5, "pykka": 5, "xoscar": 5, "erlang": 3}),
+    "first_message": Work({"trouper": 5, "asyncio": 5}),
+    # Minutes of memory traffic and more than a gigabyte, so only when it is asked for.
+    "memory": Work({"trouper": 1_000_000, "erlang": 1_000_000}, rounds=1, by_default=False),
+}
+
+ROWS: tuple[Row, ...] = (
+    Row("W1 tell", "tell", "M messages/s", True, ratio_min=1.0, moonshot=2.0, scale=1e6),
+    Row("W1 tell, every one awaited", "tell", "M messages/s", True, figure="awaited_per_s", scale=1e6),
+    Row("W1 tell, a gen_server:cast", "tell_gen_server", "M messages/s", True, scale=1e6),
+    Row("W2 ask, rate", "ask", "k asks/s", True, ratio_min=1.0, scale=1e3),
+    Row("W2 ask, p50", "ask", "us", False, figure="p50_us", ratio_min=1.0),
+    Row("W2b 1,000 asks in flight", "ask_many", "k asks/s", True, ratio_min=0.8, scale=1e3),
+    Row("W2b from 1,000 askers", "ask_from_many", "k asks/s", True, scale=1e3),
+    Row("W3 spawn", "spawn", "k spawns/s", True, figure_min=100.0, scale=1e3),
+    Row("W3 memory of an idle actor", "spawn", "bytes", False, figure="bytes_each", figure_max=1000.0),
+    Row("W3 a million actors", "memory", "GB", False, figure="resident_bytes", figure_max=1.2, scale=1e9),
+    Row("W4 ring of 100", "ring", "M hops/s", True, ratio_min=0.6, moonshot=1.0, scale=1e6),
+    Row("W10 restart", "restart", "us", False, figure_max=150.0),
+    Row("W10 restart, reports formatted", "restart_logged", "us", False),
+    Row("fairness: 1 ms timer, p99 late", "fairness", "ms", False, figure_max=5.0),
+    Row("start: `import trouper`", "start", "ms", False, ratio_to="floor", figure_max=150.0),
+    Row("start: first message handled", "first_message", "ms", False, ratio_to="asyncio", figure_max=250.0),
+)

@@ -1,0 +1,60 @@
+"""One module a peer.  Each has ``WORKS``: the name of a work -> a function of its size that returns the figures.
+
+A figure is a number by name; ``value`` is the one of the table.  Names with a unit at their end say it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import shutil
+from collections.abc import Callable, Coroutine, Mapping
+
+Figures = dict[str, float]
+Works = Mapping[str, Callable[[int], Figures]]
+
+OURS = "trouper"
+MODULES: Mapping[str, tuple[str, str]] = {
+    # peer -> (module in this package, attribute that holds its works)
+    "trouper": ("trouper", "ON_UVLOOP"),
+    "trouper_asyncio": ("trouper", "ON_ASYNCIO"),
+    "floor": ("floor", "WORKS"),
+    "asyncio": ("asyncio_queue", "WORKS"),
+    "pykka": ("pykka", "WORKS"),
+    "xoscar": ("xoscar", "WORKS"),
+    "erlang": ("erlang", "ON_ONE_CORE"),
+    "erlang_all_cores": ("erlang", "ON_ALL_CORES"),
+}
+TITLES: Mapping[str, str] = {
+    "trouper": "Trouper",
+    "trouper_asyncio": "Trouper, no uvloop",
+    "floor": "bare floor",
+    "asyncio": "asyncio task + Queue",
+    "pykka": "pykka",
+    "xoscar": "xoscar",
+    "erlang": "Erlang, one core",
+    "erlang_all_cores": "Erlang, all cores",
+}
+
+
+def on_asyncio(work: Callable[[int], Coroutine[object, object, Figures]]) -> Callable[[int], Figures]:
+    """Make a work that is a coroutine function into a plain one, run by the loop of asyncio."""
+    return lambda size: asyncio.run(work(size))
+
+
+def works_of(peer: str) -> Works:
+    """Import a peer and return its works; raises ``ImportError`` where it is not installed."""
+    module, attribute = MODULES[peer]
+    works: Works = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+    return works
+
+
+def installed() -> list[str]:
+    """Return the peers that can run here, without importing them."""
+    absent = {name for name in ("pykka", "xoscar") if importlib.util.find_spec(name) is None}
+    if shutil.which("erl") is None or shutil.which("erlc") is None:
+        absent |= {"erlang", "erlang_all_cores"}
+    if importlib.util.find_spec("uvloop") is None:
+        absent.add("trouper_asyncio")  # then ``trouper`` itself runs on the loop of asyncio
+    return [peer for peer in MODULES if peer not in absent]

@@ -1,0 +1,82 @@
+"""Erlang as a peer: compiles the ``.erl`` files beside this one and reads what the VM prints.
+
+Two ways, both measured: on one core (``+S 1:1``, pinned as every other sample is), and as it comes, with a scheduler
+a core and free to move.  The bars are held against one core: it is the hardware that a Python process uses, it is the
+faster way in most of these works (they are ping-pong by nature), and it is the steadier one.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from ...cold import milliseconds
+from .. import Figures, Works
+
+SOURCES = Path(__file__).parent
+COMPILED_VARIABLE = "TROUPER_BENCHMARKS_ERLANG"  # where the parent has compiled the sources, to do it once a run
+PROCESSES_MAX = 4_000_000
+NAMES = (
+    "tell",
+    "tell_gen_server",
+    "ask",
+    "ask_many",
+    "ask_from_many",
+    "spawn",
+    "ring",
+    "restart",
+    "restart_logged",
+    "fairness",
+)
+
+
+def compile_into(folder: str) -> None:
+    """Compile the sources into a folder."""
+    subprocess.run(["erlc", "-o", folder, *map(str, sorted(SOURCES.glob("*.erl")))], check=True)
+
+
+def version() -> str:
+    """Return the release and the flavour of the emulator, such as ``OTP 25, erts 13.1.5, jit``."""
+    ask = '[io:format("~s ", [F]) || F <- [erlang:system_info(otp_release), erlang:system_info(version), '
+    ask += "atom_to_list(erlang:system_info(emu_flavor))]], halt()."
+    said = subprocess.run(["erl", "-noshell", "-eval", ask], check=True, stdout=subprocess.PIPE, text=True).stdout
+    release, emulator, flavour = said.split()
+    return f"OTP {release}, erts {emulator}, {flavour}"
+
+
+def _run(name: str, flags: tuple[str, ...], free: bool, size: int) -> Figures:
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = os.environ.get(COMPILED_VARIABLE)
+        if compiled is None:
+            compile_into(folder)
+        command = ["erl", *flags, "+P", str(PROCESSES_MAX), "-noshell", "-pa", compiled or folder]
+        command += ["-run", "works", "main", name, str(size)]
+        pinned = os.sched_getaffinity(0)
+        if free:
+            os.sched_setaffinity(0, range(os.cpu_count() or 1))
+        try:
+            said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        finally:
+            os.sched_setaffinity(0, pinned)
+    return {key: float(value) for key, value in (line.split() for line in said.splitlines())}
+
+
+def start(repeats: int) -> Figures:
+    """How long the VM takes to start and end."""
+    return {"value": milliseconds(["erl", "-noshell", "-eval", "halt()."], repeats)}
+
+
+def _works(flags: tuple[str, ...], free: bool) -> dict[str, Callable[[int], Figures]]:
+    return {name: partial(_run, name, flags, free) for name in NAMES}
+
+
+ON_ONE_CORE: Works = {
+    **_works(("+S", "1:1"), False),
+    "memory": partial(_run, "spawn", ("+S", "1:1"), False),
+    "start": start,
+}
+ON_ALL_CORES: Works = _works((), True)

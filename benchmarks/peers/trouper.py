@@ -1,0 +1,54 @@
+"""Trouper as a peer: the works of ``trouper.cli.works``, on uvloop and on the loop of asyncio, and cold starts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine
+from functools import partial
+
+import trouper
+from trouper.cli.works import WORKS
+
+from ..cold import milliseconds, milliseconds_until_printed
+from . import Figures, Works, on_asyncio
+
+FIRST_MESSAGE = """
+import time
+import trouper
+
+class Hello(trouper.Message[int]):
+    pass
+
+async def greet(msg: Hello) -> int:
+    return time.monotonic_ns()
+
+async def main():
+    async with trouper.Node() as node:
+        print(await (await node.spawn(greet)).ask(Hello()))
+
+trouper.run(main)
+"""
+
+
+def on_uvloop(work: Callable[[int], Coroutine[object, object, Figures]]) -> Callable[[int], Figures]:
+    """Make a work that is a coroutine function into a plain one, run as users run theirs."""
+    return lambda size: trouper.run(partial(work, size))
+
+
+def start(repeats: int) -> Figures:
+    """How long ``import trouper`` takes, Python's own start and end with it."""
+    return {"value": milliseconds([sys.executable, "-c", "import trouper"], repeats)}
+
+
+def first_message(repeats: int) -> Figures:
+    """How long it takes from nothing until a first actor has handled its first message."""
+    return {"value": milliseconds_until_printed([sys.executable, "-c", FIRST_MESSAGE], repeats)}
+
+
+ON_UVLOOP: Works = {
+    **{name: on_uvloop(work.run) for name, work in WORKS.items()},
+    "memory": on_uvloop(WORKS["spawn"].run),
+    "start": start,
+    "first_message": first_message,
+}
+ON_ASYNCIO: Works = {name: on_asyncio(work.run) for name, work in WORKS.items()}

@@ -1,0 +1,103 @@
+"""What the samples say: medians, ratios of adjacent pairs, and whether a bar is met (PURE).
+
+A ratio above 1 is in our favour whatever the unit: ours over theirs for a rate, theirs over ours for a time or a size.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from .bars import Row
+from .samples import Pair, Sample
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A median with the lowest and the highest value seen, and how many there were."""
+
+    median: float
+    low: float
+    high: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the table with its figures.
+
+    ours: None where only a peer was measured.  peers: by name.  ratios: to each peer that was measured beside ours.
+    met: None where there is no bar, or nothing to hold against it.
+    """
+
+    row: Row
+    ours: Spread | None
+    peers: Mapping[str, Spread]
+    ratios: Mapping[str, Spread]
+    met: bool | None
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Summarise at least one value."""
+    return Spread(statistics.median(values), min(values), max(values), len(values))
+
+
+def line(row: Row, pairs: Iterable[Pair]) -> Line | None:
+    """Summarise one row; None when no sample has its figure."""
+    ours: list[float] = []
+    theirs: dict[str, list[float]] = {}
+    ratios: dict[str, list[float]] = {}
+    for pair in pairs:
+        own = _figure(pair.ours, row)
+        other = _figure(pair.peer, row)
+        if own is not None:
+            ours.append(own)
+        if other is not None and pair.peer is not None:
+            theirs.setdefault(pair.peer.peer, []).append(other)
+            if own is not None:
+                ratio = _in_our_favour(own, other, row.higher_is_better)
+                ratios.setdefault(pair.peer.peer, []).append(ratio)
+    if not ours and not theirs:
+        return None
+    spreads = {peer: spread(values) for peer, values in ratios.items()}
+    own_spread = spread(ours) if ours else None
+    return Line(
+        row,
+        own_spread,
+        {peer: spread(values) for peer, values in theirs.items()},
+        spreads,
+        met(row, own_spread, spreads),
+    )
+
+
+def met(row: Row, ours: Spread | None, ratios: Mapping[str, Spread]) -> bool | None:
+    """Say whether the median meets the bar of the row."""
+    if ours is None:
+        return None
+    if row.ratio_min is not None:
+        return ratios[row.ratio_to].median >= row.ratio_min if row.ratio_to in ratios else None
+    if row.figure_max is not None:
+        return ours.median <= row.figure_max
+    if row.figure_min is not None:
+        return ours.median >= row.figure_min
+    return None
+
+
+def calibration(pairs: Iterable[Pair]) -> Spread:
+    """Summarise how long the fixed loop took over a whole run, in ms: how steady the machine was."""
+    samples = [each for pair in pairs for each in (pair.peer, pair.ours) if each is not None]
+    return spread(
+        [1000 * time_s for each in samples for time_s in (each.calibration_before_s, each.calibration_after_s)]
+    )
+
+
+def _figure(sample: Sample | None, row: Row) -> float | None:
+    if sample is None or row.figure not in sample.figures:
+        return None
+    return sample.figures[row.figure] / row.scale
+
+
+def _in_our_favour(ours: float, theirs: float, higher_is_better: bool) -> float:
+    above, below = (ours, theirs) if higher_is_better else (theirs, ours)
+    return above / below if below else float("inf")
