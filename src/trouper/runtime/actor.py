@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar, TypeVarTuple, cast, overlo
 
 from .kernel.actor import BareActor
 from .kernel.ask import Ask, current_turn
+from .kernel.behaviour import handlings_of_functions
 from .kernel.lifecycle import crash
 from .kernel.messages import Message
 from .kernel.ref import ActorRef
 from .kernel.supervision import Restart
+from .links import link, unlink
+from .passing import forward
 from .spawning import spawn_awaited, spawn_nowait
 from .stash import Stash
 from .timers import Timers
@@ -75,6 +78,38 @@ class Actor(BareActor):
     ) -> ActorRef:
         """Start a child without waiting: its mail waits instead, and a failure to start is supervised as any failure."""
         return spawn_nowait(self._cell, actor, args, name, restart)
+
+    def link(self, ref: ActorRef) -> None:
+        """Share fate: when one of the two ends abnormally, the other one fails with ``LinkedActorFailed``."""
+        link(self._cell, ref._cell)  # noqa: SLF001  a ref is the runtime's own
+
+    def unlink(self, ref: ActorRef) -> None:
+        """Undo ``link``."""
+        unlink(self._cell, ref._cell)  # noqa: SLF001  a ref is the runtime's own
+
+    def become(self, *functions: Callable[..., object]) -> None:
+        """Handle messages with these functions only, until ``unbecome`` or a restart.
+
+        Each is a bound method or a function, annotated as a handler is; raises ``InvalidHandler``.
+        """
+        cell = self._cell
+        behaviour = self._behaviour_of(handlings_of_functions(functions))
+        cell.become_stack = (*cell.become_stack, cell.behaviour)
+        cell.change_behaviour(behaviour)
+
+    def unbecome(self) -> None:
+        """Go back to the behaviour before the last ``become``; without one it does nothing."""
+        *rest, last = self._cell.become_stack or (self._cell.behaviour,)
+        self._cell.become_stack = tuple(rest)
+        self._cell.change_behaviour(last)
+
+    def forward(self, ref: ActorRef, message: Message[object] | None = None) -> None:
+        """Pass the message being handled on to ``ref``, which then owes the reply if one is owed.
+
+        message: what to send; None sends an ask on as it is, and raises ``CallerError`` for a message that was told,
+        which the runtime does not keep.  What this handler returns is ignored.
+        """
+        forward(self._cell, ref._cell, message)  # noqa: SLF001  a ref is the runtime's own
 
     @property
     def timers(self) -> Timers:

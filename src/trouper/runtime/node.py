@@ -19,6 +19,7 @@ from .kernel.errors import InvalidOption, NodeClosed, NodeFailed
 from .kernel.ref import ActorRef
 from .kernel.supervision import OneForOne, Restart, Strategy
 from .kernel.system import Accounting, Guardian, System
+from .reports import Reports
 from .spawning import spawn_awaited
 
 T = TypeVar("T")
@@ -55,6 +56,7 @@ class Node:
         self.name = name or "local"
         self._supervision = supervision or OneForOne()
         self._ask_timeout_s, self._shutdown_s, self._threads, self._seed = ask_timeout_s, shutdown_s, threads, seed
+        self.reports = Reports()
         self._system: System | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._body: asyncio.Task[object] | None = None
@@ -72,6 +74,7 @@ class Node:
             seed=self._seed,
             ask_timeout_s=self._ask_timeout_s,
             guardian=guardian,
+            reporter=self.reports,
             escalated=self._escalated,
         )
         self._system.host = self

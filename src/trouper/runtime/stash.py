@@ -9,6 +9,7 @@ from __future__ import annotations
 from .kernel.cell import Cell
 from .kernel.errors import StashFull
 from .kernel.messages import Message
+from .passing import take_over
 
 STASH_MAX = 10_000
 """Messages that one actor may put aside."""
@@ -31,7 +32,7 @@ class Stash:
         """Put the message being handled aside; raises ``StashFull`` at ``STASH_MAX`` messages."""
         if len(self._items) >= STASH_MAX:
             raise StashFull(f"{self._cell.address} has {STASH_MAX} messages in its stash: unstash or reject some")
-        self._items.append(self._cell.take_over(message))
+        self._items.append(take_over(self._cell, message))
         self._cell.handled -= 1  # the handler that stashes it will be counted as having handled it
 
     def take_all(self) -> None:

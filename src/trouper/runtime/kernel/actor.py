@@ -1,20 +1,19 @@
 """Actors: user state plus handlers, one message at a time.
 
-``BareActor`` is what the kernel itself needs; ``trouper.Actor`` adds the furniture (timers, stash, pipes, offload).
+``BareActor`` is what the kernel itself needs; ``trouper.Actor`` adds the furniture (children, timers, stash, links, ...).
 What can be wrong with an actor class is said when the class is made.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, ClassVar
 
-from .behaviour import Behaviour, Handling, handlings_of_class, handlings_of_functions
+from .behaviour import Behaviour, Handling, handlings_of_class
 from .letters import DeadLetter, Down
 from .lifecycle import STOP, leave
 from .mailbox import Mailbox
-from .messages import Message
 from .ref import ActorRef
 from .supervision import OneForOne, Strategy
 
@@ -88,41 +87,9 @@ class BareActor:
         """Take a watch back, and a ``Down`` that has not been handled yet."""
         ref.unwatch(self.ref)
 
-    def link(self, ref: ActorRef) -> None:
-        """Share fate: when one of the two ends abnormally, the other one fails."""
-        self._cell.add_link(ref._cell)  # noqa: SLF001  a ref is the kernel's own
-
-    def unlink(self, ref: ActorRef) -> None:
-        """Undo ``link``."""
-        self._cell.remove_link(ref._cell)  # noqa: SLF001  a ref is the kernel's own
-
     def stop(self) -> None:
         """End by one's own decision, after this message.  A permanent actor is restarted, any other one is gone."""
         self._cell.post(STOP, leave)
-
-    def become(self, *functions: Callable[..., object]) -> None:
-        """Handle messages with these functions only, until ``unbecome`` or a restart.
-
-        Each is a bound method or a function, annotated as a handler is; raises ``InvalidHandler``.
-        """
-        cell = self._cell
-        behaviour = self._behaviour_of(handlings_of_functions(functions))
-        cell.become_stack = (*cell.become_stack, cell.behaviour)
-        cell.change_behaviour(behaviour)
-
-    def unbecome(self) -> None:
-        """Go back to the behaviour before the last ``become``; without one it does nothing."""
-        *rest, last = self._cell.become_stack or (self._cell.behaviour,)
-        self._cell.become_stack = tuple(rest)
-        self._cell.change_behaviour(last)
-
-    def forward(self, ref: ActorRef, message: Message[object] | None = None) -> None:
-        """Pass the message being handled on to ``ref``, which then owes the reply if one is owed.
-
-        message: what to send; None sends an ask on as it is, and raises ``CallerError`` for a message that was told,
-        which the runtime does not keep.  What this handler returns is ignored.
-        """
-        self._cell.forward(ref._cell, message)  # noqa: SLF001  a ref is the kernel's own
 
     def __repr__(self) -> str:
         cell: Cell | None = getattr(self, "_cell", None)

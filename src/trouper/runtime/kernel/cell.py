@@ -25,7 +25,7 @@ from .address import Address
 from .ask import Ask, Turn, content
 from .behaviour import Behaviour, Handle
 from .errors import ActorStopped, MailboxFull, Unhandled
-from .lifecycle import REQUEST, Belonging, Signal
+from .lifecycle import REQUEST, SUPERVISION, Belonging, Signal, Watcher
 from .letters import DeadLetter, Down
 from .mailbox import Mail, Room
 from .ref import DONE, ActorRef
@@ -51,7 +51,7 @@ class Cell:
 
     __slots__ = (
         "actor", "args", "aside", "attention", "become_stack", "behaviour", "belongings", "children", "downs",
-        "drain_left", "ended", "error", "handled", "high_water", "ledger", "links", "mail", "name", "next_at",
+        "drain_left", "ended", "error", "handled", "high_water", "ledger", "mail", "name", "next_at",
         "observer", "parent", "parked", "phase", "reason", "received", "ref", "room", "side_tasks", "signals", "spec",
         "suspended", "system", "table", "task", "turn", "uid", "watchers", "watching",
     )  # fmt: skip
@@ -82,10 +82,9 @@ class Cell:
         self.children: dict[str, Cell] | None = None
         self.belongings: list[Belonging] | None = None
         self.side_tasks: set[asyncio.Task[None]] | None = None
-        self.watchers: dict[Cell, None] | None = None
+        self.watchers: dict[Watcher, None] | None = None
         self.watching: dict[Cell, None] | None = None
         self.downs: deque[Down] | None = None
-        self.links: dict[Cell, None] | None = None
         self.ledger: Ledger | None = None
         self.observer: Observer | None = None
         self.drain_left: int | None = None
@@ -96,8 +95,6 @@ class Cell:
     step = handling.step
     check_reply = handling.check_reply
     failed = handling.failed
-    forward = handling.forward
-    take_over = handling.take_over
     request_stop = lifecycle.request_stop
     request_drain = lifecycle.request_drain
     request_kill = lifecycle.request_kill
@@ -189,7 +186,7 @@ class Cell:
             try:
                 actor.on_undelivered(DeadLetter(message, self.ref, reason))  # type: ignore[arg-type]  # pyright: ignore
             except Exception as raised:  # noqa: BLE001  an end must not be kept from ending
-                self.system.report(f"{self.address} failed in on_undelivered and ends all the same", raised)
+                self.system.reporter.problem(f"{self.address} failed in on_undelivered and ends all the same", raised)
         self.system.dead_letter(message, self.ref, reason, error)
 
     def loss(self, message: object, reason: str) -> Exception:
@@ -324,26 +321,28 @@ class Cell:
 
     # --- who hears of the end ----------------------------------------------------------------------------------------
 
-    def add_watcher(self, watcher: Cell) -> None:
-        """Owe ``watcher`` one ``Down``."""
+    def add_watcher(self, watcher: Watcher) -> None:
+        """Owe ``watcher`` one ``Down``; to one that has ended it is paid at once."""
         if self.phase == "gone":
             watcher.take_down(Down(self.ref, "no_such_actor"))
             return
         if self.watchers is None:
             self.watchers = {}
         self.watchers[watcher] = None
-        if watcher.watching is None:
-            watcher.watching = {}
-        watcher.watching[self] = None
+        if isinstance(watcher, Cell):
+            watcher.watching = watcher.watching or {}
+            watcher.watching[self] = None
 
-    def remove_watcher(self, watcher: Cell) -> None:
+    def remove_watcher(self, watcher: Watcher) -> None:
         """Owe it no ``Down`` any more, and take back one that it has not handled."""
         if self.watchers is not None:
             self.watchers.pop(watcher, None)
-        if watcher.watching is not None:
-            watcher.watching.pop(self, None)
-        if watcher.downs:
-            watcher.downs = deque(down for down in watcher.downs if down.ref is not self.ref)
+            self.watchers = self.watchers or None  # an empty dict would outweigh an idle actor
+        if isinstance(watcher, Cell):
+            if watcher.watching is not None and watcher.phase != "gone":
+                watcher.watching.pop(self, None)
+            if watcher.downs:
+                watcher.downs = deque(down for down in watcher.downs if down.ref is not self.ref)
 
     def take_down(self, down: Down) -> None:
         """Queue a ``Down`` ahead of all messages; it waits while the actor restarts or is suspended."""
@@ -354,22 +353,7 @@ class Cell:
         if self.downs is None:
             self.downs = deque()
         self.downs.append(down)
-        self.post(lifecycle.SUPERVISION, Cell.refresh)
-
-    def add_link(self, other: Cell) -> None:
-        """Share fate with another actor; one that has ended abnormally already fails this one."""
-        if other.phase == "gone":
-            if other.reason != "stopped":
-                self.post(lifecycle.SUPERVISION, lifecycle.fail_by_link, Down(other.ref, other.reason))
-            return
-        self.links, other.links = self.links or {}, other.links or {}
-        self.links[other] = other.links[self] = None
-
-    def remove_link(self, other: Cell) -> None:
-        """Undo ``add_link``."""
-        for one, two in ((self, other), (other, self)):
-            if one.links is not None:
-                one.links.pop(two, None)
+        self.post(SUPERVISION, Cell.refresh)
 
     def end_future(self) -> asyncio.Future[None]:
         """Return a future that is done once the actor has ended and its tasks have unwound."""

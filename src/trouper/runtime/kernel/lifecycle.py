@@ -18,7 +18,8 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from .errors import InternalError, LinkedActorFailed, RestartsExceeded, StartFailed, WrongReply
+from .ask import content
+from .errors import InternalError, RestartsExceeded, StartFailed, WrongReply
 from .letters import Down
 from .supervision import ChildEnded, Ledger, Plan, Restart
 
@@ -32,6 +33,12 @@ KILL_GRACE_S = 1.0
 """Seconds that a killed actor's task may take to unwind before its end is announced all the same."""
 Signal = Callable[["Cell", object], None]
 Step = Coroutine[object, object, None]
+
+
+class Watcher(Protocol):
+    """Who hears of an actor's end: another cell, a link, a peer node."""
+
+    def take_down(self, down: Down) -> None: ...
 
 
 class Belonging(Protocol):
@@ -121,7 +128,7 @@ async def _halt(cell: Cell, hook: Callable[[], Awaitable[None] | None] | None, *
         try:
             await _hook(cell, hook, cell.spec.shutdown_s)
         except Exception as error:  # noqa: BLE001  an end must not be kept from ending
-            cell.system.report(f"{cell.address} failed in {hook.__qualname__} and ends all the same", error)
+            cell.system.reporter.problem(f"{cell.address} failed in {hook.__qualname__} and ends all the same", error)
     _release(cell, restarting=restarting)
     if restarting:
         cell.actor = None
@@ -177,24 +184,13 @@ def finish(cell: Cell, reason: str, error: BaseException | None) -> None:
         cell.parent.children.pop(cell.name, None)
     if cell.room is not None:
         cell.room.release()
-    down = Down(cell.ref, reason, None if error is None else cell.system.brief(error))
+    down = Down(cell.ref, reason, None if error is None else cell.system.reporter.brief(error))
     for watched in cell.watching or ():
-        watched.watchers = _without(watched.watchers, cell)
-    for watcher in cell.watchers or ():
+        watched.remove_watcher(cell)
+    for watcher in list(cell.watchers or ()):
         watcher.take_down(down)
-    for linked in cell.links or ():
-        linked.links = _without(linked.links, cell)
-        if reason != "stopped":
-            linked.post(SUPERVISION, fail_by_link, down)
     if cell.ended is not None and not cell.ended.done():
         cell.ended.set_result(None)
-
-
-def _without(cells: dict[Cell, None] | None, gone: Cell) -> dict[Cell, None] | None:
-    """Return the rest, or None when nobody is left: an empty dict would outweigh an idle actor."""
-    if cells is not None:
-        cells.pop(gone, None)
-    return cells or None
 
 
 # --- requests from outside -------------------------------------------------------------------------------------------
@@ -214,7 +210,7 @@ def request_stop(cell: Cell) -> None:
 
 def _lose_patience(cell: Cell, task: asyncio.Task[None]) -> None:
     if cell.task is task and cell.phase != "gone":
-        cell.system.report(f"{cell.address} did not end within {cell.spec.shutdown_s:g} s ({cell.describe()}): killed")
+        cell.system.reporter.problem(f"{cell.address} did not end within {cell.spec.shutdown_s:g} s ({cell.describe()}): killed")
         kill(cell)
 
 
@@ -291,14 +287,8 @@ def crash(cell: Cell, error: BaseException, item: object) -> None:
     """The actor failed: it handles nothing until its supervisor's plan has been carried out."""
     cell.phase, cell.error = "failed", error
     cell.refresh()
-    cell.system.report_crash(cell, error, item)
+    cell.system.reporter.crash(cell, error, content(item))
     instance_ended(cell, error)
-
-
-def fail_by_link(cell: Cell, down: object) -> None:
-    """Signal: an actor that this one is linked to ended abnormally."""
-    if cell.phase == "live":
-        crash(cell, LinkedActorFailed(f"{cell.address} is linked to an actor that ended: {down!r}"), None)
 
 
 def leave(cell: Cell, _: object = None) -> None:

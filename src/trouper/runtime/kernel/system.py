@@ -8,32 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import random
-import reprlib
-import traceback
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-
-import msgspec
+from typing import Protocol
 
 from .actor import BareActor
 from .address import checked_name
-from .ask import content
 from .cell import Cell
 from .clock import Deadlines
 from .dispatcher import Dispatcher
 from .errors import NameTaken, NodeClosed
 from .lifecycle import kill, request_stop, start
-from .letters import DeadLetter
 from .ref import ActorRef
 from .supervision import ChildSpec
 
-REPORT_CHARS_MAX = 8_000
-"""Characters of a crash report or of a message in it; a report must never outgrow what it reports on."""
 
-log = logging.getLogger("trouper")
+class Reporter(Protocol):
+    """Where the kernel says what went wrong; it writes no logs by itself."""
+
+    def problem(self, text: str, error: BaseException | None = None) -> None:
+        """Something went wrong, and is dealt with."""
+
+    def crash(self, cell: Cell, error: BaseException, message: object) -> None:
+        """An actor failed, handling ``message``; None when it was in none of its handlers."""
+
+    def letter(self, message: object, target: ActorRef, reason: str, error: BaseException | None) -> None:
+        """A message became a dead letter."""
+
+    def brief(self, error: BaseException) -> str:
+        """One line for a failure, bounded in size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ class System:
 
     seed: of the only source of chance in the kernel.  dispatcher: another one makes a simulation.
     ask_timeout_s: the deadline of an ask that names none.  guardian: the class of ``/user``, with its strategy.
-    escalated: called with the error when a failure has reached the root.
+    reporter: where it says what went wrong.  escalated: called with the error when a failure has reached the root.
     """
 
     def __init__(
@@ -101,6 +106,7 @@ class System:
         seed: int | None = None,
         ask_timeout_s: float = 5.0,
         guardian: type[BareActor] = Guardian,
+        reporter: Reporter,
         escalated: Callable[[BaseException], None],
     ) -> None:
         self.name = checked_name(name)
@@ -110,13 +116,12 @@ class System:
         self.ask_timeout_s = ask_timeout_s
         self.random: Callable[[], float] = random.Random(seed).random
         self.next_uid: Callable[[], int] = itertools.count(1).__next__
+        self.reporter = reporter
         self.escalated = escalated
         self.host: object = None
         """The node around this system, for ``Actor.node``."""
         self.late_replies = 0
         self.dead_letters: Counter[str] = Counter()
-        self.dead_letter_sinks: list[Callable[[DeadLetter], None]] = []
-        self.crash_sinks: list[Callable[[Cell, BaseException, str], None]] = []
         self.closing = False
         self._received_by_gone = self._handled_by_gone = 0
         self.root = Cell(self, None, "", ChildSpec(Guardian, shutdown_s=None), ())
@@ -153,11 +158,9 @@ class System:
         return cell
 
     def dead_letter(self, message: object, target: ActorRef, reason: str, error: BaseException | None) -> None:
-        """Count a message that no handler took, and show it to whoever looks."""
+        """Count a message that no handler took, and report it."""
         self.dead_letters[reason] += 1
-        for sink in self.dead_letter_sinks:
-            text = None if error is None else self.brief(error)
-            sink(DeadLetter(message, target, reason, text))  # type: ignore[arg-type]  # pyright: ignore  what came came
+        self.reporter.letter(message, target, reason, error)
 
     def count_gone(self, received: int, handled: int) -> None:
         """Keep the counters of a cell that has ended, or of a message to one."""
@@ -191,41 +194,5 @@ class System:
                     request_stop(guardian)
                     await guardian.ref.wait_stopped()
         except TimeoutError:
-            self.report(f"node {self.name} did not shut down within {timeout_s} s: the rest is killed")
+            self.reporter.problem(f"node {self.name} did not shut down within {timeout_s} s: the rest is killed")
             kill(self.root)
-
-    # --- reports -----------------------------------------------------------------------------------------------------
-
-    def report(self, text: str, error: BaseException | None = None) -> None:
-        """Log something that went wrong but is dealt with."""
-        log.warning("%s%s", text, "" if error is None else f"\n{self.trace(error)}")
-
-    def report_crash(self, cell: Cell, error: BaseException, item: object) -> None:
-        """Log a failure with its traceback, bounded in size."""
-        doing = "" if item is None else f" handling {bounded_repr(content(item))}"
-        text = f"{cell.address} failed{doing}\n{self.trace(error)}"
-        log.warning("%s", text)
-        for sink in self.crash_sinks:
-            sink(cell, error, text)
-
-    def trace(self, error: BaseException) -> str:
-        """Format a traceback, keeping the end when it is long."""
-        text = "".join(traceback.TracebackException.from_exception(error, limit=-40).format())
-        return text if len(text) <= REPORT_CHARS_MAX else f"[...]{text[-REPORT_CHARS_MAX:]}"
-
-    def brief(self, error: BaseException) -> str:
-        """One line for a failure."""
-        return f"{type(error).__qualname__}: {bounded(str(error), REPORT_CHARS_MAX // 8)}"
-
-
-def bounded(text: str, chars_max: int) -> str:
-    """Cut a text to a length."""
-    return text if len(text) <= chars_max else f"{text[:chars_max]}[... {len(text)} characters in all]"
-
-
-def bounded_repr(value: object) -> str:
-    """Show a message without building more text than is shown, however large its fields are."""
-    if isinstance(value, msgspec.Struct):
-        fields = ", ".join(f"{name}={reprlib.repr(getattr(value, name))}" for name in value.__struct_fields__[:20])
-        return bounded(f"{type(value).__qualname__}({fields})", REPORT_CHARS_MAX // 4)
-    return bounded(reprlib.repr(value), REPORT_CHARS_MAX // 4)
