@@ -76,7 +76,7 @@ class Actor(BareActor):
     def spawn_nowait(
         self, actor: Callable[[*Ts], BareActor], *args: *Ts, name: str | None = None, restart: Restart = "transient"
     ) -> ActorRef:
-        """Start a child without waiting: its mail waits instead, and a failure to start is supervised as any failure."""
+        """Start a child without waiting: its mail waits instead, and a failure to start is supervised as any is."""
         return spawn_nowait(self._cell, actor, args, name, restart)
 
     def link(self, ref: ActorRef) -> None:

@@ -31,7 +31,7 @@ class Link:
 def link(one: Cell, two: Cell) -> None:
     """Let each fail when the other ends abnormally; one that has ended so already counts."""
     two.add_watcher(Link(one, two))
-    if two.phase != "gone":
+    if not two.gone:
         one.add_watcher(Link(two, one))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar, TypeVarTuple, overload, ParamSpec
+from typing import ParamSpec, Self, TypeVar, TypeVarTuple, overload
 
 from .kernel.actor import BareActor
 from .kernel.dispatcher import Dispatcher

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from .kernel.ask import Ask, content, current_turn
+from .kernel.ask import Ask, content, current_turn, is_ask
 from .kernel.cell import Cell
 from .kernel.errors import CallerError
 from .kernel.messages import Message
@@ -20,23 +20,23 @@ def take_over(cell: Cell, message: Message[object] | None) -> object:
     turn = cell.turn if running else current_turn.get()
     if turn is not None and turn.cell is cell:
         item = turn.item
-        if isinstance(item, Ask) and turn.owes:
+        if is_ask(item) and turn.owes:
             turn.owes = False
             item.message = message or item.message
             return item
         return message or content(item)
     asked = dispatcher.asked if running else None
-    if asked is not None and not isinstance(asked, Ask):
+    if asked is not None and not is_ask(asked):
         dispatcher.asked = Ask(message or cast("Message[object]", asked), cell, cell.system.ask_timeout_s, None)
         return dispatcher.asked
     if message is None:
-        raise CallerError(f"{cell.address}: there is no message being handled here that is known; pass it as an argument")
+        raise CallerError(f"{cell.address}: the runtime keeps no message that was told; pass it as an argument")
     return message
 
 
 def forward(cell: Cell, target: Cell, message: Message[object] | None) -> None:
     """Pass what is being handled on, with the reply that is owed."""
     item = take_over(cell, message)
-    if isinstance(item, Ask):
+    if is_ask(item):
         item.target = target
     target.accept(item)

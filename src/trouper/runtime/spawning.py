@@ -25,10 +25,7 @@ def spawn_awaited(
     significant: bool,
 ) -> Awaitable[ActorRef]:
     """Start a child; the awaitable gives its ref once ``on_start`` has succeeded."""
-    if isinstance(actor, type) and issubclass(actor, BareActor):
-        spec = _spec(actor, restart, shutdown_s, significant)
-    else:
-        spec, args = _unusual_spec(actor, args, restart, shutdown_s, significant)
+    spec, args = _spec_of(actor, args, restart, shutdown_s, significant)
     return parent.system.spawn_awaited(parent, spec, args, name)
 
 
@@ -36,42 +33,43 @@ def spawn_nowait(
     parent: Cell, actor: Callable[..., object], args: tuple[object, ...], name: str | None, restart: Restart
 ) -> ActorRef:
     """Start a child whose failure to start is left to its parent's supervision."""
-    spec, args = _unusual_spec(actor, args, restart, 5.0, significant=False)
+    spec, args = _spec_of(actor, args, restart, 5.0, significant=False)
     return parent.system.spawn(parent, spec, args, name).ref
 
 
-@lru_cache(maxsize=1024)
-def _spec(actor: type[BareActor], restart: Restart, shutdown_s: float | None, significant: bool) -> ChildSpec:
-    """Share one specification among all children that are kept alike: a million of them cost one."""
-    return ChildSpec(actor, restart, shutdown_s, significant)
-
-
-def _unusual_spec(
+def _spec_of(
     actor: Callable[..., object],
     args: tuple[object, ...],
     restart: Restart,
     shutdown_s: float | None,
     significant: bool,
 ) -> tuple[ChildSpec, tuple[object, ...]]:
-    """Take a class, a ``functools.partial`` of one, or a function."""
-    if isinstance(actor, type) and issubclass(actor, BareActor):
-        return _spec(actor, restart, shutdown_s, significant), args
-    if isinstance(actor, partial):
-        made = cast("partial[object]", actor)
-        inner, args = _unusual_spec(made.func, (*made.args, *args), restart, shutdown_s, significant)
-        return ChildSpec(inner.actor, restart, shutdown_s, significant, made.keywords), args
+    """Take a class, a ``functools.partial`` of one, or a function; returns how to keep it, and all its arguments."""
+    made: object = actor
+    if isinstance(made, type) and issubclass(made, BareActor):
+        return _shared_spec(cast("type", made), restart, shutdown_s, significant), args
+    if isinstance(made, partial):
+        part = cast("partial[object]", made)
+        inner, args = _spec_of(part.func, (*part.args, *args), restart, shutdown_s, significant)
+        return ChildSpec(inner.actor, restart, shutdown_s, significant, part.keywords), args
     if not inspect.isroutine(actor):
         raise InvalidHandler(f"{actor!r} cannot be spawned: pass an Actor class, a partial of one, or a function")
     if args:
         raise InvalidHandler(f"{actor.__qualname__} is a function: it takes messages, not the arguments {args!r}")
-    return _spec(_actor_of(actor), restart, shutdown_s, significant), ()
+    return _shared_spec(_actor_of(actor), restart, shutdown_s, significant), ()
+
+
+@lru_cache(maxsize=1024)
+def _shared_spec(actor: type, restart: Restart, shutdown_s: float | None, significant: bool) -> ChildSpec:
+    """Share one specification among all children that are kept alike: a million of them cost one."""
+    return ChildSpec(cast("type[BareActor]", actor), restart, shutdown_s, significant)
 
 
 @lru_cache(maxsize=1024)
 def _actor_of(function: Callable[..., object]) -> type[BareActor]:
     """Make an actor class whose one handler is a function ``(message)`` or ``(actor, message)``."""
-    from .actor import Actor  # noqa: PLC0415  Actor itself spawns: a function becomes one only when it is spawned
+    from .actor import Actor  # noqa: PLC0415  an Actor itself spawns; a function becomes one only when it is spawned
 
-    made = cast("type[BareActor]", type(function.__name__, (Actor,), {"__module__": function.__module__}))
+    made = type(function.__name__, (Actor,), {"__module__": function.__module__})
     made.__behaviour__ = made._behaviour_of(handlings_of_functions([function]))  # noqa: SLF001  made here
     return made

@@ -49,6 +49,7 @@ class Timers:
     """The timers of one instance; use ``Actor.timers``."""
 
     held = 0
+    """A timer keeps no message from the mailbox."""
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell

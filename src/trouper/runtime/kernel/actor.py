@@ -1,6 +1,6 @@
 """Actors: user state plus handlers, one message at a time.
 
-``BareActor`` is what the kernel itself needs; ``trouper.Actor`` adds the furniture (children, timers, stash, links, ...).
+``BareActor`` is what the kernel itself needs; ``trouper.Actor`` adds the furniture: timers, stash, links, pipes.
 What can be wrong with an actor class is said when the class is made.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from .behaviour import Behaviour, Handling, handlings_of_class
 from .letters import DeadLetter, Down
@@ -62,7 +62,7 @@ class BareActor:
     def on_stop(self) -> Hooked:
         """Called after the last message and after the children have ended; not called by ``kill``."""
 
-    def before_restart(self, error: BaseException | None) -> Hooked:
+    def before_restart(self, error: BaseException | None) -> Hooked:  # noqa: ARG002  for those who override it
         """Called on the failed instance before it is replaced; calls ``on_stop`` unless overridden."""
         return self.on_stop()
 
@@ -97,7 +97,7 @@ class BareActor:
 
 
 def _call_on_terminated(actor: object, down: object) -> object:
-    return actor.on_terminated(down)  # type: ignore[attr-defined]  # pyright: ignore  the dispatcher passes actors only
+    return cast("BareActor", actor).on_terminated(cast("Down", down))
 
 
 BareActor.__init_subclass__()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeGuard, TypeVar
 
 from .errors import AskTimeout, DeadlockError
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from .cell import Cell
     from .messages import Message
 
-    class _Future(asyncio.Future[TypeVar("_T")]): ...
-
 R = TypeVar("R")
+
 
 class Wait(Protocol):
     """An edge of the wait-for graph: somebody waits until ``target`` gets on."""
 
     target: Cell
+
 
 class Envelope:
     """What may stand in a mailbox around a message.  A bare message needs none, and so pays nothing for it."""
@@ -55,7 +55,9 @@ class Turn:
         self.owes = True
         self.waits: set[Wait] = set()
 
+
 current_turn: ContextVar[Turn | None] = ContextVar("trouper_turn", default=None)
+
 
 class Ask(asyncio.Future[R], Envelope, Generic[R]):
     """A message that is owed a reply.  Await it, or gather many; cancelling it cancels the handler that works on it."""
@@ -119,9 +121,16 @@ class Ask(asyncio.Future[R], Envelope, Generic[R]):
         self.target.system.deadlines.leave(self.timeout_s, self)
         return True
 
+
+def is_ask(item: object) -> TypeGuard[Ask[object]]:
+    """Say whether a mailbox item is owed a reply."""
+    return isinstance(item, Ask)
+
+
 def content(item: object) -> object:
     """Return the message inside a mailbox item."""
     return item.message if isinstance(item, Envelope) else item
+
 
 def check_cycle(asker: Cell, target: Cell) -> None:
     """Raise ``DeadlockError`` when ``target`` waits, directly or through others, for ``asker``.
@@ -138,6 +147,7 @@ def check_cycle(asker: Cell, target: Cell) -> None:
             if wait.target not in came_from and wait.target is not target:
                 came_from[wait.target] = cell
                 front.append(wait.target)
+
 
 def _ring(asker: Cell, target: Cell, came_from: dict[Cell, Cell]) -> tuple[str, ...]:
     back = [asker]

@@ -11,10 +11,13 @@ import sys
 import types
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar, Union, get_args, get_origin, get_type_hints, overload
+from typing import TYPE_CHECKING, TypeVar, Union, cast, get_args, get_origin, get_type_hints, overload
 
 from .errors import InvalidHandler
-from .messages import Message, _reply_types
+from .messages import Message, reply_types
+
+if TYPE_CHECKING:
+    from .actor import BareActor
 
 Handle = Callable[[object, object], object]
 F = TypeVar("F", bound=Callable[..., object])
@@ -46,7 +49,7 @@ def handler(function: F | None = None, /, *, reentrant: bool = False) -> F | Cal
 
 def unusual(actor: object, item: object) -> object:
     """Stand in the dispatcher's table for whatever is no plain message for a plain handler."""
-    actor._cell.step(item)  # type: ignore[attr-defined]  # pyright: ignore  # noqa: SLF001  only actors come here
+    cast("BareActor", actor)._cell.step(item)  # noqa: SLF001  the kernel's own
     return ELSEWHERE
 
 
@@ -98,7 +101,7 @@ def handlings_of_class(cls: type) -> dict[type, Handling]:
 
 
 def handlings_of_functions(functions: Iterable[Callable[..., object]]) -> dict[type, Handling]:
-    """Collect free functions and bound methods, whose last parameter is the message and whose first may be the actor."""
+    """Collect free functions and bound methods ``(message)``, and functions ``(actor, message)``."""
     return _merge("this behaviour", (_handlings(function, None) for function in functions))
 
 
@@ -116,7 +119,7 @@ def _merge(owner: str, parts: Iterable[dict[type, Handling]]) -> dict[type, Hand
 
 
 def _of_method(function: Callable[..., object]) -> dict[type, Handling]:
-    """Read a method once, where its class is made: a subclass made elsewhere may not see the names it is annotated with."""
+    """Read a method once, where its class is made: a subclass made elsewhere may not see the names it uses."""
     known: dict[type, Handling] | None = vars(function).get(_FOUND)
     if known is None:
         known = _handlings(function, 1)
@@ -153,17 +156,17 @@ def _message_types(name: str, annotation: object) -> list[type]:
     parts = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
     found: list[type] = []
     for part in parts:
-        cls = get_origin(part) or part
+        cls: object = get_origin(part) or part
         if not (isinstance(cls, type) and issubclass(cls, Message)):
             raise InvalidHandler(f"{name}: the message parameter is annotated {part!r}, which is no Message class")
-        found.append(cls)
+        found.append(cast("type", cls))
     return found
 
 
 def _check_reply(name: str, message: type, returned: object) -> None:
     """Refuse a return annotation none of whose classes could be a reply to this message."""
     wanted: tuple[type, ...] | None = getattr(message, "__reply__", None)
-    offered = _reply_types(returned)
+    offered = reply_types(returned)
     if message is Message or wanted is None or offered is None or any(issubclass(cls, wanted) for cls in offered):
         return
     names = " | ".join(cls.__name__ for cls in wanted)
@@ -176,12 +179,12 @@ def _check_reply(name: str, message: type, returned: object) -> None:
 def _hints(function: Callable[..., object]) -> dict[str, object]:
     """Resolve annotations, also those that name something local to the function in which the class is being made."""
     scope: dict[str, object] = {}
-    frame = sys._getframe(1)  # noqa: SLF001  the only way to see the names around a class that is still being made
-    while frame is not None and frame.f_globals.get("__name__") != getattr(function, "__module__", None):
-        frame = frame.f_back  # type: ignore[assignment]  the loop ends at None
+    frame: types.FrameType | None = sys._getframe(1)  # noqa: SLF001  the way to the names around a class being made
+    while frame is not None and frame.f_globals.get("__name__") != function.__module__:
+        frame = frame.f_back
     while frame is not None and frame.f_code.co_name != "<module>":
         scope = {**frame.f_locals, **scope}
-        frame = frame.f_back  # type: ignore[assignment]  the loop ends at None
+        frame = frame.f_back
     try:
         return get_type_hints(function, localns=scope)
     except NameError as error:

@@ -16,22 +16,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from . import handling, lifecycle
 from .address import Address
-from .ask import Ask, Turn, content
+from .ask import Ask, Turn, content, is_ask
 from .behaviour import Behaviour, Handle
 from .errors import ActorStopped, MailboxFull, Unhandled
-from .lifecycle import REQUEST, SUPERVISION, Belonging, Signal, Watcher
 from .letters import DeadLetter, Down
+from .lifecycle import REQUEST, SUPERVISION, Belonging, Signal, Watcher
 from .mailbox import Mail, Room
 from .ref import DONE, ActorRef
 
 if TYPE_CHECKING:
     from .actor import BareActor
+    from .messages import Message
     from .supervision import ChildSpec, Ledger
     from .system import System
 
@@ -51,8 +52,8 @@ class Cell:
 
     __slots__ = (
         "actor", "args", "aside", "attention", "become_stack", "behaviour", "belongings", "children", "downs",
-        "drain_left", "ended", "error", "handled", "high_water", "ledger", "mail", "name", "next_at",
-        "observer", "parent", "parked", "phase", "reason", "received", "ref", "room", "side_tasks", "signals", "spec",
+        "drain_left", "ended", "error", "handled", "high_water", "ledger", "mail", "name", "next_at", "observer",
+        "parent", "parked", "phase", "reason", "received", "ref", "room", "round", "side_tasks", "signals", "spec",
         "suspended", "system", "table", "task", "turn", "uid", "watchers", "watching",
     )  # fmt: skip
 
@@ -82,6 +83,7 @@ class Cell:
         self.children: dict[str, Cell] | None = None
         self.belongings: list[Belonging] | None = None
         self.side_tasks: set[asyncio.Task[None]] | None = None
+        self.round: asyncio.Task[None] | None = None
         self.watchers: dict[Watcher, None] | None = None
         self.watching: dict[Cell, None] | None = None
         self.downs: deque[Down] | None = None
@@ -100,10 +102,15 @@ class Cell:
     request_kill = lifecycle.request_kill
 
     @property
+    def gone(self) -> bool:
+        """Whether the actor has ended for good."""
+        return self.phase == "gone"
+
+    @property
     def address(self) -> Address:
         parts: list[str] = []
-        cell: Cell | None = self
-        while cell is not None and cell.parent is not None:
+        cell = self
+        while cell.parent is not None:
             parts.append(cell.name)
             cell = cell.parent
         return Address(self.system.name, "/".join(reversed(parts)), self.uid)
@@ -119,7 +126,7 @@ class Cell:
 
     def wake(self, item: object) -> Awaitable[None]:
         """Take the first item of an idle cell; what comes for one that is gone is a dead letter."""
-        if self.phase == "gone":
+        if self.gone:
             self.system.count_gone(1, 0)
             self.lose(item, "killed" if self.reason == "killed" else "stopped")
             return DONE
@@ -140,7 +147,7 @@ class Cell:
 
     def return_to_front(self, items: Sequence[object]) -> None:
         """Put back what was counted and taken out before, in order, ahead of all that waits."""
-        if not items or self.phase == "gone":
+        if not items or self.gone:
             return
         mail = self.mail
         if mail is None:
@@ -161,7 +168,7 @@ class Cell:
         assert mail is not None  # `tell` has just measured it
         if len(mail) < box.limit:
             mail.append(item)
-        elif box.when_full == "raise_full" and not isinstance(item, Ask):
+        elif box.when_full == "raise_full" and not is_ask(item):
             self.received -= 1
             raise MailboxFull(f"{self.address} has {len(mail)} messages queued, its limit: await tell(), or raise it")
         else:
@@ -179,12 +186,12 @@ class Cell:
     def lose(self, item: object, reason: str, error: BaseException | None = None) -> None:
         """Make a dead letter of an item; an asker hears of it at once."""
         message = content(item)
-        if isinstance(item, Ask) and not item.done():
+        if is_ask(item) and not item.done():
             item.refuse(self.loss(message, reason))
-        actor = self.actor if self.phase == "gone" else None
+        actor = self.actor if self.gone else None
         if actor is not None:
             try:
-                actor.on_undelivered(DeadLetter(message, self.ref, reason))  # type: ignore[arg-type]  # pyright: ignore
+                actor.on_undelivered(DeadLetter(cast("Message[object]", message), self.ref, reason))
             except Exception as raised:  # noqa: BLE001  an end must not be kept from ending
                 self.system.reporter.problem(f"{self.address} failed in on_undelivered and ends all the same", raised)
         self.system.dead_letter(message, self.ref, reason, error)
@@ -202,15 +209,11 @@ class Cell:
 
     def build(self) -> BareActor:
         """Make an instance; it knows its cell before ``__init__`` runs, so that may use ``self.ref``."""
-        cls, keywords = self.spec.actor, self.spec.keywords
+        cls, keywords = self.spec.actor, self.spec.keywords or {}
         actor = cls.__new__(cls)
         actor._cell = self  # noqa: SLF001  the kernel's own
-        if keywords:
-            actor.__init__(*self.args, **keywords)  # type: ignore[misc]  the class is what it is made of
-        elif self.args:
-            actor.__init__(*self.args)  # type: ignore[misc]  # pyright: ignore  each class has its own arguments
-        else:
-            actor.__init__()  # type: ignore[misc]  the class is what it is made of
+        init: Callable[..., None] = getattr(actor, "__init__")  # noqa: B009  each class has its own arguments
+        init(*self.args, **keywords)
         return actor
 
     def abandon(self, ask: Ask[R]) -> None:
@@ -225,19 +228,20 @@ class Cell:
         found = self.behaviour.find(type_)
         return found is not None and found.reentrant
 
-    def run_aside(self, coroutine: Coroutine[object, object, None]) -> None:
+    def run_aside(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Run a coroutine beside the handlers; it is cancelled when this instance of the actor ends."""
         if self.side_tasks is None:
             self.side_tasks = set()
         task = self.system.loop.create_task(coroutine)
         self.side_tasks.add(task)
         task.add_done_callback(self.side_tasks.discard)
+        return task
 
     # --- the system lane ---------------------------------------------------------------------------------------------
 
     def post(self, priority: int, signal: Signal, payload: object = None) -> None:
         """Queue a signal ahead of all messages; it runs as soon as no handler is at work."""
-        if self.phase == "gone":
+        if self.gone:
             return
         if self.signals is None:
             self.signals = []
@@ -255,12 +259,12 @@ class Cell:
         while self.signals:
             _, _, signal, payload = heappop(self.signals)
             signal(self, payload)
-            if self.task is not None or self.phase == "gone":
+            if self.task is not None or self.gone:
                 return
         self.refresh()
         if self.phase == "live" and not self.suspended and self.attention:
             self._attend_message()
-        if self.task is None and self.phase != "gone":
+        if self.task is None and not self.gone:
             self.settle()
 
     def _attend_message(self) -> None:
@@ -323,7 +327,7 @@ class Cell:
 
     def add_watcher(self, watcher: Watcher) -> None:
         """Owe ``watcher`` one ``Down``; to one that has ended it is paid at once."""
-        if self.phase == "gone":
+        if self.gone:
             watcher.take_down(Down(self.ref, "no_such_actor"))
             return
         if self.watchers is None:
@@ -339,14 +343,14 @@ class Cell:
             self.watchers.pop(watcher, None)
             self.watchers = self.watchers or None  # an empty dict would outweigh an idle actor
         if isinstance(watcher, Cell):
-            if watcher.watching is not None and watcher.phase != "gone":
+            if watcher.watching is not None and not watcher.gone:
                 watcher.watching.pop(self, None)
             if watcher.downs:
                 watcher.downs = deque(down for down in watcher.downs if down.ref is not self.ref)
 
     def take_down(self, down: Down) -> None:
         """Queue a ``Down`` ahead of all messages; it waits while the actor restarts or is suspended."""
-        if self.phase == "gone":
+        if self.gone:
             return
         if self.watching is not None:
             self.watching.pop(down.ref._cell, None)  # noqa: SLF001  a ref is the kernel's own
@@ -359,6 +363,6 @@ class Cell:
         """Return a future that is done once the actor has ended and its tasks have unwound."""
         if self.ended is None:
             self.ended = self.system.loop.create_future()
-            if self.phase == "gone":
+            if self.gone:
                 self.ended.set_result(None)
         return self.ended

@@ -1,7 +1,7 @@
 """Time as the kernel sees it: the loop's for what users notice, a plain counter for how long a turn has taken.
 
-The kernel never reads a clock by itself (law 13).  The loop's time may be virtual.  ``Counter`` is apart from it because
-some loops read their time once per turn, which cannot tell how long that turn has lasted.
+The kernel never reads a clock by itself (law 13).  The loop's time may be virtual.  ``Counter`` is apart from it
+because some loops read their time once per turn, which cannot tell how long that turn has lasted.
 """
 
 from __future__ import annotations

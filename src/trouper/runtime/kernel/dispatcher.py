@@ -2,7 +2,7 @@
 
 Laws of this file:
 1. A cell is in the queue at most once, and only while it has mail or signals.
-2. A turn ends when its time is up (``turn_s``), so that timers and I/O never starve; the clock is read every few messages.
+2. A turn ends when its time is up, so that timers and I/O never starve; the clock is read every few messages.
 3. A cell handles at most ``run_length`` messages, then goes to the back of the queue.
 """
 
@@ -29,11 +29,24 @@ IDLE_QUEUES_MAX = 256
 class Dispatcher:
     """Runs handlers.  It knows nothing of supervision: what is no plain message it leaves to the cell.
 
-    counter: seconds, to measure how long a turn has lasted.  queue: another one changes the order of runs (a simulation).
+    counter: seconds, to measure how long a turn has lasted.  queue: another one changes the order of runs, as in a
+    simulation.
     run_length: messages a cell handles before the next cell's turn.
     """
 
-    __slots__ = ("_counter", "asked", "_loop", "_turn", "armed", "fuel", "idle_queues", "queue", "run_length", "running", "turns")
+    __slots__ = (
+        "_counter",
+        "_loop",
+        "_turn",
+        "armed",
+        "asked",
+        "fuel",
+        "idle_queues",
+        "queue",
+        "run_length",
+        "running",
+        "turns",
+    )
 
     def __init__(
         self,
@@ -65,7 +78,7 @@ class Dispatcher:
 
     def put_back(self, mail: Mail) -> None:
         """Keep an empty queue for another cell, if it is of the usual kind."""
-        if type(mail) is deque and len(self.idle_queues) < IDLE_QUEUES_MAX:
+        if isinstance(mail, deque) and len(self.idle_queues) < IDLE_QUEUES_MAX:
             self.idle_queues.append(mail)
 
     def turn(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from . import lifecycle
-from .ask import Ask, Envelope, Turn, content, current_turn
+from .ask import Envelope, Turn, content, current_turn, is_ask
 from .behaviour import Handle, Handling
 from .errors import ActorFailed, Reject, WrongReply
 
@@ -92,7 +92,7 @@ def _handle_plain(cell: Cell, item: object, handling: Handling) -> None:
 def _conclude(cell: Cell, turn: Turn, reply: object) -> None:
     """A handler has returned: answer, and count."""
     item = turn.item
-    if isinstance(item, Ask):
+    if is_ask(item):
         if turn.owes:
             check_reply(cell, item.message, reply)
             item.answer(reply)
@@ -103,23 +103,19 @@ def _conclude(cell: Cell, turn: Turn, reply: object) -> None:
 
 def check_reply(cell: Cell, message: object, reply: object) -> None:
     """Raise ``WrongReply`` when a handler returned what its message does not promise, or forgot an ``async``."""
-    wanted: tuple[type, ...] | None = type(message).__reply__  # type: ignore[attr-defined]  # pyright: ignore  a Message
-    if wanted is not None and isinstance(reply, wanted):
-        return
+    wanted = cast("type[Message[object]]", type(message)).__reply__
     awaitable = isinstance(reply, Awaitable)
-    if wanted is None and not awaitable:
+    if (wanted is None and not awaitable) or (wanted is not None and isinstance(reply, wanted)):
         return
     handling = cell.behaviour.find(type(message))
     name = handling.function.__qualname__ if handling is not None else "a handler"
+    returned = f"{name} of {cell.address} returned a {reply.__class__.__name__}"
     if isinstance(reply, Coroutine):
-        reply.close()
+        cast("Coroutine[object, object, object]", reply).close()
     if awaitable:
-        raise WrongReply(f"{name} of {cell.address} returned a {type(reply).__name__}: make it `async def` and await it")
+        raise WrongReply(f"{returned}: make it `async def`, and await it")
     names = " | ".join(cls.__name__ for cls in wanted or ())
-    raise WrongReply(
-        f"{name} of {cell.address} returned a {type(reply).__name__}, but the reply to {type(message).__qualname__} "
-        f"is {names}: change one of the two"
-    )
+    raise WrongReply(f"{returned}, but the reply to {type(message).__qualname__} is {names}: change one of the two")
 
 
 async def _serve(cell: Cell, turn: Turn, handling: Handling | None) -> None:
@@ -190,7 +186,7 @@ def failed(cell: Cell, error: BaseException, item: object, instance: object = No
     ``instance``: the actor that the handler belonged to; one that was replaced meanwhile fails nobody.
     """
     rejected = isinstance(error, Reject)
-    if isinstance(item, Ask):
+    if is_ask(item):
         item.refuse(raisable(cell, error))
         if rejected:
             cell.handled += 1

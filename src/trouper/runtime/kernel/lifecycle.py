@@ -44,8 +44,10 @@ class Watcher(Protocol):
 class Belonging(Protocol):
     """What an actor's instance owns and gives back when it ends: timers, a stash."""
 
-    held: int
-    """How many messages it keeps from the mailbox."""
+    @property
+    def held(self) -> int:
+        """How many messages it keeps from the mailbox."""
+        ...
 
     def release(self, cell: Cell, *, restarting: bool) -> None: ...
 
@@ -91,7 +93,7 @@ async def _hook(cell: Cell, hook: Callable[[], Awaitable[None] | None], limit_s:
 
 
 def start(cell: Cell, spawner: Spawned | None) -> None:
-    """Make the first instance.  ``spawner`` hears of a start that takes time; None leaves a failure to the supervisor."""
+    """Make the first instance.  ``spawner`` hears how it went; None leaves a failure to the supervisor."""
     _conduct(cell, _begin(cell, spawner), may_wait=cell.spec.actor.__async_start__)
 
 
@@ -102,10 +104,10 @@ async def _begin(cell: Cell, spawner: Spawned | None) -> None:
         cell.actor = cell.build()
         await _hook(cell, cell.actor.on_start, None)
     except BaseException as error:  # noqa: BLE001  whatever a start raises is its actor's failure
-        if spawner is None and cell.phase != "gone":
+        if spawner is None and not cell.gone:
             crash(cell, error, None)
         elif spawner is not None:
-            if cell.phase != "gone":
+            if not cell.gone:
                 finish(cell, "failed", error)
             failed = StartFailed(f"{cell.address} did not start: {error!r}")
             failed.__cause__ = error
@@ -120,9 +122,10 @@ async def _begin(cell: Cell, spawner: Spawned | None) -> None:
 async def _halt(cell: Cell, hook: Callable[[], Awaitable[None] | None] | None, *, restarting: bool) -> None:
     """End an instance: children newest first, the user's hook, then what the instance owned."""
     keep = restarting and cell.spec.actor.keep_children
-    for child in [] if keep else reversed(list((cell.children or {}).values())):
+    children = [] if keep or cell.children is None else list(cell.children.values())
+    for child in reversed(children):
         request_stop(child)
-        if child.phase != "gone":
+        if not child.gone:
             await child.end_future()
     if hook is not None:
         try:
@@ -132,6 +135,16 @@ async def _halt(cell: Cell, hook: Callable[[], Awaitable[None] | None] | None, *
     _release(cell, restarting=restarting)
     if restarting:
         cell.actor = None
+
+
+async def _halt_to_restart(cell: Cell, error: object) -> None:
+    old, failure = cell.actor, error if isinstance(error, BaseException) else None
+    await _halt(cell, None if old is None else lambda: old.before_restart(failure), restarting=True)
+
+
+def _may_wait(cell: Cell) -> bool:
+    """Say whether ending this instance, or beginning the next one, may have to wait."""
+    return bool(cell.children) or cell.spec.actor.__async_hooks__
 
 
 def _release(cell: Cell, *, restarting: bool) -> None:
@@ -146,13 +159,11 @@ def restart(cell: Cell, error: object) -> None:
     """Signal: end the instance and make another one; the ref, the mailbox and the watchers stay."""
     cell.phase = "failed"
     cell.refresh()
-    old = cell.actor
-    hook = None if old is None else lambda: old.before_restart(error)
-    _conduct(cell, _restart(cell, hook), may_wait=bool(cell.children) or cell.spec.actor.__async_hooks__)
+    _conduct(cell, _restart(cell, error), may_wait=_may_wait(cell))
 
 
-async def _restart(cell: Cell, hook: Callable[[], Awaitable[None] | None] | None) -> None:
-    await _halt(cell, hook, restarting=True)
+async def _restart(cell: Cell, error: object) -> None:
+    await _halt_to_restart(cell, error)
     await _begin(cell, None)
 
 
@@ -160,8 +171,7 @@ def stop(cell: Cell, reason: object) -> None:
     """Signal: end for good, in order."""
     cell.phase = "stopping"
     cell.refresh()
-    may_wait = bool(cell.children) or cell.spec.actor.__async_hooks__
-    _conduct(cell, _stop(cell, str(reason), None), may_wait=may_wait)
+    _conduct(cell, _stop(cell, str(reason), None), may_wait=_may_wait(cell))
 
 
 async def _stop(cell: Cell, reason: str, error: BaseException | None) -> None:
@@ -209,8 +219,10 @@ def request_stop(cell: Cell) -> None:
 
 
 def _lose_patience(cell: Cell, task: asyncio.Task[None]) -> None:
-    if cell.task is task and cell.phase != "gone":
-        cell.system.reporter.problem(f"{cell.address} did not end within {cell.spec.shutdown_s:g} s ({cell.describe()}): killed")
+    if cell.task is task and not cell.gone:
+        cell.system.reporter.problem(
+            f"{cell.address} did not end within {cell.spec.shutdown_s:g} s ({cell.describe()}): killed"
+        )
         kill(cell)
 
 
@@ -237,7 +249,7 @@ def _kill_later(cell: Cell, _: object) -> None:
 
 def kill(cell: Cell) -> None:
     """End at once, children first; a task that is waiting is cancelled, and gets a moment to unwind."""
-    if cell.phase == "gone":
+    if cell.gone:
         return
     for child in reversed(list((cell.children or {}).values())):
         kill(child)
@@ -327,8 +339,8 @@ def _carry_out(parent: Cell, child: Cell, plan: Plan, error: BaseException | Non
     if plan.escalate:
         strategy = parent.spec.actor.supervision
         exceeded = RestartsExceeded(
-            f"{parent.address}: {child.name} failed once more than {strategy.restarts} times in {strategy.within_s:g} s; "
-            f"the last failure was {error!r}"
+            f"{parent.address}: its children failed more than {strategy.restarts} times in {strategy.within_s:g} s; "
+            f"the last one was {child.name}, with {error!r}"
         )
         exceeded.__cause__ = error
         crash(parent, exceeded, None)
@@ -341,7 +353,11 @@ def _carry_out(parent: Cell, child: Cell, plan: Plan, error: BaseException | Non
         for cell in together:
             cell.phase = "failed"
             cell.refresh()
-        parent.run_aside(_restart_together(together, plan.delay_s, error))
+            if cell.round is not None:  # its members are all in the new round
+                cell.round.cancel()
+        task = parent.run_aside(_Round(together, plan.delay_s, error).run())
+        for cell in together:
+            cell.round = task
 
 
 def _end(cell: Cell, error: object) -> None:
@@ -350,49 +366,52 @@ def _end(cell: Cell, error: object) -> None:
     cell.refresh()
     failure = error if isinstance(error, BaseException) else None
     step = _stop(cell, "stopped" if failure is None else "failed", failure)
-    _conduct(cell, step, may_wait=bool(cell.children) or cell.spec.actor.__async_hooks__)
+    _conduct(cell, step, may_wait=_may_wait(cell))
 
 
-async def _restart_together(cells: list[Cell], delay_s: float, error: BaseException | None) -> None:
-    """Stop all, newest first; wait; start all, oldest first.  A failure on the way begins another round by itself."""
-    for cell in reversed(cells):
-        await _step_of(cell, _halt_one, error)
-    await asyncio.sleep(delay_s)
-    for cell in cells:
-        await _step_of(cell, _begin_one, error)
-        if cell.phase == "failed":
-            return
+class _Round:
+    """One restart of several children: stop all, newest first; wait; start all, oldest first.
 
+    A failure on the way begins another round by itself.
+    """
 
-async def _step_of(cell: Cell, signal: Signal, error: BaseException | None) -> None:
-    done: asyncio.Future[None] = cell.system.loop.create_future()
-    cell.post(SUPERVISION, signal, (error, done))
-    if cell.task is not None and cell.turn is not None and cell.spec.shutdown_s is not None:
-        cell.system.loop.call_later(cell.spec.shutdown_s, _interrupt, cell, cell.task)
-    if cell.phase != "gone":
-        await asyncio.wait((done, cell.end_future()), return_when=asyncio.FIRST_COMPLETED)
+    def __init__(self, cells: list[Cell], delay_s: float, error: BaseException | None) -> None:
+        self._cells, self._delay_s, self._error = cells, delay_s, error
+        self._stepped = asyncio.Event()
+
+    async def run(self) -> None:
+        for cell in reversed(self._cells):
+            await self._step(cell, self._halt)
+        await asyncio.sleep(self._delay_s)
+        for cell in self._cells:
+            await self._step(cell, self._begin)
+            if cell.phase == "failed":
+                return
+
+    async def _step(self, cell: Cell, signal: Signal) -> None:
+        """Have one cell take one step, for as long as it lives; a handler that is at work too long is cancelled."""
+        self._stepped.clear()
+        cell.post(SUPERVISION, signal)
+        if cell.task is not None and cell.turn is not None and cell.spec.shutdown_s is not None:
+            cell.system.loop.call_later(cell.spec.shutdown_s, _interrupt, cell, cell.task)
+        ended, stepped = cell.end_future(), asyncio.ensure_future(self._stepped.wait())
+        try:
+            await asyncio.wait((ended, stepped), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stepped.cancel()
+
+    def _halt(self, cell: Cell, _: object) -> None:
+        _conduct(cell, self._then(_halt_to_restart(cell, self._error)), may_wait=_may_wait(cell))
+
+    def _begin(self, cell: Cell, _: object) -> None:
+        _conduct(cell, self._then(_begin(cell, None)), may_wait=_may_wait(cell))
+
+    async def _then(self, step: Step) -> None:
+        await step
+        self._stepped.set()
 
 
 def _interrupt(cell: Cell, task: asyncio.Task[None]) -> None:
     if cell.task is task and cell.turn is not None:
         cell.turn.excuse = "cancelled"
         task.cancel()
-
-
-def _halt_one(cell: Cell, payload: object) -> None:
-    error, done = payload  # type: ignore[misc]  # pyright: ignore  `_step_of` is the only sender
-    old = cell.actor
-    hook = None if old is None else lambda: old.before_restart(error)
-    may_wait = bool(cell.children) or cell.spec.actor.__async_hooks__
-    _conduct(cell, _then(_halt(cell, hook, restarting=True), done), may_wait=may_wait)
-
-
-def _begin_one(cell: Cell, payload: object) -> None:
-    _, done = payload  # type: ignore[misc]  # pyright: ignore  `_step_of` is the only sender
-    _conduct(cell, _then(_begin(cell, None), done), may_wait=cell.spec.actor.__async_hooks__)
-
-
-async def _then(step: Step, done: asyncio.Future[None]) -> None:
-    await step
-    if not done.done():
-        done.set_result(None)

@@ -68,7 +68,7 @@ class Mailbox:
 
     def open(self) -> Mail:
         """Make an empty queue."""
-        return deque() if self.queue is None else self.queue()
+        return deque[object]() if self.queue is None else self.queue()
 
     def make_room(self, mail: Mail, item: object) -> object:
         """Decide at the limit: store the item or not, and return the one that gave way."""

@@ -15,7 +15,7 @@ import sys
 import types
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import TYPE_CHECKING, ClassVar, Generic, Union, dataclass_transform, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Union, cast, dataclass_transform, get_args, get_origin
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -45,7 +45,11 @@ class MessageMeta(msgspec.StructMeta):
     """Makes each message class frozen, tagged and registered.  It adds no behaviour to instances."""
 
     def __new__(
-        mcls: type[MessageMeta], name: str, bases: tuple[type, ...], namespace: dict[str, object], **config: object
+        mcls: type[MessageMeta],
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],  # Any: a class body holds anything
+        **config: Any,  # Any: the keywords of msgspec.Struct, each of its own type
     ) -> MessageMeta:
         if not bases or namespace.get("__module__") == __name__:
             config.setdefault("frozen", True)
@@ -53,8 +57,9 @@ class MessageMeta(msgspec.StructMeta):
         tag = config.pop("tag", None) or _default_tag(namespace)
         config = {"frozen": True, "tag_field": _TAG_FIELD, **config}
         made = super().__new__(mcls, name, bases, namespace, tag=tag, **config)
-        made.__reply__ = _reply_types(_reply_annotation(namespace, bases))
-        _register(str(tag), made)
+        message = cast("type[Message[object]]", made)
+        message.__reply__ = reply_types(_reply_annotation(namespace, bases))
+        _register(str(tag), message)
         return made
 
 
@@ -94,23 +99,26 @@ def _register(tag: str, made: type[Message[object]]) -> None:
     _by_tag[tag] = made
 
 
-def _reply_annotation(namespace: Mapping[str, object], bases: tuple[type, ...]) -> object:
+def _reply_annotation(
+    namespace: Mapping[str, Any],  # Any: a class body holds anything
+    bases: tuple[type, ...],
+) -> object:
     """Find R: in the class's own ``Message[R]`` base, else what the parent class has, else None."""
-    originals = namespace.get("__orig_bases__")
-    for base in originals if isinstance(originals, tuple) else ():
-        if get_origin(base) is Message:
+    originals: tuple[object, ...] = namespace.get("__orig_bases__", ())
+    for base in originals:
+        if cast("object", get_origin(base)) is Message:
             return get_args(base)[0]
     inherited: tuple[type, ...] | None = getattr(bases[0], "__reply__", (types.NoneType,))
     return object if inherited is None else Union[inherited]  # noqa: UP007  built at run time from a tuple
 
 
-def _reply_types(annotation: object) -> tuple[type, ...] | None:
+def reply_types(annotation: object) -> tuple[type, ...] | None:
     """Turn a reply annotation into classes for ``isinstance``; None means that any value passes."""
     if annotation is None:
         return (types.NoneType,)
     origin = get_origin(annotation)
     if origin in (Union, types.UnionType):
-        parts = [_reply_types(part) for part in get_args(annotation)]
+        parts = [reply_types(part) for part in get_args(annotation)]
         known = [part for part in parts if part is not None]
         return None if len(known) < len(parts) else tuple(cls for part in known for cls in part)
     cls = origin or annotation

@@ -3,7 +3,7 @@
 A ref is equal to, and hashes as, every other ref to the same actor, on whichever node.  It stays valid over restarts;
 after the actor has ended, what is told to it becomes a dead letter and what is asked fails with ``ActorStopped``.
 
-``tell`` and ``ask`` are the hot paths of the whole project; ``docs/internals/performance.md`` says what each line costs.
+``tell`` and ``ask`` are the hot paths of the project; ``docs/internals/performance.md`` says what each line costs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Generator, Iterator
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from .ask import Ask, check_cycle, current_turn
+from .ask import Ask, check_cycle, current_turn, is_ask
 from .behaviour import unusual
 from .errors import InvalidOption
 from .messages import Message
@@ -87,7 +87,7 @@ class ActorRef:
             raise InvalidOption(f"ask of {self.address} with timeout_s={timeout}: it must be 0 or more")
         waits = running is None and turn is not None and turn.cell.turn is turn
         if turn is not None:
-            if isinstance(turn.item, Ask):
+            if is_ask(turn.item):
                 timeout = max(0.0, min(timeout, turn.item.deadline - system.loop.time()))
             if waits and not cell.admits_reentry(type(message)):
                 check_cycle(turn.cell, cell)

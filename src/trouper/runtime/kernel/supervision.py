@@ -61,7 +61,7 @@ class Strategy:
         if self.restarts < 0 or self.within_s <= 0:
             raise InvalidOption(f"restarts={self.restarts} must be >= 0 and within_s={self.within_s} must be > 0")
 
-    def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:
+    def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:  # noqa: ARG002  for subclasses
         """Return the names that restart together, oldest first, the failed one among them."""
         raise InvalidOption("Strategy is abstract: use OneForOne, OneForAll or RestForOne")
 
@@ -71,7 +71,7 @@ class OneForOne(Strategy):
 
     __slots__ = ()
 
-    def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:
+    def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:  # noqa: ARG002  the port's arguments
         return (failed,)
 
 
@@ -80,7 +80,7 @@ class OneForAll(Strategy):
 
     __slots__ = ()
 
-    def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:
+    def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:  # noqa: ARG002  the port's arguments
         return tuple(children)
 
 

@@ -39,6 +39,7 @@ class Reporter(Protocol):
 
     def brief(self, error: BaseException) -> str:
         """One line for a failure, bounded in size."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +149,15 @@ class System:
 
     def _child(self, parent: Cell, spec: ChildSpec, args: tuple[object, ...], name: str | None) -> Cell:
         if self.closing or parent.phase in ("stopping", "gone"):
-            raise NodeClosed(f"{parent.address} takes no new actors: it is {'closing' if self.closing else parent.phase}")
+            raise NodeClosed(
+                f"{parent.address} takes no new actors: it is {'closing' if self.closing else parent.phase}"
+            )
         if parent.children is None:
             parent.children = {}
         if name is not None and checked_name(name) in parent.children:
-            raise NameTaken(f"{parent.address} has a child {name!r} already: choose another name, or stop that one first")
+            raise NameTaken(
+                f"{parent.address} has a child {name!r} already: choose another name, or stop that one first"
+            )
         cell = Cell(self, parent, name, spec, args)
         parent.children[cell.name] = cell
         return cell
