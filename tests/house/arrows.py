@@ -27,6 +27,9 @@ class Arrow:
     """Third-party packages by their top name; the standard library is always allowed."""
 
 
+_BELOW = ("trouper.runtime.kernel", "trouper.runtime.wire")
+"""What every part of the runtime stands on. A part that stands on another too has its own row, with the reason."""
+
 ARROWS: Sequence[Arrow] = (
     Arrow("trouper.runtime.kernel", outside=("msgspec", "typing_extensions")),
     Arrow("trouper.runtime.wire", ("trouper.runtime.kernel",)),
@@ -34,7 +37,8 @@ ARROWS: Sequence[Arrow] = (
     Arrow("trouper.runtime.actor", ("trouper.runtime",)),
     Arrow("trouper.runtime.node", ("trouper.runtime",)),
     Arrow("trouper.runtime.spawning", ("trouper.runtime",)),
-    Arrow("trouper.runtime", ("trouper.runtime.kernel", "trouper.runtime.wire")),
+    Arrow("trouper.runtime.stash", (*_BELOW, "trouper.runtime.passing")),  # what is put aside is first taken over
+    Arrow("trouper.runtime", _BELOW),
     Arrow(
         "trouper.transports",
         (
