@@ -56,7 +56,7 @@ def _spec_of(
         raise InvalidHandler(f"{actor!r} cannot be spawned: pass an Actor class, a partial of one, or a function")
     if args:
         raise InvalidHandler(f"{actor.__qualname__} is a function: it takes messages, not the arguments {args!r}")
-    return _shared_spec(_actor_of(actor), restart, shutdown_s, significant), ()
+    return _shared_spec(cast("type", _actor_of(actor)), restart, shutdown_s, significant), ()
 
 
 @lru_cache(maxsize=1024)
@@ -70,6 +70,6 @@ def _actor_of(function: Callable[..., object]) -> type[BareActor]:
     """Make an actor class whose one handler is a function ``(message)`` or ``(actor, message)``."""
     from .actor import Actor  # noqa: PLC0415  an Actor itself spawns; a function becomes one only when it is spawned
 
-    made = type(function.__name__, (Actor,), {"__module__": function.__module__})
+    made = cast("type[Actor]", type(function.__name__, (Actor,), {"__module__": function.__module__}))
     made.__behaviour__ = made._behaviour_of(handlings_of_functions([function]))  # noqa: SLF001  made here
     return made

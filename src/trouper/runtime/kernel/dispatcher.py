@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from .behaviour import ELSEWHERE, unusual
 from .clock import Counter
@@ -79,7 +79,7 @@ class Dispatcher:
     def put_back(self, mail: Mail) -> None:
         """Keep an empty queue for another cell, if it is of the usual kind."""
         if isinstance(mail, deque) and len(self.idle_queues) < IDLE_QUEUES_MAX:
-            self.idle_queues.append(mail)
+            self.idle_queues.append(cast("Mail", mail))
 
     def turn(self) -> None:
         """Run cells until none has mail or the time is up."""

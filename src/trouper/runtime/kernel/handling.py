@@ -104,12 +104,12 @@ def _conclude(cell: Cell, turn: Turn, reply: object) -> None:
 def check_reply(cell: Cell, message: object, reply: object) -> None:
     """Raise ``WrongReply`` when a handler returned what its message does not promise, or forgot an ``async``."""
     wanted = cast("type[Message[object]]", type(message)).__reply__
-    awaitable = isinstance(reply, Awaitable)
+    kind, awaitable = type(reply).__name__, isinstance(reply, Awaitable)
     if (wanted is None and not awaitable) or (wanted is not None and isinstance(reply, wanted)):
         return
     handling = cell.behaviour.find(type(message))
     name = handling.function.__qualname__ if handling is not None else "a handler"
-    returned = f"{name} of {cell.address} returned a {reply.__class__.__name__}"
+    returned = f"{name} of {cell.address} returned a {kind}"
     if isinstance(reply, Coroutine):
         cast("Coroutine[object, object, object]", reply).close()
     if awaitable:
