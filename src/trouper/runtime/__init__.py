@@ -4,5 +4,8 @@ Import public names from ``trouper``.  This package is reached as ``trouper.runt
 checkout is for the eye only.
 """
 
-if __name__ == "runtime":
-    raise ImportError("import trouper.runtime (or better: names from trouper), not the link `runtime` at the root")
+if __name__ != "trouper.runtime":
+    raise ImportError(
+        f"this package was imported as {__name__!r} through the link at the root of the repository; "
+        f"import it as 'trouper.runtime' instead"
+    )
