@@ -1,0 +1,106 @@
+"""The commands and their options.  What a command needs is imported in its body, so that ``--help`` is quick.
+
+Exit codes: 0 done; 1 failed; 2 called wrongly; 130 interrupted by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+INTERRUPTED = 130
+"""What a shell reports for a program that SIGINT ended."""
+
+
+class NamingGroup(click.Group):
+    """A group of commands which, asked for one that is not there, names those that are."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or raise ``click.UsageError`` with all names there are."""
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise click.UsageError(f"there is no command {args[0]!r}; there are: {', '.join(self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=NamingGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(metadata.version("trouper"), prog_name="trouper")
+def trouper() -> None:
+    """Typed, supervised actors for Python."""
+
+
+@trouper.command()
+@click.option(
+    "--input",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Count every file of text below this folder.  [default: the .py files of Python's standard library]",
+)
+@click.option("--workers", type=click.IntRange(1, 1_000), default=4, show_default=True, help="Worker actors.")
+@click.option("--top", type=click.IntRange(min=0), default=15, show_default=True, help="Rows of the table.")
+@click.option("--no-chaos", is_flag=True, help="Do not make a worker crash midway.")
+@click.option("--verify", is_flag=True, help="Count again one file after the other, and compare.")
+def demo(folder: Path | None, workers: int, top: int, *, no_chaos: bool, verify: bool) -> None:
+    """Count identifiers with a pool of supervised actors.
+
+    One of them is made to crash midway.  The files that it reads are those of Python's standard library, or all text
+    below the folder named by --input; what is no text, or is too large, is skipped with a reason.
+    """
+    from .demo.show import show_demo
+
+    raise SystemExit(show_demo(folder, workers=workers, top=top, chaos=not no_chaos, verify=verify))
+
+
+@trouper.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("script", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def run(script: Path, arguments: tuple[str, ...]) -> None:
+    """Run the `async def main()` of a script.
+
+    SCRIPT is run as python does, and then its `main` on Trouper's loop, which is uvloop where that is installed. A script whose own top-level code uses `main`, as `trouper.run(main)` does, is left to run it itself.
+    ARGUMENTS become the script's sys.argv[1:].
+    """
+    from .script import NoMain, run_script
+
+    try:
+        raise SystemExit(run_script(script, arguments))
+    except NoMain as error:
+        raise click.UsageError(str(error)) from error
+    except KeyboardInterrupt:
+        _interrupted()
+
+
+@trouper.command()
+@click.argument("works", nargs=-1)
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Samples of each work.")
+@click.option("--json", "json_path", type=click.Path(dir_okay=False), help="Write every sample to this file.")
+def bench(works: tuple[str, ...], rounds: int, json_path: str | None) -> None:
+    """Measure Trouper on this machine.
+
+    WORKS are names of works, all when there are none; a wrong name is answered with those that there are.
+    """
+    from .bench import bench as run_bench
+
+    try:
+        run_bench(list(works), rounds, json_path)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    except KeyboardInterrupt:
+        _interrupted()
+
+
+@trouper.command()
+def doctor() -> None:
+    """Show what this machine offers and lacks."""
+    from .doctor import show_doctor
+
+    show_doctor()
+
+
+def _interrupted() -> NoReturn:
+    click.echo("interrupted", err=True)
+    raise SystemExit(INTERRUPTED)

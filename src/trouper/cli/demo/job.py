@@ -1,0 +1,86 @@
+"""One count from beginning to end: by the crew, or, to compare, one file after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ... import Node
+from .crew import Crew, Foreman, GetTotals, HowFar, Progress, Totals
+from .folder import count_file
+
+LOOK_EVERY_S = 0.05
+"""How often the progress is asked for."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a count.  complete: False when it was given up, so that the totals are of a part."""
+
+    totals: Totals
+    seconds: float
+    complete: bool
+
+
+async def count_with_crew(
+    paths: Sequence[Path],
+    workers: int,
+    *,
+    chaos: bool,
+    on_progress: Callable[[Progress], None],
+    on_end: Callable[[Outcome], None],
+) -> None:
+    """Count the files with ``workers`` actors.  ``on_end`` is called once, also when the count is cancelled halfway.
+
+    The foreman is ``temporary``: what it has added up would be lost by a restart, so its failure ends the count.
+    """
+    began = time.perf_counter()
+    async with Node("demo", threads=workers) as node:
+        foreman = await node.spawn(partial(Foreman, paths, chaos=chaos), name="foreman", restart="temporary")
+        await node.spawn(Crew, foreman, workers, name="crew")
+        complete = False
+        try:
+            while (progress := await foreman.ask(HowFar())).done < progress.files:
+                on_progress(progress)
+                await asyncio.sleep(LOOK_EVERY_S)
+            on_progress(progress)
+            complete = True
+        finally:
+            seconds = time.perf_counter() - began
+            on_end(Outcome(await foreman.ask(GetTotals()), seconds, complete))
+
+
+def count_in_sequence(paths: Sequence[Path]) -> Totals:
+    """Count the same files with a plain loop: no actors, no threads, nothing that could fail halfway."""
+    counts: Counter[str] = Counter()
+    skipped: dict[str, str] = {}
+    size_bytes = 0
+    for path in paths:
+        result = count_file(path)
+        counts.update(result.counts)
+        size_bytes += result.size_bytes
+        if result.skipped is not None:
+            skipped[str(path)] = result.skipped
+    return Totals(Progress(len(paths), len(paths), size_bytes, 0, 0), dict(counts), skipped)
+
+
+def differences(ours: Totals, plain: Totals) -> list[str]:
+    """Say in what two counts of the same files differ; empty when they are equal."""
+    found = [
+        f"{word!r}: {ours.counts.get(word, 0)} by the actors, {plain.counts.get(word, 0)} in sequence"
+        for word in sorted(ours.counts.keys() | plain.counts.keys())
+        if ours.counts.get(word, 0) != plain.counts.get(word, 0)
+    ]
+    found += [
+        f"{path}: {ours.skipped.get(path, 'counted')} by the actors, {plain.skipped.get(path, 'counted')} in sequence"
+        for path in sorted(ours.skipped.keys() | plain.skipped.keys())
+        if ours.skipped.get(path) != plain.skipped.get(path)
+    ]
+    if ours.progress.size_bytes != plain.progress.size_bytes:
+        found.append(f"{ours.progress.size_bytes} bytes by the actors, {plain.progress.size_bytes} in sequence")
+    return found
