@@ -3,9 +3,10 @@
 The guide is ``docs/``; the kernel, ``trouper/runtime/kernel/``, is written to be read in an hour.
 """
 
+from .runtime.accounting import Accounting as Accounting
 from .runtime.actor import Actor as Actor
+from .runtime.handlers import handler as handler
 from .runtime.kernel.address import Address as Address
-from .runtime.kernel.behaviour import handler as handler
 from .runtime.kernel.errors import ActorError as ActorError
 from .runtime.kernel.errors import ActorFailed as ActorFailed
 from .runtime.kernel.errors import ActorStopped as ActorStopped
@@ -29,16 +30,15 @@ from .runtime.kernel.errors import TagTaken as TagTaken
 from .runtime.kernel.errors import TrouperError as TrouperError
 from .runtime.kernel.errors import Unhandled as Unhandled
 from .runtime.kernel.errors import WrongReply as WrongReply
-from .runtime.kernel.letters import DeadLetter as DeadLetter
-from .runtime.kernel.letters import Down as Down
 from .runtime.kernel.mailbox import Mailbox as Mailbox
 from .runtime.kernel.messages import Message as Message
 from .runtime.kernel.ref import ActorRef as ActorRef
+from .runtime.kernel.ref import DeadLetter as DeadLetter
+from .runtime.kernel.ref import Down as Down
 from .runtime.kernel.supervision import Backoff as Backoff
 from .runtime.kernel.supervision import OneForAll as OneForAll
 from .runtime.kernel.supervision import OneForOne as OneForOne
 from .runtime.kernel.supervision import RestForOne as RestForOne
-from .runtime.kernel.system import Accounting as Accounting
 from .runtime.mailboxes import CoalescingQueue as CoalescingQueue
 from .runtime.mailboxes import PriorityQueue as PriorityQueue
 from .runtime.node import Node as Node

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, TypeVarTuple, cast, overload
 
+from .handlers import handlings_of_class, handlings_of_functions
 from .kernel.actor import BareActor
 from .kernel.ask import Ask, current_turn
-from .kernel.behaviour import handlings_of_functions
+from .kernel.behaviour import Handling
 from .kernel.lifecycle import crash
 from .kernel.messages import Message
 from .kernel.ref import ActorRef
@@ -32,6 +33,10 @@ class Actor(BareActor):
     Subclass it, mark methods with ``@handler``, and spawn it: ``await node.spawn(Account, "ada")``.
     It is not called directly and not shared: others hold its ``ActorRef`` and send messages.
     """
+
+    @classmethod
+    def _handlings(cls) -> dict[type, Handling]:
+        return handlings_of_class(cls)
 
     _timers: Timers | None = None
     _stash: Stash | None = None

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from .kernel.cell import Cell
 from .kernel.errors import LinkedActorFailed
-from .kernel.letters import Down
 from .kernel.lifecycle import SUPERVISION, crash
+from .kernel.ref import Down
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,21 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
-from typing import ParamSpec, Self, TypeVar, TypeVarTuple, overload
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar, TypeVarTuple, overload
 
+from .accounting import Accounting, account
 from .kernel.actor import BareActor
 from .kernel.dispatcher import Dispatcher
 from .kernel.errors import InvalidOption, NodeClosed, NodeFailed
 from .kernel.ref import ActorRef
 from .kernel.supervision import OneForOne, Restart, Strategy
-from .kernel.system import Accounting, Guardian, System
+from .kernel.system import Guardian, System
 from .reports import Reports
 from .spawning import spawn_awaited
+from .supervising import instance_ended
+
+if TYPE_CHECKING:
+    from .journal.port import Journal
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -36,6 +41,7 @@ class Node:
     ask_timeout_s: the deadline, in seconds, of an ask that names none.
     shutdown_s: seconds for everything to end in order when the block is left, then the rest is killed; None waits.
     threads: of the pool behind ``offload``; started when first used.
+    journal: where event-sourced actors keep their events; None is a ``MemoryJournal``, made when first used.
     seed: of the node's only source of chance; None takes one from the operating system.
     """
 
@@ -47,6 +53,7 @@ class Node:
         ask_timeout_s: float = 5.0,
         shutdown_s: float | None = 10.0,
         threads: int = 8,
+        journal: Journal | None = None,
         seed: int | None = None,
     ) -> None:
         if ask_timeout_s <= 0:
@@ -58,6 +65,7 @@ class Node:
         self._ask_timeout_s, self._shutdown_s, self._threads, self._seed = ask_timeout_s, shutdown_s, threads, seed
         self.reports = Reports()
         self._system: System | None = None
+        self._journal = journal
         self._pool: ThreadPoolExecutor | None = None
         self._body: asyncio.Task[object] | None = None
         self._failure: BaseException | None = None
@@ -75,10 +83,13 @@ class Node:
             ask_timeout_s=self._ask_timeout_s,
             guardian=guardian,
             reporter=self.reports,
+            instance_ended=instance_ended,
             escalated=self._escalated,
         )
         self._system.host = self
         self._body = asyncio.current_task()
+        if self._journal is not None:
+            await self._journal.open(self.offload)
         return self
 
     async def __aexit__(
@@ -157,11 +168,25 @@ class Node:
 
     def accounting(self) -> Accounting:
         """What became of every message sent on this node; ``missing`` is 0 unless Trouper has a bug."""
-        return self.system.accounting()
+        return account(self.system)
 
     async def shut_down(self) -> None:
         """End all actors in order, within ``shutdown_s``; leaving the ``async with`` block does it too."""
         if not self.system.closing:
-            await self.system.shut_down(self._shutdown_s)
+            await self._end_actors()
+        if self._journal is not None:
+            await self._journal.close()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _end_actors(self) -> None:
+        """End ``/user``, then ``/system``, newest actors first; what has not ended in time is killed."""
+        system = self.system
+        system.closing = True
+        try:
+            async with asyncio.timeout(self._shutdown_s):
+                for guardian in (system.user, system.system, system.root):
+                    await guardian.ref.stop()
+        except TimeoutError:
+            self.reports.problem(f"node {self.name} did not shut down within {self._shutdown_s} s: the rest is killed")
+            await system.root.ref.kill()

@@ -4,39 +4,48 @@ from __future__ import annotations
 
 from typing import cast
 
-from .kernel.ask import Ask, content, current_turn, is_ask
+from .kernel.ask import check_cycle, content, current_turn, is_ask, open_ask
 from .kernel.cell import Cell
-from .kernel.errors import CallerError
+from .kernel.errors import CallerError, DeadlockError
 from .kernel.messages import Message
 
 
-def take_over(cell: Cell, message: Message[object] | None) -> object:
-    """Take what is being handled away from its handler; whoever gets it owes the reply, if one is owed.
+def take_over(cell: Cell, message: Message[object] | None, target: Cell) -> object:
+    """Take what is being handled away from its handler; ``target`` gets it, and owes the reply if one is owed.
 
     message: what to put in its place; None keeps it.
     """
     dispatcher = cell.system.dispatcher
     running = dispatcher.running is cell
-    turn = cell.turn if running else current_turn.get()
-    if turn is not None and turn.cell is cell:
-        item = turn.item
-        if is_ask(item) and turn.owes:
-            turn.owes = False
-            item.message = message or item.message
-            return item
-        return message or content(item)
     asked = dispatcher.asked if running else None
     if asked is not None and not is_ask(asked):
-        dispatcher.asked = Ask(message or cast("Message[object]", asked), cell, cell.system.ask_timeout_s, None)
+        asked_for = message or cast("Message[object]", asked)
+        dispatcher.asked = open_ask(asked_for, target, dispatcher.asked_timeout_s)
         return dispatcher.asked
-    if message is None:
-        raise CallerError(f"{cell.address}: the runtime keeps no message that was told; pass it as an argument")
-    return message
+    turn = cell.turn if running else current_turn.get()
+    if turn is None or turn.cell is not cell:
+        if message is None:
+            raise CallerError(f"{cell.address}: the runtime keeps no message that was told; pass it as an argument")
+        return message
+    item = turn.item
+    if not is_ask(item) or not turn.owes:
+        return message or content(item)
+    turn.owes = False
+    item.message = message or item.message
+    item.target = target
+    return item
 
 
 def forward(cell: Cell, target: Cell, message: Message[object] | None) -> None:
-    """Pass what is being handled on, with the reply that is owed."""
-    item = take_over(cell, message)
-    if is_ask(item):
-        item.target = target
+    """Pass what is being handled on, with the reply that is owed.  An asker that would wait for itself is refused."""
+    try:
+        item = take_over(cell, message, target)
+        if is_ask(item) and item.asker is not None and not target.admits_reentry(type(item.message)):
+            check_cycle(item.asker.cell, target)
+    except DeadlockError as error:
+        turn = cell.turn or current_turn.get()
+        if turn is None or not is_ask(turn.item):
+            raise
+        turn.item.refuse(error)
+        return
     target.accept(item)

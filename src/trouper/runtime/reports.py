@@ -6,6 +6,7 @@ than ``REPORT_CHARS_MAX`` is ever built.  Others subscribe through ``on_crash`` 
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import reprlib
 import traceback
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from .kernel.letters import DeadLetter
+from .kernel.ref import DeadLetter
 
 if TYPE_CHECKING:
     from .kernel.cell import Cell
@@ -29,6 +30,9 @@ BRIEF_CHARS_MAX = 1_000
 """Characters of a failure told in one line."""
 FRAMES_MAX = 40
 """Frames of a traceback that are shown, the innermost ones."""
+
+FIELDS_MAX = 20
+"""Fields of a message that are shown."""
 
 log = logging.getLogger("trouper")
 
@@ -88,13 +92,42 @@ def bounded(text: str, chars_max: int) -> str:
     return text if len(text) <= chars_max else f"{text[:chars_max]}[... {len(text)} characters in all]"
 
 
+class _Bounded(reprlib.Repr):
+    """``reprlib`` knows the containers; this adds what it would call ``repr`` on in full, whatever its size."""
+
+    def repr_bytes(self, value: bytes | bytearray, level: int) -> str:  # noqa: ARG002  reprlib passes it
+        """Cut before the repr is made, not after it."""
+        if len(value) <= self.maxother:
+            return repr(value)
+        return f"{bytes(value[: self.maxother])!r}[... {len(value)} bytes in all]"
+
+    repr_bytearray = repr_bytes
+
+    def repr_memoryview(self, value: memoryview, level: int) -> str:  # noqa: ARG002  reprlib passes it
+        """A view has no text of its own."""
+        return f"<memoryview of {value.nbytes} bytes>"
+
+    def repr_instance(self, value: object, level: int) -> str:
+        """Show structs and dataclasses by their fields; what else has a repr of its own is asked for it."""
+        if level <= 0:
+            return f"{type(value).__qualname__}(...)"
+        if isinstance(value, msgspec.Struct):
+            return self._by_fields(value, value.__struct_fields__, level)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return self._by_fields(value, tuple(field.name for field in dataclasses.fields(value)), level)
+        return super().repr_instance(value, level)
+
+    def _by_fields(self, value: object, names: tuple[str, ...], level: int) -> str:
+        shown = ", ".join(f"{name}={self.repr1(getattr(value, name), level - 1)}" for name in names[:FIELDS_MAX])
+        return f"{type(value).__qualname__}({shown}{', ...' if len(names) > FIELDS_MAX else ''})"
+
+
+_bounded_repr = _Bounded()
+
+
 def bounded_repr(value: object) -> str:
     """Show a message without building more text than is shown, however large its fields are."""
     try:
-        if isinstance(value, msgspec.Struct):
-            shown = value.__struct_fields__[:20]
-            fields = ", ".join(f"{name}={reprlib.repr(getattr(value, name))}" for name in shown)
-            return bounded(f"{type(value).__qualname__}({fields})", MESSAGE_CHARS_MAX)
-        return bounded(reprlib.repr(value), MESSAGE_CHARS_MAX)
+        return bounded(_bounded_repr.repr(value), MESSAGE_CHARS_MAX)
     except Exception as broken:  # noqa: BLE001  a value whose own repr raises must not hide what is reported
         return f"<{type(value).__qualname__}, whose repr raised {type(broken).__qualname__}>"

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
 from typing import cast
 
+from .handlers import handlings_of_functions
 from .kernel.actor import BareActor
-from .kernel.behaviour import handlings_of_functions
 from .kernel.cell import Cell
 from .kernel.errors import InvalidHandler
 from .kernel.ref import ActorRef

@@ -32,7 +32,7 @@ class Stash:
         """Put the message being handled aside; raises ``StashFull`` at ``STASH_MAX`` messages."""
         if len(self._items) >= STASH_MAX:
             raise StashFull(f"{self._cell.address} has {STASH_MAX} messages in its stash: unstash or reject some")
-        self._items.append(take_over(self._cell, message))
+        self._items.append(take_over(self._cell, message, self._cell))
         self._cell.handled -= 1  # the handler that stashes it will be counted as having handled it
 
     def take_all(self) -> None:

@@ -10,11 +10,10 @@ import inspect
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from .behaviour import Behaviour, Handling, handlings_of_class
-from .letters import DeadLetter, Down
+from .behaviour import Behaviour, Handling
 from .lifecycle import STOP, leave
 from .mailbox import Mailbox
-from .ref import ActorRef
+from .ref import ActorRef, DeadLetter, Down
 from .supervision import OneForOne, Strategy
 
 if TYPE_CHECKING:
@@ -42,11 +41,16 @@ class BareActor:
 
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
-        cls.__behaviour__ = cls._behaviour_of(handlings_of_class(cls))
+        cls.__behaviour__ = cls._behaviour_of(cls._handlings())
         cls.__async_start__ = inspect.iscoroutinefunction(cls.on_start)
         cls.__async_hooks__ = any(
             inspect.iscoroutinefunction(hook) for hook in (cls.on_start, cls.on_stop, cls.before_restart)
         )
+
+    @classmethod
+    def _handlings(cls) -> dict[type, Handling]:
+        """Collect the class's handlers; ``trouper.Actor`` finds them by their annotations."""
+        return {}
 
     @classmethod
     def _behaviour_of(cls, handlings: dict[type, Handling]) -> Behaviour:

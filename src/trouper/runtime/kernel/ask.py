@@ -11,7 +11,7 @@ import asyncio
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Generic, Protocol, TypeGuard, TypeVar
 
-from .errors import AskTimeout, DeadlockError
+from .errors import AskTimeout, DeadlockError, InvalidOption
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -43,9 +43,10 @@ class Turn:
 
     excuse: why the runtime cancelled the handler; None when it did not.  lost: the item was made a dead letter.
     owes: the handler's return value is the reply; False once the item was passed on or put away.
+    since: when the handler began, in seconds of the loop's time.
     """
 
-    __slots__ = ("cell", "excuse", "item", "lost", "owes", "waits")
+    __slots__ = ("cell", "excuse", "item", "lost", "owes", "since", "waits")
 
     def __init__(self, cell: Cell, item: object) -> None:
         self.cell = cell
@@ -53,6 +54,7 @@ class Turn:
         self.excuse: str | None = None
         self.lost = False
         self.owes = True
+        self.since = cell.system.loop.time()
         self.waits: set[Wait] = set()
 
 
@@ -120,6 +122,27 @@ class Ask(asyncio.Future[R], Envelope, Generic[R]):
         self.let_go()
         self.target.system.deadlines.leave(self.timeout_s, self)
         return True
+
+
+def open_ask(message: Message[R], target: Cell, timeout_s: float | None) -> Ask[R]:
+    """Make an ask on behalf of whoever is at work here: its deadline is inherited, and it must not close a ring.
+
+    timeout_s: seconds; None takes the node's.  Raises ``DeadlockError`` and ``InvalidOption``.
+    """
+    system = target.system
+    running = system.dispatcher.running
+    turn = current_turn.get() if running is None or system.dispatcher.asked is not None else running.turn
+    timeout = system.ask_timeout_s if timeout_s is None else timeout_s
+    if timeout < 0:
+        raise InvalidOption(f"ask of {target.address} with timeout_s={timeout}: it must be 0 or more")
+    if turn is None:
+        return Ask(message, target, timeout, None)
+    if is_ask(turn.item):
+        timeout = max(0.0, min(timeout, turn.item.deadline - system.loop.time()))
+    waits = turn.cell.turn is turn and turn.cell is not running
+    if waits and not target.admits_reentry(type(message)):
+        check_cycle(turn.cell, target)
+    return Ask(message, target, timeout, turn if waits else None)
 
 
 def is_ask(item: object) -> TypeGuard[Ask[object]]:

@@ -1,50 +1,20 @@
-"""Behaviours: which function handles which message, read from annotations when a class is made.
+"""Behaviours: which function handles which message, as two tables.
 
-A handler is found by the annotation of its message parameter; a union handles each of its members, a base class its
-subclasses too.  What is wrong with a handler is said when its class is made, never when the first message comes.
+The tables are read from annotations when a class is made, in ``runtime/handlers.py``; the kernel only looks things up.
 """
 
 from __future__ import annotations
 
-import inspect
-import sys
-import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, Union, cast, get_args, get_origin, get_type_hints, overload
-
-from .errors import InvalidHandler
-from .messages import Message, reply_types
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from .actor import BareActor
 
 Handle = Callable[[object, object], object]
-F = TypeVar("F", bound=Callable[..., object])
 ELSEWHERE = object()
 """What ``unusual`` returns to the dispatcher: the counting is done there."""
-_MARK = "__trouper_handler__"
-_FOUND = "__trouper_handlings__"
-
-
-@overload
-def handler(function: F, /) -> F: ...
-@overload
-def handler(*, reentrant: bool = False) -> Callable[[F], F]: ...
-def handler(function: F | None = None, /, *, reentrant: bool = False) -> F | Callable[[F], F]:
-    """Mark a method as the handler of the message that its first parameter is annotated with.
-
-    A plain ``def`` runs inline, the fast path; an ``async def`` runs in the actor's own task.  Either way the actor
-    handles nothing else until it is done, unless ``reentrant=True`` lets others run during its awaits.
-    """
-
-    def mark(marked: F) -> F:
-        if reentrant and not inspect.iscoroutinefunction(marked):
-            raise InvalidHandler(f"{marked.__qualname__} is reentrant but not `async def`: it has no await to yield at")
-        setattr(marked, _MARK, reentrant)
-        return marked
-
-    return mark if function is None else mark(function)
 
 
 def unusual(actor: object, item: object) -> object:
@@ -85,109 +55,5 @@ class Behaviour:
             handling = next((self.handlings[base] for base in type_.__mro__ if base in self.handlings), None)
             if handling is not None:
                 self.handlings[type_] = handling
+                self.plain[type_] = unusual if handling.is_async else handling.call
         return handling
-
-
-def handlings_of_class(cls: type) -> dict[type, Handling]:
-    """Collect the marked methods of a class and its bases; raises ``InvalidHandler``."""
-    functions: dict[str, Callable[..., object]] = {}
-    for base in reversed(cls.__mro__):
-        for name, value in vars(base).items():
-            if hasattr(value, _MARK):
-                functions[name] = value
-            elif name in functions and callable(value):
-                raise InvalidHandler(f"{cls.__qualname__}.{name} overrides a handler: mark it @handler too")
-    return _merge(cls.__qualname__, (_of_method(function) for function in functions.values()))
-
-
-def handlings_of_functions(functions: Iterable[Callable[..., object]]) -> dict[type, Handling]:
-    """Collect free functions and bound methods ``(message)``, and functions ``(actor, message)``."""
-    return _merge("this behaviour", (_handlings(function, None) for function in functions))
-
-
-def _merge(owner: str, parts: Iterable[dict[type, Handling]]) -> dict[type, Handling]:
-    merged: dict[type, Handling] = {}
-    for part in parts:
-        for type_, handling in part.items():
-            other = merged.setdefault(type_, handling)
-            if other is not handling:
-                raise InvalidHandler(
-                    f"{owner} handles {type_.__qualname__} twice: in {other.function.__qualname__} and in "
-                    f"{handling.function.__qualname__}; remove one of them"
-                )
-    return merged
-
-
-def _of_method(function: Callable[..., object]) -> dict[type, Handling]:
-    """Read a method once, where its class is made: a subclass made elsewhere may not see the names it uses."""
-    known: dict[type, Handling] | None = vars(function).get(_FOUND)
-    if known is None:
-        known = _handlings(function, 1)
-        setattr(function, _FOUND, known)
-    return known
-
-
-def _handlings(function: Callable[..., object], position: int | None) -> dict[type, Handling]:
-    name = function.__qualname__
-    parameters = list(inspect.signature(function).parameters.values())
-    place = len(parameters) - 1 if position is None else position
-    if len(parameters) != (place + 1) or place not in (0, 1):
-        raise InvalidHandler(f"{name}{inspect.signature(function)} must take exactly one message after self")
-    hints = _hints(function)
-    if parameters[place].name not in hints:
-        raise InvalidHandler(f"{name}: annotate the parameter {parameters[place].name!r} with a Message class")
-    call = function if place == 1 else _without_actor(function)
-    handling = Handling(
-        call, function, inspect.iscoroutinefunction(function), reentrant=getattr(function, _MARK, False)
-    )
-    found: dict[type, Handling] = {}
-    for type_ in _message_types(name, hints[parameters[place].name]):
-        if "return" in hints:
-            _check_reply(name, type_, hints["return"])
-        found[type_] = handling
-    return found
-
-
-def _without_actor(function: Callable[..., object]) -> Handle:
-    return lambda _actor, message: function(message)
-
-
-def _message_types(name: str, annotation: object) -> list[type]:
-    parts = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
-    found: list[type] = []
-    for part in parts:
-        cls: object = get_origin(part) or part
-        if not (isinstance(cls, type) and issubclass(cls, Message)):
-            raise InvalidHandler(f"{name}: the message parameter is annotated {part!r}, which is no Message class")
-        found.append(cast("type", cls))
-    return found
-
-
-def _check_reply(name: str, message: type, returned: object) -> None:
-    """Refuse a return annotation none of whose classes could be a reply to this message."""
-    wanted: tuple[type, ...] | None = getattr(message, "__reply__", None)
-    offered = reply_types(returned)
-    if message is Message or wanted is None or offered is None or any(issubclass(cls, wanted) for cls in offered):
-        return
-    names = " | ".join(cls.__name__ for cls in wanted)
-    raise InvalidHandler(
-        f"{name} returns {' | '.join(cls.__name__ for cls in offered)}, but the reply to {message.__qualname__} is "
-        f"{names}: change one of the two"
-    )
-
-
-def _hints(function: Callable[..., object]) -> dict[str, object]:
-    """Resolve annotations, also those that name something local to the function in which the class is being made."""
-    scope: dict[str, object] = {}
-    frame: types.FrameType | None = sys._getframe(1)  # noqa: SLF001  the way to the names around a class being made
-    while frame is not None and frame.f_globals.get("__name__") != function.__module__:
-        frame = frame.f_back
-    while frame is not None and frame.f_code.co_name != "<module>":
-        scope = {**frame.f_locals, **scope}
-        frame = frame.f_back
-    try:
-        return get_type_hints(function, localns=scope)
-    except NameError as error:
-        raise InvalidHandler(
-            f"{function.__qualname__}: cannot resolve an annotation ({error}); define it above the actor"
-        ) from error

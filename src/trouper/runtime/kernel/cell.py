@@ -25,10 +25,9 @@ from .address import Address
 from .ask import Ask, Turn, content, is_ask
 from .behaviour import Behaviour, Handle
 from .errors import ActorStopped, MailboxFull, Unhandled
-from .letters import DeadLetter, Down
 from .lifecycle import REQUEST, SUPERVISION, Belonging, Signal, Watcher
 from .mailbox import Mail, Room
-from .ref import DONE, ActorRef
+from .ref import DONE, ActorRef, DeadLetter, Down
 
 if TYPE_CHECKING:
     from .actor import BareActor
@@ -42,7 +41,9 @@ _CLOSED: dict[type, Handle] = {}
 
 
 class Observer(Protocol):
-    """Sees each message of one actor once it is handled; ``error`` is what its handler raised."""
+    """Sees each message of one actor, before and after its handler; ``error`` is what the handler raised."""
+
+    def began(self, cell: Cell, message: object) -> None: ...
 
     def saw(self, cell: Cell, message: object, error: BaseException | None) -> None: ...
 
@@ -53,7 +54,7 @@ class Cell:
     __slots__ = (
         "actor", "args", "aside", "attention", "become_stack", "behaviour", "belongings", "children", "downs",
         "drain_left", "ended", "error", "handled", "high_water", "ledger", "mail", "name", "next_at", "observer",
-        "parent", "parked", "phase", "reason", "received", "ref", "room", "round", "side_tasks", "signals", "spec",
+        "parent", "parked", "phase", "reason", "received", "ref", "restarts", "room", "round", "side_tasks", "signals", "spec", "started_at",
         "suspended", "system", "table", "task", "turn", "uid", "watchers", "watching",
     )  # fmt: skip
 
@@ -73,7 +74,8 @@ class Cell:
         self.attention = True
         self.parked = self.suspended = False
         self.received = self.handled = self.aside = 0
-        self.next_at = 0.0
+        self.next_at = self.started_at = 0.0
+        self.restarts = 0
         self.reason = ""
         self.error: BaseException | None = None
         self.become_stack: tuple[Behaviour, ...] = ()

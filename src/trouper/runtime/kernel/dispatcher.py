@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from .behaviour import ELSEWHERE, unusual
@@ -35,18 +36,9 @@ class Dispatcher:
     """
 
     __slots__ = (
-        "_counter",
-        "_loop",
-        "_turn",
-        "armed",
-        "asked",
-        "fuel",
-        "idle_queues",
-        "queue",
-        "run_length",
-        "running",
-        "turns",
-    )
+        "_loop", "armed", "asked", "asked_timeout_s", "counter", "fuel", "idle_queues", "queue", "run_length", "running",
+        "turn_call", "turns",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -55,7 +47,9 @@ class Dispatcher:
         queue: deque[Cell] | None = None,
         run_length: int = RUN_LENGTH,
     ) -> None:
-        self._loop, self._counter, self._turn = loop, counter, self.turn
+        self._loop, self.counter = loop, counter
+        self.turn_call: Callable[[], None] = self.turn
+        """What the loop calls when the queue gets its first cell; whoever watches for stalls may stand in between."""
         self.queue: deque[Cell] = deque() if queue is None else queue
         self.run_length = run_length
         self.armed = False
@@ -63,6 +57,7 @@ class Dispatcher:
         """The actor whose plain handler is on the stack; None between handlers and in tasks."""
         self.asked: object = None
         """The message of the ask that is being answered inline; ``forward`` puts the ``Ask`` in its place."""
+        self.asked_timeout_s: float | None = None
         self.fuel = INLINE_ASKS_MAX
         """How many more asks may be answered inline before the loop must get a turn."""
         self.idle_queues: list[Mail] = []
@@ -74,7 +69,7 @@ class Dispatcher:
         self.queue.append(cell)
         if not self.armed:
             self.armed = True
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self.turn_call)
 
     def put_back(self, mail: Mail) -> None:
         """Keep an empty queue for another cell, if it is of the usual kind."""
@@ -85,7 +80,7 @@ class Dispatcher:
         """Run cells until none has mail or the time is up."""
         self.turns += 1
         self.fuel = INLINE_ASKS_MAX
-        queue, counter = self.queue, self._counter
+        queue, counter = self.queue, self.counter
         until = counter() + TURN_S
         unread = self.run_length
         runs = TURN_RUNS_MAX
@@ -102,7 +97,7 @@ class Dispatcher:
                 if counter() >= until:
                     break
         if queue:
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self.turn)
         else:
             self.armed = False
 

@@ -27,12 +27,13 @@ BATCH = 16
 """Async handlers that one task runs before other actors get a turn."""
 
 
-def answer_now(cell: Cell, call: Handle, message: Message[R]) -> asyncio.Future[R]:
+def answer_now(cell: Cell, call: Handle, message: Message[R], timeout_s: float | None) -> asyncio.Future[R]:
     """Run a plain handler for an ask of an idle actor on the asker's stack; there is nothing it could overtake."""
     dispatcher = cell.system.dispatcher
     dispatcher.fuel -= 1
     dispatcher.running = cell
     dispatcher.asked = message
+    dispatcher.asked_timeout_s = timeout_s
     cell.received += 1
     future: asyncio.Future[R] = cell.system.loop.create_future()
     try:
@@ -60,6 +61,8 @@ def step(cell: Cell, item: object) -> None:
         cell.lose(item, "expired")
         return
     handling = cell.behaviour.find(type(content(item)))
+    if cell.observer is not None:
+        cell.observer.began(cell, content(item))
     if handling is None:
         cell.lose(item, "unhandled")
     elif handling.reentrant:
@@ -128,7 +131,7 @@ async def _serve(cell: Cell, turn: Turn, handling: Handling | None) -> None:
         if cell.task is not me or cell.attention or not cell.mail:
             break
         item = turn.item = cell.mail.popleft()
-        turn.owes = True
+        turn.owes, turn.since = True, cell.system.loop.time()
         handling = cell.behaviour.find(type(content(item)))
         gave_up = isinstance(item, Envelope) and item.done()
         if handling is None or not handling.is_async or handling.reentrant or gave_up:
@@ -160,7 +163,7 @@ async def _serve_one(cell: Cell, turn: Turn, handling: Handling) -> None:
     except BaseException as raised:  # noqa: BLE001  whatever a handler raises is its actor's failure
         error = raised
     turn.waits.clear()
-    if turn.lost:
+    if turn.lost:  # killed: its message was made a dead letter then
         return
     if isinstance(error, asyncio.CancelledError) and turn.excuse is not None:
         task = asyncio.current_task()

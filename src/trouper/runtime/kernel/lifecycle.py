@@ -1,9 +1,9 @@
-"""Lifecycle: how an actor starts, fails, restarts, stops, and who hears of it.
+"""Lifecycle: how an actor starts, fails, restarts and stops, and who hears of it.
 
 A part of ``cell.py`` that reads better by itself.  Each step is a coroutine, run on the spot when nothing in it can
-wait (no children, plain hooks), else as the cell's task.  What becomes of children that fail is decided by the pure
-``supervision.Ledger`` at once, even while the parent's own handler is waiting: a parent that asks its failed child
-must not be the one who keeps it from being restarted.
+wait (no children, plain hooks), else as the cell's task.  When an instance has failed, or has left by itself, the cell
+stands still and ``System.instance_ended`` is called: ``runtime/supervising.py`` asks the pure ``supervision.Ledger``
+what becomes of it, and posts ``restart`` or ``end`` here.
 
 Laws of this file:
 1. A name is free again before anybody hears of the end.
@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Protocol
 
 from .ask import content
-from .errors import InternalError, RestartsExceeded, StartFailed, WrongReply
-from .letters import Down
-from .supervision import ChildEnded, Ledger, Plan, Restart
+from .errors import InternalError, StartFailed, WrongReply
+from .ref import Down
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -55,7 +54,7 @@ class Belonging(Protocol):
 # --- running a step --------------------------------------------------------------------------------------------------
 
 
-def _conduct(cell: Cell, step: Step, *, may_wait: bool) -> None:
+def conduct(cell: Cell, step: Step, *, may_wait: bool) -> None:
     """Run a step of the lifecycle: on the spot, or as the cell's task where it may have to wait."""
     if may_wait:
         cell.task = cell.system.loop.create_task(_as_task(cell, step))
@@ -94,12 +93,14 @@ async def _hook(cell: Cell, hook: Callable[[], Awaitable[None] | None], limit_s:
 
 def start(cell: Cell, spawner: Spawned | None) -> None:
     """Make the first instance.  ``spawner`` hears how it went; None leaves a failure to the supervisor."""
-    _conduct(cell, _begin(cell, spawner), may_wait=cell.spec.actor.__async_start__)
+    conduct(cell, begin(cell, spawner, restarting=False), may_wait=cell.spec.actor.__async_start__)
 
 
-async def _begin(cell: Cell, spawner: Spawned | None) -> None:
+async def begin(cell: Cell, spawner: Spawned | None, *, restarting: bool) -> None:
+    """Make an instance and start it.  A failure is the spawner's, or the supervisor's when there is none."""
     cell.phase, cell.error = "starting", None
-    cell.behaviour, cell.become_stack = cell.spec.actor.__behaviour__, ()
+    cell.behaviour, cell.become_stack, cell.ledger = cell.spec.actor.__behaviour__, (), None
+    cell.started_at, cell.restarts = cell.system.loop.time(), cell.restarts + restarting
     try:
         cell.actor = cell.build()
         await _hook(cell, cell.actor.on_start, None)
@@ -108,13 +109,16 @@ async def _begin(cell: Cell, spawner: Spawned | None) -> None:
             crash(cell, error, None)
         elif spawner is not None:
             if not cell.gone:
+                await _end_children(cell)
                 finish(cell, "failed", error)
-            failed = StartFailed(f"{cell.address} did not start: {error!r}")
+            failed = StartFailed(f"{cell.address} did not start: {cell.system.reporter.brief(error)}")
             failed.__cause__ = error
             spawner.settle(failed)
         return
     cell.phase = "live"
     cell.refresh()
+    for hear in cell.system.on_life:
+        hear(cell, "restarted" if restarting else "started")
     if spawner is not None:
         spawner.settle(None)
 
@@ -122,11 +126,8 @@ async def _begin(cell: Cell, spawner: Spawned | None) -> None:
 async def _halt(cell: Cell, hook: Callable[[], Awaitable[None] | None] | None, *, restarting: bool) -> None:
     """End an instance: children newest first, the user's hook, then what the instance owned."""
     keep = restarting and cell.spec.actor.keep_children
-    children = [] if keep or cell.children is None else list(cell.children.values())
-    for child in reversed(children):
-        request_stop(child)
-        if not child.gone:
-            await child.end_future()
+    if not keep:
+        await _end_children(cell)
     if hook is not None:
         try:
             await _hook(cell, hook, cell.spec.shutdown_s)
@@ -137,12 +138,23 @@ async def _halt(cell: Cell, hook: Callable[[], Awaitable[None] | None] | None, *
         cell.actor = None
 
 
-async def _halt_to_restart(cell: Cell, error: object) -> None:
+async def _end_children(cell: Cell) -> None:
+    """Stop the children, newest first.  Where nobody can wait, one that needs time is killed."""
+    for child in reversed(list((cell.children or {}).values())):
+        request_stop(child)
+        if not child.gone and cell.task is None:
+            kill(child)
+        elif not child.gone:
+            await child.end_future()
+
+
+async def halt_to_restart(cell: Cell, error: object) -> None:
+    """End an instance that will be replaced; it hears of the error that is to blame."""
     old, failure = cell.actor, error if isinstance(error, BaseException) else None
     await _halt(cell, None if old is None else lambda: old.before_restart(failure), restarting=True)
 
 
-def _may_wait(cell: Cell) -> bool:
+def may_wait(cell: Cell) -> bool:
     """Say whether ending this instance, or beginning the next one, may have to wait."""
     return bool(cell.children) or cell.spec.actor.__async_hooks__
 
@@ -159,19 +171,19 @@ def restart(cell: Cell, error: object) -> None:
     """Signal: end the instance and make another one; the ref, the mailbox and the watchers stay."""
     cell.phase = "failed"
     cell.refresh()
-    _conduct(cell, _restart(cell, error), may_wait=_may_wait(cell))
+    conduct(cell, _restart(cell, error), may_wait=may_wait(cell))
 
 
 async def _restart(cell: Cell, error: object) -> None:
-    await _halt_to_restart(cell, error)
-    await _begin(cell, None)
+    await halt_to_restart(cell, error)
+    await begin(cell, None, restarting=True)
 
 
 def stop(cell: Cell, reason: object) -> None:
     """Signal: end for good, in order."""
     cell.phase = "stopping"
     cell.refresh()
-    _conduct(cell, _stop(cell, str(reason), None), may_wait=_may_wait(cell))
+    conduct(cell, _stop(cell, str(reason), None), may_wait=may_wait(cell))
 
 
 async def _stop(cell: Cell, reason: str, error: BaseException | None) -> None:
@@ -199,8 +211,9 @@ def finish(cell: Cell, reason: str, error: BaseException | None) -> None:
         watched.remove_watcher(cell)
     for watcher in list(cell.watchers or ()):
         watcher.take_down(down)
-    if cell.ended is not None and not cell.ended.done():
-        cell.ended.set_result(None)
+    for hear in cell.system.on_life:
+        hear(cell, "ended")
+    _announce(cell)
 
 
 # --- requests from outside -------------------------------------------------------------------------------------------
@@ -277,30 +290,12 @@ def _announce(cell: Cell) -> None:
 # --- failure ---------------------------------------------------------------------------------------------------------
 
 
-class _RestartTypes(Mapping[str, Restart]):
-    """The live children as the pure ledger wants to see them."""
-
-    __slots__ = ("_children",)
-
-    def __init__(self, children: dict[str, Cell]) -> None:
-        self._children = children
-
-    def __getitem__(self, name: str) -> Restart:
-        return self._children[name].spec.restart
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([name for name, child in self._children.items() if child.phase not in ("gone", "stopping")])
-
-    def __len__(self) -> int:
-        return len(self._children)
-
-
 def crash(cell: Cell, error: BaseException, item: object) -> None:
     """The actor failed: it handles nothing until its supervisor's plan has been carried out."""
     cell.phase, cell.error = "failed", error
     cell.refresh()
     cell.system.reporter.crash(cell, error, content(item))
-    instance_ended(cell, error)
+    cell.system.instance_ended(cell, error)
 
 
 def leave(cell: Cell, _: object = None) -> None:
@@ -308,110 +303,13 @@ def leave(cell: Cell, _: object = None) -> None:
     if cell.phase == "live":
         cell.phase = "failed"
         cell.refresh()
-        instance_ended(cell, None)
+        cell.system.instance_ended(cell, None)
 
 
-def instance_ended(child: Cell, error: BaseException | None) -> None:
-    """Ask the parent's ledger what becomes of the children, and carry it out."""
-    parent = child.parent
-    if parent is None or parent.children is None or parent.phase in ("stopping", "gone"):
-        child.post(STOP, _end, error)
-        if parent is None and error is not None:
-            child.system.escalated(error)
-        return
-    if parent.ledger is None:
-        parent.ledger = Ledger(parent.spec.actor.supervision)
-    significant = child.spec.significant
-    others = sum(cell.spec.significant and cell is not child for cell in parent.children.values()) if significant else 0
-    event = ChildEnded(
-        child.name, error is not None, _RestartTypes(parent.children), significant, others, parent.system.random()
-    )
-    _carry_out(parent, child, parent.ledger.step(event, parent.system.loop.time()), error)
-
-
-def _carry_out(parent: Cell, child: Cell, plan: Plan, error: BaseException | None) -> None:
-    children = parent.children or {}
-    for name in plan.end:
-        if name == child.name:
-            child.post(STOP, _end, error)
-        else:
-            request_stop(children[name])
-    if plan.escalate:
-        strategy = parent.spec.actor.supervision
-        exceeded = RestartsExceeded(
-            f"{parent.address}: its children failed more than {strategy.restarts} times in {strategy.within_s:g} s; "
-            f"the last one was {child.name}, with {error!r}"
-        )
-        exceeded.__cause__ = error
-        crash(parent, exceeded, None)
-    elif plan.shut_down:
-        parent.post(STOP, leave)
-    elif plan.restart == (child.name,) and not plan.delay_s:
-        child.post(SUPERVISION, restart, error)
-    elif plan.restart:
-        together = [children[name] for name in plan.restart]
-        for cell in together:
-            cell.phase = "failed"
-            cell.refresh()
-            if cell.round is not None:  # its members are all in the new round
-                cell.round.cancel()
-        task = parent.run_aside(_Round(together, plan.delay_s, error).run())
-        for cell in together:
-            cell.round = task
-
-
-def _end(cell: Cell, error: object) -> None:
+def end(cell: Cell, error: object) -> None:
     """Signal: end for good after the instance has failed, or has left."""
     cell.phase = "stopping"
     cell.refresh()
     failure = error if isinstance(error, BaseException) else None
     step = _stop(cell, "stopped" if failure is None else "failed", failure)
-    _conduct(cell, step, may_wait=_may_wait(cell))
-
-
-class _Round:
-    """One restart of several children: stop all, newest first; wait; start all, oldest first.
-
-    A failure on the way begins another round by itself.
-    """
-
-    def __init__(self, cells: list[Cell], delay_s: float, error: BaseException | None) -> None:
-        self._cells, self._delay_s, self._error = cells, delay_s, error
-        self._stepped = asyncio.Event()
-
-    async def run(self) -> None:
-        for cell in reversed(self._cells):
-            await self._step(cell, self._halt)
-        await asyncio.sleep(self._delay_s)
-        for cell in self._cells:
-            await self._step(cell, self._begin)
-            if cell.phase == "failed":
-                return
-
-    async def _step(self, cell: Cell, signal: Signal) -> None:
-        """Have one cell take one step, for as long as it lives; a handler that is at work too long is cancelled."""
-        self._stepped.clear()
-        cell.post(SUPERVISION, signal)
-        if cell.task is not None and cell.turn is not None and cell.spec.shutdown_s is not None:
-            cell.system.loop.call_later(cell.spec.shutdown_s, _interrupt, cell, cell.task)
-        ended, stepped = cell.end_future(), asyncio.ensure_future(self._stepped.wait())
-        try:
-            await asyncio.wait((ended, stepped), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stepped.cancel()
-
-    def _halt(self, cell: Cell, _: object) -> None:
-        _conduct(cell, self._then(_halt_to_restart(cell, self._error)), may_wait=_may_wait(cell))
-
-    def _begin(self, cell: Cell, _: object) -> None:
-        _conduct(cell, self._then(_begin(cell, None)), may_wait=_may_wait(cell))
-
-    async def _then(self, step: Step) -> None:
-        await step
-        self._stepped.set()
-
-
-def _interrupt(cell: Cell, task: asyncio.Task[None]) -> None:
-    if cell.task is task and cell.turn is not None:
-        cell.turn.excuse = "cancelled"
-        task.cancel()
+    conduct(cell, step, may_wait=may_wait(cell))

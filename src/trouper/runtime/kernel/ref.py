@@ -12,9 +12,8 @@ import asyncio
 from collections.abc import Awaitable, Generator, Iterator
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from .ask import Ask, check_cycle, current_turn, is_ask
+from .ask import open_ask
 from .behaviour import unusual
-from .errors import InvalidOption
 from .messages import Message
 
 if TYPE_CHECKING:
@@ -74,24 +73,8 @@ class ActorRef:
         if cell.mail is None and dispatcher.running is None and dispatcher.fuel > 0:
             call = cell.table.get(type(message))
             if call is not None and call is not unusual:
-                return cell.answer_now(call, message)
-        return self._ask_queued(message, timeout_s)
-
-    def _ask_queued(self, message: Message[R], timeout_s: float | None) -> asyncio.Future[R]:
-        cell = self._cell
-        system = cell.system
-        running = system.dispatcher.running
-        turn = current_turn.get() if running is None else running.turn
-        timeout = system.ask_timeout_s if timeout_s is None else timeout_s
-        if timeout < 0:
-            raise InvalidOption(f"ask of {self.address} with timeout_s={timeout}: it must be 0 or more")
-        waits = running is None and turn is not None and turn.cell.turn is turn
-        if turn is not None:
-            if is_ask(turn.item):
-                timeout = max(0.0, min(timeout, turn.item.deadline - system.loop.time()))
-            if waits and not cell.admits_reentry(type(message)):
-                check_cycle(turn.cell, cell)
-        ask = Ask(message, cell, timeout, turn if waits else None)
+                return cell.answer_now(call, message, timeout_s)
+        ask = open_ask(message, cell, timeout_s)
         cell.accept(ask)
         return ask
 
@@ -156,3 +139,28 @@ class _End:
 
     def __await__(self) -> Generator[object, None, None]:
         yield from asyncio.shield(self._cell.end_future()).__await__()
+
+
+class Down(Message[None]):
+    """An actor that was watched has ended.
+
+    reason: ``stopped``, ``killed``, ``failed``, ``node_lost``, or ``no_such_actor`` when it had ended before the watch.
+    error: the failure as text, bounded in size; None when there was none.
+    """
+
+    ref: ActorRef
+    reason: str
+    error: str | None = None
+
+
+class DeadLetter(Message[None]):
+    """A message that no handler took, with the reason.
+
+    reason: ``unhandled``, ``failed`` (its handler raised), ``rejected``, ``stopped``, ``killed``, ``no_such_actor``,
+    ``mailbox_full``, ``coalesced``, ``expired`` (its asker had given up), ``cancelled``, ``stash_full``.
+    """
+
+    message: Message[object]
+    target: ActorRef
+    reason: str
+    error: str | None = None

@@ -11,7 +11,6 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 from .actor import BareActor
@@ -20,7 +19,7 @@ from .cell import Cell
 from .clock import Deadlines
 from .dispatcher import Dispatcher
 from .errors import NameTaken, NodeClosed
-from .lifecycle import kill, request_stop, start
+from .lifecycle import kill, start
 from .ref import ActorRef
 from .supervision import ChildSpec
 
@@ -40,22 +39,6 @@ class Reporter(Protocol):
     def brief(self, error: BaseException) -> str:
         """One line for a failure, bounded in size."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Accounting:
-    """What became of every message sent so far (law 11): ``sent`` is the sum of the others, or messages were lost."""
-
-    sent: int
-    handled: int
-    stashed: int
-    dead: int
-    in_flight: int
-
-    @property
-    def missing(self) -> int:
-        """Messages unaccounted for; anything but 0 is a bug."""
-        return self.sent - self.handled - self.stashed - self.dead - self.in_flight
 
 
 class Guardian(BareActor):
@@ -96,7 +79,8 @@ class System:
 
     seed: of the only source of chance in the kernel.  dispatcher: another one makes a simulation.
     ask_timeout_s: the deadline of an ask that names none.  guardian: the class of ``/user``, with its strategy.
-    reporter: where it says what went wrong.  escalated: called with the error when a failure has reached the root.
+    reporter: where it says what went wrong.  instance_ended: decides what becomes of an actor whose instance has failed
+    (with the error) or has left (None).  escalated: called with the error when a failure has reached the root.
     """
 
     def __init__(
@@ -108,6 +92,7 @@ class System:
         ask_timeout_s: float = 5.0,
         guardian: type[BareActor] = Guardian,
         reporter: Reporter,
+        instance_ended: Callable[[Cell, BaseException | None], None],
         escalated: Callable[[BaseException], None],
     ) -> None:
         self.name = checked_name(name)
@@ -118,13 +103,15 @@ class System:
         self.random: Callable[[], float] = random.Random(seed).random
         self.next_uid: Callable[[], int] = itertools.count(1).__next__
         self.reporter = reporter
-        self.escalated = escalated
+        self.instance_ended, self.escalated = instance_ended, escalated
         self.host: object = None
         """The node around this system, for ``Actor.node``."""
+        self.on_life: tuple[Callable[[Cell, str], None], ...] = ()
+        """Who is called with ``started``, ``restarted`` or ``ended``."""
         self.late_replies = 0
         self.dead_letters: Counter[str] = Counter()
         self.closing = False
-        self._received_by_gone = self._handled_by_gone = 0
+        self.received_by_gone = self.handled_by_gone = 0
         self.root = Cell(self, None, "", ChildSpec(Guardian, shutdown_s=None), ())
         start(self.root, None)
         self.system = self.spawn(self.root, ChildSpec(Guardian, shutdown_s=None), (), "system")
@@ -169,8 +156,8 @@ class System:
 
     def count_gone(self, received: int, handled: int) -> None:
         """Keep the counters of a cell that has ended, or of a message to one."""
-        self._received_by_gone += received
-        self._handled_by_gone += handled
+        self.received_by_gone += received
+        self.handled_by_gone += handled
 
     def cells(self) -> Iterator[Cell]:
         """Go through all living cells, parents before children."""
@@ -179,25 +166,3 @@ class System:
             cell = front.pop()
             yield cell
             front.extend((cell.children or {}).values())
-
-    def accounting(self) -> Accounting:
-        """Add up what became of every message; exact whenever no plain handler is on the stack."""
-        sent, handled, stashed, in_flight = self._received_by_gone, self._handled_by_gone, 0, 0
-        for cell in self.cells():
-            sent += cell.received
-            handled += cell.handled
-            stashed += sum(belonging.held for belonging in cell.belongings or ())
-            in_flight += len(cell.mail or ()) + cell.aside + (cell.turn is not None)
-        return Accounting(sent, handled, stashed, self.dead_letters.total(), in_flight)
-
-    async def shut_down(self, timeout_s: float | None) -> None:
-        """End all actors, ``/user`` before ``/system``, newest first; what has not ended in time is killed."""
-        self.closing = True
-        try:
-            async with asyncio.timeout(timeout_s):
-                for guardian in (self.user, self.system, self.root):
-                    request_stop(guardian)
-                    await guardian.ref.wait_stopped()
-        except TimeoutError:
-            self.reporter.problem(f"node {self.name} did not shut down within {timeout_s} s: the rest is killed")
-            kill(self.root)

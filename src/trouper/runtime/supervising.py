@@ -1,0 +1,150 @@
+"""Supervising: carries out what the pure ``supervision.Ledger`` decides when a child has failed or left.
+
+It happens at once, even while the parent's own handler is waiting: a parent that asks its failed child must not be the
+one who keeps it from being restarted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from .kernel.errors import RestartsExceeded
+from .kernel.lifecycle import (
+    STOP,
+    SUPERVISION,
+    Signal,
+    Step,
+    begin,
+    conduct,
+    crash,
+    end,
+    halt_to_restart,
+    leave,
+    may_wait,
+    request_stop,
+    restart,
+)
+from .kernel.supervision import ChildEnded, Ledger, Plan, Restart
+
+if TYPE_CHECKING:
+    from .kernel.cell import Cell
+
+
+class _RestartTypes(Mapping[str, Restart]):
+    """The live children as the pure ledger wants to see them."""
+
+    __slots__ = ("_children",)
+
+    def __init__(self, children: dict[str, Cell]) -> None:
+        self._children = children
+
+    def __getitem__(self, name: str) -> Restart:
+        return self._children[name].spec.restart
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([name for name, child in self._children.items() if child.phase not in ("gone", "stopping")])
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+
+def instance_ended(child: Cell, error: BaseException | None) -> None:
+    """Ask the parent's ledger what becomes of the children, and carry it out.
+
+    error: the failure, or None when the child left by its own decision.
+    """
+    parent = child.parent
+    if parent is None or parent.children is None or parent.phase in ("stopping", "gone"):
+        child.post(STOP, end, error)
+        if parent is None and error is not None:
+            child.system.escalated(error)
+        return
+    if parent.ledger is None:
+        parent.ledger = Ledger(parent.spec.actor.supervision)
+    significant = child.spec.significant
+    others = sum(cell.spec.significant and cell is not child for cell in parent.children.values()) if significant else 0
+    event = ChildEnded(
+        child.name, error is not None, _RestartTypes(parent.children), significant, others, parent.system.random()
+    )
+    _carry_out(parent, child, parent.ledger.step(event, parent.system.loop.time()), error)
+
+
+def _carry_out(parent: Cell, child: Cell, plan: Plan, error: BaseException | None) -> None:
+    children = parent.children or {}
+    for name in plan.end:
+        if name == child.name:
+            child.post(STOP, end, error)
+        else:
+            request_stop(children[name])
+    if plan.escalate:
+        strategy = parent.ledger.strategy if parent.ledger is not None else parent.spec.actor.supervision
+        exceeded = RestartsExceeded(
+            f"{parent.address}: its children failed more than {strategy.restarts} times in {strategy.within_s:g} s; "
+            f"the last one was {child.name}, with {parent.system.reporter.brief(error) if error else 'no error'}"
+        )
+        exceeded.__cause__ = error
+        crash(parent, exceeded, None)
+    elif plan.shut_down:
+        parent.post(STOP, leave)
+    elif plan.restart == (child.name,) and not plan.delay_s:
+        child.post(SUPERVISION, restart, error)
+    elif plan.restart:
+        together = [children[name] for name in plan.restart]
+        for cell in together:
+            cell.phase = "failed"
+            cell.refresh()
+            if cell.round is not None:  # its members are all in the new round
+                cell.round.cancel()
+        task = parent.run_aside(_Round(together, plan.delay_s, error).run())
+        for cell in together:
+            cell.round = task
+
+
+class _Round:
+    """One restart of several children: stop all, newest first; wait; start all, oldest first.
+
+    A failure on the way begins another round by itself.
+    """
+
+    def __init__(self, cells: list[Cell], delay_s: float, error: BaseException | None) -> None:
+        self._cells, self._delay_s, self._error = cells, delay_s, error
+        self._stepped = asyncio.Event()
+
+    async def run(self) -> None:
+        for cell in reversed(self._cells):
+            await self._step(cell, self._halt)
+        await asyncio.sleep(self._delay_s)
+        for cell in self._cells:
+            await self._step(cell, self._begin)
+            if cell.phase == "failed":
+                return
+
+    async def _step(self, cell: Cell, signal: Signal) -> None:
+        """Have one cell take one step, for as long as it lives; a handler that is at work too long is cancelled."""
+        self._stepped.clear()
+        cell.post(SUPERVISION, signal)
+        if cell.task is not None and cell.turn is not None and cell.spec.shutdown_s is not None:
+            cell.system.loop.call_later(cell.spec.shutdown_s, _interrupt, cell, cell.task)
+        ended, stepped = cell.end_future(), asyncio.ensure_future(self._stepped.wait())
+        try:
+            await asyncio.wait((ended, stepped), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stepped.cancel()
+
+    def _halt(self, cell: Cell, _: object) -> None:
+        conduct(cell, self._then(halt_to_restart(cell, self._error)), may_wait=may_wait(cell))
+
+    def _begin(self, cell: Cell, _: object) -> None:
+        conduct(cell, self._then(begin(cell, None, restarting=True)), may_wait=may_wait(cell))
+
+    async def _then(self, step: Step) -> None:
+        await step
+        self._stepped.set()
+
+
+def _interrupt(cell: Cell, task: asyncio.Task[None]) -> None:
+    if cell.task is task and cell.turn is not None:
+        cell.turn.excuse = "cancelled"
+        task.cancel()
