@@ -135,7 +135,7 @@ def test_the_kernel_is_counted_as_a_whole() -> None:
     """Two files that are small enough each may be too much together."""
     half = "x = 1\n" * 751
     assert style.kernel_size([Source("a.py", half), Source("b.py", half)]) == [
-        "the kernel has 1502 lines, more than 1500"
+        "the kernel has 1502 lines of code, more than 1500"
     ]
     assert style.kernel_size([Source("a.py", half)]) == []
 

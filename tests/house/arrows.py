@@ -27,18 +27,11 @@ class Arrow:
     """Third-party packages by their top name; the standard library is always allowed."""
 
 
-_BELOW = ("trouper.runtime.kernel", "trouper.runtime.wire")
-"""What every part of the runtime stands on. A part that stands on another too has its own row, with the reason."""
-
 ARROWS: Sequence[Arrow] = (
     Arrow("trouper.runtime.kernel", outside=("msgspec", "typing_extensions")),
     Arrow("trouper.runtime.wire", ("trouper.runtime.kernel",)),
-    # These three put the runtime's parts together: what an actor offers, what a node offers, and how both spawn.
-    Arrow("trouper.runtime.actor", ("trouper.runtime",)),
-    Arrow("trouper.runtime.node", ("trouper.runtime",)),
-    Arrow("trouper.runtime.spawning", ("trouper.runtime",)),
-    Arrow("trouper.runtime.stash", (*_BELOW, "trouper.runtime.passing")),  # what is put aside is first taken over
-    Arrow("trouper.runtime", _BELOW),
+    # The furniture stands on the kernel, the wire and other furniture; `no_cycles` keeps it a heap and not a ring.
+    Arrow("trouper.runtime", ("trouper.runtime",)),
     Arrow(
         "trouper.transports",
         (

@@ -76,13 +76,13 @@ class Actor(BareActor):
         significant: bool = False,
     ) -> Awaitable[ActorRef]:
         """Start a child, supervised by this actor as ``supervision`` says.  The same as ``Node.spawn`` otherwise."""
-        return spawn_awaited(self._cell, actor, args, name, restart, shutdown_s, significant)
+        return spawn_awaited(self._cell, Actor, actor, args, name, restart, shutdown_s, significant)
 
     def spawn_nowait(
         self, actor: Callable[[*Ts], BareActor], *args: *Ts, name: str | None = None, restart: Restart = "transient"
     ) -> ActorRef:
         """Start a child without waiting: its mail waits instead, and a failure to start is supervised as any is."""
-        return spawn_nowait(self._cell, actor, args, name, restart)
+        return spawn_nowait(self._cell, Actor, actor, args, name, restart)
 
     def link(self, ref: ActorRef) -> None:
         """Share fate: when one of the two ends abnormally, the other one fails with ``LinkedActorFailed``."""

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar, TypeVarTuple, overload
 
 from .accounting import Accounting, account
+from .actor import Actor
 from .kernel.actor import BareActor
 from .kernel.dispatcher import Dispatcher
 from .kernel.errors import InvalidOption, NodeClosed, NodeFailed
@@ -158,7 +159,7 @@ class Node:
         significant: see ``Strategy.auto_shutdown``.
         Raises ``NameTaken``, ``InvalidName``, ``NodeClosed``, and ``StartFailed`` from what ``on_start`` raised.
         """
-        return spawn_awaited(self.system.user, actor, args, name, restart, shutdown_s, significant)
+        return spawn_awaited(self.system.user, Actor, actor, args, name, restart, shutdown_s, significant)
 
     async def offload(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking function in the node's thread pool; raises what it raises."""

@@ -107,15 +107,15 @@ class _Bounded(reprlib.Repr):
         """A view has no text of its own."""
         return f"<memoryview of {value.nbytes} bytes>"
 
-    def repr_instance(self, value: object, level: int) -> str:
+    def repr_instance(self, x: object, level: int) -> str:
         """Show structs and dataclasses by their fields; what else has a repr of its own is asked for it."""
         if level <= 0:
-            return f"{type(value).__qualname__}(...)"
-        if isinstance(value, msgspec.Struct):
-            return self._by_fields(value, value.__struct_fields__, level)
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return self._by_fields(value, tuple(field.name for field in dataclasses.fields(value)), level)
-        return super().repr_instance(value, level)
+            return f"{type(x).__qualname__}(...)"
+        if isinstance(x, msgspec.Struct):
+            return self._by_fields(x, x.__struct_fields__, level)
+        if dataclasses.is_dataclass(x) and not isinstance(x, type):
+            return self._by_fields(x, tuple(field.name for field in dataclasses.fields(x)), level)
+        return super().repr_instance(x, level)
 
     def _by_fields(self, value: object, names: tuple[str, ...], level: int) -> str:
         shown = ", ".join(f"{name}={self.repr1(getattr(value, name), level - 1)}" for name in names[:FIELDS_MAX])

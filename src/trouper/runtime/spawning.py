@@ -17,6 +17,7 @@ from .kernel.supervision import ChildSpec, Restart
 
 def spawn_awaited(
     parent: Cell,
+    base: type[BareActor],
     actor: Callable[..., object],
     args: tuple[object, ...],
     name: str | None,
@@ -24,20 +25,29 @@ def spawn_awaited(
     shutdown_s: float | None,
     significant: bool,
 ) -> Awaitable[ActorRef]:
-    """Start a child; the awaitable gives its ref once ``on_start`` has succeeded."""
-    spec, args = _spec_of(actor, args, restart, shutdown_s, significant)
+    """Start a child; the awaitable gives its ref once ``on_start`` has succeeded.
+
+    base: the class that a function's actor is made from.
+    """
+    spec, args = _spec_of(base, actor, args, restart, shutdown_s, significant)
     return parent.system.spawn_awaited(parent, spec, args, name)
 
 
 def spawn_nowait(
-    parent: Cell, actor: Callable[..., object], args: tuple[object, ...], name: str | None, restart: Restart
+    parent: Cell,
+    base: type[BareActor],
+    actor: Callable[..., object],
+    args: tuple[object, ...],
+    name: str | None,
+    restart: Restart,
 ) -> ActorRef:
     """Start a child whose failure to start is left to its parent's supervision."""
-    spec, args = _spec_of(actor, args, restart, 5.0, significant=False)
+    spec, args = _spec_of(base, actor, args, restart, 5.0, significant=False)
     return parent.system.spawn(parent, spec, args, name).ref
 
 
 def _spec_of(
+    base: type[BareActor],
     actor: Callable[..., object],
     args: tuple[object, ...],
     restart: Restart,
@@ -50,13 +60,13 @@ def _spec_of(
         return _shared_spec(cast("type", made), restart, shutdown_s, significant), args
     if isinstance(made, partial):
         part = cast("partial[object]", made)
-        inner, args = _spec_of(part.func, (*part.args, *args), restart, shutdown_s, significant)
+        inner, args = _spec_of(base, part.func, (*part.args, *args), restart, shutdown_s, significant)
         return ChildSpec(inner.actor, restart, shutdown_s, significant, part.keywords), args
     if not inspect.isroutine(actor):
         raise InvalidHandler(f"{actor!r} cannot be spawned: pass an Actor class, a partial of one, or a function")
     if args:
         raise InvalidHandler(f"{actor.__qualname__} is a function: it takes messages, not the arguments {args!r}")
-    return _shared_spec(cast("type", _actor_of(actor)), restart, shutdown_s, significant), ()
+    return _shared_spec(_actor_of(cast("type", base), actor), restart, shutdown_s, significant), ()
 
 
 @lru_cache(maxsize=1024)
@@ -66,10 +76,8 @@ def _shared_spec(actor: type, restart: Restart, shutdown_s: float | None, signif
 
 
 @lru_cache(maxsize=1024)
-def _actor_of(function: Callable[..., object]) -> type[BareActor]:
+def _actor_of(base: type, function: Callable[..., object]) -> type:
     """Make an actor class whose one handler is a function ``(message)`` or ``(actor, message)``."""
-    from .actor import Actor  # noqa: PLC0415  an Actor itself spawns; a function becomes one only when it is spawned
-
-    made = cast("type[Actor]", type(function.__name__, (Actor,), {"__module__": function.__module__}))
+    made = cast("type[BareActor]", type(function.__name__, (base,), {"__module__": function.__module__}))
     made.__behaviour__ = made._behaviour_of(handlings_of_functions([function]))  # noqa: SLF001  made here
     return made

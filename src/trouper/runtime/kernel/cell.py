@@ -54,8 +54,8 @@ class Cell:
     __slots__ = (
         "actor", "args", "aside", "attention", "become_stack", "behaviour", "belongings", "children", "downs",
         "drain_left", "ended", "error", "handled", "high_water", "ledger", "mail", "name", "next_at", "observer",
-        "parent", "parked", "phase", "reason", "received", "ref", "restarts", "room", "round", "side_tasks", "signals", "spec", "started_at",
-        "suspended", "system", "table", "task", "turn", "uid", "watchers", "watching",
+        "parent", "parked", "phase", "reason", "received", "ref", "restarts", "room", "round", "side_tasks", "signals",
+        "spec", "started_at", "suspended", "system", "table", "task", "turn", "uid", "watchers", "watching",
     )  # fmt: skip
 
     def __init__(

@@ -36,8 +36,8 @@ class Dispatcher:
     """
 
     __slots__ = (
-        "_loop", "armed", "asked", "asked_timeout_s", "counter", "fuel", "idle_queues", "queue", "run_length", "running",
-        "turn_call", "turns",
+        "_loop", "armed", "asked", "asked_timeout_s", "counter", "fuel", "idle_queues", "queue", "run_length",
+        "running", "turn_call", "turns",
     )  # fmt: skip
 
     def __init__(
