@@ -61,7 +61,8 @@ def demo(folder: Path | None, workers: int, top: int, *, no_chaos: bool, verify:
 def run(script: Path, arguments: tuple[str, ...]) -> None:
     """Run the `async def main()` of a script.
 
-    SCRIPT is run as python does, and then its `main` on Trouper's loop, which is uvloop where that is installed. A script whose own top-level code uses `main`, as `trouper.run(main)` does, is left to run it itself.
+    SCRIPT is run as python does, and then its `main` on Trouper's loop, which is uvloop where that is installed.
+    A script whose own top-level code uses `main`, as `trouper.run(main)` does, is left to run it itself.
     ARGUMENTS become the script's sys.argv[1:].
     """
     from .script import NoMain, run_script

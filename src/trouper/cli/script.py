@@ -69,7 +69,8 @@ def _execute(script: Path, tree: ast.Module, arguments: Sequence[str]) -> None:
     sys.modules["__main__"] = module
     sys.argv = [str(script), *arguments]
     sys.path.insert(0, str(script.resolve().parent))
-    exec(compile(tree, str(script), "exec"), vars(module))  # noqa: S102  the user has asked to run this file
+    code = compile(tree, str(script), "exec", dont_inherit=True)
+    exec(code, vars(module))  # noqa: S102  the user has asked to run this file
     if not runs_itself(tree):
         run(cast("Main", vars(module)["main"]))
 

@@ -169,9 +169,7 @@ class Foreman(Actor):
             self.idle.append(worker)
             return
         number = self.out[worker] = self.queue.popleft()
-        stumble = self.stumble_at is not None and self.done >= self.stumble_at
-        if stumble:
-            self.stumble_at = None
+        stumble = number == self.stumble_at and not self.failures[number]
         worker.tell(CountFile(number, str(self.paths[number]), stumble))
 
     def _take_back(self, worker: ActorRef, why: str) -> None:
@@ -183,7 +181,7 @@ class Foreman(Actor):
         if self.failures[number] < ATTEMPTS_MAX:
             self.reissued += 1
             self.queue.appendleft(number)
-            log.warning("%s %s: %s is handed out again", worker.name, why, self.paths[number].name)
+            log.warning("%s %s: %r is handed out again", worker.name, why, self.paths[number].name)
         else:
             self._enter(number, FileCount({}, 0, f"failed its worker {ATTEMPTS_MAX} times"))
 

@@ -53,6 +53,9 @@ async def count_with_crew(
         finally:
             seconds = time.perf_counter() - began
             on_end(Outcome(await foreman.ask(GetTotals()), seconds, complete))
+            await (
+                foreman.stop()
+            )  # before the crew, whose end would otherwise look like so many failures to make good for
 
 
 def count_in_sequence(paths: Sequence[Path]) -> Totals:

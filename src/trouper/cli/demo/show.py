@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from ...runtime.running import run
 from .crew import Progress
@@ -25,12 +27,15 @@ Print = Callable[[str], None]
 def show_demo(folder: Path | None, *, workers: int, top: int, chaos: bool, verify: bool) -> int:
     """Run the demo and return the exit code: 0, 1 when the counts differ, 2 without files, 130 after Ctrl-C."""
     place = standard_library() if folder is None else folder
+    stdout: object = sys.stdout
+    if isinstance(stdout, io.TextIOWrapper):
+        cast("io.TextIOWrapper", stdout).reconfigure(errors="backslashreplace")  # not every terminal knows every letter
     try:
         paths = find_files(folder)
         if not paths:
             sys.stderr.write(f"there is no file to count below {place}: name another folder with --input\n")
             return 2
-        sys.stdout.write(f"counting identifiers in {len(paths):,} files below {place} with {workers} workers\n")
+        print(f"counting identifiers in {len(paths):,} files below {place} with {workers} workers", flush=True)
         outcome, code = _count(paths, workers, chaos=chaos)
         if outcome is None:
             return code
