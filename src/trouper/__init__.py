@@ -43,11 +43,25 @@ from .runtime.mailboxes import CoalescingQueue as CoalescingQueue
 from .runtime.mailboxes import PriorityQueue as PriorityQueue
 from .runtime.node import Node as Node
 from .runtime.running import run as run
+from .runtime.supervisor import Child as Child
+from .runtime.supervisor import ChildCounts as ChildCounts
+from .runtime.supervisor import ChildInfo as ChildInfo
+from .runtime.supervisor import ChildRefused as ChildRefused
+from .runtime.supervisor import CountChildren as CountChildren
+from .runtime.supervisor import DeleteChild as DeleteChild
+from .runtime.supervisor import RestartChild as RestartChild
+from .runtime.supervisor import StartChild as StartChild
+from .runtime.supervisor import Supervisor as Supervisor
+from .runtime.supervisor import SupervisorHandle as SupervisorHandle
+from .runtime.supervisor import TerminateChild as TerminateChild
+from .runtime.supervisor import WhichChildren as WhichChildren
 
 __all__ = [
     "Accounting", "Actor", "ActorError", "ActorFailed", "ActorRef", "ActorStopped", "Address", "AskTimeout", "Backoff",
-    "CallerError", "CoalescingQueue", "DeadLetter", "DeadlockError", "Down", "InternalError", "InvalidHandler",
-    "InvalidName", "InvalidOption", "LinkedActorFailed", "Mailbox", "MailboxFull", "Message", "NameTaken", "Node",
-    "NodeClosed", "NodeFailed", "OneForAll", "OneForOne", "PriorityQueue", "Reject", "RestForOne", "RestartsExceeded",
-    "StartFailed", "StashFull", "TagTaken", "TrouperError", "Unhandled", "WrongReply", "handler", "run",
+    "CallerError", "Child", "ChildCounts", "ChildInfo", "ChildRefused", "CoalescingQueue", "CountChildren",
+    "DeadLetter", "DeadlockError", "DeleteChild", "Down", "InternalError", "InvalidHandler", "InvalidName",
+    "InvalidOption", "LinkedActorFailed", "Mailbox", "MailboxFull", "Message", "NameTaken", "Node", "NodeClosed",
+    "NodeFailed", "OneForAll", "OneForOne", "PriorityQueue", "Reject", "RestForOne", "RestartChild", "RestartsExceeded",
+    "StartChild", "StartFailed", "StashFull", "Supervisor", "SupervisorHandle", "TagTaken", "TerminateChild",
+    "TrouperError", "Unhandled", "WhichChildren", "WrongReply", "handler", "run",
 ]  # fmt: skip

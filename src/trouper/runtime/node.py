@@ -24,6 +24,7 @@ from .kernel.system import Guardian, System
 from .reports import Reports
 from .spawning import spawn_awaited
 from .supervising import instance_ended
+from .supervisor import Child, Supervisor
 
 if TYPE_CHECKING:
     from .journal.port import Journal
@@ -160,6 +161,17 @@ class Node:
         Raises ``NameTaken``, ``InvalidName``, ``NodeClosed``, and ``StartFailed`` from what ``on_start`` raised.
         """
         return spawn_awaited(self.system.user, Actor, actor, args, name, restart, shutdown_s, significant)
+
+    def supervise(
+        self, *children: Child, strategy: Strategy | None = None, name: str | None = None
+    ) -> Awaitable[ActorRef]:
+        """Start a ``Supervisor`` with these children under ``/user``; awaiting gives its ref, once all of them run.
+
+        strategy: None is ``OneForOne()``.  It is restarted, with its first children, when it fails itself, and gone
+        when ``auto_shutdown`` ends it.  Raises what ``spawn`` raises; when one child cannot start, none of them runs.
+        """
+        make = partial(Supervisor, *children, strategy=strategy)
+        return spawn_awaited(self.system.user, Actor, make, (), name, "transient", None, significant=False)
 
     async def offload(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking function in the node's thread pool; raises what it raises."""
