@@ -1,0 +1,349 @@
+"""``FileJournal``: a journal in a folder of files, which outlives the process and the machine's crash.
+
+Each stream is a folder (``segments.py``, ``snapshots.py``); this file runs that blocking work beside the loop, one job
+at a time for each stream, and lets the appends that arrive while a stream is being written share the next fsync.
+
+Laws of this file:
+1. The loop never waits for the disk: every call that blocks runs in a thread.
+2. A job that has begun ends, even when whoever asked for it has given up; nothing else touches its stream meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from pathlib import PurePath
+from types import TracebackType
+from typing import Literal, ParamSpec, Self, TypeVar
+
+from ..kernel.errors import CallerError, InvalidOption
+from . import snapshots
+from .disk import Disk, DiskLock, RealDisk
+from .port import (
+    InvalidStream,
+    JournalClosed,
+    JournalError,
+    JournalFailed,
+    Offload,
+    Record,
+    RecordsGone,
+    RecordTooLarge,
+    Snapshot,
+)
+from .segments import RECORD_OVERHEAD_BYTES, Append, Limits, StreamFiles
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Fsync = Literal["every_append", "every_s", "never"]
+
+COMMIT_APPENDS_MAX = 1_024
+"""Appends that share one write and one fsync."""
+JOBS_MAX = 8
+"""Jobs that wait for the disk at one time, each in a thread."""
+STREAM_FOLDER_CHARS_MAX = 200
+"""Characters of a stream's folder; file systems end at 255."""
+LOCK_FILE = "journal.lock"
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
+
+log = logging.getLogger("trouper.journal")
+
+
+class _Stream:
+    """One open stream: its files, who is at work on them, and the appends that wait for the next commit."""
+
+    def __init__(self, files: StreamFiles) -> None:
+        self.files = files
+        self.lock = asyncio.Lock()
+        self.waiting: deque[tuple[Append, asyncio.Future[int]]] = deque()
+        self.committing = False
+        self.opened = False
+        self.users = 0
+        """Jobs that run on it or wait to: while there are any, the stream is not let go of."""
+
+
+class FileJournal:
+    """A journal in a folder; ``async with FileJournal("data") as journal``, or hand it to a node, which opens it.
+
+    fsync: ``every_append`` acknowledges what is on the disk, so that no power cut takes it; ``every_s`` fsyncs every
+        ``every_s`` seconds, the last of which a power cut may take; ``never`` leaves it to the system, except where a
+        file is full, at a snapshot and at ``close``.  The end of the process alone takes nothing acknowledged.
+    every_s: seconds between two fsyncs of a stream, for ``every_s`` only.
+    record_bytes_max, append_bytes_max, snapshot_bytes_max: of one record, of the records of one append with 5 bytes for
+        each, of one snapshot; above raises ``RecordTooLarge``.
+    segment_bytes: a file of a stream is followed by another one once it is as long; truncation removes whole files.
+    read_bytes: how much of a file is read at a time.
+    snapshots_kept: of one stream; 1 leaves nothing to go back to when the newest one is damaged.
+    streams_open_max: streams that keep a file handle and their place in memory; the least used one is closed beyond it.
+    disk: None is the real one.
+    """
+
+    def __init__(
+        self,
+        folder: str | PurePath,
+        *,
+        fsync: Fsync = "every_append",
+        every_s: float = 1.0,
+        record_bytes_max: int = 16 << 20,
+        append_bytes_max: int = 64 << 20,
+        snapshot_bytes_max: int = 256 << 20,
+        segment_bytes: int = 16 << 20,
+        read_bytes: int = 256 << 10,
+        snapshots_kept: int = 2,
+        streams_open_max: int = 256,
+        disk: Disk | None = None,
+    ) -> None:
+        self._folder = PurePath(folder)
+        self._fsync, self._every_s = fsync, every_s
+        self._limits = Limits(
+            record_bytes_max, append_bytes_max, snapshot_bytes_max, segment_bytes, read_bytes, snapshots_kept
+        )
+        numbers = {
+            **{name: getattr(self._limits, name) for name in Limits.__slots__},
+            "streams_open_max": streams_open_max,
+        }
+        for name, value in numbers.items():
+            if value < 1:
+                raise InvalidOption(f"{name}={value} must be 1 or more")
+        if fsync not in ("every_append", "every_s", "never") or every_s <= 0:
+            raise InvalidOption(
+                f"fsync={fsync!r} must be every_append, every_s or never, and every_s={every_s} above 0"
+            )
+        self._streams_open_max = streams_open_max
+        self._disk: Disk = RealDisk() if disk is None else disk
+        self._lock: DiskLock | None = None
+        self._offload: Offload = asyncio.to_thread
+        self._streams: OrderedDict[str, _Stream] = OrderedDict()
+        self._jobs: set[asyncio.Task[object]] = set()
+        self._room = asyncio.Semaphore(JOBS_MAX)
+        self._sync_timer: asyncio.TimerHandle | None = None
+        self._closing = False
+
+    async def __aenter__(self) -> Self:
+        """Open the journal."""
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the journal."""
+        await self.close()
+
+    async def open(self, offload: Offload | None = None) -> None:
+        """Make the folder where it is missing, and lock it; raises ``JournalLocked``, ``JournalFailed``."""
+        if self._lock is not None:
+            return
+        self._offload = asyncio.to_thread if offload is None else offload
+        self._closing = False
+        try:
+            await self._call(self._disk.make_folder, self._folder)
+            self._lock = await self._call(self._disk.lock, self._folder / LOCK_FILE)
+        except OSError as error:
+            raise JournalFailed(f"journal {self._folder} cannot be opened: {error}") from error
+
+    async def close(self) -> None:
+        """Let what is under way end, fsync what is not yet durable, and give the folder free."""
+        if self._lock is None or self._closing:
+            return
+        self._closing = True
+        if self._sync_timer is not None:
+            self._sync_timer.cancel()
+        while self._jobs:
+            await asyncio.wait(set(self._jobs))
+        try:
+            for name in list(self._streams):
+                await self._call(self._streams.pop(name).files.close)
+        except OSError as error:
+            raise JournalFailed(f"journal {self._folder} was not made durable as it was closed: {error}") from error
+        finally:
+            lock, self._lock = self._lock, None
+            lock.release()
+
+    # --- the port ----------------------------------------------------------------------------------------------------
+
+    async def append(self, stream: str, records: Sequence[bytes], expected_sequence: int | None = None) -> int:
+        """Append records, all or none; appends that arrive while the stream is being written share the next fsync."""
+        self._check_sizes(stream, records)
+        kept = self._stream(stream)
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        kept.waiting.append((Append(records, expected_sequence), future))
+        if not kept.committing:
+            kept.committing = True
+            self._begin(self._commit(kept))
+        return await future
+
+    async def read(self, stream: str, from_sequence: int = 0) -> AsyncIterator[Record]:
+        """Read what is acknowledged now, ``read_bytes`` at a time; no file stays open between two pieces."""
+        reader = await self._exclusively(self._stream(stream), lambda files: files.reader(from_sequence))
+        while True:
+            try:
+                records = await self._call(reader.next_records)
+            except FileNotFoundError as error:
+                raise RecordsGone(f"stream {stream!r} was truncated while it was read: begin again") from error
+            except OSError as error:
+                raise JournalFailed(f"stream {stream!r} of {self._folder} cannot be read: {error}") from error
+            if not records:
+                return
+            for record in records:
+                yield record
+
+    async def last_sequence(self, stream: str) -> int:
+        """Return the sequence of the last record, 0 without any."""
+        return await self._exclusively(self._stream(stream), lambda files: files.last_sequence)
+
+    async def save_snapshot(self, stream: str, snapshot: Snapshot) -> int:
+        """Write a snapshot beside the others; the newest ``snapshots_kept`` stay."""
+        if len(snapshot.payload) > self._limits.snapshot_bytes_max:
+            raise RecordTooLarge(
+                f"a snapshot of stream {stream!r} has {len(snapshot.payload)} bytes, above snapshot_bytes_max="
+                f"{self._limits.snapshot_bytes_max}: keep less in it, or raise the limit"
+            )
+        return await self._exclusively(self._stream(stream), lambda files: snapshots.save(files, snapshot))
+
+    async def load_snapshot(self, stream: str) -> Snapshot | None:
+        """Return the newest snapshot that is whole; damaged ones are passed over with a warning."""
+        return await self._exclusively(self._stream(stream), snapshots.load)
+
+    async def truncate(self, stream: str, up_to_sequence: int) -> None:
+        """Remove the files all of whose records are at or before this sequence; the newest file always stays."""
+        await self._exclusively(self._stream(stream), lambda files: files.truncate(up_to_sequence))
+
+    # --- commits -----------------------------------------------------------------------------------------------------
+
+    async def _commit(self, stream: _Stream) -> None:
+        """Write what waits, again and again until nothing does."""
+        try:
+            while stream.waiting:
+                taken = [stream.waiting.popleft() for _ in range(min(len(stream.waiting), COMMIT_APPENDS_MAX))]
+                await self._commit_batch(stream, [(append, future) for append, future in taken if not future.done()])
+        finally:
+            stream.committing = False
+        if self._fsync == "every_s" and stream.files.dirty and self._sync_timer is None and not self._closing:
+            loop = asyncio.get_running_loop()
+            self._sync_timer = loop.call_later(self._every_s, lambda: self._begin(self._sync_all()))
+
+    async def _commit_batch(self, stream: _Stream, batch: list[tuple[Append, asyncio.Future[int]]]) -> None:
+        appends, fsync = [append for append, _ in batch], self._fsync == "every_append"
+        outcomes: Sequence[int | Exception]
+        try:
+            outcomes = await self._work(stream, lambda files: files.commit(appends, fsync=fsync))
+        except Exception as error:  # noqa: BLE001  whatever it is, those who wait for it must hear of it
+            outcomes = [error] * len(batch)
+        for (_, future), outcome in zip(batch, outcomes, strict=True):
+            if future.done():
+                continue
+            if isinstance(outcome, Exception):
+                future.set_exception(_copy(outcome))
+            else:
+                future.set_result(outcome)
+
+    async def _sync_all(self) -> None:
+        """Fsync what was acknowledged since the last time.  A failure is reported; the next append meets it too."""
+        self._sync_timer = None
+        for stream in list(self._streams.values()):
+            if stream.files.dirty:
+                try:
+                    await self._work(stream, StreamFiles.sync)
+                except JournalError:
+                    log.warning("stream %s was not fsynced", stream.files.name, exc_info=True)
+
+    # --- jobs --------------------------------------------------------------------------------------------------------
+
+    def _stream(self, name: str) -> _Stream:
+        if self._lock is None or self._closing:
+            raise JournalClosed(f"journal {self._folder} is not open: use `async with`, or give it to a node")
+        stream = self._streams.get(name)
+        if stream is None:
+            folder = self._folder / folder_of(name)
+            stream = self._streams[name] = _Stream(StreamFiles(self._disk, folder, name, self._limits))
+        self._streams.move_to_end(name)
+        return stream
+
+    def _begin(self, job: Coroutine[object, object, T]) -> asyncio.Task[T]:
+        """Start a job that goes on even when nobody waits for it any more."""
+        task = asyncio.get_running_loop().create_task(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[T]) -> None:
+        self._jobs.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waits has it; when nobody does any more, it is nobody's
+
+    async def _exclusively(self, stream: _Stream, work: Callable[[StreamFiles], T]) -> T:
+        return await asyncio.shield(self._begin(self._work(stream, work)))
+
+    async def _work(self, stream: _Stream, work: Callable[[StreamFiles], T]) -> T:
+        """Do blocking work on a stream that nobody else works on; what the disk refuses is ``JournalFailed``."""
+        stream.users += 1
+        try:
+            async with self._room, stream.lock:
+                await self._make_room()
+                try:
+                    if not stream.opened:
+                        await self._call(stream.files.open)
+                        stream.opened = True
+                        if self._fsync == "every_append":
+                            await self._call(stream.files.sync)
+                    return await self._call(work, stream.files)
+                except OSError as error:
+                    raise JournalFailed(f"stream {stream.files.name!r} of {self._folder}: {error}") from error
+        finally:
+            stream.users -= 1
+
+    async def _make_room(self) -> None:
+        """Close streams beyond ``streams_open_max``, the least used first; those in use stay, and are few."""
+        spare = len(self._streams) - self._streams_open_max
+        idle = (
+            [name for name, stream in self._streams.items() if not stream.users and not stream.waiting]
+            if spare > 0
+            else []
+        )
+        for name in idle[:spare]:
+            stream = self._streams.pop(name)
+            try:
+                await self._call(stream.files.close)
+            except OSError:
+                log.warning("stream %s was not made durable as it was closed", name, exc_info=True)
+
+    async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what may block in a thread, and what cannot at once, after whoever else is ready has had a turn."""
+        if self._disk.blocks:
+            return await self._offload(function, *args, **kwargs)
+        await asyncio.sleep(0)
+        return function(*args, **kwargs)
+
+    def _check_sizes(self, stream: str, records: Sequence[bytes]) -> None:
+        largest = max(map(len, records), default=0)
+        total = sum(map(len, records)) + RECORD_OVERHEAD_BYTES * len(records)
+        if largest > self._limits.record_bytes_max or total > self._limits.append_bytes_max:
+            raise RecordTooLarge(
+                f"an append to stream {stream!r} has a record of {largest} bytes and {total} bytes in all, above "
+                f"record_bytes_max={self._limits.record_bytes_max} or append_bytes_max={self._limits.append_bytes_max}"
+            )
+
+
+def folder_of(stream: str) -> str:
+    """Return the name of a stream's folder: the same on every file system, whatever it thinks of case and signs."""
+    name = "stream-" + "".join(
+        sign if sign in _PLAIN else "".join(f"%{byte:02x}" for byte in sign.encode("utf-8", "surrogatepass"))
+        for sign in stream
+    )
+    if not stream or len(name) > STREAM_FOLDER_CHARS_MAX:
+        raise InvalidStream(
+            f"a stream cannot be called {stream[:80]!r}: its folder {name[:80]!r} would have {len(name)} characters, "
+            f"and 8 to {STREAM_FOLDER_CHARS_MAX} are possible"
+        )
+    return name
+
+
+def _copy(error: Exception) -> Exception:
+    """Return an error of one's own for each who waits: one that is raised twice gathers both tracebacks."""
+    if not isinstance(error, (JournalError, CallerError)):
+        return error
+    copy = type(error)(*error.args)
+    copy.__cause__ = error.__cause__
+    return copy

@@ -1,0 +1,294 @@
+"""One stream of a file journal: its segments, its end, and how a file that was cut short by a crash is mended.
+
+Everything here blocks and is for one thread at a time; ``file.py`` sees to both.  A stream is a folder with segment
+files, each named by the sequence of its first record; only the last one is written to.  A segment that is full is
+fsynced before the next one is made, whatever the policy, so a crash can tear the last segment only.
+
+Laws of this file:
+1. ``size_bytes`` is the length of the last segment up to which every append was acknowledged; nothing after it is read.
+2. What a failed append may have left after it is cut away before the next append, or there is none.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import PurePath
+from typing import Protocol
+
+import msgspec
+
+from ..kernel.errors import CallerError
+from .disk import AppendFile, Disk
+from .framing import Frame, FrameReader, encode_frame
+from .port import JournalCorrupt, Record, RecordsGone, WrongSequence
+
+RECORD_OVERHEAD_BYTES = 5
+"""What msgpack adds to a record at most."""
+SEGMENT_SUFFIX = ".log"
+TEMPORARY_SUFFIX = ".tmp"
+
+log = logging.getLogger("trouper.journal")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a file journal takes and keeps; all but ``snapshots_kept`` in bytes."""
+
+    record_bytes_max: int
+    append_bytes_max: int
+    snapshot_bytes_max: int
+    segment_bytes: int
+    read_bytes: int
+    snapshots_kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Records that want to be appended together."""
+
+    records: Sequence[bytes]
+    expected_sequence: int | None
+
+
+class _Unpacker(Protocol):
+    """What is used of ``msgpack.Unpacker``, which has no types of its own."""
+
+    def feed(self, data: bytes) -> None: ...
+    def tell(self) -> int: ...
+    def __iter__(self) -> Iterator[object]: ...
+
+
+class StreamFiles:
+    """The files of one stream.  ``open`` comes first; ``close`` lets go of the one handle there is."""
+
+    def __init__(self, disk: Disk, folder: PurePath, name: str, limits: Limits) -> None:
+        self.disk, self.folder, self.name, self.limits = disk, folder, name, limits
+        self.firsts: list[int] = []
+        """The first sequence of each segment, ascending."""
+        self.last_sequence = 0
+        self.size_bytes = 0
+        self.dirty = False
+        """Whether something acknowledged is not fsynced."""
+        self._uncertain = False
+        """Whether something may lie after ``size_bytes``."""
+        self._handle: AppendFile | None = None
+
+    def path_of(self, first: int) -> PurePath:
+        """The segment whose first record has this sequence."""
+        return self.folder / f"{first:020d}{SEGMENT_SUFFIX}"
+
+    def open(self) -> None:
+        """Find the end of the stream, and cut a torn one; raises ``JournalCorrupt``."""
+        names = self.disk.names(self.folder)
+        for name in names:
+            if name.endswith(TEMPORARY_SUFFIX):
+                self.disk.remove(self.folder / name)
+        self.firsts = sorted(int(name.removesuffix(SEGMENT_SUFFIX)) for name in names if name.endswith(SEGMENT_SUFFIX))
+        self.last_sequence = self.size_bytes = 0
+        self._uncertain = False
+        if self.firsts:
+            self._find_end(self.firsts[-1])
+
+    def _find_end(self, first: int) -> None:
+        path = self.path_of(first)
+        reader = FrameReader(str(path), self.limits.append_bytes_max)
+        offset, last = 0, first - 1
+        while piece := self.disk.read(path, offset, self.limits.read_bytes):
+            offset += len(piece)
+            for frame in reader.feed(piece):
+                check_sequence(path, frame, last)
+                last = frame.last_sequence
+        if reader.finish():
+            log.warning(
+                "stream %s: %s ends in the middle of an append that was not acknowledged; cut from %d to %d bytes",
+                self.name, path, offset, reader.end,
+            )  # fmt: skip
+            self.disk.cut(path, reader.end)
+        self.last_sequence, self.size_bytes = last, reader.end
+        self.dirty = reader.end > 0  # whoever wrote it may have ended before it was on the disk
+
+    def commit(self, appends: Iterable[Append], *, fsync: bool) -> list[int | CallerError]:
+        """Write appends as one, fsync them once, and say what became of each: the last sequence, or its fault.
+
+        Raises ``OSError`` when the disk refuses; then none of them is acknowledged.
+        """
+        outcomes: list[int | CallerError] = []
+        frames: list[bytes] = []
+        last = self.last_sequence
+        for append in appends:
+            if append.expected_sequence not in (None, last):
+                outcomes.append(wrong_sequence(self.name, append.expected_sequence, last))
+                continue
+            if append.records:
+                payload = b"".join(msgspec.msgpack.encode(bytes(record)) for record in append.records)
+                frames.append(encode_frame(Frame(last + 1, len(append.records), payload)))
+                last += len(append.records)
+            outcomes.append(last)
+        if frames:
+            self._write(b"".join(frames), last, fsync=fsync)
+        return outcomes
+
+    def _write(self, data: bytes, last: int, *, fsync: bool) -> None:
+        self._mend()
+        if not self.firsts or self.size_bytes >= self.limits.segment_bytes:
+            self._begin_segment()
+        self._uncertain = True
+        handle = self._open_handle()
+        handle.append(data)
+        if fsync:
+            handle.fsync()
+        self._uncertain = False
+        self.dirty = not fsync
+        self.size_bytes += len(data)
+        self.last_sequence = last
+
+    def _begin_segment(self) -> None:
+        self.close()
+        self.disk.make_folder(self.folder)
+        first = self.last_sequence + 1
+        if first not in self.firsts:
+            self._handle = self.disk.open_append(self.path_of(first))
+            self.disk.fsync_folder(self.folder)
+            self.firsts.append(first)
+        self.size_bytes = 0
+
+    def _mend(self) -> None:
+        """Cut away what a failed append may have left.  The disk said no then, so it is asked again now."""
+        if self._uncertain:
+            self._drop_handle()
+            self.disk.cut(self.path_of(self.firsts[-1]), self.size_bytes)
+            self._uncertain = False
+
+    def _open_handle(self) -> AppendFile:
+        if self._handle is None:
+            self._handle = self.disk.open_append(self.path_of(self.firsts[-1]))
+        return self._handle
+
+    def sync(self) -> None:
+        """Make everything that was acknowledged durable."""
+        if self.dirty and self.firsts:
+            self._mend()
+            self._open_handle().fsync()
+            self.dirty = False
+
+    def close(self) -> None:
+        """Make everything durable and let go of the handle."""
+        try:
+            self.sync()
+        finally:
+            self._drop_handle()
+
+    def _drop_handle(self) -> None:
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            handle.close()
+
+    def truncate(self, up_to_sequence: int) -> None:
+        """Remove the segments all of whose records are at or before a sequence; the last one stays, with its end."""
+        while len(self.firsts) > 1 and self.firsts[1] <= up_to_sequence + 1:
+            self.disk.remove(self.path_of(self.firsts[0]))
+            self.disk.fsync_folder(self.folder)  # one by one, so that no crash leaves a hole
+            del self.firsts[0]
+
+    def reader(self, from_sequence: int) -> RecordReader:
+        """Begin to read what is acknowledged now; raises ``RecordsGone``."""
+        first_kept = self.firsts[0] if self.firsts else 1
+        if 0 < from_sequence < first_kept:
+            raise records_gone(self.name, from_sequence, first_kept)
+        begin = max(from_sequence, first_kept)
+        later = [first for first in self.firsts if first > begin]
+        firsts = self.firsts[len(self.firsts) - len(later) - 1 :]
+        return RecordReader(self, firsts, begin, self.size_bytes)
+
+
+class RecordReader:
+    """Reads records on, a bounded part at a time.  It holds no handle between two parts."""
+
+    def __init__(self, files: StreamFiles, firsts: Sequence[int], begin: int, end_bytes: int) -> None:
+        self._files, self._firsts, self._begin, self._end_bytes = files, list(firsts), begin, end_bytes
+        self._offset = 0
+        self._last = self._firsts[0] - 1 if self._firsts else 0
+        self._frames: FrameReader | None = None
+
+    def next_records(self) -> list[Record]:
+        """Return some more records; an empty list is the end.  Raises ``JournalCorrupt``, ``OSError``."""
+        records: list[Record] = []
+        while self._firsts and not records:
+            records = self._read_piece()
+        return records
+
+    def _read_piece(self) -> list[Record]:
+        limits, path = self._files.limits, self._files.path_of(self._firsts[0])
+        is_last = len(self._firsts) == 1
+        if self._frames is None:
+            self._frames = FrameReader(str(path), limits.append_bytes_max)
+        wanted = min(limits.read_bytes, self._end_bytes - self._offset) if is_last else limits.read_bytes
+        piece = self._files.disk.read(path, self._offset, wanted)
+        self._offset += len(piece)
+        records: list[Record] = []
+        for frame in self._frames.feed(piece):
+            check_sequence(path, frame, self._last)
+            self._last = frame.last_sequence
+            if self._last >= self._begin:
+                records += (record for record in records_of(path, frame, limits) if record.sequence >= self._begin)
+        if not piece:
+            self._frames.finish(torn_allowed=False)
+            self._frames, self._offset = None, 0
+            del self._firsts[0]
+            if self._firsts and self._firsts[0] != self._last + 1:
+                raise JournalCorrupt(
+                    f"{path} ends with sequence {self._last} and the next file of the stream begins with "
+                    f"{self._firsts[0]}, expected {self._last + 1}: a file is missing; restore it from a copy"
+                )
+        return records
+
+
+def records_of(path: PurePath, frame: Frame, limits: Limits) -> list[Record]:
+    """Take a frame's records out of its payload, which is untrusted until each is bytes of allowed size."""
+    msgpack = import_module("msgpack")  # here, so that `import trouper` does not load it
+    unpacker: _Unpacker = msgpack.Unpacker(max_buffer_size=limits.append_bytes_max, max_bin_len=limits.record_bytes_max)
+    try:
+        unpacker.feed(frame.payload)
+        values = list(unpacker)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise JournalCorrupt(
+            f"{path}, frame at offset {frame.offset}: its payload is no list of records: {error}"
+        ) from error
+    if len(values) != frame.count or unpacker.tell() != len(frame.payload):
+        raise JournalCorrupt(
+            f"{path}: the frame of sequence {frame.sequence} has {len(values)} records, expected {frame.count}"
+        )
+    records: list[Record] = []
+    for place, value in enumerate(values):
+        if not isinstance(value, bytes):
+            raise JournalCorrupt(f"{path}: record {frame.sequence + place} is {type(value).__name__}, expected bytes")
+        records.append(Record(frame.sequence + place, value))
+    return records
+
+
+def check_sequence(path: PurePath, frame: Frame, last: int) -> None:
+    """Raise ``JournalCorrupt`` unless a frame goes on where the one before it ended."""
+    if frame.sequence != last + 1 or frame.count < 1:
+        raise JournalCorrupt(
+            f"{path}: found {frame.count} records from sequence {frame.sequence}, expected sequence {last + 1}; "
+            "restore the file from a copy"
+        )
+
+
+def wrong_sequence(stream: str, expected: int | None, last: int) -> WrongSequence:
+    """Make the error for an append, or a snapshot, that believes the stream to end elsewhere."""
+    return WrongSequence(
+        f"stream {stream!r} ends with sequence {last}, not {expected}: somebody else writes to it, or it was not read "
+        "to its end; give each writer a stream of its own"
+    )
+
+
+def records_gone(stream: str, wanted: int, first_kept: int) -> RecordsGone:
+    """Make the error for a read of what was truncated away."""
+    return RecordsGone(
+        f"stream {stream!r} was truncated: it begins with sequence {first_kept}, and {wanted} was asked for; "
+        "load a snapshot first, or read from 0 for what is left"
+    )

@@ -1,0 +1,210 @@
+"""``SimulatedDisk``: a disk in memory that forgets, at a crash, what a real one may forget.
+
+Of each file it keeps what was fsynced and what was only written; of the names, which were made durable by an fsync of
+the folder and which changes were not.  A crash keeps a random prefix of the changes to names, in their order, as a
+journalling file system does, and of each file a random prefix of the bytes that were not fsynced, sometimes with zeros
+up to the length that was written.  It is not a model of bits that rot: ``damage`` is for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import PurePath
+from random import Random
+
+from .port import JournalLocked
+
+
+class SimulatedCrash(Exception):
+    """The simulated machine went down in the middle of this operation; the disk is unusable until ``crash``."""
+
+
+class _Inode:
+    """One file: ``data`` as programs see it, of which the first ``durable`` bytes survive any crash."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.durable = 0
+
+
+class _SimulatedFile:
+    """An open file; it is stale after a crash."""
+
+    def __init__(self, disk: SimulatedDisk, path: PurePath, inode: _Inode) -> None:
+        self._disk, self._path, self._inode = disk, path, inode
+        self._lives = disk.crashes
+        disk.files_open += 1
+
+    def append(self, data: bytes) -> None:
+        try:
+            crashed = self._begin("append")
+        except OSError:
+            self._inode.data += data[: len(data) // 2]  # a disk that is full takes what still fits
+            raise
+        self._inode.data += data
+        if crashed is not None:
+            raise crashed
+
+    def fsync(self) -> None:
+        crashed = self._begin("fsync")
+        if crashed is not None:
+            raise crashed
+        self._inode.durable = len(self._inode.data)
+
+    def close(self) -> None:
+        self._disk.files_open -= 1
+
+    def _begin(self, operation: str) -> SimulatedCrash | None:
+        if self._lives != self._disk.crashes:
+            raise OSError(f"{self._path} was opened before the crash")
+        return self._disk.operate(operation, self._path)
+
+
+class _SimulatedLock:
+    def __init__(self, disk: SimulatedDisk, path: PurePath) -> None:
+        self._disk, self._path = disk, path
+
+    def release(self) -> None:
+        self._disk.locks.discard(self._path)
+
+
+class SimulatedDisk:
+    """A ``Disk`` in memory, for tests and simulations.
+
+    crash_at: the number of the operation, from 1, in whose middle the machine goes down; None never does.
+    fault: called with the operation and the path before each operation; what it raises, the operation raises.
+    """
+
+    blocks = False
+
+    def __init__(self, *, crash_at: int | None = None, fault: Callable[[str, PurePath], None] | None = None) -> None:
+        self.crash_at = crash_at
+        self.fault = fault
+        self.operations = 0
+        self.crashes = 0
+        self.files_open = 0
+        self.down = False
+        self.locks: set[PurePath] = set()
+        self._names: dict[PurePath, _Inode] = {}
+        self._durable_names: dict[PurePath, _Inode] = {}
+        self._changes: list[tuple[PurePath, PurePath | None, _Inode]] = []
+        """Changes to names that are not durable: (name, former name, file); what is removed is its own former name."""
+
+    def crash(self, rng: Random) -> None:
+        """Go down and come up again with what a disk may have kept, drawn from ``rng``."""
+        kept = dict(self._durable_names)
+        for name, former, inode in self._changes[: rng.randint(0, len(self._changes))]:
+            _change(kept, name, former, inode)
+        for inode in {id(inode): inode for inode in kept.values()}.values():
+            written = len(inode.data)
+            del inode.data[rng.randint(inode.durable, written) :]
+            if rng.random() < 0.25:
+                inode.data += bytes(written - len(inode.data))
+            inode.durable = len(inode.data)
+        self._names, self._durable_names, self._changes = kept, dict(kept), []
+        self.locks.clear()
+        self.crashes += 1
+        self.files_open = 0
+        self.crash_at, self.down = None, False
+
+    def damage(self, path: PurePath, offset: int, flip: int) -> None:
+        """Flip bits of one byte of a file: those that are 1 in ``flip``."""
+        self._names[path].data[offset] ^= flip
+
+    def operate(self, operation: str, path: PurePath) -> SimulatedCrash | None:
+        """Count an operation; returns the crash that is to be raised in its middle.  Used by this file only."""
+        if self.down:
+            raise SimulatedCrash(f"{operation} of {path}: the machine is down")
+        if self.fault is not None:
+            self.fault(operation, path)
+        self.operations += 1
+        if self.operations != self.crash_at:
+            return None
+        self.down = True
+        return SimulatedCrash(f"the machine went down at operation {self.operations}, {operation} of {path}")
+
+    def make_folder(self, path: PurePath) -> None:
+        """Do nothing: every folder is there."""
+
+    def names(self, folder: PurePath) -> Sequence[str]:
+        """List a folder: the files in it, and the folders below it that have any."""
+        depth = len(folder.parts)
+        return sorted({path.parts[depth] for path in self._names if path.parts[:depth] == folder.parts})
+
+    def open_append(self, path: PurePath) -> _SimulatedFile:
+        """Open or make a file."""
+        inode = self._names.get(path)
+        if inode is None:
+            crashed = self.operate("create", path)
+            inode = _Inode()
+            self._record(path, None, inode)
+            if crashed is not None:
+                raise crashed
+        return _SimulatedFile(self, path, inode)
+
+    def read(self, path: PurePath, offset: int, size_bytes: int) -> bytes:
+        """Read a part of a file, as written."""
+        if self.down:
+            raise SimulatedCrash(f"read of {path}: the machine is down")
+        return bytes(self._found(path).data[offset : offset + size_bytes])
+
+    def size_bytes(self, path: PurePath) -> int:
+        """How long the file is, as written."""
+        return len(self._found(path).data)
+
+    def cut(self, path: PurePath, size_bytes: int) -> None:
+        """Shorten a file, durably; a crash in the middle leaves it as it was."""
+        crashed = self.operate("cut", path)
+        if crashed is not None:
+            raise crashed
+        inode = self._found(path)
+        del inode.data[size_bytes:]
+        inode.durable = len(inode.data)
+
+    def rename(self, source: PurePath, target: PurePath) -> None:
+        """Rename a file."""
+        crashed = self.operate("rename", target)
+        self._record(target, source, self._found(source))
+        if crashed is not None:
+            raise crashed
+
+    def remove(self, path: PurePath) -> None:
+        """Remove a file."""
+        crashed = self.operate("remove", path)
+        self._record(path, path, self._found(path))
+        if crashed is not None:
+            raise crashed
+
+    def fsync_folder(self, folder: PurePath) -> None:
+        """Make all changes to names durable, of this folder and, as one log of changes does, of those before them."""
+        crashed = self.operate("fsync_folder", folder)
+        if crashed is not None:
+            raise crashed
+        mine = [place for place, change in enumerate(self._changes) if change[0].parent == folder]
+        durable = mine[-1] + 1 if mine else 0
+        for name, former, inode in self._changes[:durable]:
+            _change(self._durable_names, name, former, inode)
+        del self._changes[:durable]
+
+    def lock(self, path: PurePath) -> _SimulatedLock:
+        """Take a lock; a crash frees it."""
+        if path in self.locks:
+            raise JournalLocked(f"{path} is held already: one journal has one writer")
+        self.locks.add(path)
+        return _SimulatedLock(self, path)
+
+    def _record(self, name: PurePath, former: PurePath | None, inode: _Inode) -> None:
+        _change(self._names, name, former, inode)
+        self._changes.append((name, former, inode))
+
+    def _found(self, path: PurePath) -> _Inode:
+        if path not in self._names:
+            raise FileNotFoundError(f"{path} is not on this simulated disk")
+        return self._names[path]
+
+
+def _change(names: dict[PurePath, _Inode], name: PurePath, former: PurePath | None, inode: _Inode) -> None:
+    """Make one change to names: a file gets a name, loses its former one, or, when both are one, has none any more."""
+    names[name] = inode
+    if former is not None:
+        del names[former]

@@ -1,0 +1,76 @@
+"""Snapshots of a stream as files: written beside, renamed into place, the last few kept, a broken one passed over.
+
+Everything here blocks and is for one thread at a time; ``file.py`` sees to both.  A snapshot is a file with one frame,
+named by its sequence.  At no moment of a save is there less to load than before it.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import PurePath
+
+from .framing import FRAME_BYTES_MIN, Frame, FrameReader, encode_frame
+from .port import JournalCorrupt, Snapshot
+from .segments import TEMPORARY_SUFFIX, StreamFiles, wrong_sequence
+
+SNAPSHOT_SUFFIX = ".snapshot"
+
+log = logging.getLogger("trouper.journal")
+
+
+def save(files: StreamFiles, snapshot: Snapshot) -> int:
+    """Keep a snapshot, drop the oldest ones, and return the sequence of the oldest that is left."""
+    if snapshot.sequence > files.last_sequence:
+        raise wrong_sequence(files.name, snapshot.sequence, files.last_sequence)
+    files.sync()  # a snapshot must not outlive the records that it stands for
+    disk, path = files.disk, _path_of(files, snapshot.sequence)
+    disk.make_folder(files.folder)
+    beside = path.with_name(path.name + TEMPORARY_SUFFIX)
+    if beside.name in disk.names(files.folder):
+        disk.remove(beside)
+    file = disk.open_append(beside)
+    try:
+        file.append(encode_frame(Frame(snapshot.sequence, 1, snapshot.payload)))
+        file.fsync()
+    finally:
+        file.close()
+    disk.rename(beside, path)
+    disk.fsync_folder(files.folder)
+    kept = sequences(files)
+    while len(kept) > files.limits.snapshots_kept:
+        disk.remove(_path_of(files, kept.pop()))
+    return kept[-1]
+
+
+def load(files: StreamFiles) -> Snapshot | None:
+    """Return the newest snapshot that is whole; a broken one is reported and passed over."""
+    for sequence in sequences(files):
+        path = _path_of(files, sequence)
+        try:
+            return _read(files, path, sequence)
+        except JournalCorrupt as error:
+            log.warning("stream %s: a snapshot is passed over for an older one: %s", files.name, error)
+    return None
+
+
+def sequences(files: StreamFiles) -> list[int]:
+    """The sequences of the snapshots there are, newest first."""
+    names = files.disk.names(files.folder)
+    return sorted(
+        (int(name.removesuffix(SNAPSHOT_SUFFIX)) for name in names if name.endswith(SNAPSHOT_SUFFIX)), reverse=True
+    )
+
+
+def _read(files: StreamFiles, path: PurePath, sequence: int) -> Snapshot:
+    limit = files.limits.snapshot_bytes_max
+    reader = FrameReader(str(path), limit)
+    data = files.disk.read(path, 0, limit + FRAME_BYTES_MIN + 1)
+    frames = list(reader.feed(data))
+    reader.finish(torn_allowed=False)
+    if [(frame.sequence, frame.count) for frame in frames] != [(sequence, 1)]:
+        raise JournalCorrupt(f"{path} has {len(frames)} frames, expected one, of sequence {sequence}")
+    return Snapshot(sequence, frames[0].payload)
+
+
+def _path_of(files: StreamFiles, sequence: int) -> PurePath:
+    return files.folder / f"{sequence:020d}{SNAPSHOT_SUFFIX}"
