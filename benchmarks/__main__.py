@@ -27,6 +27,8 @@ def main() -> None:
     print(report.markdown(run) if given.markdown else report.table(run))
     if given.write_docs:
         report.write_section(DOCS, report.markdown(run))
+    if run.failed:
+        sys.exit(f"{len(run.failed)} pairs were left out; see above why")
 
 
 def measure(works: list[str], peers: list[str] | None, rounds: int, scale: float) -> Run:
@@ -37,8 +39,9 @@ def measure(works: list[str], peers: list[str] | None, rounds: int, scale: float
     """
     present = [peer for peer in installed() if peers is None or peer in peers or peer == OURS]
     with sampling.prepared():
-        taken = {work: sampling.pairs(work, present, rounds, scale, _say) for work in works}
-    return Run(machine.look(), rounds, scale, taken)
+        failed: list[str] = []
+        taken = {work: sampling.pairs(work, present, rounds, scale, _say, failed) for work in works}
+    return Run(machine.look(), rounds, scale, taken, failed)
 
 
 def _arguments() -> argparse.Namespace:

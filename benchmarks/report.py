@@ -18,12 +18,13 @@ BEGIN, END = "<!-- figures: written by `python -m benchmarks --write-docs` -->",
 
 
 class Run(msgspec.Struct, frozen=True):
-    """Everything that one run measured, as it is kept in JSON."""
+    """Everything that one run measured, as it is kept in JSON; ``failed`` says why pairs are missing."""
 
     machine: Machine
     rounds: int
     scale: float
     works: dict[str, list[Pair]]
+    failed: list[str]
 
 
 def lines(run: Run) -> list[Line]:
@@ -50,7 +51,8 @@ def markdown(run: Run) -> str:
         f"Taken on {machine.date}: {machine.processor}, {machine.cores} cores, {machine.system}, {machine.python}, "
         f"{versions}. {run.rounds} rounds" + (f", sizes times {run.scale:g}" if run.scale != 1 else "") + ". "
         f"The calibration loop took {_number(steady.median)} ms in the median ({_number(steady.low)} to "
-        f"{_number(steady.high)} ms over the whole run), which says how steady the machine was.",
+        f"{_number(steady.high)} ms over the whole run), which says how steady the machine was."
+        + (f" {len(run.failed)} pairs are missing, because a process failed." if run.failed else ""),
         "",
         *_markdown_table([["work", "unit", "ours", "ratio to", "median (min-max)", "bar", "met"]]
                          + [_summary_cells(each) for each in rows]),

@@ -23,12 +23,20 @@ from .samples import Pair, Sample
 
 ROOT = Path(__file__).parent.parent
 SAMPLE_S_MAX = 600.0
+SAID_CHARS_MAX = 4_000
 
 
-def pairs(work: str, peers: Sequence[str], rounds: int, scale: float, said: Callable[[str], None]) -> list[Pair]:
+class SampleFailed(Exception):
+    """The process of a sample ended without figures; the text has its command and its last words."""
+
+
+def pairs(
+    work: str, peers: Sequence[str], rounds: int, scale: float, said: Callable[[str], None], failed: list[str]
+) -> list[Pair]:
     """Take all samples of one work.
 
     rounds: pairs with each peer.  scale: what every size is multiplied by.  said: told of each pair as it comes.
+    failed: gets the reason of each pair that is left out because one of its processes ended without figures.
     """
     setting = bars.WORKS[work]
     ours = OURS in setting.sizes and OURS in peers
@@ -38,8 +46,13 @@ def pairs(work: str, peers: Sequence[str], rounds: int, scale: float, said: Call
         for peer in present or [None]:
             if peer is None and not ours:
                 continue
-            taken.append(_pair(work, peer, ours, ours_first=number % 2 == 0, scale=scale))
-            said(f"{work} round {number + 1}: {_line(taken[-1])}")
+            try:
+                taken.append(_pair(work, peer, ours, ours_first=number % 2 == 0, scale=scale))
+            except (SampleFailed, subprocess.TimeoutExpired) as failure:
+                failed.append(str(failure))
+                said(f"{work} round {number + 1}: left out, because {failure}")
+            else:
+                said(f"{work} round {number + 1}: {_line(taken[-1])}")
     return taken
 
 
@@ -61,12 +74,13 @@ def sample(work: str, peer: str, core: int | None, scale: float) -> Sample:
         command,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": path},  # so that this tree is measured, whatever is installed
-        stdout=subprocess.PIPE,
+        capture_output=True,
         timeout=SAMPLE_S_MAX,
         check=False,
     )
     if done.returncode != 0:
-        raise RuntimeError(f"{work} by {peer} ended with {done.returncode}; try it alone: {' '.join(command)}")
+        said = done.stderr.decode(errors="replace")[-SAID_CHARS_MAX:]
+        raise SampleFailed(f"{' '.join(command)} ended with {done.returncode}; it said:\n{said}")
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=Sample)
 
 

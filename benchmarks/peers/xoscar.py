@@ -135,13 +135,19 @@ async def ring(hops: int) -> Figures:
 
 
 async def fairness(duration_ms: int) -> Figures:
-    """A 1 ms timer while a task floods an actor."""
+    """A 1 ms timer while a task floods an actor, 1,000 calls at a time.
+
+    A told call never yields to the loop here and nothing bounds what it leaves behind, so a flood that does not wait
+    for an answer now and then holds every timer until it ends; this figure is the kinder one.
+    """
     async with await _pool() as pool:
         bank = await xo.create_actor(Bank, address=pool.external_address)
 
         async def flood() -> None:
             while True:
-                await bank.note.tell(1, "ada")
+                for _ in range(1000):
+                    await bank.note.tell(1, "ada")
+                await bank.deposit(0)
 
         flooding = asyncio.create_task(flood())
         late_ms = await timer_lateness_ms(duration_ms / 1000)
