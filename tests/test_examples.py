@@ -1,0 +1,68 @@
+"""The examples: each runs by itself and prints what it says at its end that it prints."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.house.sources import ROOT
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+EXAMPLE_S_MAX = 30
+
+
+def expected_output(text: str) -> str:
+    """The lines after `# Output:` at the end of an example, without the `# | ` before each."""
+    _, mark, block = text.rpartition("\n# Output:\n")
+    assert mark, "an example ends with a comment block that begins with `# Output:`"
+    return "".join(line.removeprefix("# |").removeprefix(" ") for line in block.splitlines(keepends=True))
+
+
+def output_pattern(expected: str) -> str:
+    """A pattern for the output: a line `...` stands for any number of lines, the digits after `#` for any uid."""
+    pattern = re.escape(expected).replace("\\.\\.\\.\\\n", "(?:.*\n)*?")
+    return re.sub(r"\\#\d+", r"\\#\\d+", pattern)
+
+
+def test_there_are_examples() -> None:
+    """The examples are numbered from 01 without a gap."""
+    numbers = [int(path.name[:2]) for path in EXAMPLES]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) >= 10
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_prints_what_it_says(path: Path) -> None:
+    """Run alone, an example prints the text at its end, nothing on stderr, and ends well."""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=path.parent,
+        timeout=EXAMPLE_S_MAX,
+    )
+    assert result.stderr == ""
+    assert result.returncode == 0
+    expected = expected_output(path.read_text("utf-8"))
+    assert re.fullmatch(output_pattern(expected), result.stdout), f"{result.stdout}\n--- expected ---\n{expected}"
+
+
+@pytest.mark.parametrize(
+    ("expected", "output", "matches"),
+    [
+        ("a\n", "a\n", True),
+        ("a\n", "a\nb\n", False),
+        ("a\n...\nc\n", "a\nb\nb\nc\n", True),
+        ("a\n...\nc\n", "a\nc\n", True),
+        ("a\n...\nc\n", "a\nb\n", False),
+        ("x#4\n", "x#17\n", True),
+        ("x#4\n", "x#a\n", False),
+        ("x (y) *\n", "x (y) *\n", True),
+    ],
+)
+def test_dots_stand_for_lines(expected: str, output: str, *, matches: bool) -> None:
+    """Dots match any lines and a uid any number; all else is literal."""
+    assert bool(re.fullmatch(output_pattern(expected), output)) is matches
