@@ -5,6 +5,18 @@ The guide is ``docs/``; the kernel, ``trouper/runtime/kernel/``, is written to b
 
 from .runtime.accounting import Accounting as Accounting
 from .runtime.actor import Actor as Actor
+from .runtime.deadletters import DeadLetters as DeadLetters
+from .runtime.events import ActorCrashed as ActorCrashed
+from .runtime.events import ActorEnded as ActorEnded
+from .runtime.events import ActorRestarted as ActorRestarted
+from .runtime.events import ActorStarted as ActorStarted
+from .runtime.events import Events as Events
+from .runtime.events import EventStream as EventStream
+from .runtime.groups import GroupJoined as GroupJoined
+from .runtime.groups import GroupLeft as GroupLeft
+from .runtime.groups import GroupMembers as GroupMembers
+from .runtime.groups import Groups as Groups
+from .runtime.groups import Scope as Scope
 from .runtime.handlers import handler as handler
 from .runtime.kernel.address import Address as Address
 from .runtime.kernel.errors import ActorError as ActorError
@@ -42,6 +54,21 @@ from .runtime.kernel.supervision import RestForOne as RestForOne
 from .runtime.mailboxes import CoalescingQueue as CoalescingQueue
 from .runtime.mailboxes import PriorityQueue as PriorityQueue
 from .runtime.node import Node as Node
+from .runtime.registry import Listing as Listing
+from .runtime.registry import Registry as Registry
+from .runtime.registry import ServiceKey as ServiceKey
+from .runtime.routers.group import GroupRouter as GroupRouter
+from .runtime.routers.pool import Pool as Pool
+from .runtime.routers.pool import Resize as Resize
+from .runtime.routers.router import Routees as Routees
+from .runtime.routers.router import Unroutable as Unroutable
+from .runtime.routers.routing import Broadcast as Broadcast
+from .runtime.routers.routing import ConsistentHash as ConsistentHash
+from .runtime.routers.routing import LeastMailbox as LeastMailbox
+from .runtime.routers.routing import RandomChoice as RandomChoice
+from .runtime.routers.routing import RoundRobin as RoundRobin
+from .runtime.routers.routing import Routing as Routing
+from .runtime.routers.routing import ScatterGatherFirst as ScatterGatherFirst
 from .runtime.running import run as run
 from .runtime.supervisor import Child as Child
 from .runtime.supervisor import ChildCounts as ChildCounts
@@ -57,11 +84,15 @@ from .runtime.supervisor import TerminateChild as TerminateChild
 from .runtime.supervisor import WhichChildren as WhichChildren
 
 __all__ = [
-    "Accounting", "Actor", "ActorError", "ActorFailed", "ActorRef", "ActorStopped", "Address", "AskTimeout", "Backoff",
-    "CallerError", "Child", "ChildCounts", "ChildInfo", "ChildRefused", "CoalescingQueue", "CountChildren",
-    "DeadLetter", "DeadlockError", "DeleteChild", "Down", "InternalError", "InvalidHandler", "InvalidName",
-    "InvalidOption", "LinkedActorFailed", "Mailbox", "MailboxFull", "Message", "NameTaken", "Node", "NodeClosed",
-    "NodeFailed", "OneForAll", "OneForOne", "PriorityQueue", "Reject", "RestForOne", "RestartChild", "RestartsExceeded",
-    "StartChild", "StartFailed", "StashFull", "Supervisor", "SupervisorHandle", "TagTaken", "TerminateChild",
-    "TrouperError", "Unhandled", "WhichChildren", "WrongReply", "handler", "run",
+    "Accounting", "Actor", "ActorCrashed", "ActorEnded", "ActorError", "ActorFailed", "ActorRef", "ActorRestarted",
+    "ActorStarted", "ActorStopped", "Address", "AskTimeout", "Backoff", "Broadcast", "CallerError", "Child",
+    "ChildCounts", "ChildInfo", "ChildRefused", "CoalescingQueue", "ConsistentHash", "CountChildren", "DeadLetter",
+    "DeadLetters", "DeadlockError", "DeleteChild", "Down", "EventStream", "Events", "GroupJoined", "GroupLeft",
+    "GroupMembers", "GroupRouter", "Groups", "InternalError", "InvalidHandler", "InvalidName", "InvalidOption",
+    "LeastMailbox", "LinkedActorFailed", "Listing", "Mailbox", "MailboxFull", "Message", "NameTaken", "Node",
+    "NodeClosed", "NodeFailed", "OneForAll", "OneForOne", "Pool", "PriorityQueue", "RandomChoice", "Registry", "Reject",
+    "Resize", "RestForOne", "RestartChild", "RestartsExceeded", "RoundRobin", "Routees", "Routing",
+    "ScatterGatherFirst", "Scope", "ServiceKey", "StartChild", "StartFailed", "StashFull", "Supervisor",
+    "SupervisorHandle", "TagTaken", "TerminateChild", "TrouperError", "Unhandled", "Unroutable", "WhichChildren",
+    "WrongReply", "handler", "run",
 ]  # fmt: skip

@@ -9,13 +9,15 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar, TypeVarTuple, overload
 
 from .accounting import Accounting, account
 from .actor import Actor
+from .deadletters import DeadLetters
 from .kernel.actor import BareActor
+from .kernel.address import Address
 from .kernel.dispatcher import Dispatcher
 from .kernel.errors import InvalidOption, NodeClosed, NodeFailed
 from .kernel.ref import ActorRef
@@ -27,7 +29,10 @@ from .supervising import instance_ended
 from .supervisor import Child, Supervisor
 
 if TYPE_CHECKING:
+    from .events import Events
+    from .groups import Groups
     from .journal.port import Journal
+    from .registry import Registry
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -89,6 +94,7 @@ class Node:
             escalated=self._escalated,
         )
         self._system.host = self
+        _ = self.dead_letters  # it listens from the start
         self._body = asyncio.current_task()
         if self._journal is not None:
             await self._journal.open(self.offload)
@@ -178,6 +184,42 @@ class Node:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=f"trouper-{self.name}")
         return await self.system.loop.run_in_executor(self._pool, partial(function, *args, **kwargs))
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Names and service keys of the actors on this node."""
+        from .registry import Registry  # noqa: PLC0415  only who uses it pays for it
+
+        return Registry()
+
+    @cached_property
+    def groups(self) -> Groups:
+        """Groups of actors, which they join and leave."""
+        from .groups import Groups  # noqa: PLC0415  only who uses it pays for it
+
+        return Groups(self.system)
+
+    @cached_property
+    def events(self) -> Events:
+        """What is published on this node, by the runtime and by programs."""
+        from .events import Events  # noqa: PLC0415  only who uses it pays for it
+
+        return Events(self.system, self.reports, self.dead_letters)
+
+    @cached_property
+    def dead_letters(self) -> DeadLetters:
+        """The messages that no handler took: counted, kept, shown, sent again."""
+        return DeadLetters(self.system, self.reports)
+
+    def find(self, place: str | Address) -> ActorRef | None:
+        """Return the living actor at a path such as ``user/bank/ada`` or at an address; None when there is none.
+
+        An address, as a value or as text, finds only the very actor that it is of; a path finds whoever is there now.
+        Raises ``InvalidName`` for text that begins like an address and is none.
+        """
+        from .registry import actor_at  # noqa: PLC0415  only who uses it pays for it
+
+        return actor_at(self.system, place)
 
     def accounting(self) -> Accounting:
         """What became of every message sent on this node; ``missing`` is 0 unless Trouper has a bug."""
