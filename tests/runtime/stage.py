@@ -15,6 +15,8 @@ from trouper.testing import run_virtual, settle
 
 T = TypeVar("T")
 P = ParamSpec("P")
+Story = list[object]
+"""What happened, in order; ``Story()`` is an empty one that the type checkers know the type of."""
 
 
 class Note(Message):
@@ -48,8 +50,8 @@ class Hold(Message[int]):
 class Player(Actor):
     """Knows all of the messages above.  What happens to its instances is kept in ``story``, which outlives them."""
 
-    def __init__(self, story: list[object] | None = None, gate: asyncio.Event | None = None) -> None:
-        self.story: list[object] = [] if story is None else story
+    def __init__(self, story: Story | None = None, gate: asyncio.Event | None = None) -> None:
+        self.story = Story() if story is None else story
         self.gate = gate or asyncio.Event()
         self.noted: list[int] = []
 
