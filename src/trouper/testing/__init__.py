@@ -3,8 +3,18 @@
 It may import everything, and nothing imports it.  The guide is ``docs/guides/testing.md``.
 """
 
+from .checks import SimulationFailed as SimulationFailed
+from .faults import Fault as Fault
+from .faults import Plan as Plan
+from .faults import Risks as Risks
 from .probe import Probe as Probe
 from .probe import ProbeFailed as ProbeFailed
+from .seeds import seeds as seeds
+from .simulation import Flood as Flood
+from .simulation import Outcome as Outcome
+from .simulation import SimulatedCrash as SimulatedCrash
+from .simulation import Simulation as Simulation
+from .simulation import simulate as simulate
 from .virtual_time import NotVirtual as NotVirtual
 from .virtual_time import Stalled as Stalled
 from .virtual_time import StepsExceeded as StepsExceeded
@@ -14,6 +24,7 @@ from .virtual_time import settle as settle
 from .virtual_time import virtual_time as virtual_time
 
 __all__ = [
-    "NotVirtual", "Probe", "ProbeFailed", "Stalled", "StepsExceeded", "VirtualLoop", "run_virtual", "settle",
+    "Fault", "Flood", "NotVirtual", "Outcome", "Plan", "Probe", "ProbeFailed", "Risks", "SimulatedCrash", "Simulation",
+    "SimulationFailed", "Stalled", "StepsExceeded", "VirtualLoop", "run_virtual", "seeds", "settle", "simulate",
     "virtual_time",
 ]  # fmt: skip

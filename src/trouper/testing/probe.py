@@ -20,7 +20,7 @@ from typing import TypeVar, cast, overload
 
 from ..runtime.actor import Actor
 from ..runtime.handlers import handler
-from ..runtime.kernel.ask import Ask, is_ask
+from ..runtime.kernel.ask import Ask
 from ..runtime.kernel.cell import Cell
 from ..runtime.kernel.errors import CallerError
 from ..runtime.kernel.messages import Message
@@ -55,7 +55,7 @@ class ProbeActor(Actor):
     def keep(self, msg: Message[object]) -> object:
         """Keep a message; an ask is taken over, so that it stays unanswered when this handler returns."""
         item = take_over(self._cell, msg, self._cell)
-        self._probe.keep(msg, item if is_ask(item) else None)
+        self._probe.keep(msg, cast("Ask[object]", item) if isinstance(item, Ask) else None)
         return None
 
     def on_terminated(self, down: Down) -> None:

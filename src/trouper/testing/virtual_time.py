@@ -101,6 +101,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._now = start_s
         self._numbers = itertools.count(1)
         self._settling: list[asyncio.Future[None]] = []
+        self._failed: list[asyncio.Task[object]] = []
         self.steps_max = steps_max
         self.steps = 0
         """Turns of the loop so far."""
@@ -151,6 +152,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
         scheduled = cast("list[asyncio.TimerHandle]", self._scheduled)  # type: ignore[attr-defined]  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]  BaseEventLoop's own, as the selector is
         return [handle for handle in scheduled if not handle.cancelled()]
 
+    def failed_tasks(self) -> list[asyncio.Task[object]]:
+        """Return the tasks that have failed and whose exception nobody has looked at."""
+        return [task for task in self._failed if task._log_traceback]  # noqa: SLF001  only looking would mark it as seen
+
+    def _note_end(self, task: asyncio.Task[object]) -> None:
+        if task._log_traceback:  # noqa: SLF001  as above
+            self._failed.append(task)
+
     def create_future(self) -> asyncio.Future[Any]:  # Any, as asyncio declares it
         """Make a future of this loop."""
         return _Future(self, next(self._numbers))
@@ -194,7 +203,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         coroutine: Coroutine[object, object, T],
         **options: Any,  # as above
     ) -> _Task[T]:
-        return _Task(coroutine, next(self._numbers), loop=self, **options)
+        task = _Task(coroutine, next(self._numbers), loop=self, **options)
+        task.add_done_callback(self._note_end)
+        return task
 
     def _process_events(self, event_list: list[object]) -> None:
         """Take what the selector found: nothing, ever."""
@@ -243,7 +254,7 @@ def run_virtual(main: Callable[[], Coroutine[object, object, T]], *, steps_max: 
     Tasks that it leaves behind are cancelled, as by ``asyncio.run``.  Raises ``Stalled`` when it can never end,
     ``StepsExceeded`` after ``steps_max`` turns of the loop, and what ``main`` raises.
     """
-    _refuse_inside_a_loop()
+    refuse_inside_a_loop()
     loop = VirtualLoop(steps_max=steps_max)
     try:
         return loop.run_until_complete(main())
@@ -251,7 +262,8 @@ def run_virtual(main: Callable[[], Coroutine[object, object, T]], *, steps_max: 
         loop.unwind()
 
 
-def _refuse_inside_a_loop() -> None:
+def refuse_inside_a_loop() -> None:
+    """Raise ``NotVirtual`` where a loop runs already, before a coroutine is made that nobody would await."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -1,0 +1,126 @@
+"""Faults as data: what goes wrong in a simulation, when, and to whom (PURE).
+
+A ``Plan`` is drawn from a seed before the run, so a run can be repeated with some of its faults left out; ``shrink``
+finds a small set of them that still makes it fail.  What a fault does is in ``simulation.py``.
+
+The shrinker is delta debugging: Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+FaultKind = Literal["crash", "kill", "pause", "slow", "flood", "leap"]
+KINDS: tuple[FaultKind, ...] = ("crash", "kill", "pause", "slow", "flood", "leap")
+SHRINK_RUNS_MAX = 200
+"""Runs of the scenario that a shrinker may spend."""
+
+
+class Chance(Protocol):
+    """The part of ``random.Random`` that drawing needs."""
+
+    def random(self) -> float:
+        """Return a number in [0, 1)."""
+        ...
+
+    def randint(self, a: int, b: int, /) -> int:
+        """Return a number in [a, b]."""
+        ...
+
+    def choice(self, seq: Sequence[FaultKind], /) -> FaultKind:
+        """Return one of these."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that goes wrong.
+
+    at_s: seconds of virtual time after the start.
+    kind: ``crash`` fails the actor as by an exception, ``kill`` ends it, ``pause`` lets it handle nothing for ``for_s``
+        seconds, ``slow`` lets it rest that long after each message, ``flood`` tells it ``count`` messages that it does
+        not know, ``leap`` moves the clock ahead by ``for_s`` seconds, as after a suspended host wakes.
+    pick: which actor, as a share in [0, 1) of the list of those that live at that time, oldest first.
+    """
+
+    at_s: float
+    kind: FaultKind
+    pick: float = 0.0
+    for_s: float = 0.0
+    count: int = 0
+
+    def __str__(self) -> str:
+        whom = "" if self.kind == "leap" else f" the actor at {self.pick:.0%} of the list"
+        how_long = f" for {self.for_s:.3g} s" if self.kind in ("pause", "slow", "leap") else ""
+        how_many = f" with {self.count} messages" if self.kind == "flood" else ""
+        return f"at {self.at_s:.3g} s {self.kind}{whom}{how_long}{how_many}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All faults of a run; their place in ``faults`` is their name in a replay."""
+
+    faults: tuple[Fault, ...] = ()
+
+    def only(self, places: Sequence[int]) -> Plan:
+        """Return the plan with the faults at these places alone."""
+        return Plan(tuple(self.faults[place] for place in places))
+
+    def __str__(self) -> str:
+        return "; ".join(f"[{place}] {fault}" for place, fault in enumerate(self.faults)) or "no faults"
+
+
+@dataclass(frozen=True, slots=True)
+class Risks:
+    """What may go wrong: a seed draws up to ``faults_max`` faults of these kinds within the first ``within_s`` seconds.
+
+    for_s_max: the longest pause, slowness (a tenth of it) or leap.  flood_max: messages of the largest flood.
+    """
+
+    kinds: tuple[FaultKind, ...] = KINDS
+    faults_max: int = 4
+    within_s: float = 10.0
+    for_s_max: float = 5.0
+    flood_max: int = 100
+
+    def draw(self, chance: Chance) -> Plan:
+        """Draw a plan."""
+        faults = [self._draw_one(chance) for _ in range(chance.randint(0, self.faults_max))]
+        return Plan(tuple(sorted(faults, key=lambda fault: fault.at_s)))
+
+    def _draw_one(self, chance: Chance) -> Fault:
+        kind = chance.choice(self.kinds)
+        longest_s = self.for_s_max / 10 if kind == "slow" else self.for_s_max
+        return Fault(
+            at_s=round(chance.random() * self.within_s, 3),
+            kind=kind,
+            pick=chance.random(),
+            for_s=round(chance.random() * longest_s, 3),
+            count=chance.randint(1, self.flood_max),
+        )
+
+
+def shrink(count: int, fails: Callable[[tuple[int, ...]], bool], runs_max: int = SHRINK_RUNS_MAX) -> tuple[int, ...]:
+    """Return few of the places 0 .. ``count`` - 1 with which it still fails: none of them can be left out alone.
+
+    fails: runs with these places only; called at most ``runs_max`` times, after which the best set so far is returned.
+    """
+    kept = tuple(range(count))
+    parts = 2
+    while kept and runs_max > 0:
+        size = -(-len(kept) // parts)
+        for start in range(0, len(kept), size):
+            fewer = kept[:start] + kept[start + size :]
+            runs_max -= 1
+            if fails(fewer):
+                kept, parts = fewer, max(parts - 1, 2)
+                break
+            if runs_max == 0:
+                break
+        else:
+            if size == 1:
+                return kept
+            parts = min(len(kept), parts * 2)
+    return kept

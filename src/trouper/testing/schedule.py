@@ -1,0 +1,178 @@
+"""The schedule of a simulation: which actor runs next, drawn from a seed, and the trace of what ran.
+
+The kernel's ``Dispatcher`` stays as it is.  It gets a queue that hands out any runnable cell, as the seed says, runs of
+one message, a counter that ends turns at random, and queues of mail that report what is taken out of them.
+
+Law of this file: the order of messages within one mailbox is never touched, so law 2 (order) holds in every schedule.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import cast
+
+from ..runtime.kernel.ask import content, current_turn
+from ..runtime.kernel.cell import Cell
+from ..runtime.kernel.dispatcher import INLINE_ASKS_MAX, TURN_S, Dispatcher
+from ..runtime.kernel.mailbox import Mail
+from .virtual_time import VirtualLoop
+
+TAIL_MAX = 40
+"""Events at the end of a trace that are kept as text."""
+_REDRAW = 0.02
+"""How often the favourites among the actors change, per run, where a schedule has favourites."""
+
+
+class Trace:
+    """What happened, as a running hash, its last events as text, and all cells that had a part in it."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+        self._hash = hashlib.blake2b(digest_size=16)
+        self._tail: deque[str] = deque(maxlen=TAIL_MAX)
+        self._paths: dict[int, str] = {}
+        self.cells: dict[int, Cell] = {}
+        self.events = 0
+
+    def add(self, cell: Cell, what: str) -> None:
+        """Enter an event: the virtual time, the path of the cell, and what happened, usually a type of message."""
+        path = self._paths.get(cell.uid)
+        if path is None:
+            address = cell.address
+            path = self._paths[cell.uid] = f"{address.path}#{address.uid}"
+            self.cells[cell.uid] = cell
+        line = f"{self._loop.time()!r} {path} {what}"
+        self.events += 1
+        self._tail.append(line)
+        self._hash.update(line.encode())
+
+    @property
+    def digest(self) -> str:
+        """The hash of all events so far, in hexadecimal: equal for equal runs, in every process."""
+        return self._hash.copy().hexdigest()
+
+    @property
+    def tail(self) -> tuple[str, ...]:
+        """The last events."""
+        return tuple(self._tail)
+
+
+class SeededQueue(deque[Cell]):
+    """A run queue that hands out any of its cells.
+
+    How it chooses is drawn once: evenly, the oldest, the newest, or by favour, so that some actors starve for a while.
+    """
+
+    def __init__(self, chance: random.Random, trace: Trace, loop: VirtualLoop) -> None:
+        super().__init__()
+        self._chance, self._trace, self._loop = chance, trace, loop
+        self._favour: dict[int, float] = {}
+        self._choose = chance.choice([self._evenly, self._evenly, self._oldest, self._newest, self._by_favour])
+        self.last: Cell | None = None
+        """The cell that was handed out last."""
+
+    def popleft(self) -> Cell:
+        """Take the next cell to run; a run counts as a step of the loop."""
+        self._loop.steps += 1
+        place = self._choose() if len(self) > 1 else 0
+        self.rotate(-place)
+        self.last = cell = super().popleft()
+        self.rotate(place)
+        self._trace.add(cell, "runs")
+        return cell
+
+    def _evenly(self) -> int:
+        return self._chance.randrange(len(self))
+
+    def _oldest(self) -> int:
+        return 0
+
+    def _newest(self) -> int:
+        return len(self) - 1
+
+    def _by_favour(self) -> int:
+        if self._chance.random() < _REDRAW:
+            self._favour.clear()
+        favours = [self._favour.setdefault(cell.uid, self._chance.random()) for cell in self]
+        return favours.index(max(favours))
+
+
+class _TracedMail(deque[object]):
+    """A mailbox's queue that reports what is taken out of it."""
+
+    def __init__(self, took: Callable[[object], None]) -> None:
+        super().__init__()
+        self._took = took
+
+    def popleft(self) -> object:
+        item = super().popleft()
+        self._took(item)
+        return item
+
+
+class _MailSource(list[Mail]):
+    """Stands where the dispatcher keeps used queues: it never runs dry, and takes none back."""
+
+    def __init__(self, took: Callable[[object], None]) -> None:
+        super().__init__()
+        self._took = took
+
+    def pop(self, _: object = -1) -> Mail:
+        return cast("Mail", _TracedMail(self._took))
+
+    def append(self, _: object) -> None:
+        """Let the queue go."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
+class SeededDispatcher(Dispatcher):
+    """A dispatcher whose every choice comes from a seed."""
+
+    __slots__ = ("_asked", "_chance", "_fuel_chance", "_now", "_runs", "_stop_chance", "_trace")
+
+    def __init__(self, loop: VirtualLoop, seed: int, trace: Trace) -> None:
+        self._asked: object = None
+        self._chance = chance = random.Random(f"{seed}/schedule")
+        self._fuel_chance, self._stop_chance = chance.choice([0.0, 0.5, 1.0]), chance.choice([0.0, 0.1, 0.5])
+        self._now = 0.0
+        self._trace = trace
+        self._runs = SeededQueue(chance, trace, loop)
+        super().__init__(loop, self._count, queue=self._runs, run_length=1)
+        self.idle_queues = _MailSource(self._took)
+
+    def turn(self) -> None:
+        """Run cells; then draw whether tasks may ask inline until the next turn."""
+        super().turn()
+        self.fuel = INLINE_ASKS_MAX if self._chance.random() < self._fuel_chance else 0
+
+    @property
+    def asked(self) -> object:
+        """The message that is being answered inline."""
+        return self._asked
+
+    @asked.setter
+    def asked(self, message: object) -> None:
+        if self._asked is None and message is not None and self.running is not None:
+            self._trace.add(self.running, f"inline {type(content(message)).__qualname__}")
+        self._asked = message
+
+    def _count(self) -> float:
+        """Be the clock that ends turns: it leaps past the limit at random."""
+        if self._chance.random() < self._stop_chance:
+            self._now += 2 * TURN_S
+        return self._now
+
+    def _took(self, item: object) -> None:
+        cell = self.running
+        if cell is None and asyncio.current_task() is not None:
+            turn = current_turn.get()
+            cell = None if turn is None else turn.cell
+        cell = cell or self._runs.last
+        if cell is not None:
+            self._trace.add(cell, type(content(item)).__qualname__)
