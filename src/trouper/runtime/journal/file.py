@@ -281,7 +281,6 @@ class FileJournal:
         stream.users += 1
         try:
             async with self._room, stream.lock:
-                await self._make_room()
                 try:
                     if not stream.opened:
                         await self._call(stream.files.open)
@@ -293,9 +292,10 @@ class FileJournal:
                     raise JournalFailed(f"stream {stream.files.name!r} of {self._folder}: {error}") from error
         finally:
             stream.users -= 1
+            await self._make_room()
 
     async def _make_room(self) -> None:
-        """Close streams beyond ``streams_open_max``, the least used first; those in use stay, and are few."""
+        """Close streams beyond ``streams_open_max``, the least used first, but none that somebody uses or waits for."""
         spare = len(self._streams) - self._streams_open_max
         idle = (
             [name for name, stream in self._streams.items() if not stream.users and not stream.waiting]

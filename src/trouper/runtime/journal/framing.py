@@ -82,9 +82,10 @@ class FrameReader:
         self._held += piece
         while self._damage is None:
             frame = self._take()
-            if frame is None:
+            if frame is not None:
+                yield frame
+            elif self._damage is None:
                 return
-            yield frame
         if any(self._held):
             raise self._damage
         self._held.clear()
@@ -110,11 +111,9 @@ class FrameReader:
         if header_check != expected:
             return self._note(HEADER_BYTES, f"a header with checksum {header_check:#010x}", f"{expected:#010x}")
         if mark != MARK:
-            return self._note(HEADER_BYTES, f"the mark {mark:#04x}", f"{MARK:#04x}, the format that this version reads")
+            raise self._corrupt(f"the mark {mark:#04x}", f"{MARK:#04x}, the format that this version reads")
         if length > self._payload_bytes_max:
-            return self._note(
-                HEADER_BYTES, f"a frame of {length} bytes", f"at most {self._payload_bytes_max}, the limit"
-            )
+            raise self._corrupt(f"a frame of {length} bytes", f"at most {self._payload_bytes_max}, the limit")
         whole = HEADER_BYTES + length + 1
         if len(held) < whole:
             return None

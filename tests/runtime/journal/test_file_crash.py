@@ -1,0 +1,157 @@
+"""A crash at any point: what was acknowledged is there, nothing was invented, and the order is kept."""
+
+import asyncio
+import itertools
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trouper.runtime.journal import FileJournal, JournalError, SimulatedCrash, SimulatedDisk, Snapshot
+from trouper.runtime.journal.file import Fsync
+from trouper.testing import run_virtual
+
+Step = tuple[str, int]
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), st.integers(1, 4)),
+        st.tuples(st.just("burst"), st.integers(2, 5)),
+        st.tuples(st.just("snapshot"), st.just(0)),
+        st.tuples(st.just("truncate"), st.integers(0, 100)),
+        st.tuples(st.just("reopen"), st.just(0)),
+    ),
+    min_size=1,
+    max_size=25,
+)
+EVERYTHING: list[Step] = [
+    ("append", 2), ("burst", 3), ("snapshot", 0), ("append", 4), ("append", 1), ("snapshot", 0), ("truncate", 50),
+    ("burst", 4), ("append", 3), ("snapshot", 0), ("truncate", 100), ("reopen", 0), ("append", 2), ("burst", 2),
+]  # fmt: skip
+
+
+class Model:
+    """What was handed to one stream, in order, and what of it was acknowledged."""
+
+    def __init__(self) -> None:
+        self.submitted: list[bytes] = []
+        self.acknowledged = 0
+        self.truncated = 0
+        self.snapshot = 0
+        self._numbers = itertools.count()
+
+    def payloads(self, count: int) -> list[bytes]:
+        """Make records, each with a number of its own and a length of its own."""
+        return [b"%d " % number + b"." * (number % 13) for number in itertools.islice(self._numbers, count)]
+
+    async def append(self, journal: FileJournal, payloads: list[bytes]) -> None:
+        """Append one after what was submitted before it; its acknowledgement stands for all of those."""
+        self.submitted += payloads
+        last = len(self.submitted)
+        assert await journal.append("s", payloads) == last
+        self.acknowledged = max(self.acknowledged, last)
+
+    async def check(self, journal: FileJournal, *, durable: bool) -> None:
+        """Hold the journal, after a crash, against the model; then take it for what there is."""
+        read = [(record.sequence, record.payload) async for record in journal.read("s")]
+        first = read[0][0] if read else len(self.submitted) + 1
+        kept = first - 1 + len(read)
+        assert read == list(enumerate(self.submitted[first - 1 : kept], first))
+        assert not read or first <= self.truncated + 1
+        snapshot = await journal.load_snapshot("s")
+        found = 0 if snapshot is None else snapshot.sequence
+        assert snapshot is None or snapshot.payload == b"snapshot of %d" % found
+        assert found <= await journal.last_sequence("s")
+        if durable:
+            assert await journal.last_sequence("s") >= self.acknowledged
+        assert found >= self.snapshot
+        del self.submitted[await journal.last_sequence("s") :]
+        self.acknowledged, self.snapshot = len(self.submitted), found
+
+
+async def _perform(journal: FileJournal, model: Model, step: Step) -> None:
+    action, number = step
+    if action == "append":
+        await model.append(journal, model.payloads(number))
+    elif action == "burst":
+        results = await asyncio.gather(
+            *(model.append(journal, model.payloads(1 + each % 2)) for each in range(number)), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+    elif action == "snapshot":
+        sequence = model.acknowledged
+        await journal.save_snapshot("s", Snapshot(sequence, b"snapshot of %d" % sequence))
+        model.snapshot = sequence
+    elif action == "truncate":
+        model.truncated = max(model.truncated, number * model.acknowledged // 100)
+        await journal.truncate("s", model.truncated)
+    else:
+        await journal.close()
+        await journal.open()
+
+
+def _journal(disk: SimulatedDisk, fsync: Fsync) -> FileJournal:
+    return FileJournal("j", disk=disk, fsync=fsync, every_s=0.5, segment_bytes=120, read_bytes=37)
+
+
+async def _live_and_crash(disk: SimulatedDisk, model: Model, steps: list[Step], rng: Random, fsync: Fsync) -> bool:
+    """Go through the steps until the machine goes down, let it come up again, and check; says whether it went down."""
+    journal = _journal(disk, fsync)
+    try:
+        await journal.open()
+        for step in steps:
+            await _perform(journal, model, step)
+    except (SimulatedCrash, JournalError):
+        assert disk.down
+    crashed = disk.down
+    disk.crash(rng)
+    survivor = _journal(disk, fsync)
+    await survivor.open()
+    await model.check(survivor, durable=fsync == "every_append")
+    await survivor.close()
+    return crashed
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_crash_at_every_operation_of_a_full_program(seed: int) -> None:
+    """With appends, bursts, snapshots, truncation and a reopening, each operation of the disk is once the last one."""
+    for crash_at in itertools.count(1):
+        disk, rng = SimulatedDisk(crash_at=crash_at), Random(f"{seed} {crash_at}")
+        model = Model()
+        if not run_virtual(lambda: _live_and_crash(disk, model, EVERYTHING, rng, "every_append")):  # noqa: B023  run at once
+            assert crash_at > 40, "the program was to be long enough to be worth it"
+            return
+
+
+@given(lives=st.lists(st.tuples(STEPS, st.integers(1, 60)), min_size=1, max_size=4), seed=st.integers(0, 1 << 32))
+def test_acknowledged_appends_survive_many_lives(lives: list[tuple[list[Step], int]], seed: int) -> None:
+    """Life after life on one disk, each ended by a crash somewhere: what was acknowledged in any of them is there."""
+
+    async def main() -> None:
+        disk, rng, model = SimulatedDisk(), Random(seed), Model()
+        for steps, crash_after in lives:
+            disk.crash_at = disk.operations + crash_after
+            await _live_and_crash(disk, model, steps, rng, "every_append")
+
+    run_virtual(main)
+
+
+@given(
+    lives=st.lists(st.tuples(STEPS, st.integers(1, 60)), min_size=1, max_size=4),
+    fsync=st.sampled_from(["every_s", "never"]),
+    seed=st.integers(0, 1 << 32),
+)
+def test_without_an_fsync_a_crash_takes_an_end_and_never_a_middle(
+    lives: list[tuple[list[Step], int]], fsync: Fsync, seed: int
+) -> None:
+    """Under the other policies the last records may be gone; what is read is still a prefix of what was appended."""
+
+    async def main() -> None:
+        disk, rng, model = SimulatedDisk(), Random(seed), Model()
+        for steps, crash_after in lives:
+            disk.crash_at = disk.operations + crash_after
+            await _live_and_crash(disk, model, steps, rng, fsync)
+
+    run_virtual(main)
