@@ -211,6 +211,13 @@ class Node:
         """The messages that no handler took: counted, kept, shown, sent again."""
         return DeadLetters(self.system, self.reports)
 
+    @cached_property
+    def journal(self) -> Journal:
+        """Where the event-sourced actors of this node keep their events."""
+        from .journal.memory import MemoryJournal  # noqa: PLC0415  only who uses it pays for it
+
+        return MemoryJournal() if self._journal is None else self._journal
+
     def find(self, place: str | Address) -> ActorRef | None:
         """Return the living actor at a path such as ``user/bank/ada`` or at an address; None when there is none.
 
@@ -245,3 +252,5 @@ class Node:
         except TimeoutError:
             self.reports.problem(f"node {self.name} did not shut down within {self._shutdown_s} s: the rest is killed")
             await system.root.ref.kill()
+        for task in list(system.tasks):
+            task.cancel()
