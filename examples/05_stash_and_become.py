@@ -1,5 +1,8 @@
 """A connection that is not open yet: what comes too early is stashed, and handled in order once it is open."""
 
+import logging
+import sys
+
 import trouper
 from trouper import Actor, Message, Node, handler
 
@@ -46,6 +49,7 @@ class Connection(Actor):
 
 async def main() -> None:
     """Ask too early, then open."""
+    logging.basicConfig(format="LOG %(levelname)s %(message)s", stream=sys.stdout)
     async with Node() as node:
         connection = await node.spawn(Connection)
         early = [connection.ask(Send(text)) for text in ("one", "two")]
@@ -71,4 +75,5 @@ trouper.run(main)
 # | two was sent
 # | three was sent
 # | closed, stashing four
+# | LOG WARNING dead letter (stopped): trouper://local/user/$4#4 ended (stopped) without handling Send
 # | Accounting(sent=6, handled=5, stashed=0, dead=1, in_flight=0)

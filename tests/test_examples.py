@@ -1,6 +1,5 @@
 """The examples: each runs by itself and prints what it says at its end that it prints."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.house.sources import ROOT
+from tests.printed import matches
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 EXAMPLE_S_MAX = 30
@@ -18,12 +18,6 @@ def expected_output(text: str) -> str:
     _, mark, block = text.rpartition("\n# Output:\n")
     assert mark, "an example ends with a comment block that begins with `# Output:`"
     return "".join(line.removeprefix("# |").removeprefix(" ") for line in block.splitlines(keepends=True))
-
-
-def output_pattern(expected: str) -> str:
-    """A pattern for the output: a line `...` stands for any number of lines, the digits after `#` for any uid."""
-    pattern = re.escape(expected).replace("\\.\\.\\.\\\n", "(?:.*\n)*?")
-    return re.sub(r"\\#\d+", r"\\#\\d+", pattern)
 
 
 def test_there_are_examples() -> None:
@@ -47,22 +41,4 @@ def test_an_example_prints_what_it_says(path: Path) -> None:
     assert result.stderr == ""
     assert result.returncode == 0
     expected = expected_output(path.read_text("utf-8"))
-    assert re.fullmatch(output_pattern(expected), result.stdout), f"{result.stdout}\n--- expected ---\n{expected}"
-
-
-@pytest.mark.parametrize(
-    ("expected", "output", "matches"),
-    [
-        ("a\n", "a\n", True),
-        ("a\n", "a\nb\n", False),
-        ("a\n...\nc\n", "a\nb\nb\nc\n", True),
-        ("a\n...\nc\n", "a\nc\n", True),
-        ("a\n...\nc\n", "a\nb\n", False),
-        ("x#4\n", "x#17\n", True),
-        ("x#4\n", "x#a\n", False),
-        ("x (y) *\n", "x (y) *\n", True),
-    ],
-)
-def test_dots_stand_for_lines(expected: str, output: str, *, matches: bool) -> None:
-    """Dots match any lines and a uid any number; all else is literal."""
-    assert bool(re.fullmatch(output_pattern(expected), output)) is matches
+    assert matches(expected, result.stdout), f"{result.stdout}\n--- expected ---\n{expected}"
