@@ -33,5 +33,5 @@ def account(system: System) -> Accounting:
         sent += cell.received
         handled += cell.handled
         stashed += sum(belonging.held for belonging in cell.belongings or ())
-        in_flight += len(cell.mail or ()) + cell.aside + (cell.turn is not None)
+        in_flight += len(cell.mail or ()) + sum(not turn.over for turn in (cell.turn, *(cell.asides or ())) if turn)
     return Accounting(sent, handled, stashed, system.dead_letters.total(), in_flight)

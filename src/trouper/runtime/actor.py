@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, TypeVarTuple, cast, overload
 
 from .handlers import handlings_of_class, handlings_of_functions
 from .kernel.actor import BareActor
-from .kernel.ask import Ask, current_turn
+from .kernel.ask import Ask
 from .kernel.behaviour import Handling
+from .kernel.errors import InvalidOption
+from .kernel.handling import raisable
 from .kernel.lifecycle import crash
 from .kernel.messages import Message
 from .kernel.ref import ActorRef
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 P = ParamSpec("P")
 Ts = TypeVarTuple("Ts")
+BECOME_MAX = 1_000
+"""How many behaviours an actor may have to go back to."""
 
 
 class Actor(BareActor):
@@ -98,15 +103,17 @@ class Actor(BareActor):
         Each is a bound method or a function, annotated as a handler is; raises ``InvalidHandler``.
         """
         cell = self._cell
+        cell.become_stack = [] if cell.become_stack is None else cell.become_stack
+        if len(cell.become_stack) >= BECOME_MAX:
+            raise InvalidOption(f"{cell.address} became {BECOME_MAX} times: unbecome, or become() from one place")
         behaviour = self._behaviour_of(handlings_of_functions(functions))
-        cell.become_stack = (*cell.become_stack, cell.behaviour)
+        cell.become_stack.append(cell.behaviour)
         cell.change_behaviour(behaviour)
 
     def unbecome(self) -> None:
         """Go back to the behaviour before the last ``become``; without one it does nothing."""
-        *rest, last = self._cell.become_stack or (self._cell.behaviour,)
-        self._cell.become_stack = tuple(rest)
-        self._cell.change_behaviour(last)
+        if self._cell.become_stack:
+            self._cell.change_behaviour(self._cell.become_stack.pop())
 
     def forward(self, ref: ActorRef, message: Message[object] | None = None) -> None:
         """Pass the message being handled on to ``ref``, which then owes the reply if one is owed.
@@ -146,7 +153,10 @@ class Actor(BareActor):
         """
         if isinstance(awaitable, Ask):
             awaitable.let_go()
-        self._cell.run_aside(self._pipe(awaitable, mapper, on_error))
+        task = self._cell.run_aside(self._pipe(awaitable, mapper, on_error))
+        if isinstance(awaitable, Coroutine):
+            waiting = cast("Coroutine[object, object, T]", awaitable)
+            task.add_done_callback(lambda _: waiting.close())  # it may never have begun
 
     async def _pipe(
         self,
@@ -154,10 +164,13 @@ class Actor(BareActor):
         mapper: Callable[[T], Message[object]],
         on_error: Callable[[Exception], Message[object]] | None,
     ) -> None:
-        current_turn.set(None)  # what is awaited here does not hold the handler that began it
+        task = asyncio.current_task()
         try:
             message = mapper(await awaitable)
-        except Exception as error:  # noqa: BLE001  whatever was awaited may raise anything
+        except BaseException as raised:
+            if task is not None and task.cancelling():
+                raise
+            error = raisable(self._cell, raised)
             if on_error is None:
                 if self._cell.actor is self and self._cell.phase == "live":
                     crash(self._cell, error, None)

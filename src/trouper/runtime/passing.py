@@ -20,7 +20,7 @@ def take_over(cell: Cell, message: Message[object] | None, target: Cell) -> obje
     asked = dispatcher.asked if running else None
     if asked is not None and not is_ask(asked):
         asked_for = message or cast("Message[object]", asked)
-        dispatcher.asked = open_ask(asked_for, target, dispatcher.asked_timeout_s)
+        dispatcher.asked = open_ask(asked_for, target, dispatcher.asked_timeout_s, dispatcher.asker)
         return dispatcher.asked
     turn = cell.turn if running else current_turn.get()
     if turn is None or turn.cell is not cell:

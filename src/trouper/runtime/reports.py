@@ -54,7 +54,10 @@ class Reports:
         text = f"{cell.address} failed{doing}\n{trace(error)}"
         log.warning("%s", text)
         for subscriber in self.on_crash:
-            subscriber(cell, error, text)
+            try:
+                subscriber(cell, error, text)
+            except Exception:  # one who listens badly must not keep an actor from being restarted
+                log.exception("%r failed to take a crash report", subscriber)
 
     def letter(self, message: object, target: ActorRef, reason: str, error: BaseException | None) -> None:
         """Tell subscribers of a dead letter; without any it costs one look at a list."""
@@ -62,7 +65,10 @@ class Reports:
             text = None if error is None else brief(error)
             letter = DeadLetter(cast("Message[object]", message), target, reason, text)
             for subscriber in self.on_letter:
-                subscriber(letter)
+                try:
+                    subscriber(letter)
+                except Exception:  # one who listens badly must not keep an actor from its next message
+                    log.exception("%r failed to take a dead letter", subscriber)
 
     def brief(self, error: BaseException) -> str:
         """One line for a failure."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from functools import lru_cache, partial
 from typing import cast
 
@@ -11,8 +12,40 @@ from .handlers import handlings_of_functions
 from .kernel.actor import BareActor
 from .kernel.cell import Cell
 from .kernel.errors import InvalidHandler
+from .kernel.lifecycle import start
 from .kernel.ref import ActorRef
 from .kernel.supervision import ChildSpec, Restart
+
+_ACTOR = "__trouper_actor__"
+
+
+class Spawned:
+    """Awaits a start, and gives the ref.  Giving up the wait kills the actor that is still starting."""
+
+    __slots__ = ("_cell", "error", "future")
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self.error: BaseException | None = None
+        self.future: asyncio.Future[None] | None = None
+
+    def settle(self, error: BaseException | None) -> None:
+        """Tell that the start has ended, well (None) or not."""
+        self.error = error
+        if self.future is not None and not self.future.done():
+            if error is None:
+                self.future.set_result(None)
+            else:
+                self.future.set_exception(error)
+
+    def __await__(self) -> Generator[object, None, ActorRef]:
+        if self.future is not None:
+            try:
+                yield from self.future.__await__()
+            except asyncio.CancelledError:
+                self._cell.request_kill()
+                raise
+        return self._cell.ref
 
 
 def spawn_awaited(
@@ -30,7 +63,14 @@ def spawn_awaited(
     base: the class that a function's actor is made from.
     """
     spec, args = _spec_of(base, actor, args, restart, shutdown_s, significant)
-    return parent.system.spawn_awaited(parent, spec, args, name)
+    cell = parent.system.make_child(parent, spec, args, name)
+    spawned = Spawned(cell)
+    start(cell, spawned)
+    if spawned.error is not None:
+        raise spawned.error
+    if cell.phase == "starting":
+        spawned.future = cell.system.loop.create_future()
+    return spawned
 
 
 def spawn_nowait(
@@ -66,7 +106,8 @@ def _spec_of(
         raise InvalidHandler(f"{actor!r} cannot be spawned: pass an Actor class, a partial of one, or a function")
     if args:
         raise InvalidHandler(f"{actor.__qualname__} is a function: it takes messages, not the arguments {args!r}")
-    return _shared_spec(_actor_of(cast("type", base), actor), restart, shutdown_s, significant), ()
+    made_of = cast("type[BareActor]", _actor_of(cast("type", base), actor))
+    return ChildSpec(made_of, restart, shutdown_s, significant), ()
 
 
 @lru_cache(maxsize=1024)
@@ -75,9 +116,16 @@ def _shared_spec(actor: type, restart: Restart, shutdown_s: float | None, signif
     return ChildSpec(cast("type[BareActor]", actor), restart, shutdown_s, significant)
 
 
-@lru_cache(maxsize=1024)
 def _actor_of(base: type, function: Callable[..., object]) -> type:
-    """Make an actor class whose one handler is a function ``(message)`` or ``(actor, message)``."""
+    """Make an actor class whose one handler is a function ``(message)`` or ``(actor, message)``.
+
+    It is kept on the function itself, so that it goes when the function goes; a method's is made each time.
+    """
+    known: type | None = getattr(function, _ACTOR, None)
+    if known is not None:
+        return known
     made = cast("type[BareActor]", type(function.__name__, (base,), {"__module__": function.__module__}))
     made.__behaviour__ = made._behaviour_of(handlings_of_functions([function]))  # noqa: SLF001  made here
+    if inspect.isfunction(function):
+        setattr(function, _ACTOR, made)
     return made

@@ -19,12 +19,12 @@ from .kernel.lifecycle import (
     begin,
     conduct,
     crash,
-    end,
     halt_to_restart,
     leave,
     may_wait,
     request_stop,
     restart,
+    stop,
 )
 from .kernel.supervision import ChildEnded, Ledger, Plan, Restart
 
@@ -57,7 +57,7 @@ def instance_ended(child: Cell, error: BaseException | None) -> None:
     """
     parent = child.parent
     if parent is None or parent.children is None or parent.phase in ("stopping", "gone"):
-        child.post(STOP, end, error)
+        child.post(STOP, stop, error)
         if parent is None and error is not None:
             child.system.escalated(error)
         return
@@ -68,14 +68,20 @@ def instance_ended(child: Cell, error: BaseException | None) -> None:
     event = ChildEnded(
         child.name, error is not None, _RestartTypes(parent.children), significant, others, parent.system.random()
     )
-    _carry_out(parent, child, parent.ledger.step(event, parent.system.loop.time()), error)
+    try:
+        plan = parent.ledger.step(event, parent.system.loop.time())
+    except Exception as broken:  # noqa: BLE001  a strategy of the user's own may raise anything
+        child.post(STOP, stop, error)
+        crash(parent, broken, None)
+        return
+    _carry_out(parent, child, plan, error)
 
 
 def _carry_out(parent: Cell, child: Cell, plan: Plan, error: BaseException | None) -> None:
     children = parent.children or {}
     for name in plan.end:
         if name == child.name:
-            child.post(STOP, end, error)
+            child.post(STOP, stop, error)
         else:
             request_stop(children[name])
     if plan.escalate:
@@ -97,7 +103,7 @@ def _carry_out(parent: Cell, child: Cell, plan: Plan, error: BaseException | Non
             cell.refresh()
             if cell.round is not None:  # its members are all in the new round
                 cell.round.cancel()
-        task = parent.run_aside(_Round(together, plan.delay_s, error).run())
+        task = parent.system.background(_Round(together, plan.delay_s, error).run())
         for cell in together:
             cell.round = task
 
@@ -134,10 +140,12 @@ class _Round:
             stepped.cancel()
 
     def _halt(self, cell: Cell, _: object) -> None:
-        conduct(cell, self._then(halt_to_restart(cell, self._error)), may_wait=may_wait(cell))
+        if cell.phase == "failed":
+            conduct(cell, self._then(halt_to_restart(cell, self._error)), may_wait=may_wait(cell))
 
     def _begin(self, cell: Cell, _: object) -> None:
-        conduct(cell, self._then(begin(cell, None, restarting=True)), may_wait=may_wait(cell))
+        if cell.phase == "failed":
+            conduct(cell, self._then(begin(cell, None, restarting=True)), may_wait=may_wait(cell))
 
     async def _then(self, step: Step) -> None:
         await step
@@ -146,5 +154,4 @@ class _Round:
 
 def _interrupt(cell: Cell, task: asyncio.Task[None]) -> None:
     if cell.task is task and cell.turn is not None:
-        cell.turn.excuse = "cancelled"
-        task.cancel()
+        cell.turn.cancel("cancelled")

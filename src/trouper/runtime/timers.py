@@ -24,16 +24,18 @@ class _Tick(Envelope):
         self.message = message
         self.timer = timer
 
-    def done(self) -> bool:
-        return self.timer.cancelled
+    def take(self) -> bool:
+        """Say whether the timer was not cancelled; one that fires once is over with this."""
+        return self.timer.take()
 
 
 class _Timer:
-    """One running timer; ``period_s`` is None for one that fires once."""
+    """One timer, running or with its message in the mailbox; ``period_s`` is None for one that fires once."""
 
-    __slots__ = ("cancelled", "handle", "message", "period_s")
+    __slots__ = ("cancelled", "handle", "key", "message", "owner", "period_s")
 
-    def __init__(self, message: Message[object], period_s: float | None) -> None:
+    def __init__(self, owner: Timers, key: Hashable, message: Message[object], period_s: float | None) -> None:
+        self.owner, self.key = owner, key
         self.message = message
         self.period_s = period_s
         self.cancelled = False
@@ -43,6 +45,11 @@ class _Timer:
         self.cancelled = True
         if self.handle is not None:
             self.handle.cancel()
+
+    def take(self) -> bool:
+        if self.period_s is None:
+            self.owner.forget(self)
+        return not self.cancelled
 
 
 class Timers:
@@ -58,29 +65,34 @@ class Timers:
 
     def once(self, key: Hashable, delay_s: float, message: Message[object]) -> None:
         """Tell oneself ``message`` after ``delay_s`` seconds (0 or more), in place of any timer with this key."""
-        if delay_s < 0:
+        if not delay_s >= 0:
             raise InvalidOption(f"timer {key!r} of {self._cell.address}: delay_s={delay_s} must be 0 or more")
-        self._set(key, delay_s, _Timer(message, None))
+        self._set(key, delay_s, _Timer(self, key, message, None))
 
     def every(self, key: Hashable, period_s: float, message: Message[object]) -> None:
         """Tell oneself ``message`` every ``period_s`` seconds (above 0), first after one period.
 
         While the message of one period still waits, the next one is left out, so a slow actor is not buried in ticks.
         """
-        if period_s <= 0:
+        if not period_s > 0:
             raise InvalidOption(f"timer {key!r} of {self._cell.address}: period_s={period_s} must be above 0")
-        self._set(key, period_s, _Timer(message, period_s))
+        self._set(key, period_s, _Timer(self, key, message, period_s))
 
     def cancel(self, key: Hashable) -> bool:
-        """Cancel a timer; False when there was none."""
+        """Cancel a timer, also when its message waits in the mailbox already; False when there was none."""
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
         return timer is not None
 
     def is_active(self, key: Hashable) -> bool:
-        """Say whether a timer with this key will still fire."""
+        """Say whether a message of a timer with this key is still to be handled."""
         return key in self._timers
+
+    def forget(self, timer: _Timer) -> None:
+        """A timer that fires once has done so."""
+        if self._timers.get(timer.key) is timer:
+            del self._timers[timer.key]
 
     def release(self, cell: Cell, *, restarting: bool) -> None:  # noqa: ARG002  the same for every end
         """Cancel all: the instance ends."""
@@ -96,7 +108,6 @@ class Timers:
     def _fire(self, key: Hashable, timer: _Timer, due: float) -> None:
         tick = _Tick(timer.message, timer)
         if timer.period_s is None:
-            del self._timers[key]
             self._cell.accept(tick)
             return
         waits = any(isinstance(item, _Tick) and item.timer is timer for item in self._cell.mail or ())

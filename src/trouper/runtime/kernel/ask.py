@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Generic, Protocol, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeGuard, TypeVar, cast
 
 from .errors import AskTimeout, DeadlockError, InvalidOption
 
 if TYPE_CHECKING:
+    from .actor import BareActor
     from .cell import Cell
     from .messages import Message
 
@@ -31,76 +32,101 @@ class Envelope:
 
     __slots__ = ()
 
-    message: Message[object]
+    if TYPE_CHECKING:  # the kinds of it have the slots
+        message: Message[object]
 
-    def done(self) -> bool:
-        """Say whether nobody wants the message handled any more."""
+    def take(self) -> bool:
+        """Called when its turn has come; False says that nobody wants the message handled any more."""
         raise NotImplementedError  # each kind of envelope has its own reason
 
 
 class Turn:
-    """One handler at work: the actor's cell, the item it handles, and what the handler is waiting for just now.
+    """One handler at work: the actor, the item it handles, and what the handler is waiting for just now.
 
-    excuse: why the runtime cancelled the handler; None when it did not.  lost: the item was made a dead letter.
-    owes: the handler's return value is the reply; False once the item was passed on or put away.
-    since: when the handler began, in seconds of the loop's time.
+    task: the task that it runs in; None for a plain handler.  begun: the task has taken its first step; before that
+    it must not be cancelled, or it could not clean up.  excuse: why the runtime cancelled the handler; None when it
+    did not.  owes: the handler's return value is the reply; False once the item was passed on or put away.
+    over: the item is counted, whatever the handler still does.  since: the loop's time when the handler began.
     """
 
-    __slots__ = ("cell", "excuse", "item", "lost", "owes", "since", "waits")
+    __slots__ = ("actor", "begun", "cell", "excuse", "item", "over", "owes", "since", "task", "waits")
 
     def __init__(self, cell: Cell, item: object) -> None:
         self.cell = cell
+        self.actor: BareActor | None = cell.actor
         self.item = item
+        self.task: asyncio.Task[None] | None = None
+        self.begun = self.over = False
         self.excuse: str | None = None
-        self.lost = False
         self.owes = True
         self.since = cell.system.loop.time()
         self.waits: set[Wait] = set()
+
+    def cancel(self, excuse: str) -> None:
+        """Cancel the handler, at its first step when it has not begun; the excuse says that it is no failure."""
+        self.excuse = excuse
+        if self.begun and self.task is not None:
+            self.task.cancel()
 
 
 current_turn: ContextVar[Turn | None] = ContextVar("trouper_turn", default=None)
 
 
 class Ask(asyncio.Future[R], Envelope, Generic[R]):
-    """A message that is owed a reply.  Await it, or gather many; cancelling it cancels the handler that works on it."""
+    """A message that is owed a reply.  Await it, or gather many; cancelling it cancels the handler that works on it.
 
-    __slots__ = ("asker", "deadline", "message", "target", "timeout_s")
+    owner: the actor that asks, whose end cancels the ask; None outside of actors.  asker: the handler that waits.
+    """
 
-    def __init__(self, message: Message[R], target: Cell, timeout_s: float, asker: Turn | None) -> None:
+    __slots__ = ("asker", "deadline", "message", "owner", "target", "timeout_s")
+
+    def __init__(
+        self, message: Message[R], target: Cell, timeout_s: float, owner: Cell | None, asker: Turn | None
+    ) -> None:
         system = target.system
         super().__init__(loop=system.loop)
-        self.message = message
-        self.target = target
-        self.timeout_s = timeout_s
+        self.message, self.target, self.timeout_s = message, target, timeout_s
         self.deadline = system.loop.time() + timeout_s
-        self.asker = asker
+        self.owner, self.asker = owner, asker
+        if owner is not None:
+            owner.asks = {} if owner.asks is None else owner.asks
+            owner.asks[cast("Ask[object]", self)] = None
         if asker is not None:
             asker.waits.add(self)
         system.deadlines.enter(timeout_s, self)
 
-    def answer(self, reply: R) -> None:
+    def take(self) -> bool:
+        """Say whether the asker still waits."""
+        return not self.done()
+
+    def answer(self, reply: object) -> None:
         """End with a reply; one that comes too late is counted and dropped."""
-        if self._end():
-            self.set_result(reply)
+        if self.done():
+            self.target.system.late_replies += 1
+        else:
+            self._leave()
+            self.set_result(reply)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  it was checked
 
     def refuse(self, error: BaseException) -> None:
         """End with an error, raised at the asker.  What a future cannot carry is wrapped."""
-        if self._end():
+        if self.done():
+            self.target.system.late_replies += 1
+        else:
+            self._leave()
             self.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
 
     def cancel(self, msg: object | None = None) -> bool:
         """Give up: the handler that works on it is cancelled, or it is passed over when its turn comes."""
         cancelled = super().cancel(msg)
         if cancelled:
-            self.let_go()
-            self.target.system.deadlines.leave(self.timeout_s, self)
+            self._leave()
             self.target.abandon(self)
         return cancelled
 
     def expire(self) -> None:
         """The deadline has come: the asker gets ``AskTimeout`` and the handler is cancelled."""
         if not self.done():
-            self.let_go()
+            self._leave()
             self.set_exception(
                 AskTimeout(
                     f"{self.target.address} did not answer {type(self.message).__qualname__} within "
@@ -110,39 +136,16 @@ class Ask(asyncio.Future[R], Envelope, Generic[R]):
             self.target.abandon(self)
 
     def let_go(self) -> None:
-        """Take this ask out of the graph: its asker's handler does not, or no longer, wait for it."""
+        """Take this ask out of the graph: its asker's handler does not wait for it."""
         if self.asker is not None:
             self.asker.waits.discard(self)
             self.asker = None
 
-    def _end(self) -> bool:
-        if self.done():
-            self.target.system.late_replies += 1
-            return False
+    def _leave(self) -> None:
         self.let_go()
+        if self.owner is not None and self.owner.asks is not None:
+            self.owner.asks.pop(cast("Ask[object]", self), None)
         self.target.system.deadlines.leave(self.timeout_s, self)
-        return True
-
-
-def open_ask(message: Message[R], target: Cell, timeout_s: float | None) -> Ask[R]:
-    """Make an ask on behalf of whoever is at work here: its deadline is inherited, and it must not close a ring.
-
-    timeout_s: seconds; None takes the node's.  Raises ``DeadlockError`` and ``InvalidOption``.
-    """
-    system = target.system
-    running = system.dispatcher.running
-    turn = current_turn.get() if running is None or system.dispatcher.asked is not None else running.turn
-    timeout = system.ask_timeout_s if timeout_s is None else timeout_s
-    if timeout < 0:
-        raise InvalidOption(f"ask of {target.address} with timeout_s={timeout}: it must be 0 or more")
-    if turn is None:
-        return Ask(message, target, timeout, None)
-    if is_ask(turn.item):
-        timeout = max(0.0, min(timeout, turn.item.deadline - system.loop.time()))
-    waits = turn.cell.turn is turn and turn.cell is not running
-    if waits and not target.admits_reentry(type(message)):
-        check_cycle(turn.cell, target)
-    return Ask(message, target, timeout, turn if waits else None)
 
 
 def is_ask(item: object) -> TypeGuard[Ask[object]]:
@@ -153,6 +156,26 @@ def is_ask(item: object) -> TypeGuard[Ask[object]]:
 def content(item: object) -> object:
     """Return the message inside a mailbox item."""
     return item.message if isinstance(item, Envelope) else item
+
+
+def open_ask(message: Message[R], target: Cell, timeout_s: float | None, turn: Turn | None) -> Ask[R]:
+    """Make an ask on behalf of a handler: its deadline is inherited, and it must not close a ring.
+
+    timeout_s: seconds; None takes the node's.  turn: of the handler that asks; None outside of actors.
+    Raises ``DeadlockError`` and ``InvalidOption``.
+    """
+    system = target.system
+    timeout = system.ask_timeout_s if timeout_s is None else timeout_s
+    if not timeout >= 0:
+        raise InvalidOption(f"ask of {target.address} with timeout_s={timeout}: it must be 0 or more")
+    if turn is None or turn.over:
+        return Ask(message, target, timeout, None if turn is None else turn.cell, None)
+    if is_ask(turn.item):
+        timeout = max(0.0, min(timeout, turn.item.deadline - system.loop.time()))
+    waits = turn.cell.turn is turn and turn.task is not None
+    if waits and not target.admits_reentry(type(message)):
+        check_cycle(turn.cell, target)
+    return Ask(message, target, timeout, turn.cell, turn if waits else None)
 
 
 def check_cycle(asker: Cell, target: Cell) -> None:

@@ -40,10 +40,11 @@ class Behaviour:
     found at their first arrival and entered.
     """
 
-    __slots__ = ("handlings", "plain")
+    __slots__ = ("handlings", "plain", "reentrant")
 
     def __init__(self, handlings: dict[type, Handling]) -> None:
         self.handlings = handlings
+        self.reentrant = any(handling.reentrant for handling in handlings.values())
         self.plain: dict[type, Handle] = {
             type_: unusual if handling.is_async else handling.call for type_, handling in handlings.items()
         }

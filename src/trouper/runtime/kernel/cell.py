@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from . import handling, lifecycle
 from .address import Address
-from .ask import Ask, Turn, content, is_ask
+from .ask import Ask, Envelope, Turn, content, is_ask
 from .behaviour import Behaviour, Handle
 from .errors import ActorStopped, MailboxFull, Unhandled
 from .lifecycle import REQUEST, SUPERVISION, Belonging, Signal, Watcher
@@ -52,10 +52,10 @@ class Cell:
     """One actor as the runtime sees it.  All of it is private to the runtime."""
 
     __slots__ = (
-        "actor", "args", "aside", "attention", "become_stack", "behaviour", "belongings", "children", "downs",
-        "drain_left", "ended", "error", "handled", "high_water", "ledger", "mail", "name", "next_at", "observer",
-        "parent", "parked", "phase", "reason", "received", "ref", "restarts", "room", "round", "side_tasks", "signals",
-        "spec", "started_at", "suspended", "system", "table", "task", "turn", "uid", "watchers", "watching",
+        "actor", "args", "asides", "asks", "attention", "become_stack", "begun", "behaviour", "belongings", "children",
+        "downs", "drain_left", "ended", "handled", "high_water", "ledger", "mail", "name", "next_at", "observer",
+        "parent", "parked", "phase", "queued", "reason", "received", "ref", "restarts", "room", "round", "side_tasks",
+        "signals", "spec", "started_at", "suspended", "system", "table", "task", "turn", "uid", "watchers", "watching",
     )  # fmt: skip
 
     def __init__(
@@ -66,22 +66,23 @@ class Cell:
         self.name = f"${self.uid}" if name is None else name
         self.ref = ActorRef(self)
         self.behaviour: Behaviour = spec.actor.__behaviour__
-        self.high_water = spec.actor.mailbox.high_water
+        self.high_water = self.usual_high_water()
         self.actor: BareActor | None = None
         self.table = _CLOSED
         self.mail: Mail | None = None
         self.phase = "starting"  # then live, failed, stopping, gone
         self.attention = True
-        self.parked = self.suspended = False
-        self.received = self.handled = self.aside = 0
+        self.parked = self.suspended = self.queued = self.begun = False
+        self.received = self.handled = 0
         self.next_at = self.started_at = 0.0
         self.restarts = 0
         self.reason = ""
-        self.error: BaseException | None = None
-        self.become_stack: tuple[Behaviour, ...] = ()
+        self.become_stack: list[Behaviour] | None = None
         self.signals: list[tuple[int, int, Signal, object]] | None = None
         self.task: asyncio.Task[None] | None = None
         self.turn: Turn | None = None
+        self.asides: dict[Turn, None] | None = None
+        self.asks: dict[Ask[object], None] | None = None
         self.children: dict[str, Cell] | None = None
         self.belongings: list[Belonging] | None = None
         self.side_tasks: set[asyncio.Task[None]] | None = None
@@ -98,7 +99,7 @@ class Cell:
     answer_now = handling.answer_now
     step = handling.step
     check_reply = handling.check_reply
-    failed = handling.failed
+    fail_plain = handling.fail_plain
     request_stop = lifecycle.request_stop
     request_drain = lifecycle.request_drain
     request_kill = lifecycle.request_kill
@@ -107,6 +108,11 @@ class Cell:
     def gone(self) -> bool:
         """Whether the actor has ended for good."""
         return self.phase == "gone"
+
+    @property
+    def busy(self) -> bool:
+        """Whether a handler waits, or a step of the lifecycle."""
+        return self.task is not None
 
     @property
     def address(self) -> Address:
@@ -133,7 +139,10 @@ class Cell:
             self.lose(item, "killed" if self.reason == "killed" else "stopped")
             return DONE
         mail = self.mail = self.open_mail()
-        mail.append(item)
+        if self.high_water:
+            mail.append(item)
+        else:
+            self.press(item)
         self.system.dispatcher.schedule(self)
         return DONE
 
@@ -157,6 +166,8 @@ class Cell:
             self.system.dispatcher.schedule(self)
         for item in reversed(items):
             mail.appendleft(item)
+        if self.drain_left is not None:
+            self.drain_left += len(items)
 
     def own(self, belonging: Belonging) -> None:
         """Have something released when this instance of the actor ends."""
@@ -165,20 +176,42 @@ class Cell:
         self.belongings.append(belonging)
 
     def press(self, item: object) -> Awaitable[None]:
-        """Take an item above the high-water mark; at the limit the mailbox's policy decides."""
+        """Take an item with care: above the high-water mark, into a user's own queue, or while a handler waits."""
         mail, box = self.mail, self.spec.actor.mailbox
-        assert mail is not None  # `tell` has just measured it
-        if len(mail) < box.limit:
-            mail.append(item)
-        elif box.when_full == "raise_full" and not is_ask(item):
-            self.received -= 1
-            raise MailboxFull(f"{self.address} has {len(mail)} messages queued, its limit: await tell(), or raise it")
-        else:
-            lost = box.make_room(mail, item)
-            self.lose(lost, "coalesced" if box.when_full == "coalesce" and lost is not item else "mailbox_full")
+        assert mail is not None  # whoever comes here has just seen or made it
+        waits = self.task is not None and self.phase == "live" and not self.suspended
+        if waits and self.admits_reentry(type(content(item))):
+            self.step(item)
+            return DONE
+        try:
+            if len(mail) < box.limit:
+                mail.append(item)
+            elif box.when_full == "raise_full" and not isinstance(item, Envelope):
+                self.received -= 1
+                raise MailboxFull(f"{self.address} has {len(mail)} messages queued, its limit: await tell()")
+            else:
+                lost = box.make_room(mail, item)
+                self.lose(lost, "coalesced" if box.when_full == "coalesce" and lost is not item else "mailbox_full")
+        except MailboxFull:
+            raise
+        except Exception as error:  # noqa: BLE001  a user's queue may raise anything; the sender is not to blame
+            self.system.reporter.problem(f"the queue of {self.address} failed", error)
+            self.lose(item, "failed", error)
+        if len(mail) < box.high_water:
+            return DONE
         if self.room is None:
             self.room = Room(self)
         return self.room
+
+    def usual_high_water(self) -> int:
+        """Return the length from which `tell` takes care: always, where the queue is a user's own."""
+        box = self.spec.actor.mailbox
+        return box.high_water if box.queue is None else 0
+
+    def open_to_reentry(self) -> None:
+        """Let `tell` look at each message while a handler waits, since a reentrant one need not wait for it."""
+        if self.behaviour.reentrant:
+            self.high_water = 0
 
     def open_mail(self) -> Mail:
         """Make a queue, or take a used one."""
@@ -188,13 +221,13 @@ class Cell:
     def lose(self, item: object, reason: str, error: BaseException | None = None) -> None:
         """Make a dead letter of an item; an asker hears of it at once."""
         message = content(item)
-        if is_ask(item) and not item.done():
+        if is_ask(item) and item.take():
             item.refuse(self.loss(message, reason))
         actor = self.actor if self.gone else None
         if actor is not None:
             try:
                 actor.on_undelivered(DeadLetter(cast("Message[object]", message), self.ref, reason))
-            except Exception as raised:  # noqa: BLE001  an end must not be kept from ending
+            except BaseException as raised:  # noqa: BLE001  an end must not be kept from ending
                 self.system.reporter.problem(f"{self.address} failed in on_undelivered and ends all the same", raised)
         self.system.dead_letter(message, self.ref, reason, error)
 
@@ -220,10 +253,9 @@ class Cell:
 
     def abandon(self, ask: Ask[R]) -> None:
         """An asker has given up: cancel the handler that works on it.  If it is queued, it is passed over later."""
-        turn = self.turn
-        if turn is not None and turn.item is ask and self.task is not None:
-            turn.excuse = "cancelled"
-            self.task.cancel()
+        for turn in (self.turn, *(self.asides or ())):
+            if turn is not None and turn.item is ask and turn.task is not None:
+                turn.cancel("cancelled")
 
     def admits_reentry(self, type_: type) -> bool:
         """Say whether a message of this type is handled even while the actor is at work."""
@@ -234,7 +266,7 @@ class Cell:
         """Run a coroutine beside the handlers; it is cancelled when this instance of the actor ends."""
         if self.side_tasks is None:
             self.side_tasks = set()
-        task = self.system.loop.create_task(coroutine)
+        task = self.system.begin_task(coroutine)
         self.side_tasks.add(task)
         task.add_done_callback(self.side_tasks.discard)
         return task
@@ -258,11 +290,13 @@ class Cell:
 
     def attend(self) -> None:
         """Do what is no plain run: the signals, then one message under observation, at a rate, or of a drain."""
-        while self.signals:
+        while not self.busy:
+            if not self.signals:
+                break
             _, _, signal, payload = heappop(self.signals)
             signal(self, payload)
-            if self.task is not None or self.gone:
-                return
+        if self.task is not None or self.gone:
+            return  # whoever has the task settles the cell when it is done
         self.refresh()
         if self.phase == "live" and not self.suspended and self.attention:
             self._attend_message()
@@ -306,7 +340,8 @@ class Cell:
     def settle(self) -> None:
         """Give the cell back after its turn: into the run queue again, parked, or idle."""
         mail = self.mail
-        if mail is None or self.parked:
+        self.high_water = self.usual_high_water()
+        if mail is None or self.parked or self.queued:
             return
         ready = self.phase == "live" and not self.suspended
         if self.signals or (ready and (mail or self.downs or self.drain_left is not None)):

@@ -11,12 +11,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import TYPE_CHECKING, cast
 
+from .ask import current_turn
 from .behaviour import ELSEWHERE, unusual
 from .clock import Counter
 
 if TYPE_CHECKING:
+    from .ask import Turn
     from .cell import Cell
     from .mailbox import Mail
 
@@ -36,8 +39,8 @@ class Dispatcher:
     """
 
     __slots__ = (
-        "_loop", "armed", "asked", "asked_timeout_s", "counter", "fuel", "idle_queues", "queue", "run_length",
-        "running", "turn_call", "turns",
+        "_loop", "armed", "asked", "asked_timeout_s", "asker", "context", "counter", "entered", "fuel", "idle_queues",
+        "queue", "run_length", "running", "turn_call", "turns",
     )  # fmt: skip
 
     def __init__(
@@ -52,12 +55,17 @@ class Dispatcher:
         """What the loop calls when the queue gets its first cell; whoever watches for stalls may stand in between."""
         self.queue: deque[Cell] = deque() if queue is None else queue
         self.run_length = run_length
+        self.context = copy_context()
+        """What handlers run in: nothing of the context of whoever sent the first message of a turn."""
+        self.context.run(current_turn.set, None)
+        self.entered = False
         self.armed = False
         self.running: Cell | None = None
         """The actor whose plain handler is on the stack; None between handlers and in tasks."""
         self.asked: object = None
         """The message of the ask that is being answered inline; ``forward`` puts the ``Ask`` in its place."""
         self.asked_timeout_s: float | None = None
+        self.asker: Turn | None = None
         self.fuel = INLINE_ASKS_MAX
         """How many more asks may be answered inline before the loop must get a turn."""
         self.idle_queues: list[Mail] = []
@@ -66,10 +74,11 @@ class Dispatcher:
 
     def schedule(self, cell: Cell) -> None:
         """Queue a cell that is not queued; wakes the loop when it sleeps."""
+        cell.queued = True
         self.queue.append(cell)
         if not self.armed:
             self.armed = True
-            self._loop.call_soon(self.turn_call)
+            self._loop.call_soon(self.turn_call, context=self.context)
 
     def put_back(self, mail: Mail) -> None:
         """Keep an empty queue for another cell, if it is of the usual kind."""
@@ -83,28 +92,34 @@ class Dispatcher:
         queue, counter = self.queue, self.counter
         until = counter() + TURN_S
         unread = self.run_length
-        runs = TURN_RUNS_MAX
-        while queue and runs:
-            runs -= 1
-            cell = queue.popleft()
-            if cell.attention:
-                cell.attend()
-                unread -= 1
-            else:
-                unread -= self._run(cell)
-            if unread <= 0:
-                unread = self.run_length
-                if counter() >= until:
+        self.entered = True
+        try:
+            for _ in range(TURN_RUNS_MAX):
+                if not queue:
                     break
-        if queue:
-            self._loop.call_soon(self.turn)
-        else:
-            self.armed = False
+                cell = queue.popleft()
+                cell.queued = False
+                if cell.attention:
+                    cell.attend()
+                    unread -= 1
+                else:
+                    unread -= self._run(cell)
+                if unread <= 0:
+                    unread = self.run_length
+                    if counter() >= until:
+                        break
+        finally:
+            self.entered = False
+            self.running = None
+            self.armed = bool(queue)
+            if queue:
+                self._loop.call_soon(self.turn, context=self.context)
 
     def _run(self, cell: Cell) -> int:
         """Let a cell handle some of its mail; returns how many messages it took."""
         mail, actor, table = cell.mail, cell.actor, cell.table
-        assert mail is not None  # a queued cell has a queue: only its end takes it away, and that empties it first
+        if mail is None:  # it has ended since it was queued
+            return 1
         length = len(mail)
         if length > self.run_length:
             length = self.run_length
@@ -128,7 +143,7 @@ class Dispatcher:
                 if cell.attention:
                     break
         except BaseException as error:  # noqa: BLE001  whatever a handler raises is its actor's failure, not the loop's
-            cell.failed(error, message)
+            cell.fail_plain(error, message)
         self.running = None
         cell.handled += handled
         if cell.task is None:

@@ -29,15 +29,15 @@ BATCH = 16
 
 def answer_now(cell: Cell, call: Handle, message: Message[R], timeout_s: float | None) -> asyncio.Future[R]:
     """Run a plain handler for an ask of an idle actor on the asker's stack; there is nothing it could overtake."""
-    dispatcher = cell.system.dispatcher
+    system = cell.system
+    dispatcher = system.dispatcher
     dispatcher.fuel -= 1
-    dispatcher.running = cell
-    dispatcher.asked = message
-    dispatcher.asked_timeout_s = timeout_s
+    dispatcher.running, dispatcher.asked, dispatcher.asked_timeout_s = cell, message, timeout_s
+    dispatcher.asker = current_turn.get()
     cell.received += 1
-    future: asyncio.Future[R] = cell.system.loop.create_future()
+    future: asyncio.Future[R] = system.loop.create_future()
     try:
-        reply = call(cell.actor, message)
+        reply = system.enter(call, cell.actor, message)
         if dispatcher.asked is not message:  # the handler has passed it on: an Ask stands in its place
             cell.handled += 1
             return cast("asyncio.Future[R]", dispatcher.asked)
@@ -49,59 +49,136 @@ def answer_now(cell: Cell, call: Handle, message: Message[R], timeout_s: float |
         if isinstance(error, Reject):
             cell.handled += 1
         else:
-            failed(cell, error, message)
+            _failed(cell, error, message, cell.actor)
     finally:
-        dispatcher.running = dispatcher.asked = None
+        dispatcher.running = dispatcher.asked = dispatcher.asker = None
     return future
 
 
 def step(cell: Cell, item: object) -> None:
     """Handle one item in whatever way it needs; an async handler is only begun."""
-    if isinstance(item, Envelope) and item.done():
+    if isinstance(item, Envelope) and not item.take():
         cell.lose(item, "expired")
         return
     handling = cell.behaviour.find(type(content(item)))
     if cell.observer is not None:
         cell.observer.began(cell, content(item))
     if handling is None:
-        cell.lose(item, "unhandled")
+        cell.lose(item, "unhandled", cell.loss(content(item), "unhandled"))
+    elif not handling.is_async:
+        _handle_plain(cell, Turn(cell, item), handling)
     elif handling.reentrant:
-        cell.aside += 1
-        cell.run_aside(_serve_aside(cell, Turn(cell, item), handling))
-    elif handling.is_async:
-        cell.turn = Turn(cell, item)
-        cell.task = cell.system.loop.create_task(_serve(cell, cell.turn, handling))
+        turn = Turn(cell, item)
+        cell.asides = {} if cell.asides is None else cell.asides
+        cell.asides[turn] = None
+        turn.task = cell.system.begin_task(_serve_aside(turn, handling))
     else:
-        _handle_plain(cell, item, handling)
+        cell.turn = Turn(cell, item)
+        cell.open_to_reentry()
+        cell.task = cell.turn.task = cell.system.begin_task(_serve(cell, handling))
 
 
-def _handle_plain(cell: Cell, item: object, handling: Handling) -> None:
+def _handle_plain(cell: Cell, turn: Turn, handling: Handling) -> None:
     dispatcher = cell.system.dispatcher
     outer, dispatcher.running = dispatcher.running, cell
-    cell.turn = turn = Turn(cell, item)
-    error: BaseException | None = None
+    inner, cell.turn = cell.turn, turn
     try:
-        reply = handling.call(cell.actor, content(item))
-        _conclude(cell, turn, reply)
+        _conclude(turn, handling.call(turn.actor, content(turn.item)), None)
+    except BaseException as error:  # noqa: BLE001  whatever a handler raises is its actor's failure
+        _conclude(turn, None, error)
+    finally:
+        cell.turn, dispatcher.running = inner, outer
+
+
+async def _serve(cell: Cell, handling: Handling | None) -> None:
+    """Be the cell's task: run async handlers one after the other until something else is next."""
+    me = asyncio.current_task()
+    for left in reversed(range(BATCH)):
+        turn = cell.turn
+        if turn is None or handling is None:
+            break
+        await _run(turn, handling)
+        if not left or cell.task is not me or cell.attention or not cell.mail:
+            break
+        item = cell.mail.popleft()
+        handling = cell.behaviour.find(type(content(item)))
+        wanted = not isinstance(item, Envelope) or item.take()
+        if handling is None or not handling.is_async or handling.reentrant or not wanted:
+            cell.mail.appendleft(item)
+            break
+        cell.turn = Turn(cell, item)
+        cell.turn.task = me
+    if cell.task is me:  # else it was killed, or its end has its own task
+        cell.task = cell.turn = None
+        cell.settle()
+
+
+async def _serve_aside(turn: Turn, handling: Handling) -> None:
+    """Run one reentrant handler in a task of its own."""
+    await _run(turn, handling)
+    if turn.cell.asides is not None:
+        turn.cell.asides.pop(turn, None)
+
+
+async def _run(turn: Turn, handling: Handling) -> None:
+    """Run one async handler.  When the runtime has cancelled it, its message is lost but the actor goes on."""
+    current_turn.set(turn)
+    turn.begun = True
+    error: BaseException | None = None
+    reply: object = None
+    try:
+        if turn.excuse is None and not turn.over:
+            reply = await cast("Awaitable[object]", handling.call(turn.actor, content(turn.item)))
+        else:
+            error = asyncio.CancelledError()
     except BaseException as raised:  # noqa: BLE001  whatever a handler raises is its actor's failure
         error = raised
-    cell.turn, dispatcher.running = None, outer
-    if error is not None:
-        failed(cell, error, turn.item)
+    task = asyncio.current_task()
+    while turn.excuse is not None and task is not None and task.cancelling():
+        task.uncancel()
+    _conclude(turn, reply, error)
+
+
+def _conclude(turn: Turn, reply: object, error: BaseException | None) -> None:
+    """A handler has ended: answer what is owed, and count.  A turn that is over already was counted then."""
+    cell, item = turn.cell, turn.item
+    turn.waits.clear()
+    if turn.over:
+        return
+    turn.over = True
+    if error is None:
+        try:
+            if turn.owes and (is_ask(item) or (reply is not None and hasattr(reply, "__await__"))):
+                check_reply(cell, content(item), reply)
+            cell.handled += 1
+            if turn.owes and is_ask(item):
+                item.answer(reply)
+        except WrongReply as wrong:
+            error = wrong
+    if isinstance(error, asyncio.CancelledError) and turn.excuse is not None:
+        cell.lose(item, turn.excuse)
+    elif error is not None:
+        if turn.owes and is_ask(item):
+            item.refuse(raisable(cell, error))
+        if isinstance(error, Reject) and is_ask(item):
+            cell.handled += 1
+        else:
+            _failed(cell, error, item, turn.actor)
     if cell.observer is not None:
         cell.observer.saw(cell, content(item), error)
 
 
-def _conclude(cell: Cell, turn: Turn, reply: object) -> None:
-    """A handler has returned: answer, and count."""
-    item = turn.item
-    if is_ask(item):
-        if turn.owes:
-            check_reply(cell, item.message, reply)
-            item.answer(reply)
-    elif reply is not None and hasattr(reply, "__await__"):
-        check_reply(cell, item, reply)
-    cell.handled += 1
+def _failed(cell: Cell, error: BaseException, item: object, actor: object) -> None:
+    """The message is a dead letter, and it is the supervisor's turn; an instance replaced meanwhile fails nobody."""
+    rejected = isinstance(error, Reject)
+    cell.lose(content(item), "rejected" if rejected else "failed", error)
+    if not rejected and cell.phase == "live" and actor is cell.actor:
+        lifecycle.crash(cell, error, item)
+
+
+def fail_plain(cell: Cell, error: BaseException, message: object) -> None:
+    """A plain handler has raised on the dispatcher's fast path."""
+    _failed(cell, error, message, cell.actor)
 
 
 def check_reply(cell: Cell, message: object, reply: object) -> None:
@@ -119,84 +196,6 @@ def check_reply(cell: Cell, message: object, reply: object) -> None:
         raise WrongReply(f"{returned}: make it `async def`, and await it")
     names = " | ".join(cls.__name__ for cls in wanted or ())
     raise WrongReply(f"{returned}, but the reply to {type(message).__qualname__} is {names}: change one of the two")
-
-
-async def _serve(cell: Cell, turn: Turn, handling: Handling | None) -> None:
-    """Be the cell's task: run async handlers one after the other until something else is next."""
-    me = asyncio.current_task()
-    current_turn.set(turn)
-    for _ in range(BATCH):
-        assert handling is not None  # the loop is left below before
-        await _serve_one(cell, turn, handling)
-        if cell.task is not me or cell.attention or not cell.mail:
-            break
-        item = turn.item = cell.mail.popleft()
-        turn.owes, turn.since = True, cell.system.loop.time()
-        handling = cell.behaviour.find(type(content(item)))
-        gave_up = isinstance(item, Envelope) and item.done()
-        if handling is None or not handling.is_async or handling.reentrant or gave_up:
-            cell.mail.appendleft(item)
-            break
-    else:
-        turn.item = None
-    if cell.task is me:  # else it was killed, or its end has its own task
-        cell.task = cell.turn = None
-        cell.settle()
-
-
-async def _serve_aside(cell: Cell, turn: Turn, handling: Handling) -> None:
-    """Run one reentrant handler in a task of its own; when it is cancelled, that is no failure of the actor."""
-    current_turn.set(turn)
-    turn.excuse = "cancelled"
-    try:
-        await _serve_one(cell, turn, handling)
-    finally:
-        cell.aside -= 1
-
-
-async def _serve_one(cell: Cell, turn: Turn, handling: Handling) -> None:
-    item, actor = turn.item, cell.actor
-    error: BaseException | None = None
-    reply: object = None
-    try:
-        reply = await cast("Awaitable[object]", handling.call(actor, content(item)))
-    except BaseException as raised:  # noqa: BLE001  whatever a handler raises is its actor's failure
-        error = raised
-    turn.waits.clear()
-    if turn.lost:  # killed: its message was made a dead letter then
-        return
-    if isinstance(error, asyncio.CancelledError) and turn.excuse is not None:
-        task = asyncio.current_task()
-        if task is not None:
-            task.uncancel()
-        cell.lose(item, turn.excuse)
-        turn.excuse = None
-    else:
-        try:
-            if error is None:
-                _conclude(cell, turn, reply)
-        except WrongReply as wrong:
-            error = wrong
-        if error is not None:
-            failed(cell, error, item, instance=actor)
-    if cell.observer is not None:
-        cell.observer.saw(cell, content(item), error)
-
-
-def failed(cell: Cell, error: BaseException, item: object, instance: object = None) -> None:
-    """A handler raised: the asker is told, the message is a dead letter, and it is the supervisor's turn.
-
-    ``instance``: the actor that the handler belonged to; one that was replaced meanwhile fails nobody.
-    """
-    rejected = isinstance(error, Reject)
-    if is_ask(item):
-        item.refuse(raisable(cell, error))
-        if rejected:
-            cell.handled += 1
-            return
-    cell.lose(item, "rejected" if rejected else "failed", error)
-    if not rejected and cell.phase == "live" and (instance is None or instance is cell.actor):
-        lifecycle.crash(cell, error, item)
 
 
 def raisable(cell: Cell, error: BaseException) -> Exception:

@@ -9,6 +9,7 @@ Laws of this file:
 1. A name is free again before anybody hears of the end.
 2. Children end before their parent, the newest first.
 3. Everyone who watches gets exactly one ``Down``.
+4. A task that has not taken its first step is never cancelled: it could not clean up.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Protocol
 
-from .ask import content
+from .ask import content, current_turn
 from .errors import InternalError, StartFailed, WrongReply
 from .ref import Down
 
 if TYPE_CHECKING:
+    from .ask import Turn
     from .cell import Cell
-    from .system import Spawned
 
 KILL, STOP, SUPERVISION, REQUEST = range(4)
 """Priorities of the system lane, the most urgent first."""
@@ -51,16 +52,23 @@ class Belonging(Protocol):
     def release(self, cell: Cell, *, restarting: bool) -> None: ...
 
 
+class Spawner(Protocol):
+    """Who waits for a start; ``error`` is None when it went well."""
+
+    def settle(self, error: BaseException | None) -> None: ...
+
+
 # --- running a step --------------------------------------------------------------------------------------------------
 
 
 def conduct(cell: Cell, step: Step, *, may_wait: bool) -> None:
     """Run a step of the lifecycle: on the spot, or as the cell's task where it may have to wait."""
     if may_wait:
-        cell.task = cell.system.loop.create_task(_as_task(cell, step))
+        cell.begun = False
+        cell.task = cell.system.begin_task(_as_task(cell, step), current_turn.get())
         return
     try:
-        step.send(None)
+        cell.system.enter(step.send, None)
     except StopIteration:
         return
     step.close()
@@ -68,16 +76,21 @@ def conduct(cell: Cell, step: Step, *, may_wait: bool) -> None:
 
 
 async def _as_task(cell: Cell, step: Step) -> None:
-    me = cell.task
+    me, cell.begun = cell.task, True
     await step
     if cell.task is me:
         cell.task = None
         cell.settle()
 
 
-async def _hook(cell: Cell, hook: Callable[[], Awaitable[None] | None], limit_s: float | None) -> None:
+def may_wait(cell: Cell) -> bool:
+    """Say whether ending this instance, or beginning the next one, may have to wait."""
+    return bool(cell.children) or bool(cell.asides) or cell.spec.actor.__async_hooks__
+
+
+async def _hook(cell: Cell, limit_s: float | None, hook: Callable[..., Awaitable[None] | None], *args: object) -> None:
     """Call a hook of the user's, plain or async, for at most ``limit_s`` seconds."""
-    waits = hook()
+    waits = hook(*args)
     if waits is None:
         return
     if not inspect.iscoroutinefunction(hook):
@@ -91,51 +104,57 @@ async def _hook(cell: Cell, hook: Callable[[], Awaitable[None] | None], limit_s:
 # --- start, restart, stop --------------------------------------------------------------------------------------------
 
 
-def start(cell: Cell, spawner: Spawned | None) -> None:
+def start(cell: Cell, spawner: Spawner | None) -> None:
     """Make the first instance.  ``spawner`` hears how it went; None leaves a failure to the supervisor."""
     conduct(cell, begin(cell, spawner, restarting=False), may_wait=cell.spec.actor.__async_start__)
 
 
-async def begin(cell: Cell, spawner: Spawned | None, *, restarting: bool) -> None:
+async def begin(cell: Cell, spawner: Spawner | None, *, restarting: bool) -> None:
     """Make an instance and start it.  A failure is the spawner's, or the supervisor's when there is none."""
-    cell.phase, cell.error = "starting", None
-    cell.behaviour, cell.become_stack, cell.ledger = cell.spec.actor.__behaviour__, (), None
-    cell.started_at, cell.restarts = cell.system.loop.time(), cell.restarts + restarting
-    try:
-        cell.actor = cell.build()
-        await _hook(cell, cell.actor.on_start, None)
-    except BaseException as error:  # noqa: BLE001  whatever a start raises is its actor's failure
-        if spawner is None and not cell.gone:
-            crash(cell, error, None)
-        elif spawner is not None:
-            if not cell.gone:
-                await _end_children(cell)
-                finish(cell, "failed", error)
-            failed = StartFailed(f"{cell.address} did not start: {cell.system.reporter.brief(error)}")
-            failed.__cause__ = error
-            spawner.settle(failed)
-        return
-    cell.phase = "live"
-    cell.refresh()
-    for hear in cell.system.on_life:
-        hear(cell, "restarted" if restarting else "started")
-    if spawner is not None:
-        spawner.settle(None)
-
-
-async def _halt(cell: Cell, hook: Callable[[], Awaitable[None] | None] | None, *, restarting: bool) -> None:
-    """End an instance: children newest first, the user's hook, then what the instance owned."""
-    keep = restarting and cell.spec.actor.keep_children
-    if not keep:
-        await _end_children(cell)
-    if hook is not None:
+    error: BaseException | None = None
+    if not cell.gone:
+        cell.phase, cell.ledger, cell.become_stack = "starting", None, None
+        cell.behaviour = cell.spec.actor.__behaviour__
+        cell.started_at, cell.restarts = cell.system.loop.time(), cell.restarts + restarting
         try:
-            await _hook(cell, hook, cell.spec.shutdown_s)
-        except Exception as error:  # noqa: BLE001  an end must not be kept from ending
+            cell.actor = cell.build()
+            await _hook(cell, None, cell.actor.on_start)
+        except BaseException as raised:  # noqa: BLE001  whatever a start raises is its actor's failure
+            error = raised
+    if error is None and not cell.gone:
+        cell.phase = "live"
+        cell.refresh()
+        for hear in cell.system.on_life:
+            hear(cell, "restarted" if restarting else "started")
+        if spawner is not None:
+            spawner.settle(None)
+    elif spawner is not None:
+        if not cell.gone:
+            await _end_children(cell)
+            finish(cell, "failed", error)
+        why = "it was killed meanwhile" if error is None else cell.system.reporter.brief(error)
+        failed = StartFailed(f"{cell.address} did not start: {why}")
+        failed.__cause__ = error
+        spawner.settle(failed)
+    elif error is not None and not cell.gone:
+        crash(cell, error, None)
+
+
+async def _halt(
+    cell: Cell, *, restarting: bool, hook: Callable[..., Awaitable[None] | None], args: tuple[object, ...]
+) -> None:
+    """End an instance: reentrant handlers and children, the user's hook, then what the instance owned."""
+    if cell.asides:
+        await asyncio.wait([turn.task for turn in cell.asides if turn.task is not None], timeout=cell.spec.shutdown_s)
+    if not (restarting and cell.spec.actor.keep_children):
+        await _end_children(cell)
+    try:
+        await _hook(cell, cell.spec.shutdown_s, hook, *args)
+    except BaseException as error:  # noqa: BLE001  an end must not be kept from ending
+        if not cell.gone:
             cell.system.reporter.problem(f"{cell.address} failed in {hook.__qualname__} and ends all the same", error)
-    _release(cell, restarting=restarting)
-    if restarting:
-        cell.actor = None
+    if not cell.gone:
+        _release(cell, restarting=restarting)
 
 
 async def _end_children(cell: Cell) -> None:
@@ -145,33 +164,43 @@ async def _end_children(cell: Cell) -> None:
         if not child.gone and cell.task is None:
             kill(child)
         elif not child.gone:
-            await child.end_future()
-
-
-async def halt_to_restart(cell: Cell, error: object) -> None:
-    """End an instance that will be replaced; it hears of the error that is to blame."""
-    old, failure = cell.actor, error if isinstance(error, BaseException) else None
-    await _halt(cell, None if old is None else lambda: old.before_restart(failure), restarting=True)
-
-
-def may_wait(cell: Cell) -> bool:
-    """Say whether ending this instance, or beginning the next one, may have to wait."""
-    return bool(cell.children) or cell.spec.actor.__async_hooks__
+            await asyncio.shield(child.end_future())
 
 
 def _release(cell: Cell, *, restarting: bool) -> None:
+    for turn in list(cell.asides or ()):
+        _cut_off(cell, turn, "cancelled")
     for task in list(cell.side_tasks or ()):
         task.cancel()
+    for ask in list(cell.asks or ()):
+        ask.cancel()
     belongings, cell.belongings = cell.belongings, None
     for belonging in belongings or ():
         belonging.release(cell, restarting=restarting)
 
 
+def _cut_off(cell: Cell, turn: Turn, excuse: str) -> None:
+    """Cancel a handler and count its message now, whatever the handler still does."""
+    if not turn.over:
+        turn.over = True
+        cell.lose(turn.item, excuse)
+    turn.cancel(excuse)
+
+
+async def halt_to_restart(cell: Cell, error: object) -> None:
+    """End an instance that will be replaced; it hears of the error that is to blame."""
+    old, cell.actor = cell.actor, None
+    if old is None:
+        _release(cell, restarting=True)
+    else:
+        failure = error if isinstance(error, BaseException) else None
+        await _halt(cell, restarting=True, hook=old.before_restart, args=(failure,))
+
+
 def restart(cell: Cell, error: object) -> None:
     """Signal: end the instance and make another one; the ref, the mailbox and the watchers stay."""
-    cell.phase = "failed"
-    cell.refresh()
-    conduct(cell, _restart(cell, error), may_wait=may_wait(cell))
+    if cell.phase == "failed":
+        conduct(cell, _restart(cell, error), may_wait=may_wait(cell))
 
 
 async def _restart(cell: Cell, error: object) -> None:
@@ -179,41 +208,52 @@ async def _restart(cell: Cell, error: object) -> None:
     await begin(cell, None, restarting=True)
 
 
-def stop(cell: Cell, reason: object) -> None:
-    """Signal: end for good, in order."""
+def stop(cell: Cell, error: object) -> None:
+    """Signal: end for good, in order; ``error`` is the failure that is the reason, or None."""
+    if cell.phase in ("stopping", "gone"):
+        return
     cell.phase = "stopping"
     cell.refresh()
-    conduct(cell, _stop(cell, str(reason), None), may_wait=may_wait(cell))
+    conduct(cell, _stop(cell, error if isinstance(error, BaseException) else None), may_wait=may_wait(cell))
 
 
-async def _stop(cell: Cell, reason: str, error: BaseException | None) -> None:
-    await _halt(cell, None if cell.actor is None else cell.actor.on_stop, restarting=False)
-    finish(cell, reason, error)
+async def _stop(cell: Cell, error: BaseException | None) -> None:
+    if cell.actor is not None and not cell.gone:
+        await _halt(cell, restarting=False, hook=cell.actor.on_stop, args=())
+    finish(cell, "stopped" if error is None else "failed", error)
 
 
 def finish(cell: Cell, reason: str, error: BaseException | None) -> None:
     """The end: the name is free, what was queued is dead letters, and everyone hears of it."""
+    if cell.gone:
+        return
     _release(cell, restarting=False)
-    cell.phase, cell.reason, cell.error = "gone", reason, error
-    cell.signals = None
+    cell.phase, cell.reason, cell.signals, cell.downs = "gone", reason, None, None
     cell.refresh()
     mail, cell.mail = cell.mail, None
     for item in list(mail or ()):
         cell.lose(item, "killed" if reason == "killed" else "stopped")
-    cell.actor = None
+    cell.actor, cell.args = None, ()
     cell.system.count_gone(cell.received, cell.handled)
     if cell.parent is not None and cell.parent.children is not None:
         cell.parent.children.pop(cell.name, None)
     if cell.room is not None:
         cell.room.release()
     down = Down(cell.ref, reason, None if error is None else cell.system.reporter.brief(error))
-    for watched in cell.watching or ():
+    watching, cell.watching = cell.watching, None
+    for watched in watching or ():
         watched.remove_watcher(cell)
-    for watcher in list(cell.watchers or ()):
+    watchers, cell.watchers = cell.watchers, None
+    for watcher in watchers or ():
         watcher.take_down(down)
     for hear in cell.system.on_life:
         hear(cell, "ended")
     _announce(cell)
+
+
+def _announce(cell: Cell) -> None:
+    if cell.ended is not None and not cell.ended.done():
+        cell.ended.set_result(None)
 
 
 # --- requests from outside -------------------------------------------------------------------------------------------
@@ -224,18 +264,17 @@ def request_stop(cell: Cell) -> None:
     if cell.phase in ("gone", "stopping"):
         return
     if cell.task is None and cell.system.dispatcher.running is not cell and cell.phase != "starting":
-        stop(cell, "stopped")
+        stop(cell, None)
         return
-    cell.post(STOP, stop, "stopped")
+    cell.post(STOP, stop)
     if cell.task is not None and cell.spec.shutdown_s is not None:
         cell.system.loop.call_later(cell.spec.shutdown_s, _lose_patience, cell, cell.task)
 
 
 def _lose_patience(cell: Cell, task: asyncio.Task[None]) -> None:
     if cell.task is task and not cell.gone:
-        cell.system.reporter.problem(
-            f"{cell.address} did not end within {cell.spec.shutdown_s:g} s ({cell.describe()}): killed"
-        )
+        limit = f"{cell.spec.shutdown_s:g} s ({cell.describe()})"
+        cell.system.reporter.problem(f"{cell.address} did not end within {limit}: it is killed")
         kill(cell)
 
 
@@ -249,42 +288,47 @@ def request_drain(cell: Cell) -> None:
 
 
 def request_kill(cell: Cell) -> None:
-    """End at once; from within its own plain handler, right after that."""
-    if cell.system.dispatcher.running is cell:
-        cell.post(KILL, _kill_later)
+    """End at once; from within a plain handler of it, or of one below it, right after that handler."""
+    running = cell.system.dispatcher.running
+    while running is not None and running is not cell:
+        running = running.parent
+    if running is cell:
+        cell.system.loop.call_soon(kill, cell)
+        cell.post(KILL, _kill_now)
     else:
         kill(cell)
 
 
-def _kill_later(cell: Cell, _: object) -> None:
+def _kill_now(cell: Cell, _: object) -> None:
     kill(cell)
 
 
 def kill(cell: Cell) -> None:
-    """End at once, children first; a task that is waiting is cancelled, and gets a moment to unwind."""
+    """End at once, from the leaves to the cell; a task that is waiting is cancelled, and gets a moment to unwind."""
+    doomed = [cell]
+    for next_one in doomed:
+        doomed.extend((next_one.children or {}).values())
+    for next_one in reversed(doomed):
+        _kill_one(next_one)
+
+
+def _kill_one(cell: Cell) -> None:
     if cell.gone:
         return
-    for child in reversed(list((cell.children or {}).values())):
-        kill(child)
     task, cell.task = cell.task, None
     turn, cell.turn = cell.turn, None
-    if turn is not None and task is not None:
-        cell.lose(turn.item, "killed")
-        turn.lost = True
-    if task is None or task.done() or task is asyncio.current_task(cell.system.loop):
+    if task is None or task.done():
         finish(cell, "killed", None)
         return
     ended, cell.ended = cell.end_future(), None
+    if turn is not None:
+        _cut_off(cell, turn, "killed")
+    elif cell.begun:
+        task.cancel()
     finish(cell, "killed", None)
     cell.ended = ended
-    task.cancel()
     task.add_done_callback(lambda _: _announce(cell))
     cell.system.loop.call_later(KILL_GRACE_S, _announce, cell)
-
-
-def _announce(cell: Cell) -> None:
-    if cell.ended is not None and not cell.ended.done():
-        cell.ended.set_result(None)
 
 
 # --- failure ---------------------------------------------------------------------------------------------------------
@@ -292,10 +336,24 @@ def _announce(cell: Cell) -> None:
 
 def crash(cell: Cell, error: BaseException, item: object) -> None:
     """The actor failed: it handles nothing until its supervisor's plan has been carried out."""
-    cell.phase, cell.error = "failed", error
+    cell.phase = "failed"
     cell.refresh()
     cell.system.reporter.crash(cell, error, content(item))
+    for turn in (cell.turn, *(cell.asides or ())):
+        if turn is not None and not turn.over and turn.task is not None:
+            turn.cancel("cancelled")
+    if cell.task is not None and cell.spec.shutdown_s is not None:
+        cell.system.loop.call_later(cell.spec.shutdown_s, _let_go, cell, cell.task)
     cell.system.instance_ended(cell, error)
+
+
+def _let_go(cell: Cell, task: asyncio.Task[None]) -> None:
+    """A failed actor's handler will not end: its message is lost, and the restart does not wait for it any longer."""
+    if cell.task is task and cell.turn is not None and cell.phase == "failed":
+        cell.system.reporter.problem(f"{cell.address}: a handler goes on though its actor has failed: let go of")
+        turn, cell.turn, cell.task = cell.turn, None, None
+        _cut_off(cell, turn, "cancelled")
+        cell.settle()
 
 
 def leave(cell: Cell, _: object = None) -> None:
@@ -304,12 +362,3 @@ def leave(cell: Cell, _: object = None) -> None:
         cell.phase = "failed"
         cell.refresh()
         cell.system.instance_ended(cell, None)
-
-
-def end(cell: Cell, error: object) -> None:
-    """Signal: end for good after the instance has failed, or has left."""
-    cell.phase = "stopping"
-    cell.refresh()
-    failure = error if isinstance(error, BaseException) else None
-    step = _stop(cell, "stopped" if failure is None else "failed", failure)
-    conduct(cell, step, may_wait=may_wait(cell))

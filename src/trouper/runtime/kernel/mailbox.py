@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, cast, get_args
 
 from .ask import check_cycle, current_turn
 from .errors import DeadlockError, InvalidOption
@@ -63,7 +63,13 @@ class Mailbox:
     def __post_init__(self) -> None:
         if not 1 <= self.high_water <= self.limit:
             raise InvalidOption(f"high_water={self.high_water} must be at least 1 and at most limit={self.limit}")
-        if self.rate_per_s is not None and self.rate_per_s <= 0:
+        if self.when_full not in get_args(Policy):
+            raise InvalidOption(f"when_full={self.when_full!r} must be one of {get_args(Policy)}")
+        if self.when_full == "coalesce" and not hasattr(self.open(), "replace"):
+            raise InvalidOption("when_full='coalesce' needs a queue that can replace, as CoalescingQueue does")
+        if self.when_full == "drop_oldest" and self.queue is not None:
+            raise InvalidOption("when_full='drop_oldest' needs the order of arrival: leave out queue")
+        if self.rate_per_s is not None and not self.rate_per_s > 0:
             raise InvalidOption(f"rate_per_s={self.rate_per_s} must be above 0, or None for no throttle")
 
     def open(self) -> Mail:
@@ -73,8 +79,7 @@ class Mailbox:
     def make_room(self, mail: Mail, item: object) -> object:
         """Decide at the limit: store the item or not, and return the one that gave way."""
         if self.when_full == "coalesce":
-            coalescing: Coalescing = mail  # type: ignore[assignment]  # pyright: ignore  `queue` makes what can replace
-            replaced = coalescing.replace(item)
+            replaced = cast("Coalescing", mail).replace(item)
             return item if replaced is None else replaced
         if self.when_full == "drop_oldest":
             oldest = mail.popleft()
@@ -86,10 +91,11 @@ class Mailbox:
 class Room:
     """Awaits room in a mailbox.  An actor that would wait for itself, also through others, goes on without waiting."""
 
-    __slots__ = ("_waiting", "target")
+    __slots__ = ("_high_water", "_waiting", "target")
 
     def __init__(self, target: Cell) -> None:
         self.target = target
+        self._high_water = target.spec.actor.mailbox.high_water
         self._waiting: list[asyncio.Future[None]] = []
 
     def __await__(self) -> Generator[object, None, None]:
@@ -101,7 +107,7 @@ class Room:
                 return
             turn.waits.add(self)
         try:
-            while self.target.mail is not None and len(self.target.mail) >= self.target.high_water:
+            while self.target.mail is not None and len(self.target.mail) >= self._high_water:
                 future = self.target.system.loop.create_future()
                 self._waiting.append(future)
                 yield from future
@@ -111,7 +117,7 @@ class Room:
 
     def release(self) -> None:
         """Wake all who wait, when there is room again."""
-        if self._waiting and (self.target.mail is None or len(self.target.mail) < self.target.high_water):
+        if self._waiting and (self.target.mail is None or len(self.target.mail) < self._high_water):
             waiting, self._waiting = self._waiting, []
             for future in waiting:
                 if not future.done():

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Generator, Iterator
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from .ask import open_ask
+from .ask import Turn, current_turn, open_ask
 from .behaviour import unusual
 from .messages import Message
 
@@ -72,9 +72,11 @@ class ActorRef:
         dispatcher = cell.system.dispatcher
         if cell.mail is None and dispatcher.running is None and dispatcher.fuel > 0:
             call = cell.table.get(type(message))
-            if call is not None and call is not unusual:
+            if call is not None and call is not unusual and (timeout_s is None or timeout_s >= 0):
                 return cell.answer_now(call, message, timeout_s)
-        ask = open_ask(message, cell, timeout_s)
+        running = dispatcher.running
+        turn = current_turn.get() if running is None else (running.turn or Turn(running, None))
+        ask = open_ask(message, cell, timeout_s, turn)
         cell.accept(ask)
         return ask
 

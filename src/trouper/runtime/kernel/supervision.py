@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from .errors import InvalidOption
 
@@ -58,12 +58,14 @@ class Strategy:
     auto_shutdown: AutoShutdown = "never"
 
     def __post_init__(self) -> None:
-        if self.restarts < 0 or self.within_s <= 0:
+        if type(self) is Strategy:
+            raise InvalidOption("Strategy is abstract: use OneForOne, OneForAll or RestForOne")
+        if not (self.restarts >= 0 and self.within_s > 0):
             raise InvalidOption(f"restarts={self.restarts} must be >= 0 and within_s={self.within_s} must be > 0")
 
-    def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:  # noqa: ARG002  for subclasses
+    def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:
         """Return the names that restart together, oldest first, the failed one among them."""
-        raise InvalidOption("Strategy is abstract: use OneForOne, OneForAll or RestForOne")
+        raise NotImplementedError  # Strategy itself cannot be made
 
 
 class OneForOne(Strategy):
@@ -114,7 +116,11 @@ class ChildSpec:
     def __post_init__(self) -> None:
         if self.significant and self.restart == "permanent":
             raise InvalidOption(f"{self.actor.__qualname__}: a permanent child never ends, so it cannot be significant")
-        if self.shutdown_s is not None and self.shutdown_s < 0:
+        if self.restart not in get_args(Restart):
+            raise InvalidOption(
+                f"{self.actor.__qualname__}: restart={self.restart!r} must be one of {get_args(Restart)}"
+            )
+        if self.shutdown_s is not None and not self.shutdown_s >= 0:
             raise InvalidOption(f"{self.actor.__qualname__}: shutdown_s={self.shutdown_s} must be 0 or more, or None")
 
 

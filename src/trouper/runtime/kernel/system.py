@@ -10,18 +10,24 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from .actor import BareActor
 from .address import checked_name
+from .ask import current_turn
 from .cell import Cell
 from .clock import Deadlines
 from .dispatcher import Dispatcher
 from .errors import NameTaken, NodeClosed
-from .lifecycle import kill, start
+from .lifecycle import start
 from .ref import ActorRef
-from .supervision import ChildSpec
+from .supervision import ChildSpec, OneForOne
+
+if TYPE_CHECKING:
+    from .ask import Turn
+
+T = TypeVar("T")
 
 
 class Reporter(Protocol):
@@ -42,36 +48,13 @@ class Reporter(Protocol):
 
 
 class Guardian(BareActor):
-    """The root and its two children, ``/system`` and ``/user``: supervisors without handlers."""
+    """``/system`` and ``/user``: supervisors without handlers."""
 
 
-class Spawned:
-    """Awaits a start, and gives the ref.  Giving up the wait kills the actor that is still starting."""
+class Root(Guardian):
+    """Above the guardians: it restarts none of them, since what they were made of would be gone."""
 
-    __slots__ = ("_cell", "error", "future")
-
-    def __init__(self, cell: Cell) -> None:
-        self._cell = cell
-        self.error: BaseException | None = None
-        self.future: asyncio.Future[None] | None = None
-
-    def settle(self, error: BaseException | None) -> None:
-        """Tell that the start has ended, well (None) or not."""
-        self.error = error
-        if self.future is not None and not self.future.done():
-            if error is None:
-                self.future.set_result(None)
-            else:
-                self.future.set_exception(error)
-
-    def __await__(self) -> Generator[object, None, ActorRef]:
-        if self.future is not None:
-            try:
-                yield from self.future.__await__()
-            except asyncio.CancelledError:
-                kill(self._cell)
-                raise
-        return self._cell.ref
+    supervision = OneForOne(restarts=0)
 
 
 class System:
@@ -111,43 +94,56 @@ class System:
         self.late_replies = 0
         self.dead_letters: Counter[str] = Counter()
         self.closing = False
+        self.tasks: set[asyncio.Task[None]] = set()
         self.received_by_gone = self.handled_by_gone = 0
-        self.root = Cell(self, None, "", ChildSpec(Guardian, shutdown_s=None), ())
+        self.root = Cell(self, None, "", ChildSpec(Root, shutdown_s=None), ())
         start(self.root, None)
         self.system = self.spawn(self.root, ChildSpec(Guardian, shutdown_s=None), (), "system")
         self.user = self.spawn(self.root, ChildSpec(guardian, shutdown_s=None), (), "user")
 
     def spawn(self, parent: Cell, spec: ChildSpec, args: tuple[object, ...], name: str | None) -> Cell:
         """Start a child and leave a failure of its start to the parent's supervision."""
-        cell = self._child(parent, spec, args, name)
+        cell = self.make_child(parent, spec, args, name)
         start(cell, None)
         return cell
 
-    def spawn_awaited(self, parent: Cell, spec: ChildSpec, args: tuple[object, ...], name: str | None) -> Spawned:
-        """Start a child whose failure to start is the spawner's: raised here, or where the result is awaited."""
-        cell = self._child(parent, spec, args, name)
-        spawned = Spawned(cell)
-        start(cell, spawned)
-        if spawned.error is not None:
-            raise spawned.error
-        if cell.phase == "starting":
-            spawned.future = self.loop.create_future()
-        return spawned
-
-    def _child(self, parent: Cell, spec: ChildSpec, args: tuple[object, ...], name: str | None) -> Cell:
+    def make_child(self, parent: Cell, spec: ChildSpec, args: tuple[object, ...], name: str | None) -> Cell:
+        """Make a cell that is yet to be started; raises ``NodeClosed``, ``InvalidName`` and ``NameTaken``."""
         if self.closing or parent.phase in ("stopping", "gone"):
-            raise NodeClosed(
-                f"{parent.address} takes no new actors: it is {'closing' if self.closing else parent.phase}"
-            )
+            state = "closing" if self.closing else parent.phase
+            raise NodeClosed(f"{parent.address} takes no new actors: it is {state}")
         if parent.children is None:
             parent.children = {}
         if name is not None and checked_name(name) in parent.children:
-            raise NameTaken(
-                f"{parent.address} has a child {name!r} already: choose another name, or stop that one first"
-            )
+            raise NameTaken(f"{parent.address} has a child {name!r}: choose another name, or stop that one first")
         cell = Cell(self, parent, name, spec, args)
         parent.children[cell.name] = cell
         return cell
+
+    def enter(self, function: Callable[..., T], *args: object) -> T:
+        """Call a function in the context of the node's handlers."""
+        dispatcher = self.dispatcher
+        if dispatcher.entered:
+            return function(*args)
+        dispatcher.entered = True
+        try:
+            return dispatcher.context.run(function, *args)
+        finally:
+            dispatcher.entered = False
+
+    def begin_task(self, step: Coroutine[object, object, None], turn: Turn | None = None) -> asyncio.Task[None]:
+        """Begin a task in a context of its own; ``turn`` is the handler that waits for it, None when none does."""
+        context = self.dispatcher.context.copy()
+        if turn is not None:
+            context.run(current_turn.set, turn)
+        return self.loop.create_task(step, context=context)
+
+    def background(self, step: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Begin a task that belongs to no actor's instance; it is cancelled when the node ends."""
+        task = self.begin_task(step)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
 
     def dead_letter(self, message: object, target: ActorRef, reason: str, error: BaseException | None) -> None:
         """Count a message that no handler took, and report it."""

@@ -37,7 +37,8 @@ class PoolRouter(Router):
         self, actor: Callable[..., object], args: tuple[object, ...], size: int, routing: AnyRouting, restart: Restart
     ) -> None:
         super().__init__(routing)
-        self._actor, self._args, self._size, self._restart = actor, args, size, restart
+        self._actor, self._args, self._size = actor, args, size
+        self._restart: Restart = restart
 
     async def on_start(self) -> None:
         """Spawn the routees; the first that does not start is the pool's failure to start."""

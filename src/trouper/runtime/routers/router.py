@@ -49,7 +49,6 @@ class Router(Actor):
         self._to_all = isinstance(routing, Broadcast | ScatterGatherFirst)
         to_one = RoundRobin() if isinstance(routing, Broadcast | ScatterGatherFirst) else routing
         self._pick: Pick[ActorRef] = to_one.begin(Means(self._cell.system.random, load, label))
-        self._holds = False
 
     # --- routees -----------------------------------------------------------------------------------------------------
 
@@ -78,13 +77,17 @@ class Router(Actor):
 
     @handler
     def route(self, message: Message[object]) -> None:
-        """Pass a message on; once a routee is pressed, ``route_held`` takes over."""
+        """Pass a message on; once a routee is pressed, this one waits too, and ``route_held`` takes over."""
         if self._to_all:
-            self._hold_if(any(_is_pressed(routee._cell) for routee in self.current))  # noqa: SLF001  the runtime's own
-            self._spread(message)
+            if any(_is_pressed(routee._cell) for routee in self.current):  # noqa: SLF001  a ref is the runtime's own
+                self._hold(message)
+            else:
+                self._spread(message)
+            return
+        target = self._choose(message)
+        if _is_pressed(target):
+            self._hold(message)
         else:
-            target = self._choose(message)
-            self._hold_if(_is_pressed(target))
             self._pass_on(target, message)
 
     async def route_held(self, message: Message[object]) -> None:
@@ -98,13 +101,13 @@ class Router(Actor):
             await _wait_for_room(target)
             self._pass_on(target, message)
         if not self._cell.mail:
-            self._holds = False
             self.unbecome()
 
-    def _hold_if(self, pressed: bool) -> None:
-        if pressed and not self._holds:
-            self._holds = True
-            self.become(self.route_held, *self.controls())
+    def _hold(self, message: Message[object]) -> None:
+        """Put a message back to the front, for ``route_held``."""
+        self.become(self.route_held, *self.controls())
+        self.stash(message)
+        self.unstash_all()
 
     def controls(self) -> tuple[Callable[..., object], ...]:
         """Return the handlers of what is meant for the router itself."""
@@ -145,7 +148,7 @@ class Router(Actor):
 
 
 def _is_pressed(target: Cell) -> bool:
-    return target.mail is not None and len(target.mail) >= target.high_water
+    return target.mail is not None and len(target.mail) >= target.spec.actor.mailbox.high_water
 
 
 async def _wait_for_room(target: Cell) -> None:

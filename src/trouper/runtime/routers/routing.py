@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -114,15 +114,14 @@ class ConsistentHash:
         return lambda message, routees: ring.owner(key(message), routees)
 
 
-@dataclass(slots=True)
 class Ring(Generic[T]):
     """The ring of a consistent hash: each owner has some points on it, and a key belongs to the next point after it."""
 
-    label: Callable[[T], str]
-    points: int
-    _seen: tuple[T, ...] = ()
-    _positions: list[int] = field(default_factory=list)
-    _owners: list[T] = field(default_factory=list)
+    def __init__(self, label: Callable[[T], str], points: int) -> None:
+        self._label, self._points = label, points
+        self._seen: tuple[T, ...] = ()
+        self._positions: list[int] = []
+        self._owners: list[T] = []
 
     def owner(self, key: str | bytes | int, owners: tuple[T, ...]) -> T:
         """Return who owns a key; the ring is laid out anew only when ``owners`` is another object than before."""
@@ -134,9 +133,9 @@ class Ring(Generic[T]):
     def _lay_out(self, owners: tuple[T, ...]) -> None:
         laid = sorted(
             (
-                (_position(f"{point} {self.label(owner)}".encode()), place)
+                (_position(f"{point} {self._label(owner)}".encode()), place)
                 for place, owner in enumerate(owners)
-                for point in range(self.points)
+                for point in range(self._points)
             ),
         )
         self._positions = [position for position, _ in laid]
