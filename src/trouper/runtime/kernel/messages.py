@@ -15,7 +15,7 @@ import sys
 import types
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Union, cast, dataclass_transform, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Union, cast, dataclass_transform, get_args, get_origin, is_typeddict
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -117,6 +117,8 @@ def reply_types(annotation: object) -> tuple[type, ...] | None:
     if annotation is None:
         return (types.NoneType,)
     origin = get_origin(annotation)
+    if origin is Annotated:
+        return reply_types(get_args(annotation)[0])
     if origin in (Union, types.UnionType):
         parts = [reply_types(part) for part in get_args(annotation)]
         known = [part for part in parts if part is not None]
@@ -124,4 +126,5 @@ def reply_types(annotation: object) -> tuple[type, ...] | None:
     cls = origin or annotation
     if cls is float:
         return (float, int)
-    return (cls,) if isinstance(cls, type) and cls is not object and not getattr(cls, "_is_protocol", False) else None
+    unchecked = annotation is Any or cls is object or getattr(cls, "_is_protocol", False) or is_typeddict(cls)
+    return (cls,) if isinstance(cls, type) and not unchecked else None
