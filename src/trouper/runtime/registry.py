@@ -46,9 +46,11 @@ class Listing(Message[None]):
 class _Holding:
     """What one actor has here, so that its end costs no search."""
 
-    names: set[str] = field(default_factory=set)
-    keys: dict[ServiceKey, None] = field(default_factory=dict)  # in order, so that a run can be replayed from its seed
-    subscriptions: set[ServiceKey] = field(default_factory=set)
+    names: set[str] = field(default_factory=set[str])
+    keys: dict[ServiceKey, None] = field(
+        default_factory=dict[ServiceKey, None]
+    )  # in order, so that a run can be replayed from its seed
+    subscriptions: set[ServiceKey] = field(default_factory=set[ServiceKey])
 
 
 class Registry:

@@ -172,7 +172,7 @@ def load(ref: ActorRef) -> int:
     """Return how much an actor has to do: what is queued and at work; one that is not live counts as pressed."""
     cell = ref._cell  # noqa: SLF001  a ref is the runtime's own
     queued = 0 if cell.mail is None else len(cell.mail) + 1
-    return queued if cell.phase == "live" and not cell.suspended else queued + cell.high_water
+    return queued if cell.phase == "live" and not cell.suspended else queued + cell.spec.actor.mailbox.high_water
 
 
 def label(ref: ActorRef) -> str:
