@@ -10,5 +10,6 @@ it is measured and holds the last committed figures.
     report.py       table, JSON, markdown
     machine.py      what it ran on
     peers/          one file a peer; each has the works it can do
+    pieces.py       what the parts of a message cost, to explain the table
     savina/         the Savina actor benchmarks, as checked examples
 """

@@ -28,6 +28,10 @@ class Crash(Message):
     """Makes the receiver fail."""
 
 
+class Hush(Message):
+    """Ends the noise of an echo."""
+
+
 class Next(Message):
     """Tells a link of the ring who comes after it."""
 
@@ -111,12 +115,21 @@ class Customer(Actor):
 
 
 class Echo(Actor):
-    """Keeps itself busy: every note it handles makes it tell itself another."""
+    """Keeps itself busy: every note it handles makes it tell itself another, until it is hushed."""
+
+    def __init__(self) -> None:
+        self.hushed = False
 
     @handler
     def note(self, msg: Note) -> None:
         """Send the note on to itself."""
-        self.ref.tell(msg)
+        if not self.hushed:
+            self.ref.tell(msg)
+
+    @handler
+    def hush(self, msg: Hush) -> None:
+        """Let the notes that are left be the last."""
+        self.hushed = True
 
 
 class Stage(Actor):
