@@ -24,6 +24,7 @@ DOCUMENTS = [
     "docs/guides/mailboxes-and-backpressure.md",
     "docs/guides/errors.md",
     "docs/guides/timers-stash-become.md",
+    "docs/guides/command-line.md",
 ]
 BLOCK_S_MAX = 30
 _BLOCK = re.compile(r"^```(?P<kind>python|text)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -1,0 +1,16 @@
+"""The map of the documents leads to every one of them."""
+
+import re
+
+import pytest
+
+from tests.house.sources import ROOT
+
+DOCS = ROOT / "docs"
+LINKED = set(re.findall(r"\]\(([\w/.-]+\.md)\)", (DOCS / "index.md").read_text("utf-8")))
+
+
+@pytest.mark.parametrize("path", [path.relative_to(DOCS).as_posix() for path in sorted(DOCS.rglob("*.md"))])
+def test_every_document_is_on_the_map(path: str) -> None:
+    """`docs/index.md` has a link to each page."""
+    assert path == "index.md" or path in LINKED
