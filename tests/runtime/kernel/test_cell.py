@@ -1,0 +1,238 @@
+"""The cell's own laws, which no other file of the kernel states: idle, parked, suspended, watched, let go."""
+
+import asyncio
+import gc
+import weakref
+
+import pytest
+
+from tests.runtime.stage import Double, Fail, Hold, Note, Notes, Player, Story, cell_of, letters_of, staged, told
+from trouper import Actor, ActorRef, Down, Mailbox, Message, Node, handler
+from trouper.runtime.kernel.cell import Cell
+from trouper.runtime.kernel.lifecycle import REQUEST, STOP, SUPERVISION
+from trouper.testing import settle
+
+
+def suspend(ref: ActorRef) -> None:
+    """Keep an actor from its messages, as introspection does."""
+    cell_of(ref).suspended = True
+    cell_of(ref).post(REQUEST, Cell.refresh)
+
+
+def resume(ref: ActorRef) -> None:
+    """Undo `suspend`."""
+    cell_of(ref).suspended = False
+    cell_of(ref).post(REQUEST, Cell.refresh)
+
+
+class Watching:
+    """An observer that writes down what it sees."""
+
+    def __init__(self) -> None:
+        self.story = Story()
+
+    def began(self, cell: Cell, message: object) -> None:
+        self.story.append(("began", message))
+
+    def saw(self, cell: Cell, message: object, error: BaseException | None) -> None:
+        self.story.append(("saw", message, repr(error)))
+
+
+@staged
+async def test_a_suspended_actor_keeps_its_mail(node: Node) -> None:
+    """Nothing is handled and nothing is lost until it is resumed; then all comes in order."""
+    ref = await node.spawn(Player)
+    suspend(ref)
+    await settle()
+    asked = ref.ask(Double(2), timeout_s=60.0)
+    for n in range(3):
+        ref.tell(Note(n))
+    await asyncio.sleep(10.0)
+    assert not asked.done()
+    assert node.accounting().in_flight == 4
+    resume(ref)
+    assert await asked == 4
+    assert await ref.ask(Notes()) == [0, 1, 2]
+
+
+@staged
+async def test_a_suspended_actor_still_hears_the_system_lane(node: Node) -> None:
+    """It can be stopped, killed and watched; its own `Down`s wait as its messages do."""
+    story, letters = Story(), letters_of(node)
+    watcher, other = await node.spawn(Player, story), await node.spawn(Player)
+    other.watch(watcher)
+    suspend(watcher)
+    await other.stop()
+    watcher.tell(Note(1))
+    await settle()
+    assert story == ["start"]
+    await watcher.stop()
+    assert story == ["start", "stop", ("undelivered", Note(1), "stopped")]
+    assert told(letters) == [(Note(1), "stopped")]
+
+
+@staged
+async def test_a_down_overtakes_messages_but_not_the_handler_at_work(node: Node) -> None:
+    """It comes by the system lane: ahead of all mail, one message at a time."""
+    story, gate = Story(), asyncio.Event()
+    watcher, other = await node.spawn(Player, story, gate), await node.spawn(Player)
+    other.watch(watcher)
+    for message in (Hold(0), Note(1), Note(2)):
+        watcher.tell(message)
+    await settle()
+    await other.stop()
+    await settle()
+    gate.set()
+    await settle()
+    assert story == ["start", ("hold", 0), Down(other, "stopped"), 1, 2]
+
+
+@staged
+async def test_signals_run_by_priority_then_in_order(node: Node) -> None:
+    """Stop before supervision before requests, whatever was posted first."""
+    story, gate = Story(), asyncio.Event()
+    ref = await node.spawn(Player, story, gate)
+    ref.tell(Hold(0))
+    await settle()
+    for priority in (REQUEST, SUPERVISION, STOP, REQUEST):
+        cell_of(ref).post(priority, lambda _, payload: story.append(payload), priority)
+    gate.set()
+    await settle()
+    assert story[2:] == [STOP, SUPERVISION, REQUEST, REQUEST]
+
+
+@staged
+async def test_signals_are_never_dropped_by_a_full_mailbox(node: Node) -> None:
+    """The system lane has no limit, and is not behind user messages."""
+
+    class Tiny(Player):
+        mailbox = Mailbox(high_water=1, limit=1)
+
+    story, gate = Story(), asyncio.Event()
+    watcher = await node.spawn(Tiny, story, gate)
+    others = [await node.spawn(Player) for _ in range(50)]
+    for other in others:
+        other.watch(watcher)
+    watcher.tell(Hold(0))
+    await settle()
+    watcher.tell(Note(1))
+    for other in others:
+        other.kill()
+    gate.set()
+    await settle()
+    assert story == ["start", ("hold", 0), *[Down(other, "killed") for other in others], 1]
+
+
+@staged
+async def test_an_observer_sees_each_message_before_and_after(node: Node) -> None:
+    """Plain and async, told and asked, failing or not; without an observer nothing of it is there."""
+    gate, watching = asyncio.Event(), Watching()
+    gate.set()
+    ref = await node.spawn(Player, Story(), gate)
+    cell_of(ref).observer = watching
+    cell_of(ref).post(REQUEST, Cell.refresh)
+    await settle()
+    ref.tell(Note(1))
+    assert await ref.ask(Hold(2)) == 2
+    ref.tell(Fail("seen"))
+    await settle()
+    assert watching.story == [
+        ("began", Note(1)),
+        ("saw", Note(1), "None"),
+        ("began", Hold(2)),
+        ("saw", Hold(2), "None"),
+        ("began", Fail("seen")),
+        ("saw", Fail("seen"), "ValueError('seen')"),
+    ]
+
+
+@staged
+async def test_the_dead_are_let_go_of(node: Node) -> None:
+    """A ref that somebody keeps does not keep the instance, its arguments, nor whoever watched it."""
+
+    class Heavy:
+        pass
+
+    class Keeper(Player):
+        def __init__(self, heavy: Heavy) -> None:
+            super().__init__()
+            self.heavy = heavy
+            kept.append(weakref.ref(self))
+
+    kept: list[weakref.ref[object]] = []
+    heavy = Heavy()
+    kept.append(weakref.ref(heavy))
+    failed, stopped = await node.spawn(Keeper, heavy, restart="temporary"), await node.spawn(Keeper, heavy)
+    watcher = await node.spawn(Player)
+    for ref in (failed, stopped):
+        ref.watch(watcher)
+        watcher.watch(ref)
+    failed.tell(Fail())
+    await failed.wait_stopped()
+    await stopped.stop()
+    await watcher.stop()
+    del heavy
+    await asyncio.sleep(60.0)
+    gc.collect()
+    assert [each() for each in kept] == [None] * 3
+    for cell in map(cell_of, (failed, stopped, watcher)):
+        left = (cell.watchers, cell.watching, cell.downs, cell.children, cell.args)
+        assert not any(left)
+
+
+@staged
+async def test_an_ask_that_is_over_keeps_nothing(node: Node) -> None:
+    """Neither the books of deadlines nor the turn of the handler hold a message longer than its ask lasts."""
+
+    class Heavy(Message[int]):
+        load: object
+
+    class Load:
+        pass
+
+    class Carrier(Actor):
+        @handler
+        async def heavy(self, msg: Heavy) -> int:
+            return 1
+
+    ref, load = await node.spawn(Carrier), Load()
+    seen = weakref.ref(load)
+    assert await ref.ask(Heavy(load)) == 1
+    del load
+    await settle()
+    gc.collect()
+    assert seen() is None
+
+
+@staged
+async def test_the_address_is_the_path_of_names(node: Node) -> None:
+    """From `/user` down, with the uid that tells this actor from a later one of the same name."""
+    names: list[str] = []
+
+    class Parent(Player):
+        def on_start(self) -> None:
+            kid = self.spawn_nowait(Player, name="kid")
+            names.extend([str(kid.address), str(self.ref.address)])
+
+    parent = await node.spawn(Parent, name="parent")
+    assert names == [
+        f"trouper://local/user/parent/kid#{parent.address.uid + 1}",
+        f"trouper://local/user/parent#{parent.address.uid}",
+    ]
+    anonymous = await node.spawn(Player)
+    assert anonymous.name == f"${anonymous.address.uid}"
+
+
+@pytest.mark.parametrize("suspended", [False, True])
+@staged
+async def test_a_cell_says_what_it_is_doing(node: Node, suspended: bool) -> None:
+    """One clause for error messages: the phase, what is queued, and what is being handled."""
+    ref = await node.spawn(Player)
+    assert cell_of(ref).describe() == "live, 0 queued"
+    ref.tell(Hold(1))
+    ref.tell(Note(1))
+    await settle()
+    if suspended:
+        suspend(ref)
+    assert cell_of(ref).describe() == ("suspended" if suspended else "live, 1 queued, at work on Hold")
+    await ref.kill()
