@@ -25,6 +25,11 @@ DOCUMENTS = [
     "docs/guides/errors.md",
     "docs/guides/timers-stash-become.md",
     "docs/guides/command-line.md",
+    "docs/guides/registry.md",
+    "docs/guides/groups.md",
+    "docs/guides/events.md",
+    "docs/guides/dead-letters.md",
+    "docs/guides/routers.md",
 ]
 BLOCK_S_MAX = 30
 _BLOCK = re.compile(r"^```(?P<kind>python|text)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
