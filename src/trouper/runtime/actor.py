@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 P = ParamSpec("P")
+M = TypeVar("M", bound="Message[object]")
+A = TypeVar("A", bound=BareActor)
 Ts = TypeVarTuple("Ts")
 BECOME_MAX = 1_000
 """How many behaviours an actor may have to go back to."""
@@ -64,7 +66,7 @@ class Actor(BareActor):
     @overload
     def spawn(
         self,
-        actor: Callable[..., object],
+        actor: Callable[[M], object] | Callable[[A, M], object],
         *,
         name: str | None = None,
         restart: Restart = "transient",

@@ -33,6 +33,12 @@ def handler(function: F | None = None, /, *, reentrant: bool = False) -> F | Cal
     """
 
     def mark(marked: F) -> F:
+        given: object = marked
+        if not inspect.isfunction(given):
+            raise InvalidHandler(
+                f"@handler was given {marked!r}: write @handler alone, above a method; the message it handles is read "
+                "from the annotation of its parameter"
+            )
         if reentrant and not inspect.iscoroutinefunction(marked):
             raise InvalidHandler(f"{marked.__qualname__} is reentrant but not `async def`: it has no await to yield at")
         setattr(marked, _MARK, reentrant)
@@ -111,7 +117,9 @@ def _message_types(name: str, annotation: object) -> list[type]:
     for part in parts:
         cls: object = get_origin(part) or part
         if not (isinstance(cls, type) and issubclass(cls, Message)):
-            raise InvalidHandler(f"{name}: the message parameter is annotated {part!r}, which is no Message class")
+            raise InvalidHandler(
+                f"{name}: the message parameter is annotated {getattr(part, '__qualname__', part)}, which is no Message class"
+            )
         found.append(cast("type", cls))
     return found
 

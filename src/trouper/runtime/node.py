@@ -18,12 +18,15 @@ from .actor import Actor
 from .deadletters import DeadLetters
 from .kernel.actor import BareActor
 from .kernel.address import Address
+from .kernel.cell import Cell
 from .kernel.dispatcher import Dispatcher
 from .kernel.errors import InvalidOption, NodeClosed, NodeFailed
+from .kernel.messages import Message
 from .kernel.ref import ActorRef
 from .kernel.supervision import OneForOne, Restart, Strategy
 from .kernel.system import Guardian, System
-from .reports import Reports
+from .reports import Reports, brief
+from .shutdown import AFTER_STOP, Shutdown
 from .spawning import spawn_awaited
 from .supervising import instance_ended
 from .supervisor import Child, Supervisor
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 P = ParamSpec("P")
+M = TypeVar("M", bound="Message[object]")
+A = TypeVar("A", bound=BareActor)
 Ts = TypeVarTuple("Ts")
 
 
@@ -69,8 +74,11 @@ class Node:
             raise InvalidOption(f"threads={threads} must be 1 or more")
         self.name = name or "local"
         self._supervision = supervision or OneForOne()
-        self._ask_timeout_s, self._shutdown_s, self._threads, self._seed = ask_timeout_s, shutdown_s, threads, seed
+        self._ask_timeout_s, self._threads, self._seed = ask_timeout_s, threads, seed
         self.reports = Reports()
+        self.reports.on_crash.append(self._on_crash)
+        self.shutdown = Shutdown(lambda: self.system, shutdown_s, self._close_pool)
+        self.shutdown.add(AFTER_STOP, "journal", self._close_journal)
         self._system: System | None = None
         self._journal = journal
         self._pool: ThreadPoolExecutor | None = None
@@ -103,22 +111,40 @@ class Node:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Shut down in order; raises ``NodeFailed`` when a failure had reached the root."""
-        await self.shut_down()
-        if self._failure is not None and isinstance(error, asyncio.CancelledError):
-            if self._body is not None:
-                self._body.uncancel()
-            raise NodeFailed(
-                f"node {self.name} was shut down: {self._failure!r} was escalated to its root"
-            ) from self._failure
+        """Shut down in order; raises ``NodeFailed`` when a failure had reached the root.
+
+        A ``KeyboardInterrupt`` or ``SystemExit`` that a handler raised is raised again here, as it was.
+        """
+        try:
+            await self.shutdown.run(_why(error, self._failure))
+        except asyncio.CancelledError:
+            if self._failure is None or isinstance(error, asyncio.CancelledError):
+                self.shutdown.hurry()
+                await self.shutdown.wait()
+                raise
+            await self.shutdown.wait()  # a failure was announced by this when the block had been left already
+        failure = self._failure
+        if failure is None or not isinstance(error, asyncio.CancelledError | None):
+            return
+        if self._body is not None:
+            self._body.uncancel()
+        if isinstance(failure, KeyboardInterrupt | SystemExit):
+            raise failure
+        raise NodeFailed(f"node {self.name} was shut down: {brief(failure)} was escalated to its root") from failure
 
     def _make_dispatcher(self, loop: asyncio.AbstractEventLoop) -> Dispatcher:
         return Dispatcher(loop, time.perf_counter)
 
+    def _on_crash(self, cell: Cell, error: BaseException, text: str) -> None:  # noqa: ARG002  it subscribes to crashes
+        """Take a handler that wants to end the program at its word."""
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            self._escalated(error)
+
     def _escalated(self, failure: BaseException) -> None:
-        self._failure = failure
-        if self._body is not None:
-            self._body.cancel()
+        if self._failure is None and self.shutdown.reason is None:
+            self._failure = failure
+            if self._body is not None:
+                self._body.cancel("a failure was escalated to the root of the node")
 
     @property
     def system(self) -> System:
@@ -140,7 +166,7 @@ class Node:
     @overload
     def spawn(
         self,
-        actor: Callable[..., object],
+        actor: Callable[[M], object] | Callable[[A, M], object],
         *,
         name: str | None = None,
         restart: Restart = "transient",
@@ -232,25 +258,27 @@ class Node:
         """What became of every message sent on this node; ``missing`` is 0 unless Trouper has a bug."""
         return account(self.system)
 
-    async def shut_down(self) -> None:
-        """End all actors in order, within ``shutdown_s``; leaving the ``async with`` block does it too."""
-        if not self.system.closing:
-            await self._end_actors()
+    async def shut_down(self, reason: str = "shut_down() was called") -> None:
+        """Go down in order, by the phases of ``shutdown``, within ``shutdown_s``; waits until the node is down.
+
+        Leaving the ``async with`` block does it too.  A second call waits for the first.  In a handler of this node it
+        raises ``CallerError``: use ``node.shutdown.begin(reason)`` there.
+        """
+        await self.shutdown.run(reason)
+
+    async def _close_journal(self) -> None:
         if self._journal is not None:
             await self._journal.close()
+
+    def _close_pool(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _end_actors(self) -> None:
-        """End ``/user``, then ``/system``, newest actors first; what has not ended in time is killed."""
-        system = self.system
-        system.closing = True
-        try:
-            async with asyncio.timeout(self._shutdown_s):
-                for guardian in (system.user, system.system, system.root):
-                    await guardian.ref.stop()
-        except TimeoutError:
-            self.reports.problem(f"node {self.name} did not shut down within {self._shutdown_s} s: the rest is killed")
-            await system.root.ref.kill()
-        for task in list(system.tasks):
-            task.cancel()
+
+def _why(error: BaseException | None, failure: BaseException | None) -> str:
+    """Say why a node's block was left."""
+    if failure is not None:
+        return f"{brief(failure)} was escalated to the root"
+    if isinstance(error, asyncio.CancelledError):
+        return f"cancelled: {error.args[0]}" if error.args else "cancelled"
+    return "the block was left" if error is None else f"the block was left by {brief(error)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from .kernel.ask import check_cycle, content, current_turn, is_ask, open_ask
+from .kernel.ask import Ask, check_cycle, content, current_turn, is_ask, open_ask
 from .kernel.cell import Cell
 from .kernel.errors import CallerError, DeadlockError
 from .kernel.messages import Message
@@ -20,7 +20,11 @@ def take_over(cell: Cell, message: Message[object] | None, target: Cell) -> obje
     asked = dispatcher.asked if running else None
     if asked is not None and not is_ask(asked):
         asked_for = message or cast("Message[object]", asked)
-        dispatcher.asked = open_ask(asked_for, target, dispatcher.asked_timeout_s, dispatcher.asker)
+        try:
+            dispatcher.asked = open_ask(asked_for, target, dispatcher.asked_timeout_s, dispatcher.asker)
+        except DeadlockError as error:
+            dispatcher.asked = refused = Ask(asked_for, target, 0.0, None, None)
+            refused.refuse(error)
         return dispatcher.asked
     turn = cell.turn if running else current_turn.get()
     if turn is None or turn.cell is not cell:
@@ -30,22 +34,18 @@ def take_over(cell: Cell, message: Message[object] | None, target: Cell) -> obje
     item = turn.item
     if not is_ask(item) or not turn.owes:
         return message or content(item)
-    turn.owes = False
-    item.message = message or item.message
-    item.target = target
+    turn.owes, turn.item = False, item.message  # what becomes of this handler is told of the message it was given
+    item.message, item.target = message or item.message, target
     return item
 
 
 def forward(cell: Cell, target: Cell, message: Message[object] | None) -> None:
     """Pass what is being handled on, with the reply that is owed.  An asker that would wait for itself is refused."""
-    try:
-        item = take_over(cell, message, target)
-        if is_ask(item) and item.asker is not None and not target.admits_reentry(type(item.message)):
+    item = take_over(cell, message, target)
+    if is_ask(item) and item.asker is not None and not target.admits_reentry(type(item.message)):
+        try:
             check_cycle(item.asker.cell, target)
-    except DeadlockError as error:
-        turn = cell.turn or current_turn.get()
-        if turn is None or not is_ask(turn.item):
-            raise
-        turn.item.refuse(error)
-        return
-    target.accept(item)
+        except DeadlockError as error:
+            item.refuse(error)
+    if not is_ask(item) or not item.done():
+        target.accept(item)

@@ -59,11 +59,13 @@ class Reports:
             except Exception:  # one who listens badly must not keep an actor from being restarted
                 log.exception("%r failed to take a crash report", subscriber)
 
-    def letter(self, message: object, target: ActorRef, reason: str, error: BaseException | None) -> None:
+    def letter(
+        self, message: object, target: ActorRef, reason: str, error: BaseException | None, *, asked: bool
+    ) -> None:
         """Tell subscribers of a dead letter; without any it costs one look at a list."""
         if self.on_letter:
             text = None if error is None else brief(error)
-            letter = DeadLetter(cast("Message[object]", message), target, reason, text)
+            letter = DeadLetter(cast("Message[object]", message), target, reason, text, asked)
             for subscriber in self.on_letter:
                 try:
                     subscriber(letter)

@@ -7,7 +7,7 @@ an end makes dead letters.  An ask may be stashed: its deadline goes on running.
 from __future__ import annotations
 
 from .kernel.cell import Cell
-from .kernel.errors import StashFull
+from .kernel.errors import ActorStopped, StashFull
 from .kernel.messages import Message
 from .passing import take_over
 
@@ -21,6 +21,7 @@ class Stash:
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
         self._items: list[object] = []
+        self._released = False
         cell.own(self)
 
     @property
@@ -30,6 +31,8 @@ class Stash:
 
     def put(self, message: Message[object]) -> None:
         """Put the message being handled aside; raises ``StashFull`` at ``STASH_MAX`` messages."""
+        if self._released:
+            raise ActorStopped(f"{self._cell.address}: this instance has ended and stashes no more")
         if len(self._items) >= STASH_MAX:
             raise StashFull(f"{self._cell.address} has {STASH_MAX} messages in its stash: unstash or reject some")
         self._items.append(take_over(self._cell, message, self._cell))
@@ -42,4 +45,5 @@ class Stash:
 
     def release(self, cell: Cell, *, restarting: bool) -> None:  # noqa: ARG002  the same for every end
         """Give everything back: the next instance handles it, or the end makes dead letters of it."""
+        self._released = True
         self.take_all()

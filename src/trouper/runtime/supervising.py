@@ -78,12 +78,8 @@ def instance_ended(child: Cell, error: BaseException | None) -> None:
 
 
 def _carry_out(parent: Cell, child: Cell, plan: Plan, error: BaseException | None) -> None:
-    children = parent.children or {}
-    for name in plan.end:
-        if name == child.name:
-            child.post(STOP, stop, error)
-        else:
-            request_stop(children[name])
+    if child.name in plan.end:
+        child.post(STOP, stop, error)
     if plan.escalate:
         strategy = parent.ledger.strategy if parent.ledger is not None else parent.spec.actor.supervision
         exceeded = RestartsExceeded(
@@ -94,37 +90,44 @@ def _carry_out(parent: Cell, child: Cell, plan: Plan, error: BaseException | Non
         crash(parent, exceeded, None)
     elif plan.shut_down:
         parent.post(STOP, leave)
-    elif plan.restart == (child.name,) and not plan.delay_s:
+    elif plan.restart == (child.name,) and not plan.end and not plan.delay_s:
         child.post(SUPERVISION, restart, error)
     elif plan.restart:
-        together = [children[name] for name in plan.restart]
+        involved = {*plan.end, *plan.restart}
+        together = [cell for name, cell in (parent.children or {}).items() if name in involved]
         for cell in together:
             cell.phase = "failed"
             cell.refresh()
             if cell.round is not None:  # its members are all in the new round
                 cell.round.cancel()
-        task = parent.system.background(_Round(together, plan.delay_s, error).run())
+        task = parent.system.background(_Round(together, set(plan.end), plan.delay_s, error).run())
         for cell in together:
             cell.round = task
 
 
 class _Round:
-    """One restart of several children: stop all, newest first; wait; start all, oldest first.
+    """One restart of several children: stop all, newest first; wait; start all, oldest first, but those that end.
 
     A failure on the way begins another round by itself.
     """
 
-    def __init__(self, cells: list[Cell], delay_s: float, error: BaseException | None) -> None:
-        self._cells, self._delay_s, self._error = cells, delay_s, error
+    def __init__(self, cells: list[Cell], ending: set[str], delay_s: float, error: BaseException | None) -> None:
+        self._cells, self._ending, self._delay_s, self._error = cells, ending, delay_s, error
         self._stepped = asyncio.Event()
+        self._failed = False
 
     async def run(self) -> None:
         for cell in reversed(self._cells):
-            await self._step(cell, self._halt)
+            if cell.name in self._ending:
+                request_stop(cell)
+                await asyncio.shield(cell.end_future())
+            else:
+                await self._step(cell, self._halt)
         await asyncio.sleep(self._delay_s)
         for cell in self._cells:
-            await self._step(cell, self._begin)
-            if cell.phase == "failed":
+            if not cell.gone:
+                await self._step(cell, self._begin)
+            if self._failed:
                 return
 
     async def _step(self, cell: Cell, signal: Signal) -> None:
@@ -140,15 +143,24 @@ class _Round:
             stepped.cancel()
 
     def _halt(self, cell: Cell, _: object) -> None:
-        if cell.phase == "failed":
+        if cell.phase != "failed":
+            self._stepped.set()
+        else:
             conduct(cell, self._then(halt_to_restart(cell, self._error)), may_wait=may_wait(cell))
 
     def _begin(self, cell: Cell, _: object) -> None:
-        if cell.phase == "failed":
-            conduct(cell, self._then(begin(cell, None, restarting=True)), may_wait=may_wait(cell))
+        if cell.phase != "failed":
+            self._stepped.set()
+        else:
+            conduct(cell, self._start(cell), may_wait=may_wait(cell))
 
     async def _then(self, step: Step) -> None:
         await step
+        self._stepped.set()
+
+    async def _start(self, cell: Cell) -> None:
+        await begin(cell, None, restarting=True)
+        self._failed = cell.phase != "live"
         self._stepped.set()
 
 

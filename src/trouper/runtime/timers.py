@@ -11,7 +11,7 @@ from collections.abc import Hashable
 
 from .kernel.ask import Envelope
 from .kernel.cell import Cell
-from .kernel.errors import InvalidOption
+from .kernel.errors import ActorStopped, InvalidOption
 from .kernel.messages import Message
 
 
@@ -61,6 +61,7 @@ class Timers:
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
         self._timers: dict[Hashable, _Timer] = {}
+        self._released = False
         cell.own(self)
 
     def once(self, key: Hashable, delay_s: float, message: Message[object]) -> None:
@@ -96,10 +97,13 @@ class Timers:
 
     def release(self, cell: Cell, *, restarting: bool) -> None:  # noqa: ARG002  the same for every end
         """Cancel all: the instance ends."""
+        self._released = True
         for key in list(self._timers):
             self.cancel(key)
 
     def _set(self, key: Hashable, delay_s: float, timer: _Timer) -> None:
+        if self._released:
+            raise ActorStopped(f"{self._cell.address}: this instance has ended and sets no more timers")
         self.cancel(key)
         self._timers[key] = timer
         loop = self._cell.system.loop

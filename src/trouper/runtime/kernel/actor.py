@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from .behaviour import Behaviour, Handling
+from .errors import CallerError
 from .lifecycle import STOP, leave
 from .mailbox import Mailbox
 from .ref import ActorRef, DeadLetter, Down
@@ -38,6 +39,15 @@ class BareActor:
     __async_start__: ClassVar[bool] = False
     __async_hooks__: ClassVar[bool] = False
     _cell: Cell
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            if name == "_cell":
+                raise CallerError(
+                    f"this {type(self).__qualname__} was called, not spawned: use `await node.spawn(...)`"
+                )
+            raise AttributeError(f"{type(self).__qualname__!r} object has no attribute {name!r}")
 
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
@@ -96,8 +106,8 @@ class BareActor:
         self._cell.post(STOP, leave)
 
     def __repr__(self) -> str:
-        cell: Cell | None = getattr(self, "_cell", None)
-        return f"<{type(self).__qualname__} {cell.address if cell is not None else 'not spawned'}>"
+        spawned = "_cell" in vars(self)
+        return f"<{type(self).__qualname__} {self._cell.address if spawned else 'not spawned'}>"
 
 
 def _call_on_terminated(actor: object, down: object) -> object:

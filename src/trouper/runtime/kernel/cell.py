@@ -171,9 +171,15 @@ class Cell:
 
     def own(self, belonging: Belonging) -> None:
         """Have something released when this instance of the actor ends."""
+        self.must_live()
         if self.belongings is None:
             self.belongings = []
         self.belongings.append(belonging)
+
+    def must_live(self) -> None:
+        """Raise ``ActorStopped`` when a handler goes on after its actor's end, and would leave something behind."""
+        if self.gone:
+            raise ActorStopped(f"{self.address} has ended ({self.reason}): its handler must not begin anything more")
 
     def press(self, item: object) -> Awaitable[None]:
         """Take an item with care: above the high-water mark, into a user's own queue, or while a handler waits."""
@@ -218,8 +224,8 @@ class Cell:
         box, used = self.spec.actor.mailbox, self.system.dispatcher.idle_queues
         return used.pop() if used and box.queue is None else box.open()
 
-    def lose(self, item: object, reason: str, error: BaseException | None = None) -> None:
-        """Make a dead letter of an item; an asker hears of it at once."""
+    def lose(self, item: object, reason: str, error: BaseException | None = None, *, asked: bool | None = None) -> None:
+        """Make a dead letter of an item; an asker hears of it at once.  asked: an asker was told; None looks."""
         message = content(item)
         if is_ask(item) and item.take():
             item.refuse(self.loss(message, reason))
@@ -229,10 +235,14 @@ class Cell:
                 actor.on_undelivered(DeadLetter(cast("Message[object]", message), self.ref, reason))
             except BaseException as raised:  # noqa: BLE001  an end must not be kept from ending
                 self.system.reporter.problem(f"{self.address} failed in on_undelivered and ends all the same", raised)
-        self.system.dead_letter(message, self.ref, reason, error)
+        self.system.dead_letter(message, self.ref, reason, error, asked=is_ask(item) if asked is None else asked)
 
     def loss(self, message: object, reason: str) -> Exception:
         name = type(message).__qualname__
+        if isinstance(message, type):
+            return Unhandled(f"{self.address} was sent a class: send an instance, {message.__qualname__}(...)")
+        if not hasattr(message, "__reply__"):
+            return Unhandled(f"{self.address} was sent a {name}, which is no Message: define a class for it")
         if reason == "unhandled":
             known = ", ".join(sorted(type_.__qualname__ for type_ in self.behaviour.handlings)) or "nothing"
             return Unhandled(f"{self.address} has no handler for {name}; it handles: {known}")
@@ -264,6 +274,9 @@ class Cell:
 
     def run_aside(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Run a coroutine beside the handlers; it is cancelled when this instance of the actor ends."""
+        if self.gone:
+            coroutine.close()
+        self.must_live()
         if self.side_tasks is None:
             self.side_tasks = set()
         task = self.system.begin_task(coroutine)
@@ -295,12 +308,12 @@ class Cell:
                 break
             _, _, signal, payload = heappop(self.signals)
             signal(self, payload)
-        if self.task is not None or self.gone:
+        if self.busy or self.gone:
             return  # whoever has the task settles the cell when it is done
         self.refresh()
         if self.phase == "live" and not self.suspended and self.attention:
             self._attend_message()
-        if self.task is None and not self.gone:
+        if not self.busy and not self.gone:
             self.settle()
 
     def _attend_message(self) -> None:

@@ -49,7 +49,7 @@ def answer_now(cell: Cell, call: Handle, message: Message[R], timeout_s: float |
         if isinstance(error, Reject):
             cell.handled += 1
         else:
-            _failed(cell, error, message, cell.actor)
+            _failed(cell, error, message, cell.actor, asked=True)
     finally:
         dispatcher.running = dispatcher.asked = dispatcher.asker = None
     return future
@@ -168,10 +168,10 @@ def _conclude(turn: Turn, reply: object, error: BaseException | None) -> None:
         cell.observer.saw(cell, content(item), error)
 
 
-def _failed(cell: Cell, error: BaseException, item: object, actor: object) -> None:
+def _failed(cell: Cell, error: BaseException, item: object, actor: object, *, asked: bool | None = None) -> None:
     """The message is a dead letter, and it is the supervisor's turn; an instance replaced meanwhile fails nobody."""
     rejected = isinstance(error, Reject)
-    cell.lose(content(item), "rejected" if rejected else "failed", error)
+    cell.lose(item, "rejected" if rejected else "failed", error, asked=asked)
     if not rejected and cell.phase == "live" and actor is cell.actor:
         lifecycle.crash(cell, error, item)
 

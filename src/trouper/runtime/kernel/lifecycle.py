@@ -15,7 +15,6 @@ Laws of this file:
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Protocol
 
@@ -93,7 +92,7 @@ async def _hook(cell: Cell, limit_s: float | None, hook: Callable[..., Awaitable
     waits = hook(*args)
     if waits is None:
         return
-    if not inspect.iscoroutinefunction(hook):
+    if cell.task is None:  # nothing can be waited for here, since no hook of the class is declared to wait
         if isinstance(waits, Coroutine):
             waits.close()
         raise WrongReply(f"{hook.__qualname__} of {cell.address} returned {waits!r}: make it `async def`")
@@ -121,11 +120,14 @@ async def begin(cell: Cell, spawner: Spawner | None, *, restarting: bool) -> Non
             await _hook(cell, None, cell.actor.on_start)
         except BaseException as raised:  # noqa: BLE001  whatever a start raises is its actor's failure
             error = raised
-    if error is None and not cell.gone:
+    if error is None and cell.phase == "starting":
         cell.phase = "live"
         cell.refresh()
         for hear in cell.system.on_life:
             hear(cell, "restarted" if restarting else "started")
+    if cell.phase == "failed":  # a sibling has failed meanwhile: a round of restarts is about to end this instance too
+        error = None
+    if error is None and not cell.gone:
         if spawner is not None:
             spawner.settle(None)
     elif spawner is not None:

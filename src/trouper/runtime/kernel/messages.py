@@ -15,7 +15,19 @@ import sys
 import types
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Union, cast, dataclass_transform, get_args, get_origin, is_typeddict
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    Union,
+    cast,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    is_typeddict,
+)
 from weakref import WeakValueDictionary
 
 import msgspec

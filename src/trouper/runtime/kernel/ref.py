@@ -159,10 +159,12 @@ class DeadLetter(Message[None]):
     """A message that no handler took, with the reason.
 
     reason: ``unhandled``, ``failed`` (its handler raised), ``rejected``, ``stopped``, ``killed``, ``no_such_actor``,
-    ``mailbox_full``, ``coalesced``, ``expired`` (its asker had given up), ``cancelled``, ``stash_full``.
+    ``mailbox_full``, ``coalesced``, ``expired`` (its asker had given up), ``cancelled``.
+    asked: somebody asked, and was told; nobody was told of a message that was told.
     """
 
     message: Message[object]
     target: ActorRef
     reason: str
     error: str | None = None
+    asked: bool = False

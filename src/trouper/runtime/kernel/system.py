@@ -39,8 +39,10 @@ class Reporter(Protocol):
     def crash(self, cell: Cell, error: BaseException, message: object) -> None:
         """An actor failed, handling ``message``; None when it was in none of its handlers."""
 
-    def letter(self, message: object, target: ActorRef, reason: str, error: BaseException | None) -> None:
-        """A message became a dead letter."""
+    def letter(
+        self, message: object, target: ActorRef, reason: str, error: BaseException | None, *, asked: bool
+    ) -> None:
+        """A message became a dead letter; ``asked``: its asker was told."""
 
     def brief(self, error: BaseException) -> str:
         """One line for a failure, bounded in size."""
@@ -145,10 +147,12 @@ class System:
         task.add_done_callback(self.tasks.discard)
         return task
 
-    def dead_letter(self, message: object, target: ActorRef, reason: str, error: BaseException | None) -> None:
+    def dead_letter(
+        self, message: object, target: ActorRef, reason: str, error: BaseException | None, *, asked: bool
+    ) -> None:
         """Count a message that no handler took, and report it."""
         self.dead_letters[reason] += 1
-        self.reporter.letter(message, target, reason, error)
+        self.reporter.letter(message, target, reason, error, asked=asked)
 
     def count_gone(self, received: int, handled: int) -> None:
         """Keep the counters of a cell that has ended, or of a message to one."""
