@@ -1,4 +1,5 @@
 import asyncio
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.runtime.stage import Double, play_on, staged
-from trouper import Actor, AskTimeout, Node, handler
+from trouper import Actor, ActorStopped, AskTimeout, Node, handler
 from trouper.runtime.kernel.ask import Ask, is_ask
 from trouper.runtime.passing import take_over
 from trouper.runtime.routers.gathering import Gather
@@ -95,6 +96,20 @@ async def test_the_others_are_cancelled_when_one_has_won(node: Node) -> None:
     await settle()
     assert await asked == 7
     assert [ask.cancelled() for ask in asks] == [True, False, True]
+
+
+@staged
+async def test_an_asker_hears_when_the_asks_were_cut_off(node: Node) -> None:
+    """Asks that end with whoever made them end the one that is owed with ActorStopped, not with a cancellation."""
+    asked, owed = await _owed(node)
+    asks = _futures(2)
+    Gather(owed, asks, first=True)
+    for ask in asks:
+        ask.cancel()
+    await settle()
+    message = f"{owed.target.address} ended while it gathered replies to Double"
+    with pytest.raises(ActorStopped, match=f"^{re.escape(message)}$"):
+        await asked
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -8,6 +8,7 @@ from tests.runtime.stage import Double, Fail, Hold, Note, Notes, Player, cell_of
 from trouper import (
     Actor,
     ActorRef,
+    ActorStopped,
     AskTimeout,
     Broadcast,
     ConsistentHash,
@@ -277,6 +278,20 @@ async def test_the_first_reply_wins_and_the_others_are_cancelled(node: Node) -> 
     assert await asked == 3
     await settle()
     assert story == ["start", ("hold", 3), ("cancelled", 3)]
+
+
+@staged
+async def test_who_asked_a_router_that_ends_is_not_left_waiting(node: Node) -> None:
+    """Its asks end with it; the asker hears at once, and the routees are let off."""
+    story: list[object] = []
+    router = await node.spawn(GroupRouter([await node.spawn(Player, story)], routing=ScatterGatherFirst()))
+    asked = router.ask(Hold(1))
+    await settle()
+    await router.kill()
+    with pytest.raises(ActorStopped):
+        await asked
+    await settle()
+    assert story == ["start", ("hold", 1), ("cancelled", 1)]
 
 
 @staged

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 
 from ..kernel.ask import Ask
+from ..kernel.errors import ActorStopped
 
 
 class Gather:
@@ -29,17 +30,26 @@ class Gather:
 
     def _one_done(self, ask: asyncio.Future[object]) -> None:
         self._left -= 1
-        failure = asyncio.CancelledError() if ask.cancelled() else ask.exception()
+        if self._owed.done():
+            if not ask.cancelled():
+                ask.exception()  # it has been seen: the loop need not complain of it
+            return
+        failure = self._cut_off() if ask.cancelled() else ask.exception()
         if self._failure is None:
             self._failure = failure
-        if self._owed.done():
-            return
         if self._first and failure is None:
             self._owed.answer(ask.result())
         elif not self._left and self._failure is not None:
             self._owed.refuse(self._failure)
         elif not self._left:
             self._owed.answer(self._asks[0].result())
+
+    def _cut_off(self) -> ActorStopped:
+        """Return the failure of an ask that was not cancelled from here: whoever had asked for it has ended."""
+        owed = self._owed
+        return ActorStopped(
+            f"{owed.target.address} ended while it gathered replies to {type(owed.message).__qualname__}"
+        )
 
     def _all_over(self, _: asyncio.Future[object]) -> None:
         for ask in self._asks:
