@@ -38,7 +38,7 @@ async def _until_signal(main: Callable[[], Coroutine[object, object, T]]) -> T:
 
     def on_signal(number: signal.Signals) -> None:
         seen.append(number)
-        task.cancel()
+        task.cancel(number.name)
         signal.signal(number, signal.SIG_DFL)  # a second one does what it does to any program
 
     numbers = (signal.SIGINT, signal.SIGTERM) if sys.platform != "win32" else ()
