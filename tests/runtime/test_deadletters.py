@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.runtime.stage import Double, Fail, Hold, Note, Notes, Player, play_on, staged
 from trouper import (
     Actor,
+    ActorStopped,
     AskTimeout,
     DeadLetter,
     InvalidOption,
@@ -191,15 +192,30 @@ def test_an_unhandled_message_is_warned_of_with_the_handlers_there_are(caplog: p
         player = await node.spawn(Player)
         addresses.append(str(player.address))
         player.tell(Strange())
-        with pytest.raises(Unhandled):
-            await player.ask(Strange())
 
     play_on(Node(), scene)
     warning = (
         f"dead letter (unhandled): {addresses[0]} has no handler for Strange; "
         "it handles: Double, Down, Fail, Hold, Note, Notes"
     )
-    assert _warnings(caplog) == [warning, warning]
+    assert _warnings(caplog) == [warning]
+
+
+def test_what_an_asker_has_heard_of_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """An ask that nobody handles raises at the asker; it is counted, and not told twice."""
+
+    async def scene(node: Node) -> None:
+        player = await node.spawn(Player)
+        with pytest.raises(Unhandled):
+            await player.ask(Strange())
+        await player.stop()
+        with pytest.raises(ActorStopped):
+            await player.ask(Notes())
+        assert node.dead_letters.counts == {"unhandled": 1, "stopped": 1}
+        assert [letter.asked for letter in node.dead_letters.recent] == [True, True]
+
+    play_on(Node(), scene)
+    assert _warnings(caplog) == []
 
 
 def test_what_nobody_has_to_be_told_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:

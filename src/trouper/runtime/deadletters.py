@@ -1,8 +1,8 @@
 """Dead letters: the messages that no handler took, to be counted, seen, warned of and sent again.
 
 The kernel makes a dead letter of every message that it cannot give to a handler, with its reason.  Here the last ones
-are kept, subscribers are told, and the log is warned, but only of what is a loss that nobody has chosen: a letter that
-expired or was cancelled has an asker who knows, a failure has its own report, coalescing and rejecting are decisions.
+are kept, subscribers are told, and the log is warned, but only of what is a loss that nobody has chosen or heard of: an
+asker has had an error, a failure has its own report, coalescing and rejecting are decisions.
 
 Law of this file: a dead letter never makes another one of itself, however its subscribers behave.
 """
@@ -138,7 +138,7 @@ class DeadLetters:
 
     def _take(self, letter: DeadLetter) -> None:
         self._recent.append(letter)
-        if letter.reason in WARNED_REASONS and not self._system.closing:
+        if letter.reason in WARNED_REASONS and not letter.asked and not self._system.closing:
             self._warn(letter)
         if self._subscribers and not self._calling and not isinstance(letter.message, DeadLetter):
             self._calling = True
