@@ -80,7 +80,7 @@ def _summary_cells(each: Line) -> list[str]:
         row.title,
         row.unit,
         _number(each.ours.median) if each.ours else "-",
-        TITLES[row.ratio_to],
+        TITLES[row.ratio_to] if ratio else "-",
         f"{ratio.median:.2f}x ({ratio.low:.2f}-{ratio.high:.2f})" if ratio else "-",
         _bar(row),
         _verdict(each),

@@ -24,6 +24,7 @@ from .samples import Pair, Sample
 ROOT = Path(__file__).parent.parent
 SAMPLE_S_MAX = 600.0
 SAID_CHARS_MAX = 4_000
+PATIENCE_S, WATCHED_S, QUIET_SHARE = 15.0, 0.2, 0.9  # how long to wait for a core that idles this much of the time
 
 
 class SampleFailed(Exception):
@@ -57,7 +58,7 @@ def pairs(
 
 
 def _pair(work: str, peer: str | None, ours: bool, ours_first: bool, scale: float) -> Pair:
-    core = quietest_core()
+    core = quiet_core()
     names = [name for name in ((OURS if ours else None), peer) if name is not None]
     taken = {name: sample(work, name, core, scale) for name in (names if ours_first else reversed(names))}
     return Pair(peer=taken.get(peer) if peer else None, ours=taken.get(OURS))
@@ -84,13 +85,22 @@ def sample(work: str, peer: str, core: int | None, scale: float) -> Sample:
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=Sample)
 
 
-def quietest_core(watched_s: float = 0.05) -> int | None:
-    """Return the core that idled most while it was watched; None where the system does not say."""
-    before = _idle_ticks()
-    time.sleep(watched_s)
-    after = _idle_ticks()
-    idled = {core: after[core] - before[core] for core in after}
-    return max(idled, key=lambda core: idled[core]) if idled else None
+def quiet_core() -> int | None:
+    """Wait until a core idles, for ``PATIENCE_S`` at most, and return the one that idles most.
+
+    None where the system does not say; then samples are not pinned.
+    """
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        before, started = _idle_ticks(), time.monotonic()
+        time.sleep(WATCHED_S)
+        after, watched_s = _idle_ticks(), time.monotonic() - started
+        idle_s = {core: (after[core] - before[core]) / os.sysconf("SC_CLK_TCK") for core in after}
+        if not idle_s:
+            return None
+        best = max(idle_s, key=lambda core: idle_s[core])
+        if idle_s[best] >= QUIET_SHARE * watched_s or time.monotonic() >= end:
+            return best
 
 
 def _idle_ticks() -> dict[int, int]:

@@ -48,6 +48,9 @@ def first_message(repeats: int) -> Figures:
 ON_UVLOOP: Works = {
     **{name: on_uvloop(work.run) for name, work in WORKS.items()},
     "memory": on_uvloop(WORKS["spawn"].run),
+    # Only Erlang has two ways to do these; ours is the same beside both.
+    "tell_gen_server": on_uvloop(WORKS["tell"].run),
+    "restart_logged": on_uvloop(WORKS["restart"].run),
     "start": start,
     "first_message": first_message,
 }
