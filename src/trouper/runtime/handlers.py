@@ -117,9 +117,8 @@ def _message_types(name: str, annotation: object) -> list[type]:
     for part in parts:
         cls: object = get_origin(part) or part
         if not (isinstance(cls, type) and issubclass(cls, Message)):
-            raise InvalidHandler(
-                f"{name}: the message parameter is annotated {getattr(part, '__qualname__', part)}, which is no Message class"
-            )
+            shown = getattr(part, "__qualname__", repr(part))
+            raise InvalidHandler(f"{name}: the message parameter is annotated {shown}, which is no Message class")
         found.append(cast("type", cls))
     return found
 

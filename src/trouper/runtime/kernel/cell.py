@@ -1,8 +1,9 @@
 """Cells: the runtime's private side of an actor, and what happens to one message.
 
 The life of a message: ``ActorRef.tell`` appends it to ``mail``; an idle cell is queued at the dispatcher, whose fast
-path calls a plain handler straight away.  Everything else comes here: ``step`` for asks, ``async def`` handlers and
-unknown types, ``attend`` for signals of the system lane.  Birth, restart and death are in ``lifecycle.py``.
+path calls a plain handler straight away.  Everything else is in three files that belong to this one: ``handling.py``
+(``step``: asks, ``async def`` handlers, unknown types), ``lane.py`` (``attend``: signals of the system lane) and
+``lifecycle.py`` (birth, restart and death).
 
 Laws of this file:
 1. ``mail`` is None exactly while nobody has to look at the cell: it is idle, or gone.  Otherwise the cell is in the run
@@ -17,15 +18,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
-from . import handling, lifecycle
+from . import handling, lane, lifecycle
 from .address import Address
 from .ask import Ask, Envelope, Turn, content, is_ask
-from .behaviour import Behaviour, Handle
+from .behaviour import Behaviour
 from .errors import ActorStopped, MailboxFull, Unhandled
-from .lifecycle import REQUEST, SUPERVISION, Belonging, Signal, Watcher
+from .lane import CLOSED
+from .lifecycle import SUPERVISION, Belonging, Signal, Watcher
 from .mailbox import Mail, Room
 from .ref import DONE, ActorRef, DeadLetter, Down
 
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from .system import System
 
 R = TypeVar("R")
-
-_CLOSED: dict[type, Handle] = {}
 
 
 class Observer(Protocol):
@@ -68,7 +67,7 @@ class Cell:
         self.behaviour: Behaviour = spec.actor.__behaviour__
         self.high_water = self.usual_high_water()
         self.actor: BareActor | None = None
-        self.table = _CLOSED
+        self.table = CLOSED
         self.mail: Mail | None = None
         self.phase = "starting"  # then live, failed, stopping, gone
         self.attention = True
@@ -100,6 +99,11 @@ class Cell:
     step = handling.step
     check_reply = handling.check_reply
     fail_plain = handling.fail_plain
+    post = lane.post
+    attend = lane.attend
+    refresh = lane.refresh
+    settle = lane.settle
+    change_behaviour = lane.change_behaviour
     request_stop = lifecycle.request_stop
     request_drain = lifecycle.request_drain
     request_kill = lifecycle.request_kill
@@ -284,95 +288,6 @@ class Cell:
         task.add_done_callback(self.side_tasks.discard)
         return task
 
-    # --- the system lane ---------------------------------------------------------------------------------------------
-
-    def post(self, priority: int, signal: Signal, payload: object = None) -> None:
-        """Queue a signal ahead of all messages; it runs as soon as no handler is at work."""
-        if self.gone:
-            return
-        if self.signals is None:
-            self.signals = []
-        heappush(self.signals, (priority, self.system.next_uid(), signal, payload))
-        self.attention = True
-        if self.mail is None:
-            self.mail = self.open_mail()
-            self.system.dispatcher.schedule(self)
-        elif self.parked:
-            self.parked = False
-            self.system.dispatcher.schedule(self)
-
-    def attend(self) -> None:
-        """Do what is no plain run: the signals, then one message under observation, at a rate, or of a drain."""
-        while not self.busy:
-            if not self.signals:
-                break
-            _, _, signal, payload = heappop(self.signals)
-            signal(self, payload)
-        if self.busy or self.gone:
-            return  # whoever has the task settles the cell when it is done
-        self.refresh()
-        if self.phase == "live" and not self.suspended and self.attention:
-            self._attend_message()
-        if not self.busy and not self.gone:
-            self.settle()
-
-    def _attend_message(self) -> None:
-        """Handle one item that the fast path must not: a ``Down``, or a message that is watched, paced or drained."""
-        if self.downs:
-            self.received += 1
-            self.step(self.downs.popleft())
-            return
-        rate = self.spec.actor.mailbox.rate_per_s
-        if self.mail and rate is not None:
-            now = self.system.loop.time()
-            if now < self.next_at:
-                self.system.loop.call_at(self.next_at, self.post, REQUEST, Cell.refresh)
-                self.parked = True
-                return
-            self.next_at = max(self.next_at, now) + 1 / rate
-        if self.drain_left is not None:
-            if self.drain_left == 0 or not self.mail:
-                lifecycle.stop(self, "stopped")
-                return
-            self.drain_left -= 1
-        if self.mail:
-            self.step(self.mail.popleft())
-
-    def refresh(self, _: object = None) -> None:
-        """Open or close the fast path, as the cell's state wants it."""
-        plain = (
-            self.phase == "live"
-            and not self.suspended
-            and self.observer is None
-            and self.drain_left is None
-            and self.spec.actor.mailbox.rate_per_s is None
-        )
-        self.table = self.behaviour.plain if plain else _CLOSED
-        self.attention = not plain or bool(self.signals) or bool(self.downs)
-
-    def settle(self) -> None:
-        """Give the cell back after its turn: into the run queue again, parked, or idle."""
-        mail = self.mail
-        self.high_water = self.usual_high_water()
-        if mail is None or self.parked or self.queued:
-            return
-        ready = self.phase == "live" and not self.suspended
-        if self.signals or (ready and (mail or self.downs or self.drain_left is not None)):
-            self.system.dispatcher.schedule(self)
-        elif mail or self.downs or self.phase == "starting":
-            self.parked = True
-        else:
-            self.mail = None
-            self.system.dispatcher.put_back(mail)
-        if self.room is not None:
-            self.room.release()
-
-    def change_behaviour(self, behaviour: Behaviour) -> None:
-        """Handle messages otherwise from the next one on; the attention makes a running batch notice."""
-        self.behaviour = behaviour
-        self.post(REQUEST, Cell.refresh)
-        self.table = _CLOSED
-
     # --- who hears of the end ----------------------------------------------------------------------------------------
 
     def add_watcher(self, watcher: Watcher) -> None:
@@ -407,7 +322,7 @@ class Cell:
         if self.downs is None:
             self.downs = deque()
         self.downs.append(down)
-        self.post(SUPERVISION, Cell.refresh)
+        self.post(SUPERVISION, lane.refresh)
 
     def end_future(self) -> asyncio.Future[None]:
         """Return a future that is done once the actor has ended and its tasks have unwound."""
