@@ -47,19 +47,13 @@ class Hold(Message[int]):
     n: int = 0
 
 
-class Player(Actor):
+class Performer(Actor):
     """Knows all of the messages above.  What happens to its instances is kept in ``story``, which outlives them."""
 
     def __init__(self, story: Story | None = None, gate: asyncio.Event | None = None) -> None:
         self.story = Story() if story is None else story
         self.gate = gate or asyncio.Event()
         self.noted: list[int] = []
-
-    def on_start(self) -> None:
-        self.story.append("start")
-
-    def on_stop(self) -> None:
-        self.story.append("stop")
 
     def on_undelivered(self, letter: DeadLetter) -> None:
         self.story.append(("undelivered", letter.message, letter.reason))
@@ -93,6 +87,53 @@ class Player(Actor):
             self.story.append(("cancelled", msg.n))
             raise
         return msg.n
+
+
+class Player(Performer):
+    """Tells of its starts and stops; its hooks are plain."""
+
+    def on_start(self) -> None:
+        self.story.append("start")
+
+    def on_stop(self) -> None:
+        self.story.append("stop")
+
+
+class Patient(Performer):
+    """Tells of its starts and stops; its hooks are async and wait a second."""
+
+    async def on_start(self) -> None:
+        self.story.append("starts")
+        await asyncio.sleep(1.0)
+        self.story.append("started")
+
+    async def on_stop(self) -> None:
+        self.story.append("stops")
+        await asyncio.sleep(1.0)
+        self.story.append("stopped")
+
+
+class Kid(Performer):
+    """One of several children that share a story."""
+
+    def __init__(self, story: Story, index: int) -> None:
+        super().__init__(story)
+        self.index = index
+
+    def on_start(self) -> None:
+        self.story.append(("kid starts", self.index))
+
+    def on_stop(self) -> None:
+        self.story.append(("kid stops", self.index))
+
+
+class Family(Player):
+    """Has three children as soon as it starts; they tell their story where it tells its own."""
+
+    def on_start(self) -> None:
+        super().on_start()
+        for index in range(3):
+            self.spawn_nowait(Kid, self.story, index, name=f"kid-{index}")
 
 
 def cell_of(ref: ActorRef) -> Cell:
