@@ -30,6 +30,9 @@ DOCUMENTS = [
     "docs/guides/events.md",
     "docs/guides/dead-letters.md",
     "docs/guides/routers.md",
+    "docs/guides/journal.md",
+    "docs/guides/event-sourcing.md",
+    "docs/guides/state-machines.md",
 ]
 BLOCK_S_MAX = 30
 _BLOCK = re.compile(r"^```(?P<kind>python|text)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)

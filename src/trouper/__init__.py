@@ -6,18 +6,43 @@ The guide is ``docs/``; the kernel, ``trouper/runtime/kernel/``, is written to b
 from .runtime.accounting import Accounting as Accounting
 from .runtime.actor import Actor as Actor
 from .runtime.deadletters import DeadLetters as DeadLetters
+from .runtime.eventcodec import EventUnreadable as EventUnreadable
+from .runtime.eventcodec import InvalidEvent as InvalidEvent
 from .runtime.events import ActorCrashed as ActorCrashed
 from .runtime.events import ActorEnded as ActorEnded
 from .runtime.events import ActorRestarted as ActorRestarted
 from .runtime.events import ActorStarted as ActorStarted
 from .runtime.events import Events as Events
 from .runtime.events import EventStream as EventStream
+from .runtime.eventsourced import EventSourcedActor as EventSourcedActor
+from .runtime.eventsourced import applies as applies
+from .runtime.fsm.actor import StateMachine as StateMachine
+from .runtime.fsm.rows import on as on
+from .runtime.fsm.rows import on_enter as on_enter
+from .runtime.fsm.rows import on_exit as on_exit
+from .runtime.fsm.rows import on_quiet as on_quiet
+from .runtime.fsm.rows import on_timeout as on_timeout
+from .runtime.fsm.table import END as END
 from .runtime.groups import GroupJoined as GroupJoined
 from .runtime.groups import GroupLeft as GroupLeft
 from .runtime.groups import GroupMembers as GroupMembers
 from .runtime.groups import Groups as Groups
 from .runtime.groups import Scope as Scope
 from .runtime.handlers import handler as handler
+from .runtime.journal.file import FileJournal as FileJournal
+from .runtime.journal.memory import MemoryJournal as MemoryJournal
+from .runtime.journal.port import InvalidStream as InvalidStream
+from .runtime.journal.port import Journal as Journal
+from .runtime.journal.port import JournalClosed as JournalClosed
+from .runtime.journal.port import JournalCorrupt as JournalCorrupt
+from .runtime.journal.port import JournalError as JournalError
+from .runtime.journal.port import JournalFailed as JournalFailed
+from .runtime.journal.port import JournalLocked as JournalLocked
+from .runtime.journal.port import Record as Record
+from .runtime.journal.port import RecordsGone as RecordsGone
+from .runtime.journal.port import RecordTooLarge as RecordTooLarge
+from .runtime.journal.port import Snapshot as Snapshot
+from .runtime.journal.port import WrongSequence as WrongSequence
 from .runtime.kernel.address import Address as Address
 from .runtime.kernel.errors import ActorError as ActorError
 from .runtime.kernel.errors import ActorFailed as ActorFailed
@@ -84,15 +109,18 @@ from .runtime.supervisor import TerminateChild as TerminateChild
 from .runtime.supervisor import WhichChildren as WhichChildren
 
 __all__ = [
-    "Accounting", "Actor", "ActorCrashed", "ActorEnded", "ActorError", "ActorFailed", "ActorRef", "ActorRestarted",
-    "ActorStarted", "ActorStopped", "Address", "AskTimeout", "Backoff", "Broadcast", "CallerError", "Child",
-    "ChildCounts", "ChildInfo", "ChildRefused", "CoalescingQueue", "ConsistentHash", "CountChildren", "DeadLetter",
-    "DeadLetters", "DeadlockError", "DeleteChild", "Down", "EventStream", "Events", "GroupJoined", "GroupLeft",
-    "GroupMembers", "GroupRouter", "Groups", "InternalError", "InvalidHandler", "InvalidName", "InvalidOption",
-    "LeastMailbox", "LinkedActorFailed", "Listing", "Mailbox", "MailboxFull", "Message", "NameTaken", "Node",
-    "NodeClosed", "NodeFailed", "OneForAll", "OneForOne", "Pool", "PriorityQueue", "RandomChoice", "Registry", "Reject",
-    "Resize", "RestForOne", "RestartChild", "RestartsExceeded", "RoundRobin", "Routees", "Routing",
-    "ScatterGatherFirst", "Scope", "ServiceKey", "StartChild", "StartFailed", "StashFull", "Supervisor",
-    "SupervisorHandle", "TagTaken", "TerminateChild", "TrouperError", "Unhandled", "Unroutable", "WhichChildren",
-    "WrongReply", "handler", "run",
+    "END", "Accounting", "Actor", "ActorCrashed", "ActorEnded", "ActorError", "ActorFailed", "ActorRef",
+    "ActorRestarted", "ActorStarted", "ActorStopped", "Address", "AskTimeout", "Backoff", "Broadcast", "CallerError",
+    "Child", "ChildCounts", "ChildInfo", "ChildRefused", "CoalescingQueue", "ConsistentHash", "CountChildren",
+    "DeadLetter", "DeadLetters", "DeadlockError", "DeleteChild", "Down", "EventSourcedActor", "EventStream",
+    "EventUnreadable", "Events", "FileJournal", "GroupJoined", "GroupLeft", "GroupMembers", "GroupRouter", "Groups",
+    "InternalError", "InvalidEvent", "InvalidHandler", "InvalidName", "InvalidOption", "InvalidStream", "Journal",
+    "JournalClosed", "JournalCorrupt", "JournalError", "JournalFailed", "JournalLocked", "LeastMailbox",
+    "LinkedActorFailed", "Listing", "Mailbox", "MailboxFull", "MemoryJournal", "Message", "NameTaken", "Node",
+    "NodeClosed", "NodeFailed", "OneForAll", "OneForOne", "Pool", "PriorityQueue", "RandomChoice", "Record",
+    "RecordTooLarge", "RecordsGone", "Registry", "Reject", "Resize", "RestForOne", "RestartChild", "RestartsExceeded",
+    "RoundRobin", "Routees", "Routing", "ScatterGatherFirst", "Scope", "ServiceKey", "Snapshot", "StartChild",
+    "StartFailed", "StashFull", "StateMachine", "Supervisor", "SupervisorHandle", "TagTaken", "TerminateChild",
+    "TrouperError", "Unhandled", "Unroutable", "WhichChildren", "WrongReply", "WrongSequence", "applies", "handler",
+    "on", "on_enter", "on_exit", "on_quiet", "on_timeout", "run",
 ]  # fmt: skip
