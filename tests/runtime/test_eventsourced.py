@@ -1,8 +1,6 @@
 """An event-sourced actor is, after any end, what its events add up to."""
 
 import asyncio
-import logging
-import re
 from collections.abc import AsyncIterator, Sequence
 from random import Random
 
@@ -21,7 +19,6 @@ from trouper.runtime.journal import (
     MemoryJournal,
     Record,
     SimulatedDisk,
-    Snapshot,
 )
 from trouper.testing import run_virtual, virtual_time
 
@@ -126,13 +123,15 @@ class GatedJournal(MemoryJournal):
             yield record
 
 
-async def _account(node: Node, kind: type[Account] = Account) -> ActorRef:
+async def start_account(node: Node, kind: type[Account] = Account) -> ActorRef:
+    """Start the account of ada."""
     return await node.spawn(kind, name="ada")
 
 
-async def _balance_in_a_new_node(journal: Journal, kind: type[Account] = Account) -> int:
+async def balance_in_a_new_node(journal: Journal, kind: type[Account] = Account) -> int:
+    """Let another node recover the account of ada."""
     async with Node(journal=journal) as node:
-        return await (await _account(node, kind)).ask(Balance())
+        return await (await start_account(node, kind)).ask(Balance())
 
 
 @virtual_time
@@ -141,7 +140,7 @@ async def test_the_state_survives_the_node() -> None:
     journal = MemoryJournal()
     for life in range(5):
         async with Node(journal=journal) as node:
-            account = await _account(node)
+            account = await start_account(node)
             assert await account.ask(Balance()) == life * 3
             assert await account.ask(Deposit(1)) == life * 3 + 1
             assert await account.ask(Transfer(5, 7)) == life * 3 + 3
@@ -171,12 +170,12 @@ def test_whatever_happens_the_state_is_the_sum_of_the_events(
         expected, left = 0, list(steps)
         while True:
             async with Node(journal=journal) as node:
-                account = await _account(node, kind)
+                account = await start_account(node, kind)
                 assert await account.ask(Balance()) == expected
                 while left and (step := left.pop(0)) != "new node":
                     if isinstance(step, str):
                         await account.kill()
-                        account = await _account(node, kind)
+                        account = await start_account(node, kind)
                     else:
                         await asyncio.wait((account.ask(step),))
                         expected += _effect(step)
@@ -205,7 +204,7 @@ def test_every_reply_is_true_after_the_machine_has_crashed(crash_at: int, seed: 
         told = asked = 0
         try:
             async with Node(journal=FileJournal("j", disk=disk, segment_bytes=100)) as node:
-                account = await _account(node)
+                account = await start_account(node)
                 for _ in range(10):
                     asks = [account.ask(Deposit(1)) for _ in range(burst)]
                     asked += burst
@@ -213,7 +212,7 @@ def test_every_reply_is_true_after_the_machine_has_crashed(crash_at: int, seed: 
         except (Exception, asyncio.CancelledError):  # noqa: BLE001  the machine went down, and takes down what it will
             assert disk.down
         disk.crash(Random(seed))
-        assert told <= await _balance_in_a_new_node(FileJournal("j", disk=disk)) <= asked
+        assert told <= await balance_in_a_new_node(FileJournal("j", disk=disk)) <= asked
 
     run_virtual(main)
 
@@ -222,7 +221,7 @@ def test_every_reply_is_true_after_the_machine_has_crashed(crash_at: int, seed: 
 async def test_an_event_that_was_kept_is_there_though_its_handler_failed_later() -> None:
     """A crash between persist and reply fails the ask; the restarted actor has applied the event."""
     async with Node() as node:
-        account = await _account(node)
+        account = await start_account(node)
         with pytest.raises(RuntimeError, match="between persist and reply"):
             await account.ask(Deposit(5, fail_after=True))
         assert await account.ask(Balance()) == 5
@@ -234,7 +233,7 @@ async def test_when_a_persist_fails_nothing_is_applied_and_the_actor_recovers(ke
     """The asker hears the journal's error; the restarted actor has what the journal has, whichever that is."""
     journal = GatedJournal()
     async with Node(journal=journal) as node:
-        account = await _account(node)
+        account = await start_account(node)
         await account.ask(Deposit(1))
         journal.error, journal.keeps_what_fails = JournalFailed("the disk is full"), kept
         with pytest.raises(JournalFailed, match=r"^the disk is full$"):
@@ -266,7 +265,7 @@ async def test_a_handler_that_catches_the_failure_of_a_persist_does_not_hide_it(
 
     journal = GatedJournal()
     async with Node(journal=journal) as node:
-        account = await _account(node, Careless)
+        account = await start_account(node, Careless)
         journal.error = JournalFailed("no")
         assert await account.ask(Deposit(1)) == -1
         journal.error = None
@@ -279,7 +278,7 @@ async def test_no_message_is_handled_while_a_persist_is_under_way() -> None:
     """A question that is asked meanwhile is answered after the event was applied."""
     journal = GatedJournal()
     async with Node(journal=journal) as node:
-        account = await _account(node)
+        account = await start_account(node)
         journal.gate.clear()
         deposit, question = account.ask(Deposit(5)), account.ask(Balance())
         await asyncio.sleep(1)
@@ -293,7 +292,7 @@ async def test_an_asker_that_gives_up_during_a_persist_does_not_tear_state_and_j
     """The event is kept and applied, then the handler is cancelled; the actor goes on without a restart."""
     journal = GatedJournal()
     async with Node(journal=journal) as node:
-        account = await _account(node)
+        account = await start_account(node)
         journal.gate.clear()
         with pytest.raises(AskTimeout):
             await account.ask(Deposit(5), timeout_s=1)
@@ -301,7 +300,7 @@ async def test_an_asker_that_gives_up_during_a_persist_does_not_tear_state_and_j
         assert await account.ask(Balance()) == 5
         assert await account.ask(Deposit(1)) == 6
         assert node.accounting().missing == 0
-    assert await _balance_in_a_new_node(journal) == 6
+    assert await balance_in_a_new_node(journal) == 6
 
 
 @virtual_time
@@ -309,7 +308,7 @@ async def test_an_actor_that_is_killed_during_a_persist_is_found_by_the_next_one
     """A kill does not wait for the journal; the event that arrives there later is in the next recovery."""
     journal = GatedJournal()
     async with Node(journal=journal) as node:
-        account = await _account(node)
+        account = await start_account(node)
         journal.gate.clear()
         deposit = account.ask(Deposit(5))
         await asyncio.sleep(0.1)
@@ -318,68 +317,7 @@ async def test_an_actor_that_is_killed_during_a_persist_is_found_by_the_next_one
             await deposit
         journal.gate.set()
         await asyncio.sleep(0.1)
-        assert await (await _account(node)).ask(Balance()) == 5
-
-
-@virtual_time
-async def test_snapshots_shorten_the_recovery() -> None:
-    """After a thousand events a start reads those since the last snapshot, not all of them."""
-    journal = GatedJournal()
-    async with Node(journal=journal) as node:
-        account = await _account(node)
-        for _ in range(1_001):
-            await account.ask(Deposit(1))
-    journal.records_read = 0
-    assert await _balance_in_a_new_node(journal) == 1_001
-    assert journal.records_read == 1
-
-
-@virtual_time
-async def test_a_snapshot_that_cannot_be_read_is_replaced_by_all_events(caplog: pytest.LogCaptureFixture) -> None:
-    """The state's class has changed in a way that no snapshot can follow: it is said, and the events are the truth."""
-    journal = MemoryJournal()
-    async with Node(journal=journal) as node:
-        account = await _account(node)
-        for _ in range(9):
-            await account.ask(Deposit(1))
-    await journal.save_snapshot("user/ada", Snapshot(9, msgspec.msgpack.encode({"cents": "nine"})))
-    with caplog.at_level(logging.WARNING):
-        assert await _balance_in_a_new_node(journal) == 9
-    assert "the snapshot of 'user/ada' at 9 cannot be read (Expected `int`, got `str` - at `$.cents`)" in caplog.text
-
-
-@virtual_time
-async def test_events_that_no_snapshot_needs_are_forgotten_where_that_is_wanted() -> None:
-    """With ``keep_events = False`` the journal keeps what the older of two snapshots needs."""
-    journal = MemoryJournal()
-    async with Node(journal=journal) as node:
-        account = await _account(node, Thrifty)
-        for _ in range(10):
-            await account.ask(Deposit(1))
-            await asyncio.sleep(0.1)
-    assert [record.sequence async for record in journal.read("user/ada")] == [7, 8, 9, 10]
-    assert await _balance_in_a_new_node(journal, Thrifty) == 10
-
-
-@virtual_time
-async def test_a_snapshot_that_fails_is_reported_and_fails_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    """The actor goes on, and says at which event there is no snapshot; one on demand raises at its caller."""
-
-    class NoSnapshots(MemoryJournal):
-        async def save_snapshot(self, stream: str, snapshot: Snapshot) -> int:
-            raise JournalFailed(f"no room for {snapshot.sequence}")
-
-    async with Node(journal=NoSnapshots()) as node:
-        account = await _account(node)
-        with caplog.at_level(logging.WARNING):
-            for _ in range(4):
-                await account.ask(Deposit(1))
-            await asyncio.sleep(1)
-        assert [
-            message for message in caplog.messages if re.search(r"ada#\d+ has no snapshot at 4: no room for 4", message)
-        ]
-        with pytest.raises(JournalFailed, match="no room for 4"):
-            await account.ask(KeepNow())
+        assert await (await start_account(node)).ask(Balance()) == 5
 
 
 @virtual_time

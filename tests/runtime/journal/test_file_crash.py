@@ -2,6 +2,9 @@
 
 import asyncio
 import itertools
+import subprocess
+import sys
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -155,3 +158,38 @@ def test_without_an_fsync_a_crash_takes_an_end_and_never_a_middle(
             await _live_and_crash(disk, model, steps, rng, fsync)
 
     run_virtual(main)
+
+
+WRITER = """
+import asyncio, sys
+from trouper import FileJournal
+
+async def main():
+    async with FileJournal(sys.argv[1], fsync=sys.argv[2], segment_bytes=2_000) as journal:
+        while True:
+            print(await journal.append("s", [b"a record", b"and another"]), flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("fsync", ["every_append", "every_s", "never"])
+def test_a_process_that_is_killed_loses_nothing_acknowledged(fsync: Fsync, tmp_path: Path) -> None:
+    """A real process, a real disk: it is killed while it appends, and what it was told is there, under any policy."""
+    last = 0
+    for life in range(2):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path), fsync], stdout=subprocess.PIPE, text=True
+        ) as writer:
+            assert writer.stdout is not None
+            for _ in range(50 + life):
+                last = int(writer.stdout.readline())
+            writer.kill()
+
+        async def read() -> list[bytes]:
+            async with FileJournal(tmp_path) as journal:
+                return [record.payload async for record in journal.read("s")]
+
+        records = asyncio.run(read())
+        assert len(records) >= last
+        assert records == [b"a record", b"and another"] * (len(records) // 2)
