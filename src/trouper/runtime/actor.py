@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, ParamSpec, TypeVar, TypeVarTuple, cast, overload
+from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar, TypeVarTuple, cast, overload
 
+from .delivery import deliver
 from .handlers import handlings_of_class, handlings_of_functions
 from .kernel.actor import BareActor
 from .kernel.ask import Ask
@@ -39,7 +40,11 @@ class Actor(BareActor):
 
     Subclass it, mark methods with ``@handler``, and spawn it: ``await node.spawn(Account, "ada")``.
     It is not called directly and not shared: others hold its ``ActorRef`` and send messages.
+
+    Class attributes, besides those of ``BareActor``: ``stash_limit``, how many messages it may put aside.
     """
+
+    stash_limit: ClassVar[int] = 10_000
 
     @classmethod
     def _handlings(cls) -> dict[type, Handling]:
@@ -135,7 +140,7 @@ class Actor(BareActor):
     def stash(self, message: Message[object]) -> None:
         """Put the message being handled aside until ``unstash_all``; raises ``StashFull``."""
         if self._stash is None:
-            self._stash = Stash(self._cell)
+            self._stash = Stash(self._cell, self.stash_limit)
         self._stash.put(message)
 
     def unstash_all(self) -> None:
@@ -178,7 +183,7 @@ class Actor(BareActor):
                     crash(self._cell, error, None)
                 return
             message = on_error(error)
-        self.ref.tell(message)
+        deliver(self.ref, message)
 
     async def offload(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking function in a thread of the node, so that the loop goes on; raises what it raises."""

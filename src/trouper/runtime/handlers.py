@@ -29,7 +29,9 @@ def handler(function: F | None = None, /, *, reentrant: bool = False) -> F | Cal
     """Mark a method as the handler of the message that its first parameter is annotated with.
 
     A plain ``def`` runs inline, the fast path; an ``async def`` runs in the actor's own task.  Either way the actor
-    handles nothing else until it is done, unless ``reentrant=True`` lets others run during its awaits.
+    handles nothing else until it is done.  A reentrant handler is apart from this: it is begun at once, also while
+    another one waits, ahead of what is queued, and lets others run during its awaits.  So order (law 2) holds among
+    the messages of the other handlers, and among those of reentrant ones, but not between the two kinds.
     """
 
     def mark(marked: F) -> F:
@@ -129,11 +131,14 @@ def _check_reply(name: str, message: type, returned: object) -> None:
     offered = reply_types(returned)
     if message is Message or wanted is None or offered is None or any(issubclass(cls, wanted) for cls in offered):
         return
-    names = " | ".join(cls.__name__ for cls in wanted)
+    names = _named(wanted)
     raise InvalidHandler(
-        f"{name} returns {' | '.join(cls.__name__ for cls in offered)}, but the reply to {message.__qualname__} is "
-        f"{names}: change one of the two"
+        f"{name} returns {_named(offered)}, but the reply to {message.__qualname__} is {names}: change one of the two"
     )
+
+
+def _named(classes: Iterable[type]) -> str:
+    return " | ".join("None" if cls is types.NoneType else cls.__name__ for cls in classes)
 
 
 def _hints(function: Callable[..., object]) -> dict[str, object]:

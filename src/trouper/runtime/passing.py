@@ -27,7 +27,7 @@ def take_over(cell: Cell, message: Message[object] | None, target: Cell) -> obje
             refused.refuse(error)
         return dispatcher.asked
     turn = cell.turn if running else current_turn.get()
-    if turn is None or turn.cell is not cell:
+    if turn is None or turn.cell is not cell or turn.over:
         if message is None:
             raise CallerError(f"{cell.address}: the runtime keeps no message that was told; pass it as an argument")
         return message
@@ -44,7 +44,7 @@ def forward(cell: Cell, target: Cell, message: Message[object] | None) -> None:
     item = take_over(cell, message, target)
     if is_ask(item) and item.asker is not None and not target.admits_reentry(type(item.message)):
         try:
-            check_cycle(item.asker.cell, target)
+            check_cycle(item.asker, target)
         except DeadlockError as error:
             item.refuse(error)
     if not is_ask(item) or not item.done():

@@ -83,6 +83,7 @@ def trace(error: BaseException) -> str:
         text = "".join(traceback.TracebackException.from_exception(error, limit=-FRAMES_MAX).format())
     except Exception as broken:  # noqa: BLE001  an error whose own text raises must not hide that there was an error
         text = f"{type(error).__qualname__} (its text cannot be had: {type(broken).__qualname__})"
+    text = text.rstrip()
     return text if len(text) <= REPORT_CHARS_MAX else f"[...]{text[-REPORT_CHARS_MAX:]}"
 
 

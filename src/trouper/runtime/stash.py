@@ -11,15 +11,12 @@ from .kernel.errors import ActorStopped, StashFull
 from .kernel.messages import Message
 from .passing import take_over
 
-STASH_MAX = 10_000
-"""Messages that one actor may put aside."""
-
 
 class Stash:
-    """The stash of one instance; use ``Actor.stash`` and ``Actor.unstash_all``."""
+    """The stash of one instance, of at most ``limit`` messages; use ``Actor.stash`` and ``Actor.unstash_all``."""
 
-    def __init__(self, cell: Cell) -> None:
-        self._cell = cell
+    def __init__(self, cell: Cell, limit: int) -> None:
+        self._cell, self._limit = cell, limit
         self._items: list[object] = []
         self._released = False
         cell.own(self)
@@ -30,11 +27,11 @@ class Stash:
         return len(self._items)
 
     def put(self, message: Message[object]) -> None:
-        """Put the message being handled aside; raises ``StashFull`` at ``STASH_MAX`` messages."""
+        """Put the message being handled aside; raises ``StashFull`` at the limit."""
         if self._released:
             raise ActorStopped(f"{self._cell.address}: this instance has ended and stashes no more")
-        if len(self._items) >= STASH_MAX:
-            raise StashFull(f"{self._cell.address} has {STASH_MAX} messages in its stash: unstash or reject some")
+        if len(self._items) >= self._limit:
+            raise StashFull(f"{self._cell.address} has {self._limit} messages in its stash: unstash or reject some")
         self._items.append(take_over(self._cell, message, self._cell))
         self._cell.handled -= 1  # the handler that stashes it will be counted as having handled it
 

@@ -18,12 +18,12 @@ from .kernel.lifecycle import (
     Step,
     begin,
     conduct,
-    crash,
     halt_to_restart,
     leave,
     may_wait,
     request_stop,
     restart,
+    stand_still,
     stop,
 )
 from .kernel.supervision import ChildEnded, Ledger, Plan, Restart
@@ -51,16 +51,24 @@ class _RestartTypes(Mapping[str, Restart]):
 
 
 def instance_ended(child: Cell, error: BaseException | None) -> None:
-    """Ask the parent's ledger what becomes of the children, and carry it out.
+    """Ask the parent's ledger what becomes of the children, and carry it out; then the parent's parent, if that fails.
 
     error: the failure, or None when the child left by its own decision.
     """
+    next_one: tuple[Cell, BaseException] | None = _one_ended(child, error)
+    while next_one is not None:
+        stand_still(*next_one, None)
+        next_one = _one_ended(*next_one)
+
+
+def _one_ended(child: Cell, error: BaseException | None) -> tuple[Cell, BaseException] | None:
+    """Deal with the end of one instance; returns the supervisor that fails by it, with its error."""
     parent = child.parent
     if parent is None or parent.children is None or parent.phase in ("stopping", "gone"):
         child.post(STOP, stop, error)
         if parent is None and error is not None:
             child.system.escalated(error)
-        return
+        return None
     if parent.ledger is None:
         parent.ledger = Ledger(parent.spec.actor.supervision)
     significant = child.spec.significant
@@ -72,23 +80,28 @@ def instance_ended(child: Cell, error: BaseException | None) -> None:
         plan = parent.ledger.step(event, parent.system.loop.time())
     except Exception as broken:  # noqa: BLE001  a strategy of the user's own may raise anything
         child.post(STOP, stop, error)
-        crash(parent, broken, None)
-        return
-    _carry_out(parent, child, plan, error)
-
-
-def _carry_out(parent: Cell, child: Cell, plan: Plan, error: BaseException | None) -> None:
-    if child.name in plan.end:
-        child.post(STOP, stop, error)
+        return parent, broken
+    strategy = parent.ledger.strategy
     if plan.escalate:
-        strategy = parent.ledger.strategy if parent.ledger is not None else parent.spec.actor.supervision
+        child.post(STOP, stop, error)
         exceeded = RestartsExceeded(
             f"{parent.address}: its children failed more than {strategy.restarts} times in {strategy.within_s:g} s; "
             f"the last one was {child.name}, with {parent.system.reporter.brief(error) if error else 'no error'}"
         )
         exceeded.__cause__ = error
-        crash(parent, exceeded, None)
-    elif plan.shut_down:
+        return parent, exceeded
+    _carry_out(parent, child, plan, error)
+    return None
+
+
+def _carry_out(parent: Cell, child: Cell, plan: Plan, error: BaseException | None) -> None:
+    if plan.restart:
+        wait = f" in {plan.delay_s:.3g} s" if plan.delay_s else ""
+        with_it = f" with {len(plan.restart) - 1} others" if len(plan.restart) > 1 else ""
+        parent.system.reporter.problem(f"{child.address} is restarted{wait}{with_it} by {parent.address}")
+    if child.name in plan.end:
+        child.post(STOP, stop, error)
+    if plan.shut_down:
         parent.post(STOP, leave)
     elif plan.restart == (child.name,) and not plan.end and not plan.delay_s:
         child.post(SUPERVISION, restart, error)

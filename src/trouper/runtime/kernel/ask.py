@@ -172,31 +172,41 @@ def open_ask(message: Message[R], target: Cell, timeout_s: float | None, turn: T
         return Ask(message, target, timeout, None if turn is None else turn.cell, None)
     if is_ask(turn.item):
         timeout = max(0.0, min(timeout, turn.item.deadline - system.loop.time()))
-    waits = turn.cell.turn is turn and turn.task is not None
-    if waits and not target.admits_reentry(type(message)):
-        check_cycle(turn.cell, target)
-    return Ask(message, target, timeout, turn.cell, turn if waits else None)
+    if turn.task is None:  # a plain handler waits for nothing
+        return Ask(message, target, timeout, turn.cell, None)
+    if not target.admits_reentry(type(message)):
+        check_cycle(turn, target)
+    return Ask(message, target, timeout, turn.cell, turn)
 
 
-def check_cycle(asker: Cell, target: Cell) -> None:
-    """Raise ``DeadlockError`` when ``target`` waits, directly or through others, for ``asker``.
+def check_cycle(asker: Turn, target: Cell) -> None:
+    """Raise ``DeadlockError`` when the handler at work in ``target`` waits, directly or through others, for ``asker``.
 
-    A search of the graph, breadth first; it costs nothing while the target waits for nobody.
+    A search of the graph of handlers, depth first; it costs nothing while the target waits for nobody.
     """
-    came_from: dict[Cell, Cell] = {}
-    front = [target]
+    came_from: dict[Turn, Turn | None] = {} if target.turn is None else {target.turn: None}
+    front = list(came_from)
     while front:
-        cell = front.pop()
-        if cell is asker:
-            raise DeadlockError(_ring(asker, target, came_from))
-        for wait in cell.turn.waits if cell.turn is not None else ():
-            if wait.target not in came_from and wait.target is not target:
-                came_from[wait.target] = cell
-                front.append(wait.target)
+        turn = front.pop()
+        if turn is asker:
+            raise DeadlockError(_ring(asker, came_from))
+        for wait in turn.waits:
+            blocker = _blocker(wait)
+            if blocker is not None and blocker not in came_from:
+                came_from[blocker] = turn
+                front.append(blocker)
 
 
-def _ring(asker: Cell, target: Cell, came_from: dict[Cell, Cell]) -> tuple[str, ...]:
+def _blocker(wait: Wait) -> Turn | None:
+    """Return the handler that must end before the wait can: the one that works on the ask, or is in its way."""
+    for aside in wait.target.asides or ():
+        if aside.item is wait:
+            return aside
+    return wait.target.turn
+
+
+def _ring(asker: Turn, came_from: dict[Turn, Turn | None]) -> tuple[str, ...]:
     back = [asker]
-    while back[-1] is not target:
-        back.append(came_from[back[-1]])
-    return (str(asker.address), *(str(cell.address) for cell in reversed(back)))
+    while (before := came_from[back[-1]]) is not None:
+        back.append(before)
+    return (str(asker.cell.address), *(str(turn.cell.address) for turn in reversed(back)))

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from . import handling, lane, lifecycle
 from .address import Address
@@ -28,11 +28,10 @@ from .errors import ActorStopped, MailboxFull, Unhandled
 from .lane import CLOSED
 from .lifecycle import SUPERVISION, Belonging, Signal, Watcher
 from .mailbox import Mail, Room
-from .ref import DONE, ActorRef, DeadLetter, Down
+from .ref import DONE, ActorRef, Down
 
 if TYPE_CHECKING:
     from .actor import BareActor
-    from .messages import Message
     from .supervision import ChildSpec, Ledger
     from .system import System
 
@@ -233,12 +232,6 @@ class Cell:
         message = content(item)
         if is_ask(item) and item.take():
             item.refuse(self.loss(message, reason))
-        actor = self.actor if self.gone else None
-        if actor is not None:
-            try:
-                actor.on_undelivered(DeadLetter(cast("Message[object]", message), self.ref, reason))
-            except BaseException as raised:  # noqa: BLE001  an end must not be kept from ending
-                self.system.reporter.problem(f"{self.address} failed in on_undelivered and ends all the same", raised)
         self.system.dead_letter(message, self.ref, reason, error, asked=is_ask(item) if asked is None else asked)
 
     def loss(self, message: object, reason: str) -> Exception:

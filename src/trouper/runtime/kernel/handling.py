@@ -72,6 +72,8 @@ def step(cell: Cell, item: object) -> None:
         cell.asides = {} if cell.asides is None else cell.asides
         cell.asides[turn] = None
         turn.task = cell.system.begin_task(_serve_aside(turn, handling))
+        if cell.task is None:  # the next message waits until this one has begun
+            cell.begun, cell.task = False, turn.task
     else:
         cell.turn = Turn(cell, item)
         cell.open_to_reentry()
@@ -115,6 +117,9 @@ async def _serve(cell: Cell, handling: Handling | None) -> None:
 
 async def _serve_aside(turn: Turn, handling: Handling) -> None:
     """Run one reentrant handler in a task of its own."""
+    if turn.cell.task is turn.task:
+        turn.cell.task = None
+        turn.cell.settle()
     await _run(turn, handling)
     if turn.cell.asides is not None:
         turn.cell.asides.pop(turn, None)
@@ -184,17 +189,18 @@ def fail_plain(cell: Cell, error: BaseException, message: object) -> None:
 def check_reply(cell: Cell, message: object, reply: object) -> None:
     """Raise ``WrongReply`` when a handler returned what its message does not promise, or forgot an ``async``."""
     wanted = cast("type[Message[object]]", type(message)).__reply__
-    kind, awaitable = type(reply).__name__, isinstance(reply, Awaitable)
+    kind = "None" if reply is None else f"a {type(reply).__name__}"
+    awaitable = isinstance(reply, Awaitable)
     if (wanted is None and not awaitable) or (wanted is not None and isinstance(reply, wanted)):
         return
     handling = cell.behaviour.find(type(message))
     name = handling.function.__qualname__ if handling is not None else "a handler"
-    returned = f"{name} of {cell.address} returned a {kind}"
+    returned = f"{name} of {cell.address} returned {kind}"
     if isinstance(reply, Coroutine):
         cast("Coroutine[object, object, object]", reply).close()
     if awaitable:
         raise WrongReply(f"{returned}: make it `async def`, and await it")
-    names = " | ".join(cls.__name__ for cls in wanted or ())
+    names = " | ".join("None" if cls is type(None) else cls.__name__ for cls in wanted or ())
     raise WrongReply(f"{returned}, but the reply to {type(message).__qualname__} is {names}: change one of the two")
 
 

@@ -16,15 +16,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from .ask import content, current_turn
 from .errors import InternalError, StartFailed, WrongReply
-from .ref import Down
+from .ref import DeadLetter, Down
 
 if TYPE_CHECKING:
+    from .actor import BareActor
     from .ask import Turn
     from .cell import Cell
+    from .messages import Message
 
 KILL, STOP, SUPERVISION, REQUEST = range(4)
 """Priorities of the system lane, the most urgent first."""
@@ -123,8 +125,7 @@ async def begin(cell: Cell, spawner: Spawner | None, *, restarting: bool) -> Non
     if error is None and cell.phase == "starting":
         cell.phase = "live"
         cell.refresh()
-        for hear in cell.system.on_life:
-            hear(cell, "restarted" if restarting else "started")
+        _tell(cell, "restarted" if restarting else "started")
     if cell.phase == "failed":  # a sibling has failed meanwhile: a round of restarts is about to end this instance too
         error = None
     if error is None and not cell.gone:
@@ -160,8 +161,13 @@ async def _halt(
 
 
 async def _end_children(cell: Cell) -> None:
-    """Stop the children, newest first.  Where nobody can wait, one that needs time is killed."""
-    for child in reversed(list((cell.children or {}).values())):
+    """Stop the children, newest first after those that are ending already.  One that needs time where nobody can wait
+    is killed.
+    """
+    newest_first = list(reversed((cell.children or {}).values()))
+    for child in sorted(newest_first, key=lambda each: each.phase != "stopping"):
+        if child.round is not None:
+            child.round.cancel()
         request_stop(child)
         if not child.gone and cell.task is None:
             kill(child)
@@ -187,6 +193,10 @@ def _cut_off(cell: Cell, turn: Turn, excuse: str) -> None:
         turn.over = True
         cell.lose(turn.item, excuse)
     turn.cancel(excuse)
+
+
+def _no_hook() -> None:
+    """There is no instance to tell."""
 
 
 async def halt_to_restart(cell: Cell, error: object) -> None:
@@ -220,8 +230,9 @@ def stop(cell: Cell, error: object) -> None:
 
 
 async def _stop(cell: Cell, error: BaseException | None) -> None:
-    if cell.actor is not None and not cell.gone:
-        await _halt(cell, restarting=False, hook=cell.actor.on_stop, args=())
+    if not cell.gone:
+        hook = _no_hook if cell.actor is None else cell.actor.on_stop
+        await _halt(cell, restarting=False, hook=hook, args=())
     finish(cell, "stopped" if error is None else "failed", error)
 
 
@@ -233,9 +244,11 @@ def finish(cell: Cell, reason: str, error: BaseException | None) -> None:
     cell.phase, cell.reason, cell.signals, cell.downs = "gone", reason, None, None
     cell.refresh()
     mail, cell.mail = cell.mail, None
+    actor, cell.actor, cell.args = cell.actor, None, ()
     for item in list(mail or ()):
         cell.lose(item, "killed" if reason == "killed" else "stopped")
-    cell.actor, cell.args = None, ()
+        if actor is not None:
+            _tell_undelivered(cell, actor, DeadLetter(cast("Message[object]", content(item)), cell.ref, reason))
     cell.system.count_gone(cell.received, cell.handled)
     if cell.parent is not None and cell.parent.children is not None:
         cell.parent.children.pop(cell.name, None)
@@ -248,9 +261,23 @@ def finish(cell: Cell, reason: str, error: BaseException | None) -> None:
     watchers, cell.watchers = cell.watchers, None
     for watcher in watchers or ():
         watcher.take_down(down)
-    for hear in cell.system.on_life:
-        hear(cell, "ended")
+    _tell(cell, "ended")
     _announce(cell)
+
+
+def _tell_undelivered(cell: Cell, actor: BareActor, letter: DeadLetter) -> None:
+    try:
+        actor.on_undelivered(letter)
+    except BaseException as error:  # noqa: BLE001  an end must not be kept from ending
+        cell.system.reporter.problem(f"{cell.address} failed in on_undelivered and ends all the same", error)
+
+
+def _tell(cell: Cell, what: str) -> None:
+    for hear in cell.system.on_life:
+        try:
+            hear(cell, what)
+        except Exception as error:  # noqa: BLE001  one who listens badly must not keep a life from its course
+            cell.system.reporter.problem(f"{hear!r} failed to hear that {cell.address} has {what}", error)
 
 
 def _announce(cell: Cell) -> None:
@@ -338,6 +365,12 @@ def _kill_one(cell: Cell) -> None:
 
 def crash(cell: Cell, error: BaseException, item: object) -> None:
     """The actor failed: it handles nothing until its supervisor's plan has been carried out."""
+    stand_still(cell, error, item)
+    cell.system.instance_ended(cell, error)
+
+
+def stand_still(cell: Cell, error: BaseException, item: object) -> None:
+    """The first half of ``crash``, for a supervisor that fails by its children: who comes next is decided in a loop."""
     cell.phase = "failed"
     cell.refresh()
     cell.system.reporter.crash(cell, error, content(item))
@@ -346,7 +379,6 @@ def crash(cell: Cell, error: BaseException, item: object) -> None:
             turn.cancel("cancelled")
     if cell.task is not None and cell.spec.shutdown_s is not None:
         cell.system.loop.call_later(cell.spec.shutdown_s, _let_go, cell, cell.task)
-    cell.system.instance_ended(cell, error)
 
 
 def _let_go(cell: Cell, task: asyncio.Task[None]) -> None:

@@ -102,7 +102,7 @@ class Room:
         turn = current_turn.get()
         if turn is not None:
             try:
-                check_cycle(turn.cell, self.target)
+                check_cycle(turn, self.target)
             except DeadlockError:
                 return
             turn.waits.add(self)

@@ -70,7 +70,8 @@ class MessageMeta(msgspec.StructMeta):
         config = {"frozen": True, "tag_field": _TAG_FIELD, **config}
         made = super().__new__(mcls, name, bases, namespace, tag=tag, **config)
         message = cast("type[Message[object]]", made)
-        message.__reply__ = reply_types(_reply_annotation(namespace, bases))
+        message.__reply_annotation__ = _reply_annotation(namespace, bases)
+        message.__reply__ = reply_types(message.__reply_annotation__)
         _register(str(tag), message)
         return made
 
@@ -84,12 +85,18 @@ class Message(msgspec.Struct, Generic[R], metaclass=MessageMeta):
     """
 
     __reply__: ClassVar[tuple[type, ...] | None] = (types.NoneType,)
+    __reply_annotation__: ClassVar[object] = None
 
 
 def tag_of(cls: type) -> str:
     """Return the wire tag of a message class."""
     tag = getattr(cls, "__struct_config__").tag  # noqa: B009  the attribute is msgspec's and unknown to type checkers
     return str(tag)
+
+
+def reply_annotation(cls: type) -> object:
+    """Return the type of the reply to a message class, as it was written."""
+    return cast("type[Message[object]]", cls).__reply_annotation__
 
 
 def _default_tag(namespace: Mapping[str, object]) -> str:
@@ -120,8 +127,7 @@ def _reply_annotation(
     for base in originals:
         if cast("object", get_origin(base)) is Message:
             return get_args(base)[0]
-    inherited: tuple[type, ...] | None = getattr(bases[0], "__reply__", (types.NoneType,))
-    return object if inherited is None else Union[inherited]  # noqa: UP007  built at run time from a tuple
+    return getattr(bases[0], "__reply_annotation__", None)
 
 
 def reply_types(annotation: object) -> tuple[type, ...] | None:
@@ -138,5 +144,7 @@ def reply_types(annotation: object) -> tuple[type, ...] | None:
     cls = origin or annotation
     if cls is float:
         return (float, int)
-    unchecked = annotation is Any or cls is object or getattr(cls, "_is_protocol", False) or is_typeddict(cls)
+    unchecked = (
+        cls is object or annotation is Any or getattr(cls, "_is_protocol", False) or is_typeddict(cls)
+    )  # Any: a reply of any kind
     return (cls,) if isinstance(cls, type) and not unchecked else None

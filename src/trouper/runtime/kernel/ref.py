@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Generator, Iterator
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from .ask import Turn, current_turn, open_ask
+from .ask import Turn, check_cycle, current_turn, open_ask
 from .behaviour import unusual
 from .messages import Message
 
@@ -132,7 +132,7 @@ class ActorRef:
 
 
 class _End:
-    """Awaits the end of an actor."""
+    """Awaits the end of an actor; raises ``DeadlockError`` in a handler that the actor waits for."""
 
     __slots__ = ("_cell",)
 
@@ -140,6 +140,9 @@ class _End:
         self._cell = cell
 
     def __await__(self) -> Generator[object, None, None]:
+        turn = current_turn.get()
+        if turn is not None and not turn.over and turn.task is not None:
+            check_cycle(turn, self._cell)
         yield from asyncio.shield(self._cell.end_future()).__await__()
 
 
