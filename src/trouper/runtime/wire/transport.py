@@ -19,7 +19,7 @@ Laws of this file, for every transport:
 5. **Nothing is called from inside.**  No method of a transport or a wire calls its owner before it has returned: every
    callback comes from the loop, in the loop's thread, and none comes after ``close`` of what it is about.
 6. **Buffers are handed over.**  Who sends a buffer does not change it afterwards, and who receives one may keep it,
-   and may not write to it.
+   and may not write to it.  A memoryview among them is contiguous and of single bytes (format ``B``).
 """
 
 from __future__ import annotations

@@ -1,0 +1,123 @@
+"""What the links of a node want done (PURE).
+
+``Switchboard`` returns these in order, and whoever carries them out does so in order.  Wires are named by their
+endpoint.  A ``Transmit`` with a sequence that its wire does not take is reported by ``Switchboard.not_taken``, and the
+other ``Transmit`` with a sequence for this wire, in the same list, are left out; all other effects are carried out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import msgspec
+
+from .framing import Greeting
+from .transport import Buffer, Source
+
+if TYPE_CHECKING:
+    from .links import Link
+
+DownReason = Literal["node_lost", "goodbye", "closed", "refused"]
+
+
+class OpenWire(msgspec.Struct, frozen=True):
+    """Connect a wire to this endpoint, and keep it until ``CloseWire``."""
+
+    endpoint: str
+
+
+class CloseWire(msgspec.Struct, frozen=True):
+    """Close the wire to this endpoint; what it has taken may still be sent."""
+
+    endpoint: str
+
+
+class Transmit(msgspec.Struct, frozen=True, gc=False):
+    """Give a frame to a wire.
+
+    sequence: of a DATA frame; 0 for the other kinds, which are simply lost when the wire is full.
+    """
+
+    endpoint: str
+    parts: tuple[Buffer, ...]
+    sequence: int = 0
+
+
+class Refuse(msgspec.Struct, frozen=True):
+    """Connect to this endpoint for this one frame and close again: somebody there is told that it is refused."""
+
+    endpoint: str
+    parts: tuple[Buffer, ...]
+
+
+class Deliver(msgspec.Struct, frozen=True, gc=False):
+    """The next body from this peer, in order.  Its bytes may be held back from the peer's credit by ``retain``."""
+
+    link: Link
+    lane: int
+    parts: tuple[Buffer, ...]
+
+
+class PeerUp(msgspec.Struct, frozen=True):
+    """A session with this incarnation of a node has begun; ``link`` is how to send to it, until its ``PeerDown``."""
+
+    link: Link
+    greeting: Greeting
+
+
+class PeerDown(msgspec.Struct, frozen=True):
+    """The session is over: once for each ``PeerUp``.
+
+    reason: ``node_lost`` (it stayed away, or came back without knowing the session), ``goodbye`` (it took its leave),
+        ``closed`` (this node took its leave), ``refused`` (it does not want to go on).  detail: for people.
+    unacknowledged: the bodies that it has not acknowledged, oldest first; it may have received some of them.
+    """
+
+    link: Link
+    reason: DownReason
+    detail: str
+    unacknowledged: tuple[tuple[Buffer, ...], ...]
+
+
+class PeerBroken(msgspec.Struct, frozen=True):
+    """The peer is out of reach for now; nothing is lost yet."""
+
+    link: Link
+    detail: str
+
+
+class PeerBack(msgspec.Struct, frozen=True):
+    """The peer is in reach again, and the session goes on."""
+
+    link: Link
+
+
+class Room(msgspec.Struct, frozen=True, gc=False):
+    """A link that had no room, when ``Link.can_send`` was asked, has room for what it was asked about."""
+
+    link: Link
+
+
+class DialRefused(msgspec.Struct, frozen=True):
+    """A dial came to nothing, for a reason that people should hear of.
+
+    code: as in ``framing.Refusal``; after ``itself`` the endpoint is dialled no more, after the others again and again
+        with the longest pause between, until ``Switchboard.disconnect``.  text: one sentence for people.
+    """
+
+    endpoint: str
+    code: str
+    text: str
+
+
+class Faulty(msgspec.Struct, frozen=True):
+    """A frame was dropped because something is wrong with it or with who sent it; link, node and others go on."""
+
+    source: Source
+    problem: str
+
+
+Effect: TypeAlias = (
+    OpenWire | CloseWire | Transmit | Refuse | Deliver | PeerUp | PeerDown | PeerBroken | PeerBack | Room
+    | DialRefused | Faulty
+)  # fmt: skip

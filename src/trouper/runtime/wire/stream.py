@@ -1,0 +1,179 @@
+"""One session's stream of DATA frames in both directions: order, acknowledgement, credit (PURE).
+
+The sending half numbers bodies 1, 2, 3, ... and keeps each until the peer has acknowledged it.  The receiving half
+takes bodies in order only: what was received before is dropped, and behind a gap everything is dropped until the peer
+sends it again (go back n), which costs nothing on wires that lose frames only when they break.
+
+Credit is counted from the start of the session, as in QUIC: a lost or repeated grant does no harm.  The receiver grants
+what it has received, plus its window, minus what it was told to retain.  The control lane is outside of credit and
+window: what supervises must not wait behind what it supervises.
+
+Laws of this file:
+1. Bodies come out of one end as a prefix of what went into the other, in order, each once.
+2. ``unacknowledged_bytes`` never stands above ``window_bytes``, nor what was sent above the peer's credit.
+3. Nothing here is paid per message: a body holds all that one turn of the loop had to say.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Literal
+
+import msgspec
+
+from .framing import ACK, BYE, CONTROL, DATA, Frame, FrameError, build, byte_count
+from .settings import LinkSettings
+from .transport import Buffer
+
+Verdict = Literal["next", "seen", "gap"]
+
+
+class Kept(msgspec.Struct, frozen=True, gc=False):
+    """A body that was sent and is not acknowledged; ``counted_bytes`` is 0 in the control lane."""
+
+    sequence: int
+    lane: int
+    parts: tuple[Buffer, ...]
+    body_bytes: int
+    counted_bytes: int
+
+
+class Stream:
+    """Both halves, and the header that speaks for both.
+
+    last, acknowledged, handed: the numbers of the newest body, of the newest that the peer has, and of the newest that
+        was given to the wire; ``handed`` falls back when frames have to be sent again.
+    received: the number of the newest body received in order.
+    peer_token: stands as ``session`` in every frame to the peer.
+    owed_frames, owed_bytes: received since this side last said what it has received.
+    """
+
+    __slots__ = (
+        "_kept", "_received_bytes", "_retained_bytes", "_settings", "acknowledged", "credit", "granted", "handed",
+        "last", "owed_bytes", "owed_frames", "peer_token", "received", "sent_bytes",
+        "unacknowledged_bytes",
+    )  # fmt: skip
+
+    def __init__(self, settings: LinkSettings) -> None:
+        self._settings = settings
+        self._kept: deque[Kept] = deque()
+        self.peer_token = 0
+        self.last = self.acknowledged = self.handed = 0
+        self.sent_bytes = self.unacknowledged_bytes = 0
+        self.credit = 0
+        self.received: int = 0
+        self._received_bytes = self._retained_bytes = 0
+        self.granted = settings.window_bytes
+        self.owed_frames = self.owed_bytes = 0
+
+    @property
+    def room_bytes(self) -> int:
+        """The largest body that the normal lane would take now; 0 or less for none."""
+        if len(self._kept) >= self._settings.window_frames:
+            return 0
+        return min(self.credit - self.sent_bytes, self._settings.window_bytes - self.unacknowledged_bytes)
+
+    def append(self, parts: Sequence[Buffer], lane: int, body_bytes: int) -> Kept:
+        """Number a body and keep it; the caller has seen to its size and to ``room_bytes``."""
+        self.last += 1
+        counted = 0 if lane == CONTROL else body_bytes
+        self.sent_bytes += counted
+        self.unacknowledged_bytes += counted
+        kept = Kept(self.last, lane, tuple(parts), body_bytes, counted)
+        self._kept.append(kept)
+        return kept
+
+    def hear(self, frame: Frame) -> bool:
+        """Learn from a frame what the peer has and what it is ready for; returns whether it has more than before.
+
+        Raises ``FrameError`` when the peer acknowledges what was never sent.
+        """
+        if frame.credit > self.credit:
+            self.credit = frame.credit
+        acknowledged = frame.acknowledged
+        if acknowledged <= self.acknowledged:
+            return False
+        if acknowledged > self.last:
+            raise FrameError(f"the peer acknowledges body {acknowledged}, only {self.last} were sent", 28)
+        kept = self._kept
+        for _ in range(acknowledged - self.acknowledged):
+            self.unacknowledged_bytes -= kept.popleft().counted_bytes
+        self.acknowledged = acknowledged
+        self.handed = max(self.handed, acknowledged)
+        return True
+
+    def take(self, frame: Frame) -> Verdict:
+        """Judge a DATA frame; ``next`` counts it as received.  Raises ``FrameError`` when it goes beyond the credit."""
+        if frame.sequence != self.received + 1:
+            return "seen" if frame.sequence <= self.received else "gap"
+        if frame.lane != CONTROL:
+            body_bytes = byte_count(frame.parts)
+            received_bytes = self._received_bytes + body_bytes
+            if received_bytes > self.granted:
+                raise FrameError(f"body {frame.sequence} makes {received_bytes} bytes, granted are {self.granted}", 20)
+            self._received_bytes = received_bytes
+            self.owed_bytes += body_bytes
+        self.received = frame.sequence
+        self.owed_frames += 1
+        return "next"
+
+    def retain(self, byte_change: int) -> None:
+        """Hold credit back by so many bytes, or give it free when they are negative."""
+        self._retained_bytes += byte_change
+        if self._retained_bytes < 0:
+            raise ValueError(f"{-self._retained_bytes} bytes more were released than retained")
+
+    @property
+    def grantable(self) -> int:
+        """The credit that the next frame to the peer tells; it never falls."""
+        return max(self.granted, self._received_bytes - self._retained_bytes + self._settings.window_bytes)
+
+    @property
+    def ack_is_due(self) -> bool:
+        """Whether so much was received that the peer should hear of it at once."""
+        return self.owed_frames >= self._settings.ack_frames or self.owed_bytes >= self._settings.ack_bytes
+
+    @property
+    def owes(self) -> bool:
+        """Whether there is anything that the peer has not been told."""
+        return self.owed_frames > 0 or self.grantable > self.granted
+
+    def frame_of(self, kept: Kept) -> tuple[Buffer, ...]:
+        """The DATA frame for a kept body, as of now."""
+        self._tell()
+        return build(
+            DATA, self.peer_token, kept.sequence, self.received, self.granted, kept.parts, kept.lane, kept.body_bytes
+        )
+
+    def control_frame(self, kind: int = ACK, parts: Sequence[Buffer] = ()) -> tuple[Buffer, ...]:
+        """A frame of another kind, as of now."""
+        self._tell()
+        # A goodbye comes after everything; for the others what has not been handed out is not missing at the peer.
+        sequence = self.last if kind == BYE else self.handed
+        return build(kind, self.peer_token, sequence, self.received, self.granted, parts)
+
+    def _tell(self) -> None:
+        self.granted = self.grantable
+        self.owed_frames = self.owed_bytes = 0
+
+    def go_back(self, acknowledged: int) -> None:
+        """The peer has nothing after ``acknowledged``: all that is kept after it has to be handed out again."""
+        self.handed = max(self.acknowledged, min(self.handed, acknowledged))
+
+    def unhanded(self) -> Iterator[Kept]:
+        """The kept bodies that were not given to the wire, oldest first."""
+        return islice(self._kept, self.handed - self.acknowledged, None)
+
+    @property
+    def has_unacknowledged(self) -> bool:
+        """Whether the peer still has to acknowledge something."""
+        return bool(self._kept)
+
+    def drain(self) -> tuple[Kept, ...]:
+        """Return what the peer never acknowledged, oldest first, and forget it."""
+        left = tuple(self._kept)
+        self._kept.clear()
+        self.unacknowledged_bytes = 0
+        return left

@@ -1,0 +1,383 @@
+"""``Switchboard``: all links of one node, and which link a frame belongs to (PURE).
+
+Frames of a session carry the token of their link, so one look-up finds it.  Greetings are matched by the node's name,
+of which there is one link at a time.  To dial an endpoint is to greet whoever listens there; the dial becomes the link
+when the answer names a node that has none.  So when two nodes dial each other at once, or one dials another by two
+names of a host, one link comes of it.
+
+When somebody of a linked node's name greets with another token (a later life of it, or the same life after it has given
+up), a *candidate* link is greeted with.  Only when it comes up does the old link end, so a late or repeated frame ends
+nothing.  If the old link is up, and the newcomer is another life at another endpoint, the old one is asked for a sign
+of life first, and the newcomer refused if it gives one: two nodes of one name.
+
+Each public method is one event: it takes the time in seconds and returns the effects, to be carried out in order.
+``tick`` is wanted at ``wake_at``, which may have changed after any event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from math import inf
+
+from ..kernel.errors import CallerError
+from . import framing
+from .effects import CloseWire, DialRefused, Effect, Faulty, OpenWire, Refuse
+from .framing import Frame, FrameError, Greeting, Refusal
+from .greeter import Greeter, LocalNode
+from .links import Link
+from .settings import LinkSettings
+from .transport import Buffer, Source
+
+Admit = Callable[[Greeting, Source], str | None]
+"""Decides who may link: returns None for yes, or why not, in one sentence that the refused node is told."""
+
+
+class TooManyPeers(CallerError):
+    """``LinkSettings.peers_max`` endpoints are dialled already."""
+
+
+class Switchboard:
+    """See the top of the file.
+
+    token: returns a random number of 64 bits; it must not be guessable where transports do not authenticate.
+    chance: returns a random number in [0, 1).  admit: None admits everybody whom the transport lets through.
+    strangers: frames dropped because their session is over or was never ours.  faults: frames that broke the rules.
+    """
+
+    def __init__(
+        self,
+        local: LocalNode,
+        settings: LinkSettings | None = None,
+        *,
+        token: Callable[[], int],
+        chance: Callable[[], float],
+        admit: Admit | None = None,
+    ) -> None:
+        self._local, self._settings = local, settings or LinkSettings()
+        self._token, self._chance, self._admit = token, chance, admit
+        self._links: dict[int, Link] = {}
+        self._peers: dict[str, Link] = {}
+        self._candidates: dict[str, Link] = {}
+        self._dials: dict[str, Link] = {}
+        self._wanted: dict[str, str | None] = {}
+        self._wires: dict[str, dict[int, Link]] = {}
+        self._alarms: list[tuple[float, int]] = []
+        self._refused_at: dict[str, float] = {}
+        self._closing = False
+        self.strangers = self.faults = 0
+
+    # -- what the node asks for ----------------------------------------------------------------------------------------
+
+    def peer(self, node: str) -> Link | None:
+        """The link to the node of this name, up or not; None when there is none."""
+        return self._peers.get(node)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no link, dial or handshake is left: true some time after ``close``."""
+        return not self._links
+
+    @property
+    def wake_at(self) -> float:
+        """When ``tick`` is wanted next, in seconds; inf for not at all.  It may be early."""
+        return self._alarms[0][0] if self._alarms else inf
+
+    def connect(self, endpoint: str, now: float) -> list[Effect]:
+        """Dial an endpoint, again and again, and again after each loss, until ``disconnect``.
+
+        Raises ``TooManyPeers``.
+        """
+        if endpoint in self._wanted or self._closing:
+            return []
+        if len(self._wanted) >= self._settings.peers_max:
+            raise TooManyPeers(f"{endpoint} is not dialled: peers_max={self._settings.peers_max} endpoints are")
+        return self._want(endpoint, now)
+
+    def disconnect(self, endpoint: str, now: float) -> list[Effect]:
+        """Dial this endpoint no more, and take leave of the peer that was found there."""
+        node = self._wanted.pop(endpoint, None)
+        dial, peer = self._dials.get(endpoint), self._peers.get(node) if node else None
+        return [
+            effect for link in (dial, peer) if link is not None for effect in self._settle(link, link.leave(now), now)
+        ]
+
+    def send(self, link: Link, parts: Sequence[Buffer], lane: int, now: float) -> list[Effect]:
+        """``Link.send``: a body to a peer that is up.  Raises ``LinkClosed``, ``FrameTooLarge``."""
+        effects = link.send(parts, lane, now)
+        if link.wake_at < link.alarm_at:
+            self._set_alarm(link)
+        return effects
+
+    def retain(self, link: Link, byte_change: int, now: float) -> list[Effect]:
+        """``Link.retain``: hold back, or give free, credit for delivered bytes."""
+        return self._settle(link, link.retain(byte_change, now), now)
+
+    def abandon(self, node: str, detail: str, now: float) -> list[Effect]:
+        """It is known for certain that the peer is gone, such as a child process that has ended: do not wait."""
+        link = self._peers.get(node)
+        return [] if link is None else self._settle(link, link.end("node_lost", detail), now)
+
+    def close(self, now: float) -> list[Effect]:
+        """Take leave of all peers and greet nobody any more; ``is_empty`` tells when it is done."""
+        self._closing = True
+        self._wanted.clear()
+        return [effect for link in list(self._links.values()) for effect in self._settle(link, link.leave(now), now)]
+
+    # -- what the transport reports ------------------------------------------------------------------------------------
+
+    def receive(self, parts: Sequence[Buffer], source: Source, now: float) -> list[Effect]:
+        """A frame came in, which may hold anything."""
+        try:
+            frame = framing.parse(parts, self._settings.frame_bytes_max)
+            if frame.kind <= framing.REFUSE:
+                return self._handshake(frame, source, now)
+            link = self._links.get(frame.session)
+            if link is None:
+                self.strangers += 1
+                return []
+            if link.identity != source.identity:
+                raise FrameError(f"a frame for {link} from {source.identity}, it is with {link.identity}", 12)
+            return self._settle(link, link.receive(frame, now), now)
+        except FrameError as error:
+            self.faults += 1
+            return [Faulty(source, str(error))]
+
+    def not_taken(self, endpoint: str, sequence: int) -> None:
+        """The wire is full and did not take the DATA frame of this number."""
+        for link in self._wires.get(endpoint, {}).values():
+            if link.ever_up:
+                link.not_taken(sequence)
+
+    def wire_ready(self, endpoint: str, now: float) -> list[Effect]:
+        """The wire has room again."""
+        links = list(self._wires.get(endpoint, {}).values())
+        return [effect for link in links for effect in self._settle(link, link.wire_ready(), now)]
+
+    def wire_lost(self, endpoint: str, detail: str, now: float) -> list[Effect]:
+        """The wire's connection broke."""
+        links = list(self._wires.get(endpoint, {}).values())
+        return [effect for link in links for effect in self._settle(link, link.wire_lost(detail, now), now)]
+
+    def tick(self, now: float) -> list[Effect]:
+        """Do what is due."""
+        effects: list[Effect] = []
+        while self._alarms and self._alarms[0][0] <= now:
+            at, token = heappop(self._alarms)
+            link = self._links.get(token)
+            if link is not None and link.alarm_at == at:
+                link.alarm_at = inf
+                effects += self._settle(link, link.tick(now), now)
+        return effects
+
+    # -- greetings -----------------------------------------------------------------------------------------------------
+
+    def _handshake(self, frame: Frame, source: Source, now: float) -> list[Effect]:
+        ours = self._links.get(frame.session) if frame.session else None
+        if frame.kind == framing.REFUSE:
+            return self._refused(ours, framing.read_refusal(frame), now)
+        greeting = framing.read_greeting(frame)
+        if frame.kind == framing.WELCOME and (greeting.attempt or not greeting.echo):
+            raise FrameError(f"the WELCOME of {greeting.node} answers nothing, or wants an answer", 3)
+        found = self._objection(greeting, source, ours)
+        if found is not None:
+            return self._refuse(greeting, *found, ours, now)
+        current, dial = self._peers.get(greeting.node), ours if ours and self._is_dial(ours) else None
+        if ours is not None and ours is self._candidates.get(greeting.node) and ours.identity == source.identity:
+            return self._settle(ours, ours.greeted(frame, greeting, now), now)
+        if current is None:
+            return self._met(dial, frame, greeting, source, now)
+        if current.identity != source.identity and current.ever_up:
+            text = f"{greeting.node} is linked already, with another key"
+            return self._refuse(greeting, "name_taken", text, dial, now)
+        if current.is_over_for(frame, greeting) or (dial and _is_other_life(current, greeting)):
+            return self._challenge(current, dial, frame, greeting, source, now)
+        effects = self._drop_dial(dial, greeting.node, now)
+        if not current.ever_up:
+            if current.peer is not None and current.endpoint == current.peer.endpoint != greeting.endpoint:
+                effects += self._settle(current, current.end("node_lost", "it greets from elsewhere"), now)
+                return effects + self._met(None, frame, greeting, source, now)
+            current.identity = source.identity
+        return effects + self._settle(current, current.greeted(frame, greeting, now), now)
+
+    def _objection(self, greeting: Greeting, source: Source, ours: Link | None) -> tuple[str, str] | None:
+        """Why not to link with this node; None when there is no reason."""
+        local = self._local
+        if greeting.node == local.node:
+            if greeting.incarnation == local.incarnation:
+                return "itself", f"{local.node} has dialled itself"
+            return "name_taken", f"this node is called {local.node} too; give one of the two another name"
+        if greeting.protocol_min > framing.PROTOCOL_MAX or greeting.protocol_max < framing.PROTOCOL_MIN:
+            theirs = f"{greeting.node} speaks the protocol versions {greeting.protocol_min} to {greeting.protocol_max}"
+            return (
+                "protocol",
+                f"{theirs}, {local.node} {framing.PROTOCOL_MIN} to {framing.PROTOCOL_MAX}: upgrade the older one",
+            )
+        if self._closing and ours is None:
+            return "closing", f"{local.node} is shutting down"
+        reason = self._admit(greeting, source) if self._admit is not None else None
+        return None if reason is None else ("not_admitted", reason)
+
+    def _met(self, dial: Link | None, frame: Frame, greeting: Greeting, source: Source, now: float) -> list[Effect]:
+        """A node without a link greets, or answers the dial."""
+        effects: list[Effect] = []
+        link = dial or self._dials.get(greeting.endpoint)
+        if link is not None:
+            self._dials.pop(link.endpoint)
+            self._wanted[link.endpoint] = greeting.node
+        elif len(self._peers) >= self._settings.peers_max:
+            text = f"{self._local.node} has peers_max={self._settings.peers_max} links already"
+            return self._refuse(greeting, "full", text, None, now)
+        else:
+            link, effects = self._make_link(greeting.endpoint, now + self._settings.handshake_s)
+        link.identity = source.identity
+        self._peers[greeting.node] = link
+        return effects + self._settle(link, link.greeted(frame, greeting, now), now)
+
+    def _challenge(
+        self, current: Link, dial: Link | None, frame: Frame, greeting: Greeting, source: Source, now: float
+    ) -> list[Effect]:
+        """Somebody of the peer's name does not know the session: let them prove that they are there."""
+        assert current.peer is not None, "a link that was up has a peer"
+        if current.state == "leaving":
+            return []
+        if current.state == "up" and _is_other_life(current, greeting) and greeting.endpoint != current.peer.endpoint:
+            sign, asking = current.doubt(now)
+            if sign == "alive":
+                text = f"another {greeting.node} is linked already, and alive at {current.peer.endpoint}"
+                return self._refuse(greeting, "name_taken", text, dial, now)
+            if sign == "asked":
+                return asking
+        effects: list[Effect] = []
+        candidate = self._candidates.get(greeting.node)
+        if candidate is None or dial is not None or candidate.endpoint != greeting.endpoint:
+            effects += [] if candidate is None else self._settle(candidate, candidate.end("node_lost", ""), now)
+            if dial is None:
+                candidate, opened = self._make_link(greeting.endpoint, now + self._settings.handshake_s)
+                effects += opened
+            else:
+                self._dials.pop(dial.endpoint)
+                self._wanted[dial.endpoint] = greeting.node
+                candidate = dial
+                candidate.expire(now + self._settings.handshake_s)
+            self._candidates[greeting.node] = candidate
+        candidate.identity = source.identity
+        return effects + self._settle(candidate, candidate.greeted(frame, greeting, now), now)
+
+    # -- refusals ------------------------------------------------------------------------------------------------------
+
+    def _refuse(self, greeting: Greeting, code: str, text: str, ours: Link | None, now: float) -> list[Effect]:
+        """Tell the node that it is not wanted, unless it was just told; if it was dialled, that came to nothing."""
+        if code == "itself":
+            dial = self._links.get(greeting.token)
+            if dial is None or not self._is_dial(dial):
+                return []
+            del self._wanted[dial.endpoint]
+            return [*self._settle(dial, dial.end("refused", text), now), DialRefused(dial.endpoint, code, text)]
+        effects = self._postpone([ours.endpoint], code, text, now) if ours and self._is_dial(ours) else []
+        if now < self._refused_at.get(greeting.endpoint, -inf) + self._settings.greet_first_s:
+            return effects
+        if len(self._refused_at) >= self._settings.peers_max:
+            self._refused_at.clear()
+        self._refused_at[greeting.endpoint] = now
+        body = framing.encode_body(Refusal(self._local.node, code, text))
+        return [*effects, Refuse(greeting.endpoint, framing.build(framing.REFUSE, greeting.token, 0, 0, 0, (body,)))]
+
+    def _refused(self, ours: Link | None, refusal: Refusal, now: float) -> list[Effect]:
+        """A peer does not want the link whose token this is."""
+        if ours is None or ours.state not in ("greeting", "broken"):
+            self.strangers += 1
+            return []
+        nodes = {node for node, link in self._peers.items() if link is ours}
+        endpoints = [endpoint for endpoint, node in self._wanted.items() if node in nodes or endpoint == ours.endpoint]
+        effects: list[Effect] = []
+        if not self._is_dial(ours):
+            effects = self._settle(ours, ours.end("refused", f"{refusal.node}: {refusal.text}"), now)
+        return effects + self._postpone(endpoints, refusal.code, refusal.text, now)
+
+    def _postpone(self, endpoints: Sequence[str], code: str, text: str, now: float) -> list[Effect]:
+        """These dials came to nothing for now."""
+        for dial in filter(None, map(self._dials.get, endpoints)):
+            dial.postpone(now)
+            self._settle(dial, [], now)
+        return [DialRefused(endpoint, code, text) for endpoint in endpoints]
+
+    # -- housekeeping --------------------------------------------------------------------------------------------------
+
+    def _want(self, endpoint: str, now: float) -> list[Effect]:
+        """Dial the endpoint, unless there is a link to whoever listens there."""
+        for node, link in self._peers.items():
+            if endpoint in (link.endpoint, link.peer and link.peer.endpoint):
+                self._wanted[endpoint] = node
+                return []
+        self._wanted[endpoint] = None
+        dial, effects = self._make_link(endpoint, inf)
+        self._dials[endpoint] = dial
+        return effects + self._settle(dial, [dial.greet(now)], now)
+
+    def _drop_dial(self, dial: Link | None, node: str, now: float) -> list[Effect]:
+        """The dial has led to a node that has a link: it has done its work."""
+        if dial is None:
+            return []
+        self._wanted[dial.endpoint] = node
+        return self._settle(dial, dial.end("closed", "another link leads there"), now)
+
+    def _is_dial(self, link: Link) -> bool:
+        return self._dials.get(link.endpoint) is link
+
+    def _make_link(self, endpoint: str, expires_at: float) -> tuple[Link, list[Effect]]:
+        token = self._token()
+        while token in self._links or not 0 < token < 2**64:
+            token = self._token()
+        greeter = Greeter(self._local, self._settings, token, self._chance)
+        link = self._links[token] = Link(greeter, self._settings, endpoint, expires_at)
+        users = self._wires.setdefault(endpoint, {})
+        users[token] = link
+        return link, [OpenWire(endpoint)] if len(users) == 1 else []
+
+    def _settle(self, link: Link, effects: list[Effect], now: float) -> list[Effect]:
+        """After each event of a link: take note of what became of it."""
+        if link.state == "closed":
+            return effects + self._forget(link, now)
+        if link.wake_at < link.alarm_at:
+            self._set_alarm(link)
+        if self._candidates and link.state == "up" and link.peer is not None:
+            node = link.peer.node
+            if self._candidates.get(node) is link:
+                del self._candidates[node]
+                old, self._peers[node] = self._peers[node], link
+                return self._settle(old, old.end("node_lost", "it came back without this session"), now) + effects
+        return effects
+
+    def _forget(self, link: Link, now: float) -> list[Effect]:
+        """A link has ended: let go of its wire, and dial again what is wanted."""
+        if self._links.pop(link.token, None) is None:
+            return []
+        effects: list[Effect] = []
+        users = self._wires[link.endpoint]
+        del users[link.token]
+        if not users:
+            del self._wires[link.endpoint]
+            effects.append(CloseWire(link.endpoint))
+        if self._dials.get(link.endpoint) is link:
+            del self._dials[link.endpoint]
+        node = link.peer.node if link.peer is not None else ""
+        if self._candidates.get(node) is link:
+            del self._candidates[node]
+        if self._peers.get(node) is link:
+            del self._peers[node]
+            if node in self._candidates:
+                self._peers[node] = self._candidates.pop(node)
+            else:
+                for endpoint in [endpoint for endpoint, name in self._wanted.items() if name == node]:
+                    effects += self._want(endpoint, now)
+        return effects
+
+    def _set_alarm(self, link: Link) -> None:
+        link.alarm_at = link.wake_at
+        heappush(self._alarms, (link.wake_at, link.token))
+
+
+def _is_other_life(link: Link, greeting: Greeting) -> bool:
+    """Whether the greeting comes from another life of the peer's name than the link is with."""
+    return link.peer is not None and link.peer.incarnation != greeting.incarnation
