@@ -160,9 +160,11 @@ class Actor(BareActor):
         """
         if isinstance(awaitable, Ask):
             awaitable.let_go()
+        waiting = cast("Coroutine[object, object, T]", awaitable) if isinstance(awaitable, Coroutine) else None
+        if waiting is not None and self._cell.gone:
+            waiting.close()
         task = self._cell.run_aside(self._pipe(awaitable, mapper, on_error))
-        if isinstance(awaitable, Coroutine):
-            waiting = cast("Coroutine[object, object, T]", awaitable)
+        if waiting is not None:
             task.add_done_callback(lambda _: waiting.close())  # it may never have begun
 
     async def _pipe(

@@ -244,12 +244,12 @@ def finish(cell: Cell, reason: str, error: BaseException | None) -> None:
     cell.phase, cell.reason, cell.signals, cell.downs = "gone", reason, None, None
     cell.refresh()
     mail, cell.mail = cell.mail, None
+    cell.system.count_gone(cell.received, cell.handled)
     actor, cell.actor, cell.args = cell.actor, None, ()
     for item in list(mail or ()):
         cell.lose(item, "killed" if reason == "killed" else "stopped")
         if actor is not None:
             _tell_undelivered(cell, actor, DeadLetter(cast("Message[object]", content(item)), cell.ref, reason))
-    cell.system.count_gone(cell.received, cell.handled)
     if cell.parent is not None and cell.parent.children is not None:
         cell.parent.children.pop(cell.name, None)
     if cell.room is not None:
