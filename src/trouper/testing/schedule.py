@@ -101,7 +101,7 @@ class SeededQueue(deque[Cell]):
         return favours.index(max(favours))
 
 
-class _TracedMail(deque[object]):
+class TracedMail(deque[object]):
     """A mailbox's queue that reports what is taken out of it."""
 
     def __init__(self, took: Callable[[object], None]) -> None:
@@ -109,6 +109,7 @@ class _TracedMail(deque[object]):
         self._took = took
 
     def popleft(self) -> object:
+        """Take the first item, and report it."""
         item = super().popleft()
         self._took(item)
         return item
@@ -122,7 +123,7 @@ class _MailSource(list[Mail]):
         self._took = took
 
     def pop(self, _: object = -1) -> Mail:
-        return cast("Mail", _TracedMail(self._took))
+        return cast("Mail", TracedMail(self._took))
 
     def append(self, _: object) -> None:
         """Let the queue go."""

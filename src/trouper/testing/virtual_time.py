@@ -20,6 +20,7 @@ import asyncio
 import functools
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn, ParamSpec, TypeVar, TypeVarTuple, cast, overload
 
@@ -101,7 +102,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self, *, steps_max: int = STEPS_MAX, start_s: float = START_S) -> None:
         super().__init__()
         self._selector = _Jump(self)  # where BaseEventLoop looks for it, as it does in all its subclasses
-        self._now = start_s
+        self._go_to(start_s)
         self._numbers = itertools.count(1)
         self._settling: list[asyncio.Future[None]] = []
         self._failed: list[asyncio.Task[object]] = []
@@ -118,7 +119,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Move the clock ahead at once, as after a suspended host wakes: all timers of that time are due together."""
         if seconds < 0:
             raise NotVirtual(f"leap({seconds}): the clock of a loop cannot go back")
-        self._now += seconds
+        self._go_to(self._now + seconds)
+
+    def _go_to(self, now: float) -> None:
+        self._now = now
+        # BaseEventLoop runs timers early, by as much as it takes for the clock's resolution.  Two callbacks that see that
+        # it is too early, and set their timers again, would keep a virtual clock from ever getting on.
+        self._clock_resolution = math.ulp(now)
 
     def advance(self, timeout_s: float | None) -> None:
         """End a turn: count it, and jump to the next timer, which is ``timeout_s`` ahead, if nothing is ready."""
@@ -142,7 +149,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 f"threads: use offload or run_in_executor)\n{describe_waiting(self)}"
             )
         else:
-            self._now += timeout_s
+            self._go_to(self._now + timeout_s)
 
     async def settled(self) -> None:
         """Wait until nothing more can happen without the clock moving."""
