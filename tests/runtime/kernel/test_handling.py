@@ -75,7 +75,7 @@ async def test_a_wrong_reply_fails_the_actor_and_names_the_handler(node: Node, v
         await oracle.ask(Either(value))
     assert str(caught.value) == (
         f"Oracle.either of {oracle.address} returned a {type(value).__name__}, "
-        "but the reply to Either is int | NoneType: change one of the two"
+        "but the reply to Either is int | None: change one of the two"
     )
     await settle()
     assert cell_of(oracle).restarts == 1

@@ -196,12 +196,12 @@ class Limit(Protocol):
 
 def test_law_15_every_limit_has_a_name_and_a_value() -> None:
     """What can grow in one process stands here with its name; each is a positive number."""
-    from trouper.runtime import reports, stash
+    from trouper.runtime import reports
     from trouper.runtime.kernel import address, dispatcher, handling, lifecycle
 
     limits: list[Limit] = [
         Mailbox().high_water, Mailbox().limit, OneForOne().restarts, OneForOne().within_s, Backoff().max_s,
-        stash.STASH_MAX, reports.REPORT_CHARS_MAX, reports.MESSAGE_CHARS_MAX, address.NAME_CHARS_MAX,
+        Actor.stash_limit, reports.REPORT_CHARS_MAX, reports.MESSAGE_CHARS_MAX, address.NAME_CHARS_MAX,
         dispatcher.RUN_LENGTH, dispatcher.TURN_S, dispatcher.TURN_RUNS_MAX, dispatcher.INLINE_ASKS_MAX,
         dispatcher.IDLE_QUEUES_MAX, handling.BATCH, lifecycle.KILL_GRACE_S,
     ]  # fmt: skip
