@@ -24,7 +24,7 @@ import msgspec
 from .actor import Actor
 from .eventcodec import EventCodec, InvalidEvent
 from .handlers import _hints, _message_types
-from .journal.port import Journal, JournalError, Snapshot
+from .journal.port import Journal, Snapshot
 from .kernel.errors import CallerError, InvalidHandler, InvalidOption
 from .kernel.lifecycle import crash
 from .kernel.messages import Message
@@ -246,7 +246,7 @@ class EventSourcedActor(Actor, Generic[State]):
         """Keep a snapshot; without one a recovery only takes longer, so to fail here is no failure of the actor."""
         try:
             await self._save(stream, snapshot)
-        except (JournalError, CallerError) as error:
+        except Exception as error:  # noqa: BLE001  a journal of somebody else's may raise anything
             log.warning("%s has no snapshot at %d: %s", self.ref.address, snapshot.sequence, error)
         finally:
             self._saving = False
