@@ -86,7 +86,7 @@ trouper.run(main)
 # | Traceback (most recent call last):
 # | ...
 # | RuntimeError: a bug
-# | ...
+# | LOG WARNING trouper://local/user/boss/left#5 is restarted by trouper://local/user/boss#4
 # | left failed at 1 with RuntimeError('a bug')
 # | left starts
 # | left counts 2 and right 2

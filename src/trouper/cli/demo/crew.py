@@ -129,7 +129,7 @@ class Foreman(Actor):
         """Greet a new worker, or make good for the failure of a known one; either way give it work."""
         if msg.worker in self.crew:
             self.restarts += 1
-            self._take_back(msg.worker, "was restarted by its supervisor")
+            self._take_back(msg.worker)
         else:
             self.crew.add(msg.worker)
             self.watch(msg.worker)
@@ -150,7 +150,7 @@ class Foreman(Actor):
         self.crew.discard(msg.ref)
         if msg.ref in self.idle:
             self.idle.remove(msg.ref)
-        self._take_back(msg.ref, f"is gone ({msg.reason})")
+        self._take_back(msg.ref)
         if self.queue and self.idle:
             self._hand_out(self.idle.pop())
 
@@ -172,7 +172,7 @@ class Foreman(Actor):
         stumble = number == self.stumble_at and not self.failures[number]
         worker.tell(CountFile(number, str(self.paths[number]), stumble))
 
-    def _take_back(self, worker: ActorRef, why: str) -> None:
+    def _take_back(self, worker: ActorRef) -> None:
         """Queue the file of a worker that has lost it; a file that fails everybody is skipped."""
         number = self.out.pop(worker, None)
         if number is None:
@@ -181,7 +181,7 @@ class Foreman(Actor):
         if self.failures[number] < ATTEMPTS_MAX:
             self.reissued += 1
             self.queue.appendleft(number)
-            log.warning("%s %s: %r is handed out again", worker.name, why, self.paths[number].name)
+            log.warning("%r was lost with its worker, and is handed out again", self.paths[number].name)
         else:
             self._enter(number, FileCount({}, 0, f"failed its worker {ATTEMPTS_MAX} times"))
 
