@@ -105,8 +105,10 @@ class Greeting(msgspec.Struct, frozen=True, omit_defaults=True):
     token: what it wants to see as ``session`` in the frames to it.
     attempt: counts its HELLOs for this session; 0 in a WELCOME, which wants no answer.
     echo: the ``attempt`` of the HELLO that this one answers; 0 when it answers none.
+    tentative: its sender has another session with a node of the receiver's name, which goes on unless this greeting is
+        answered; so it must not be taken for the sender's only word.
     frame_bytes_max: the largest frame that it takes.
-    schemas: the fingerprint, 8 bytes, of each message type by its tag; empty when the session was established before.
+    schemas: the fingerprint, 8 bytes, of each message type by its tag.
     extra: opaque, for the layers above.
     """
 
@@ -119,6 +121,7 @@ class Greeting(msgspec.Struct, frozen=True, omit_defaults=True):
     protocol_max: _Count = 1
     attempt: _Count = 0
     echo: _Count = 0
+    tentative: bool = False
     schemas: Mapping[str, _Fingerprint] = {}
     extra: bytes = b""
 

@@ -50,17 +50,17 @@ class Greeter:
         self._last, self._row_first, self._tries, self._heard_attempt = 0, 1, 0, 0
         self._last_at = -inf
 
-    def hello(self, now: float, echo: int, *, brief: bool) -> bytes:
-        """The body of the next HELLO.  ``brief`` leaves out what the peer was told before."""
+    def hello(self, now: float, echo: int, *, tentative: bool) -> bytes:
+        """The body of the next HELLO."""
         self._last += 1
         self._tries += 1
         self._last_at = now
         self.next_at = now + self._settings.greet_pause_s(self._tries, self._chance())
-        return self._body(self._last, echo, brief=brief)
+        return self._body(self._last, echo, tentative=tentative)
 
-    def welcome(self, echo: int, *, brief: bool) -> bytes:
+    def welcome(self, echo: int, *, tentative: bool) -> bytes:
         """The body of a WELCOME, which answers the HELLO numbered ``echo``."""
-        return self._body(0, echo, brief=brief)
+        return self._body(0, echo, tentative=tentative)
 
     def is_quiet(self, now: float) -> bool:
         """Whether the last HELLO is so long ago that another one may be sent without waiting for its turn."""
@@ -90,7 +90,7 @@ class Greeter:
         """Somebody else greets than before: their HELLOs are numbered anew."""
         self._heard_attempt = 0
 
-    def _body(self, attempt: int, echo: int, *, brief: bool) -> bytes:
+    def _body(self, attempt: int, echo: int, *, tentative: bool) -> bytes:
         local = self._local
         return encode_body(
             Greeting(
@@ -103,7 +103,8 @@ class Greeter:
                 protocol_max=PROTOCOL_MAX,
                 attempt=attempt,
                 echo=echo,
-                schemas={} if brief else local.schemas,
-                extra=b"" if brief else local.extra,
+                tentative=tentative,
+                schemas=local.schemas,
+                extra=local.extra,
             )
         )

@@ -45,21 +45,21 @@ class Link:
 
     endpoint: the wire it sends on.  expires_at: when a handshake that has not ended is forgotten; inf for never.
     peer: what the peer said of itself; None until it has said anything.  identity: who the transport says it is.
-    alarm_at: the switchboard's note of when it will tick.
+    tentative: whether another link to the peer is up and may stay so.  alarm_at: when the switchboard will tick.
     """
 
     __slots__ = (
         "_ack_at", "_bye_at", "_doubted_after", "_doubted_at", "_end_at", "_gap_told_after", "_gap_told_at", "_greeter",
         "_heard_at", "_pinged_at", "_probe_at", "_probe_s", "_resent_after", "_resent_at", "_settings",
         "_wanted_bytes", "_wire_full", "alarm_at", "body_bytes_max", "breaks", "duplicates", "endpoint", "ever_up",
-        "gaps", "identity", "peer", "received_frames", "resends", "state", "stream", "token", "wake_at",
+        "gaps", "identity", "peer", "received_frames", "resends", "state", "stream", "tentative", "token", "wake_at",
     )  # fmt: skip
 
     def __init__(self, greeter: Greeter, settings: LinkSettings, endpoint: str, expires_at: float = inf) -> None:
         self._greeter, self._settings = greeter, settings
         self.token, self.endpoint = greeter.token, endpoint
         self.state: State = "greeting"
-        self.ever_up = False
+        self.ever_up = self.tentative = False
         self.peer: Greeting | None = None
         self.identity: str | None = None
         self.stream = Stream(settings)
@@ -68,9 +68,7 @@ class Link:
         self.received_frames = self.breaks = self.duplicates = self.gaps = self.resends = 0
         self._end_at = expires_at
         self._heard_at = self._pinged_at = self._gap_told_at = self._resent_at = self._doubted_at = -inf
-        self._gap_told_after: int = -1
-        self._resent_after: int = -1
-        self._doubted_after: int = -1
+        self._gap_told_after = self._resent_after = self._doubted_after = -1
         self._ack_at = self._probe_at = self._bye_at = inf
         self._probe_s = settings.probe_after_s
         self._wanted_bytes = 0
@@ -220,7 +218,7 @@ class Link:
 
     def greet(self, now: float, echo: int = 0) -> Effect:
         """Send a HELLO, and the next one after a pause; ``echo`` makes it an answer too."""
-        body = self._greeter.hello(now, echo, brief=self.ever_up)
+        body = self._greeter.hello(now, echo, tentative=self.tentative)
         self._wake(min(self._greeter.next_at, self._end_at))
         return Transmit(self.endpoint, self.stream.control_frame(framing.HELLO, (body,)))
 
@@ -235,10 +233,10 @@ class Link:
         """A HELLO or WELCOME from a node of the peer's name came in, and ``is_over_for`` it was False."""
         if self.state == "closed":
             return []
-        if not self.ever_up and not self._is_peer(greeting):
-            self._meet(greeting)
         knows_us = frame.session == self.token
-        if self.ever_up and not (self._is_peer(greeting) and (knows_us or frame.session == 0)):
+        if not (self.ever_up or self._is_peer(greeting) or (self.peer and greeting.tentative and not knows_us)):
+            self._meet(greeting)
+        if not self._is_peer(greeting) or (self.ever_up and not (knows_us or frame.session == 0)):
             return [self._welcome(greeting)] if greeting.attempt else []
         if self._greeter.is_repeated(greeting) or (self.ever_up and not knows_us):
             return []  # what is older than this session, or was heard before
@@ -267,7 +265,7 @@ class Link:
         return known is not None and (known.token, known.incarnation) == (greeting.token, greeting.incarnation)
 
     def _welcome(self, greeting: Greeting) -> Effect:
-        body = self._greeter.welcome(greeting.attempt, brief=self.ever_up)
+        body = self._greeter.welcome(greeting.attempt, tentative=self.tentative)
         return Transmit(self.endpoint, self.stream.control_frame(framing.WELCOME, (body,)))
 
     def _come_up(self, now: float) -> list[Effect]:
@@ -280,7 +278,7 @@ class Link:
         self._wake(now + self._settings.ping_after_s)
         if self.ever_up:
             return [PeerBack(self)]
-        self.ever_up = True
+        self.ever_up, self.tentative = True, False
         return [PeerUp(self, self.peer)]
 
     def postpone(self, now: float) -> None:
@@ -288,9 +286,10 @@ class Link:
         self._greeter.postpone(now)
         self._wake(self._greeter.next_at)
 
-    def expire(self, at: float) -> None:
-        """Forget the handshake if it has not ended by then."""
-        self._end_at = min(self._end_at, at)
+    def be_tentative(self, until: float) -> None:
+        """Another link to the peer is up; if the handshake has not ended by then, it was right."""
+        self.tentative = True
+        self._end_at = min(self._end_at, until)
         self._wake(self._end_at)
 
     # -- breaks and ends -----------------------------------------------------------------------------------------------

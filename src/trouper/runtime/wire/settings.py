@@ -25,7 +25,6 @@ class LinkSettings:
     greet_first_s, greet_max_s, jitter: the pause after the first HELLO of a row, doubled up to the largest, times
         1 +- jitter.
     give_up_s: a peer that is out of reach for so long is lost, with all that it had not acknowledged.
-    handshake_s: a handshake that a peer began, and does not end in so long, is forgotten.
     name_check_s: a connected peer whose name another node claims has so long to show that it is alive.
     linger_s: how long a goodbye waits for the peer to acknowledge the rest.
     peers_max: nodes linked to this one, and endpoints dialled; a HELLO from one more is refused.
@@ -45,7 +44,6 @@ class LinkSettings:
     greet_max_s: float = 5.0
     jitter: float = 0.2
     give_up_s: float = 20.0
-    handshake_s: float = 10.0
     name_check_s: float = 1.0
     linger_s: float = 1.0
     peers_max: int = 1_000
@@ -63,11 +61,19 @@ class LinkSettings:
             raise InvalidOption(f"{self}: ack_bytes must be half of window_bytes or less, ack_frames <= window_frames")
         if not (0 < self.greet_first_s <= self.greet_max_s and 0 <= self.jitter < 1):
             raise InvalidOption(f"{self}: wants 0 < greet_first_s <= greet_max_s and 0 <= jitter < 1")
-        times = (self.ack_delay_s, self.probe_after_s, self.resend_again_s, self.give_up_s, self.handshake_s)
+        times = (self.ack_delay_s, self.probe_after_s, self.resend_again_s, self.give_up_s)
         if min(*times, self.name_check_s, self.linger_s) <= 0:
             raise InvalidOption(f"{self}: every time must be above 0")
         if not 0 < self.ping_after_s < self.peer_timeout_s:
             raise InvalidOption(f"ping_after_s={self.ping_after_s} must be below peer_timeout_s={self.peer_timeout_s}")
+
+    @property
+    def handshake_s(self) -> float:
+        """A handshake that a peer began, and does not end in so long, is forgotten.
+
+        It is as long as a peer that has got its answer, and then hears nothing more, keeps the session on its side.
+        """
+        return self.peer_timeout_s + self.give_up_s
 
     def greet_pause_s(self, greetings: int, chance: float) -> float:
         """The pause after the n-th HELLO of a row, from 1; ``chance`` is a random number in [0, 1)."""

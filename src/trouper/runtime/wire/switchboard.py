@@ -253,13 +253,13 @@ class Switchboard:
         if candidate is None or dial is not None or candidate.endpoint != greeting.endpoint:
             effects += [] if candidate is None else self._settle(candidate, candidate.end("node_lost", ""), now)
             if dial is None:
-                candidate, opened = self._make_link(greeting.endpoint, now + self._settings.handshake_s)
+                candidate, opened = self._make_link(greeting.endpoint, inf)
                 effects += opened
             else:
                 self._dials.pop(dial.endpoint)
                 self._wanted[dial.endpoint] = greeting.node
                 candidate = dial
-                candidate.expire(now + self._settings.handshake_s)
+            candidate.be_tentative(now + self._settings.handshake_s)
             self._candidates[greeting.node] = candidate
         candidate.identity = source.identity
         return effects + self._settle(candidate, candidate.greeted(frame, greeting, now), now)
@@ -367,7 +367,8 @@ class Switchboard:
         if self._peers.get(node) is link:
             del self._peers[node]
             if node in self._candidates:
-                self._peers[node] = self._candidates.pop(node)
+                self._peers[node] = heir = self._candidates.pop(node)
+                heir.tentative = False
             else:
                 for endpoint in [endpoint for endpoint, name in self._wanted.items() if name == node]:
                     effects += self._want(endpoint, now)
