@@ -11,8 +11,7 @@ from typing import NoReturn
 
 import click
 
-INTERRUPTED = 130
-"""What a shell reports for a program that SIGINT ended."""
+from . import INTERRUPTED
 
 
 class NamingGroup(click.Group):

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import cast
 
 from ...runtime.running import run
+from .. import INTERRUPTED, TERMINATED
 from .crew import Progress
 from .folder import find_files, standard_library
 from .job import Outcome, count_in_sequence, count_with_crew, differences
 
-INTERRUPTED, TERMINATED = 130, 143
 DIFFERENCES_SHOWN = 10
 WORD_CHARS_MAX = 60
 Print = Callable[[str], None]
@@ -41,7 +41,7 @@ def show_demo(folder: Path | None, *, workers: int, top: int, chaos: bool, verif
             return code
         _print_table(outcome, top)
         _print_summary(outcome, workers)
-        return _verify(paths, outcome) if verify and outcome.complete else code
+        return _verify(paths, outcome) if verify and code == 0 else code
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
