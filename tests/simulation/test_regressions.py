@@ -158,24 +158,3 @@ async def test_what_a_full_actor_tells_itself_is_not_lost_in_silence(sim: Simula
     assert await asked == 1
     await asyncio.sleep(2.0)
     assert set(sim.node.system.dead_letters) <= {"mailbox_full"}
-
-
-class Paced(Actor):
-    """Handles twenty messages in a second."""
-
-    mailbox = Mailbox(rate_per_s=20.0)
-
-    @handler
-    def tick(self, msg: Tick) -> None: ...
-
-
-@seeds(20)
-async def test_paced_actors_do_not_stop_the_clock(sim: Simulation) -> None:
-    """Two actors that wait for their next time, a hair apart, let the clock get there (seed 594)."""
-    paced = [await sim.node.spawn(Paced) for _ in range(3)]
-    for actor in paced:
-        await asyncio.sleep(0.1 / 3)
-        for _ in range(20):
-            actor.tell(Tick())
-    await asyncio.sleep(2.0)
-    assert sim.node.accounting().handled == 60

@@ -278,3 +278,25 @@ async def test_the_clock_leaps_ahead_only() -> None:
     assert now() == START_S + 100
     with pytest.raises(NotVirtual, match=r"^leap\(-1\): the clock of a loop cannot go back$"):
         loop.leap(-1)
+
+
+@virtual_time(steps_max=1_000)
+async def test_no_timer_fires_early() -> None:
+    """Two callbacks that wait for times a hair apart, by turns, do not keep the clock from getting there."""
+    loop = asyncio.get_running_loop()
+    due = {"one": now() + 1 + 1e-10, "two": now() + 1 + 2e-10}
+    seen: list[str] = []
+
+    def look(name: str) -> None:
+        if loop.time() < due[name]:
+            loop.call_at(due[name], look_soon, name)
+        else:
+            seen.append(name)
+
+    def look_soon(name: str) -> None:
+        loop.call_soon(look, name)
+
+    loop.call_at(now() + 1, look_soon, "one")
+    loop.call_at(now() + 1, lambda: loop.call_soon(look_soon, "two"))
+    await asyncio.sleep(2)
+    assert seen == ["one", "two"]

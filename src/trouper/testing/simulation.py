@@ -23,6 +23,7 @@ from ..runtime.kernel.messages import Message
 from ..runtime.kernel.ref import ActorRef
 from ..runtime.kernel.supervision import Strategy
 from ..runtime.node import Node
+from ..runtime.observing import observe, unobserve
 from . import checks
 from .faults import Fault, Plan
 from .probe import ProbeActor
@@ -121,10 +122,10 @@ class Simulation:
         cell = _cell(ref)
         rest = self._slow.pop(cell, None)
         if rest is not None:
-            cell.observer = rest.before
+            unobserve(cell, rest)
         if seconds > 0:
-            self._slow[cell] = cell.observer = _Rest(self, cell, seconds)
-        cell.post(REQUEST, Cell.refresh)
+            self._slow[cell] = rest = _Rest(self, seconds)
+            observe(cell, rest)
 
     def flood(self, ref: ActorRef, count: int, message: Message[object] | None = None) -> None:
         """Tell an actor so many messages at once; None sends such as it does not know."""
@@ -238,17 +239,13 @@ def simulate(
 class _Rest:
     """Watches a slow actor: pauses it after each message, for a time."""
 
-    def __init__(self, simulation: Simulation, cell: Cell, seconds: float) -> None:
-        self._simulation, self._cell, self._seconds = simulation, cell, seconds
-        self.before = cell.observer
+    def __init__(self, simulation: Simulation, seconds: float) -> None:
+        self._simulation, self._seconds = simulation, seconds
 
     def began(self, cell: Cell, message: object) -> None:
-        if self.before is not None:
-            self.before.began(cell, message)
+        """Let it begin."""
 
-    def saw(self, cell: Cell, message: object, error: BaseException | None) -> None:
-        if self.before is not None:
-            self.before.saw(cell, message, error)
+    def saw(self, cell: Cell, message: object, error: BaseException | None) -> None:  # noqa: ARG002  an observer's
         self._simulation.pause(cell.ref)
         self._simulation.loop.call_later(self._seconds, self._simulation.resume, cell.ref)
 

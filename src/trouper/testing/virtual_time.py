@@ -123,8 +123,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _go_to(self, now: float) -> None:
         self._now = now
-        # BaseEventLoop runs timers early, by as much as it takes for the clock's resolution.  Two callbacks that see that
-        # it is too early, and set their timers again, would keep a virtual clock from ever getting on.
+        # BaseEventLoop runs timers early, by as much as it takes for the clock's resolution.  Two callbacks that see
+        # that it is too early, and set their timers again, would keep a virtual clock from ever getting on.
         self._clock_resolution = math.ulp(now)
 
     def advance(self, timeout_s: float | None) -> None:
