@@ -397,10 +397,10 @@ def run_and_signal(tmp_path: Path, work_s: float, *numbers: signal.Signals) -> t
     ) as it:
         assert it.stdout is not None, "it is a pipe"
         lines = [it.stdout.readline().strip()]
-        for number in numbers:
+        it.send_signal(numbers[0])
+        for number in numbers[1:]:
+            lines.append(it.stdout.readline().strip())
             it.send_signal(number)
-            if number is not numbers[-1]:
-                lines.append(it.stdout.readline().strip())
         out, err = it.communicate(timeout=30)
     return it.returncode, [*lines, *out.splitlines()], err
 

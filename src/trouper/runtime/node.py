@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar, TypeVarTuple, overlo
 
 from .accounting import Accounting, account
 from .actor import Actor
+from .blame import SLOW_HANDLER_S, Blame, LoopHeld
 from .deadletters import DeadLetters
 from .kernel.actor import BareActor
 from .kernel.address import Address
@@ -25,6 +26,8 @@ from .kernel.messages import Message
 from .kernel.ref import ActorRef
 from .kernel.supervision import OneForOne, Restart, Strategy
 from .kernel.system import Guardian, System
+from .observing import is_virtual
+from .recorder import FlightRecorder
 from .reports import Reports, brief
 from .shutdown import AFTER_STOP, Shutdown
 from .spawning import spawn_awaited
@@ -34,6 +37,7 @@ from .supervisor import Child, Supervisor
 if TYPE_CHECKING:
     from .events import Events
     from .groups import Groups
+    from .introspection import Introspection
     from .journal.port import Journal
     from .registry import Registry
 
@@ -54,6 +58,8 @@ class Node:
     shutdown_s: seconds for everything to end in order when the block is left, then the rest is killed; None waits.
     threads: of the pool behind ``offload``; started when first used.
     journal: where event-sourced actors keep their events; None is a ``MemoryJournal``, made when first used.
+    slow_handler_s: seconds for which the loop may be held until that is reported, see ``LoopHeld``; None is for ever.
+        On virtual time nothing is watched.
     seed: of the node's only source of chance; None takes one from the operating system.
     """
 
@@ -66,21 +72,27 @@ class Node:
         shutdown_s: float | None = 10.0,
         threads: int = 8,
         journal: Journal | None = None,
+        slow_handler_s: float | None = SLOW_HANDLER_S,
         seed: int | None = None,
     ) -> None:
         if ask_timeout_s <= 0:
             raise InvalidOption(f"ask_timeout_s={ask_timeout_s} must be above 0")
         if threads < 1:
             raise InvalidOption(f"threads={threads} must be 1 or more")
+        if slow_handler_s is not None and not slow_handler_s > 0:
+            raise InvalidOption(f"slow_handler_s={slow_handler_s} must be above 0, or None for no watch")
         self.name = name or "local"
         self._supervision = supervision or OneForOne()
         self._ask_timeout_s, self._threads, self._seed = ask_timeout_s, threads, seed
         self.reports = Reports()
         self.reports.on_crash.append(self._on_crash)
-        self.shutdown = Shutdown(lambda: self.system, shutdown_s, self._close_pool)
+        self.shutdown = Shutdown(lambda: self.system, shutdown_s, self._let_go)
         self.shutdown.add(AFTER_STOP, "journal", self._close_journal)
         self._system: System | None = None
         self._journal = journal
+        self._slow_handler_s = slow_handler_s
+        self.blame: Blame | None = None
+        """The watch over the loop; None where there is none."""
         self._pool: ThreadPoolExecutor | None = None
         self._body: asyncio.Task[object] | None = None
         self._failure: BaseException | None = None
@@ -102,10 +114,12 @@ class Node:
             escalated=self._escalated,
         )
         self._system.host = self
-        _ = self.dead_letters  # it listens from the start
+        _ = self.dead_letters, self.recorder  # they listen from the start
         self._body = asyncio.current_task()
         if self._journal is not None:
             await self._journal.open(self.offload)
+        if self._slow_handler_s is not None and not is_virtual(loop):
+            self.blame = Blame(self._system, self._slow_handler_s, self._on_loop_held)
         return self
 
     async def __aexit__(
@@ -139,6 +153,10 @@ class Node:
         """Take a handler that wants to end the program at its word."""
         if isinstance(error, KeyboardInterrupt | SystemExit):
             self._escalated(error)
+
+    def _on_loop_held(self, held: LoopHeld) -> None:
+        self.recorder.on_loop_held(held)
+        self.events.publish(held)
 
     def _escalated(self, failure: BaseException) -> None:
         if self._failure is None and self.shutdown.reason is None:
@@ -233,6 +251,18 @@ class Node:
         return Events(self.system, self.reports, self.dead_letters)
 
     @cached_property
+    def introspection(self) -> Introspection:
+        """Looking into actors from outside: stats, state, suspend, trace, the tree."""
+        from .introspection import Introspection  # noqa: PLC0415  only who uses it pays for it
+
+        return Introspection(self.system)
+
+    @cached_property
+    def recorder(self) -> FlightRecorder:
+        """The last notable things that happened on this node."""
+        return FlightRecorder(self.system, self.reports)
+
+    @cached_property
     def dead_letters(self) -> DeadLetters:
         """The messages that no handler took: counted, kept, shown, sent again."""
         return DeadLetters(self.system, self.reports)
@@ -270,7 +300,10 @@ class Node:
         if self._journal is not None:
             await self._journal.close()
 
-    def _close_pool(self) -> None:
+    def _let_go(self) -> None:
+        """Give back the threads, once the node is down."""
+        if self.blame is not None:
+            self.blame.stop()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
