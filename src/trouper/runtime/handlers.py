@@ -89,6 +89,8 @@ def _of_method(function: Callable[..., object]) -> dict[type, Handling]:
 
 
 def _handlings(function: Callable[..., object], position: int | None) -> dict[type, Handling]:
+    if not callable(function):
+        raise InvalidHandler(f"{function!r} is no function: a behaviour is made of functions and bound methods")
     name = function.__qualname__
     parameters = list(inspect.signature(function).parameters.values())
     place = len(parameters) - 1 if position is None else position
@@ -97,6 +99,8 @@ def _handlings(function: Callable[..., object], position: int | None) -> dict[ty
     hints = _hints(function)
     if parameters[place].name not in hints:
         raise InvalidHandler(f"{name}: annotate the parameter {parameters[place].name!r} with a Message class")
+    if place == 1 and position is None and _is_message(hints.get(parameters[0].name)):
+        raise InvalidHandler(f"{name} takes two messages: a function takes (message), or (actor, message)")
     call = function if place == 1 else _without_actor(function)
     handling = Handling(
         call, function, inspect.iscoroutinefunction(function), reentrant=getattr(function, _MARK, False)
@@ -107,6 +111,10 @@ def _handlings(function: Callable[..., object], position: int | None) -> dict[ty
             _check_reply(name, type_, hints["return"])
         found[type_] = handling
     return found
+
+
+def _is_message(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Message)
 
 
 def _without_actor(function: Callable[..., object]) -> Handle:

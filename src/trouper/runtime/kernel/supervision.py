@@ -74,6 +74,7 @@ class OneForOne(Strategy):
     __slots__ = ()
 
     def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:  # noqa: ARG002  the port's arguments
+        """Return the failed child alone."""
         return (failed,)
 
 
@@ -83,6 +84,7 @@ class OneForAll(Strategy):
     __slots__ = ()
 
     def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:  # noqa: ARG002  the port's arguments
+        """Return all children."""
         return tuple(children)
 
 
@@ -92,6 +94,7 @@ class RestForOne(Strategy):
     __slots__ = ()
 
     def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:
+        """Return the failed child and the later ones."""
         names = tuple(children)
         return names[names.index(failed) :]
 
