@@ -68,7 +68,9 @@ class Link:
         self.received_frames = self.breaks = self.duplicates = self.gaps = self.resends = 0
         self._end_at = expires_at
         self._heard_at = self._pinged_at = self._gap_told_at = self._resent_at = self._doubted_at = -inf
-        self._gap_told_after = self._resent_after = self._doubted_after = -1
+        self._gap_told_after: int = -1
+        self._resent_after: int = -1
+        self._doubted_after = -1
         self._ack_at = self._probe_at = self._bye_at = inf
         self._probe_s = settings.probe_after_s
         self._wanted_bytes = 0
@@ -208,11 +210,9 @@ class Link:
         stream = self.stream
         if self._wire_full or (self.state != "up" and self.state != "leaving"):
             return []
-        effects: list[Effect] = [
-            Transmit(self.endpoint, stream.frame_of(kept), kept.sequence) for kept in stream.unhanded()
-        ]
+        unhanded = stream.unhanded()
         stream.handed = stream.last
-        return effects
+        return [Transmit(self.endpoint, stream.frame_of(kept), kept.sequence) for kept in unhanded]
 
     # -- the handshake -------------------------------------------------------------------------------------------------
 
@@ -244,12 +244,12 @@ class Link:
         if knows_us:
             self.stream.hear(frame)
             if self._greeter.is_answered(greeting) and self.state in ("greeting", "broken"):
-                effects += self._come_up(now)
+                effects = self._come_up(now)
                 self.stream.go_back(frame.acknowledged)
         if greeting.attempt:
             self._greeter.heard(greeting)
-            wants_answer = self.state in ("greeting", "broken") and self._greeter.is_quiet(now)
-            effects.append(self.greet(now, greeting.attempt) if wants_answer else self._welcome(greeting))
+            asks = self.state in ("greeting", "broken") and self._greeter.is_quiet(now)
+            effects.append(self.greet(now, greeting.attempt) if asks else self._welcome(greeting))
             self.stream.go_back(frame.acknowledged)
         return effects + self._flush()
 
