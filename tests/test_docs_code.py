@@ -33,6 +33,7 @@ DOCUMENTS = [
     "docs/guides/journal.md",
     "docs/guides/event-sourcing.md",
     "docs/guides/state-machines.md",
+    "docs/guides/testing.md",
 ]
 BLOCK_S_MAX = 30
 _BLOCK = re.compile(r"^```(?P<kind>python|text)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
