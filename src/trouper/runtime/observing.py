@@ -119,9 +119,11 @@ class Stopwatch:
         self._begun[id(message)] = (message, cell.system.loop.time(), self._count_s(cell))
 
     def saw(self, cell: Cell, message: object, error: BaseException | None) -> None:
-        """Stop the watch and report."""
-        count_s = self._count_s(cell)
-        _, began_s, began_count_s = self._begun.pop(id(message), (message, cell.system.loop.time(), count_s))
+        """Stop the watch and report; a message that was at work before anybody looked is left out."""
+        begun = self._begun.pop(id(message), None)
+        if begun is None:
+            return
+        _, began_s, began_count_s = begun
         traced = Traced(
             actor=str(cell.address),
             message_type=type(message).__qualname__,
@@ -129,7 +131,7 @@ class Stopwatch:
             outcome=_outcome(error),
             error=None if error is None else bounded(brief(error), TEXT_CHARS_MAX),
             began_s=began_s,
-            duration_s=count_s - began_count_s,
+            duration_s=self._count_s(cell) - began_count_s,
             queued=len(cell.mail or ()),
         )
         self._hand_on(cell, traced)
