@@ -166,5 +166,6 @@ class DeadLetters:
             cell = letter.target._cell  # noqa: SLF001  a ref is the runtime's own
             unsaid = f"; {verdict.unsaid} more since the last warning" if verdict.unsaid else ""
             last = f"; silence for {self._silence_s:g} s" if verdict.last and self._silence_s else ""
-            text = cell.loss(letter.message, letter.reason)
+            known = letter.error if letter.reason == "unhandled" else None
+            text = known.partition(": ")[2] if known else cell.loss(letter.message, letter.reason)
             self._reports.problem(f"dead letter ({letter.reason}{unsaid}{last}): {text}")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine
+from types import FrameType
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -15,10 +17,15 @@ def run(main: Callable[[], Coroutine[object, object, T]]) -> T:
     """Run ``main()`` until it returns, and return what it returned.
 
     Uses uvloop where it is installed.  SIGINT and SIGTERM cancel ``main``, so that every ``async with Node()`` in it
-    shuts down in order; then ``KeyboardInterrupt`` or ``SystemExit(143)`` is raised.  A second signal ends at once.
+    shuts down in order; then ``KeyboardInterrupt`` or ``SystemExit(143)`` is raised.  A second signal ends the program
+    at once, also when a handler holds the loop.  Raises ``RuntimeError`` where a loop is running already.
     """
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_until_signal(main))
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_until_signal(main))
+    raise RuntimeError("trouper.run() begins a loop of its own: in a running event loop use `async with Node()`")
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -32,18 +39,22 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _until_signal(main: Callable[[], Coroutine[object, object, T]]) -> T:
+    """Run main, cancelled by the first signal.
+
+    The handlers are Python's own and not the loop's, which a handler that holds the loop would keep from running.
+    """
     loop = asyncio.get_running_loop()
     task = loop.create_task(main())
-    seen: list[signal.Signals] = []
+    seen: list[int] = []
 
-    def on_signal(number: signal.Signals) -> None:
+    def on_signal(number: int, _: FrameType | None) -> None:
         seen.append(number)
-        task.cancel(number.name)
         signal.signal(number, signal.SIG_DFL)  # a second one does what it does to any program
+        loop.call_soon_threadsafe(task.cancel, signal.Signals(number).name)
 
-    numbers = (signal.SIGINT, signal.SIGTERM) if sys.platform != "win32" else ()
-    for number in numbers:
-        loop.add_signal_handler(number, on_signal, number)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGINT, signal.SIGTERM) if in_main_thread else ()
+    before = [signal.signal(number, on_signal) for number in numbers]
     try:
         return await task
     except asyncio.CancelledError:
@@ -53,5 +64,5 @@ async def _until_signal(main: Callable[[], Coroutine[object, object, T]]) -> T:
             raise SystemExit(128 + signal.SIGTERM) from None
         raise
     finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

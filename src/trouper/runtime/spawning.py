@@ -121,7 +121,7 @@ def _actor_of(base: type, function: Callable[..., object]) -> type:
 
     It is kept on the function itself, so that it goes when the function goes; a method's is made each time.
     """
-    known: type | None = getattr(function, _ACTOR, None)
+    known: type | None = getattr(function, _ACTOR, None) if inspect.isfunction(function) else None
     if known is not None:
         return known
     made = cast("type[BareActor]", type(function.__name__, (base,), {"__module__": function.__module__}))
