@@ -240,18 +240,19 @@ class Link:
             return [self._welcome(greeting)] if greeting.attempt else []
         if self._greeter.is_repeated(greeting) or (self.ever_up and not knows_us):
             return []  # what is older than this session, or was heard before
-        effects: list[Effect] = []
+        reply, news = list[Effect](), list[Effect]()
         if knows_us:
             self.stream.hear(frame)
             if self._greeter.is_answered(greeting) and self.state in ("greeting", "broken"):
-                effects = self._come_up(now)
+                news = self._come_up(now)
                 self.stream.go_back(frame.acknowledged)
         if greeting.attempt:
             self._greeter.heard(greeting)
             asks = self.state in ("greeting", "broken") and self._greeter.is_quiet(now)
-            effects.append(self.greet(now, greeting.attempt) if asks else self._welcome(greeting))
+            reply = [self.greet(now, greeting.attempt) if asks else self._welcome(greeting)]
             self.stream.go_back(frame.acknowledged)
-        return effects + self._flush()
+        # The news come last: whoever hears them may send at once, and that belongs behind all this.
+        return [*reply, *self._flush(), *news]
 
     def _meet(self, greeting: Greeting) -> None:
         """Before the first answer to this link's own token, whoever has greeted last is the peer."""
