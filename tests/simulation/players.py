@@ -5,75 +5,44 @@ no deeds left to give out, so that every run ends.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import ClassVar, cast
 
-from tests.simulation.witness import Deed, Witness
+from tests.simulation.messages import (
+    KINDS,
+    NAMES,
+    RESTARTS,
+    Aside,
+    Deed,
+    OddTrouble,
+    Piped,
+    Plain,
+    Slow,
+    Tick,
+    Trouble,
+)
+from tests.simulation.witness import Witness
 from trouper import (
     Actor,
     ActorRef,
     ActorStopped,
-    Backoff,
     DeadlockError,
     Down,
-    Mailbox,
     MailboxFull,
-    Message,
     NameTaken,
     NodeClosed,
-    OneForAll,
-    OneForOne,
     Reject,
-    RestForOne,
     TrouperError,
     handler,
 )
 from trouper.runtime.kernel.ask import current_turn
-from trouper.runtime.kernel.supervision import Restart
-
-
-class Trouble(Exception):
-    """What a player raises."""
-
-
-class OddTrouble(BaseException):
-    """What a player should not raise."""
-
-
-class Plain(Deed):
-    """Handled by a plain handler."""
-
-
-class Slow(Deed):
-    """Handled by an async handler."""
-
-
-class Aside(Deed):
-    """Handled by a reentrant handler."""
-
-
-class Nobody(Deed):
-    """Handled by no handler."""
-
-
-class Tick(Message):
-    """A timer's message to the instance that set it."""
-
-    instance: int
-    key: int
-    number: int
-
-
-class Piped(Message):
-    """What comes of something that was awaited beside the handlers."""
-
-
-KINDS = (Plain, Plain, Plain, Slow, Slow, Slow, Aside, Nobody)
-NAMES = ("ada", "bob", "cyd")
 
 
 class Player(Actor):
-    """Everything a player does; subclasses differ in hooks, strategy and mailbox."""
+    """Everything a player does; the subclasses in ``troupe.py`` differ in hooks, strategy and mailbox."""
+
+    troupe: ClassVar[Sequence[type["Player"]]] = ()
+    """The classes of which children are made; ``troupe.py`` fills it."""
 
     def __init__(self, witness: Witness, depth: int) -> None:
         self.witness, self.depth = witness, depth
@@ -243,7 +212,7 @@ class Player(Actor):
             elif witness.chance(0.6) and self.depth > 0:
                 name = witness.pick((*NAMES, None))
                 start = self.spawn(
-                    witness.pick(PLAYERS), witness, self.depth - 1, name=name, restart=witness.pick(RESTARTS)
+                    witness.pick(self.troupe), witness, self.depth - 1, name=name, restart=witness.pick(RESTARTS)
                 )
                 self.adopt(await start)
             elif self.young:
@@ -293,7 +262,7 @@ class Player(Actor):
         if self.depth > 0:
             name, restart = self.witness.pick((*NAMES, None)), self.witness.pick(RESTARTS)
             try:
-                cls = self.witness.pick(PLAYERS)
+                cls = self.witness.pick(self.troupe)
                 self.adopt(self.spawn_nowait(cls, self.witness, self.depth - 1, name=name, restart=restart))
             except (NameTaken, NodeClosed):
                 pass
@@ -388,56 +357,3 @@ DEEDS: tuple[Callable[[Player], object], ...] = (
     *[Player.deed_end] * 2,
 )
 """What a player does, by how often."""
-RESTARTS: tuple[Restart, ...] = ("permanent", "transient", "transient", "temporary")
-
-
-class Waiter(Player):
-    """Its hooks wait; its children are restarted together, in a few tries."""
-
-    supervision = OneForAll(restarts=3, within_s=2.0)
-
-    async def on_start(self) -> None:
-        """Maybe wait."""
-        self.begin()
-        await asyncio.sleep(self.witness.seconds(0.3))
-        self.trouble(0.02)
-
-    async def on_stop(self) -> None:
-        """Maybe wait."""
-        self.end("on_stop")
-        await asyncio.sleep(self.witness.seconds(0.3))
-
-    async def on_terminated(self, down: Down) -> None:
-        """Maybe wait."""
-        self.witness.down(self, down, ended=self.ended)
-        await asyncio.sleep(self.witness.seconds(0.1))
-        self.trouble(0.05)
-
-
-class Patient(Player):
-    """Restarts its children late; takes few messages, and refuses more."""
-
-    supervision = OneForOne(restarts=2, within_s=1.0, backoff=Backoff(0.1, 1.0))
-    mailbox = Mailbox(high_water=2, limit=6, when_full="raise_full")
-
-
-class Guardian(Player):
-    """Restarts what was started after the failed child, and keeps its children when it restarts itself."""
-
-    supervision = RestForOne(restarts=4, within_s=3.0, backoff=Backoff(0.05, 0.5))
-    mailbox = Mailbox(high_water=1, limit=4, when_full="drop_oldest")
-    keep_children = True
-
-    def before_restart(self, error: BaseException | None) -> None:
-        """End the instance in its own way."""
-        self.end("before_restart")
-
-
-class Paced(Player):
-    """Handles twenty messages in a second; allows no restart."""
-
-    supervision = OneForAll(restarts=0, within_s=5.0)
-    mailbox = Mailbox(high_water=5, limit=20, rate_per_s=20.0)
-
-
-PLAYERS: tuple[type[Player], ...] = (Player, Player, Waiter, Patient, Guardian, Paced)

@@ -10,9 +10,10 @@ from typing import cast
 
 import pytest
 
-from tests.simulation.players import PLAYERS, Slow
+from tests.simulation.messages import Slow
 from tests.simulation.test_torture import RISKS, TOUGH, torture
-from trouper import ActorRef, DeadLetter, Down, Message
+from tests.simulation.troupe import PLAYERS
+from trouper import ActorRef, DeadLetter, Down, Message, Node
 from trouper.runtime.kernel import handling, lifecycle
 from trouper.runtime.kernel.actor import BareActor
 from trouper.runtime.kernel.ask import Ask
@@ -90,7 +91,8 @@ def _returns_a_stash_backwards(patch: pytest.MonkeyPatch) -> None:
 
 def _forgets_to_count_the_dead(patch: pytest.MonkeyPatch) -> None:
     def uncounted(system: System, message: object, target: ActorRef, reason: str, *_: object, **__: object) -> None:
-        for look in system.host.reports.on_letter:  # type: ignore[attr-defined]  # pyright: ignore  the node's
+        assert isinstance(system.host, Node)
+        for look in system.host.reports.on_letter:
             look(DeadLetter(cast("Message[object]", message), target, reason))
 
     patch.setattr(System, "dead_letter", uncounted)

@@ -6,7 +6,8 @@ The players are in ``players.py``, the laws that they are held to in ``witness.p
 
 import asyncio
 
-from tests.simulation.players import KINDS, PLAYERS, RESTARTS
+from tests.simulation.messages import KINDS, RESTARTS
+from tests.simulation.troupe import PLAYERS
 from tests.simulation.witness import Witness
 from trouper import MailboxFull, OneForOne, StartFailed
 from trouper.testing import Risks, Simulation, seeds

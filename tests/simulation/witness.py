@@ -19,25 +19,13 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import TypeVar
 
-from trouper import ActorRef, DeadLetter, Down, Message, RestartsExceeded
+from tests.simulation.messages import Deed
+from trouper import ActorRef, DeadLetter, Down, RestartsExceeded
 from trouper.runtime.kernel.actor import BareActor
 from trouper.runtime.kernel.cell import Cell
 from trouper.testing import Simulation
 
 T = TypeVar("T")
-
-
-class Deed(Message[int]):
-    """A message between players.
-
-    number: counts what its sender sent to its receiver.  asked: it was sent by ask, and ``reply`` is to come back.
-    """
-
-    id: int
-    sender: int
-    number: int
-    asked: bool
-    reply: int
 
 
 class Witness:
