@@ -77,7 +77,7 @@ def write_section(path: Path, section: str) -> None:
 def _summary_cells(each: Line) -> list[str]:
     row, ratio = each.row, each.ratios.get(each.row.ratio_to)
     return [
-        row.title,
+        row.title + (f" ({each.left_out} disturbed samples left out)" if each.left_out else ""),
         row.unit,
         _number(each.ours.median) if each.ours else "-",
         TITLES[row.ratio_to] if ratio else "-",

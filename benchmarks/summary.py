@@ -28,7 +28,7 @@ class Line:
     """One row of the table with its figures.
 
     ours: None where only a peer was measured.  peers: by name.  ratios: to each peer that was measured beside ours.
-    met: None where there is no bar, or nothing to hold against it.
+    met: None where there is no bar, or nothing to hold against it.  left_out: how many samples were disturbed.
     """
 
     row: Row
@@ -36,6 +36,7 @@ class Line:
     peers: Mapping[str, Spread]
     ratios: Mapping[str, Spread]
     met: bool | None
+    left_out: int
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -48,7 +49,9 @@ def line(row: Row, pairs: Iterable[Pair]) -> Line | None:
     ours: list[float] = []
     theirs: dict[str, list[float]] = {}
     ratios: dict[str, list[float]] = {}
+    left_out = 0
     for pair in pairs:
+        left_out += sum(each is not None and _is_disturbed(each, row) for each in (pair.ours, pair.peer))
         own = _figure(pair.ours, row)
         other = _figure(pair.peer, row)
         if own is not None:
@@ -62,13 +65,8 @@ def line(row: Row, pairs: Iterable[Pair]) -> Line | None:
         return None
     spreads = {peer: spread(values) for peer, values in ratios.items()}
     own_spread = spread(ours) if ours else None
-    return Line(
-        row,
-        own_spread,
-        {peer: spread(values) for peer, values in theirs.items()},
-        spreads,
-        met(row, own_spread, spreads),
-    )
+    peers = {peer: spread(values) for peer, values in theirs.items()}
+    return Line(row, own_spread, peers, spreads, met(row, own_spread, spreads), left_out)
 
 
 def met(row: Row, ours: Spread | None, ratios: Mapping[str, Spread]) -> bool | None:
@@ -93,9 +91,14 @@ def calibration(pairs: Iterable[Pair]) -> Spread:
 
 
 def _figure(sample: Sample | None, row: Row) -> float | None:
-    if sample is None or row.figure not in sample.figures:
+    if sample is None or row.figure not in sample.figures or _is_disturbed(sample, row):
         return None
     return sample.figures[row.figure] / row.scale
+
+
+def _is_disturbed(sample: Sample, row: Row) -> bool:
+    """Say whether the process lost too much of its core to others; one that sleeps on purpose (the floor) has not."""
+    return sample.peer != "floor" and sample.cpu_share < row.cpu_share_min
 
 
 def _in_our_favour(ours: float, theirs: float, higher_is_better: bool) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from benchmarks import bars, report, summary
 from benchmarks.bars import Row
@@ -75,6 +76,20 @@ def test_ratio_bar_without_the_named_peer_gives_no_verdict() -> None:
 def test_figure_that_no_sample_has_makes_no_line() -> None:
     """A row is left out rather than shown empty."""
     assert summary.line(Row("absent", "tell", "us", higher_is_better=False, figure="p50_us"), _pairs((1, 1))) is None
+
+
+def test_disturbed_sample_is_left_out_of_a_row_about_lateness_only() -> None:
+    """The share of the core decides, not the figure, and the row says how many are missing."""
+    disturbed = structs.replace(_sample(OURS, 30.0), cpu_share=0.9)
+    pairs = [*_pairs((3.0, 1.0)), Pair(_sample("erlang", 1.0), disturbed)]
+    lateness = Row("late", "tell", "ms", higher_is_better=False, figure_max=5.0, cpu_share_min=0.97)
+    made, other = summary.line(lateness, pairs), summary.line(TIME, pairs)
+    assert made is not None
+    assert (made.ours, made.met, made.left_out) == (summary.Spread(3.0, 3.0, 3.0, 1), True, 1)
+    assert made.ratios["erlang"].count == 1
+    assert made.peers["erlang"].count == 2
+    assert other is not None
+    assert (other.ours, other.left_out) == (summary.Spread(16.5, 3.0, 30.0, 2), 0)
 
 
 def test_every_row_and_every_participant_exists() -> None:
