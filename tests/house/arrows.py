@@ -30,6 +30,8 @@ class Arrow:
 ARROWS: Sequence[Arrow] = (
     Arrow("trouper.runtime.kernel", outside=("msgspec", "typing_extensions")),
     Arrow("trouper.runtime.wire", ("trouper.runtime.kernel",)),
+    # Who is told an endpoint has to know whose it is; everybody else knows the port alone.
+    Arrow("trouper.runtime.joining", ("trouper.runtime", "trouper.transports")),
     # The furniture stands on the kernel, the wire and other furniture; `no_cycles` keeps it a heap and not a ring.
     Arrow("trouper.runtime", ("trouper.runtime",)),
     Arrow(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from types import TracebackType
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .introspection import Introspection
     from .journal.port import Journal
     from .registry import Registry
+    from .remote.network import Network
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -60,6 +61,11 @@ class Node:
     journal: where event-sourced actors keep their events; None is a ``MemoryJournal``, made when first used.
     slow_handler_s: seconds for which the loop may be held until that is reported, see ``LoopHeld``; None is for ever.
         On virtual time nothing is watched.
+    listen: an endpoint, or several, at which other nodes reach this one; none keeps it to itself, without a network.
+        A node that listens needs a name that is unique among the nodes it will meet.
+    join: endpoints of other nodes, dialled until they answer, and again whenever they are lost.
+    allowed_modules: modules that may be imported because another node asks for an actor of theirs; those that are
+        loaded already need not be named.
     seed: of the node's only source of chance; None takes one from the operating system.
     """
 
@@ -73,6 +79,9 @@ class Node:
         threads: int = 8,
         journal: Journal | None = None,
         slow_handler_s: float | None = SLOW_HANDLER_S,
+        listen: str | Sequence[str] = (),
+        join: Sequence[str] = (),
+        allowed_modules: Sequence[str] = (),
         seed: int | None = None,
     ) -> None:
         if ask_timeout_s <= 0:
@@ -88,6 +97,10 @@ class Node:
         self.reports.on_crash.append(self._on_crash)
         self.shutdown = Shutdown(lambda: self.system, shutdown_s, self._let_go)
         self.shutdown.add(AFTER_STOP, "journal", self._close_journal)
+        self.shutdown.add(AFTER_STOP, "network", self._close_network)
+        endpoints = (listen,) if isinstance(listen, str) else tuple(listen)
+        self._joining = (endpoints, tuple(join), tuple(allowed_modules))
+        self._network: Network | None = None
         self._system: System | None = None
         self._journal = journal
         self._slow_handler_s = slow_handler_s
@@ -120,6 +133,10 @@ class Node:
             await self._journal.open(self.offload)
         if self._slow_handler_s is not None and not is_virtual(loop):
             self.blame = Blame(self._system, self._slow_handler_s, self._on_loop_held)
+        if any(self._joining):
+            from .joining import Joining, open_network  # noqa: PLC0415  only who uses it pays for it
+
+            self._network = await open_network(self, Joining(*self._joining))
         return self
 
     async def __aexit__(
@@ -177,6 +194,7 @@ class Node:
         actor: Callable[[*Ts], BareActor],
         *args: *Ts,
         name: str | None = None,
+        place: str | None = None,
         restart: Restart = "transient",
         shutdown_s: float | None = 5.0,
         significant: bool = False,
@@ -187,6 +205,7 @@ class Node:
         actor: Callable[[M], object] | Callable[[A, M], object],
         *,
         name: str | None = None,
+        place: str | None = None,
         restart: Restart = "transient",
         shutdown_s: float | None = 5.0,
         significant: bool = False,
@@ -196,6 +215,7 @@ class Node:
         actor: Callable[..., object],
         *args: object,
         name: str | None = None,
+        place: str | None = None,
         restart: Restart = "transient",
         shutdown_s: float | None = 5.0,
         significant: bool = False,
@@ -205,11 +225,16 @@ class Node:
         actor: an ``Actor`` class with its arguments (keywords by ``functools.partial``), or a function
             ``(message)`` or ``(actor, message)`` with an annotated message.
         name: unique among the living children; None makes one up.
+        place: the name of a connected node to start it on, under that node's ``/user``; None is here.  The class must
+            be found there by its name, and its arguments must be able to travel.
         restart: ``permanent`` restarts it whenever it ends by itself, ``transient`` when it fails, ``temporary`` never.
         shutdown_s: seconds it may take to stop before it is killed; None waits for ever.
         significant: see ``Strategy.auto_shutdown``.
-        Raises ``NameTaken``, ``InvalidName``, ``NodeClosed``, and ``StartFailed`` from what ``on_start`` raised.
+        Raises ``NameTaken``, ``InvalidName``, ``NodeClosed``, ``StartFailed`` from what ``on_start`` raised, and
+        ``NodeUnreachable`` for a place that is not connected.
         """
+        if place is not None and place != self.name:
+            return self.network.spawn_at(place, actor, args, name, restart, shutdown_s)
         return spawn_awaited(self.system.user, Actor, actor, args, name, restart, shutdown_s, significant)
 
     def supervise(
@@ -223,7 +248,14 @@ class Node:
         make = partial(Supervisor, *children, strategy=strategy)
         return spawn_awaited(self.system.user, Actor, make, (), name, "transient", None, significant=False)
 
-    async def offload(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    @property
+    def network(self) -> Network:
+        """The connected nodes; raises ``NodeClosed`` on a node that does not listen."""
+        if self._network is None:
+            raise NodeClosed(f"node {self.name} has no network: give it listen=..., or wait until it has started")
+        return self._network
+
+    async def offload(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking function in the node's thread pool; raises what it raises."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=f"trouper-{self.name}")
@@ -295,6 +327,10 @@ class Node:
         raises ``CallerError``: use ``node.shutdown.begin(reason)`` there.
         """
         await self.shutdown.run(reason)
+
+    async def _close_network(self) -> None:
+        if self._network is not None:
+            await self._network.close()
 
     async def _close_journal(self) -> None:
         if self._journal is not None:

@@ -1,0 +1,73 @@
+"""Joining: what a node does with ``listen`` and ``join``; it puts transports, network and actors together.
+
+It is the one file of the runtime that knows which transport understands which endpoint, and imports it only then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .actor import Actor
+from .kernel.errors import InvalidOption
+from .remote.network import MakeTransport, Network
+from .spawning import spawn_awaited
+
+if TYPE_CHECKING:
+    from .kernel.ref import ActorRef
+    from .kernel.supervision import Restart
+    from .node import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """How a node is reached, and whom it dials.
+
+    listen: endpoints, the first of which peers connect back to.  join: endpoints of other nodes, dialled for ever.
+    allowed_modules: modules that may be imported because another node asks for an actor of theirs.
+    """
+
+    listen: tuple[str, ...]
+    join: tuple[str, ...] = ()
+    allowed_modules: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.join and not self.listen:
+            raise InvalidOption(f"join={self.join} needs listen: peers send to this node at an endpoint of its own")
+
+
+async def open_network(node: Node, joining: Joining) -> Network:
+    """Start the network of a node: it listens when this returns, and dials from then on."""
+
+    async def spawn_here(
+        actor: Callable[..., object], name: str | None, restart: Restart, shutdown_s: float | None
+    ) -> ActorRef:
+        user = node.system.user
+        return await spawn_awaited(user, Actor, actor, (), name, restart, shutdown_s, significant=False)
+
+    network = Network(
+        node.system,
+        [_maker(scheme) for scheme in dict.fromkeys(_schemes((*joining.listen, *joining.join)))],
+        listen=joining.listen,
+        join=joining.join,
+        incarnation=time.time_ns(),
+        spawn_here=spawn_here,
+        find_here=lambda name: node.registry.whereis(name) or node.find(name),
+        allowed_modules=joining.allowed_modules,
+    )
+    await network.start()
+    return network
+
+
+def _schemes(endpoints: Sequence[str]) -> list[str]:
+    return [endpoint.partition("://")[0] for endpoint in endpoints]
+
+
+def _maker(scheme: str) -> MakeTransport:
+    if scheme == "inprocess":
+        from ..transports.inprocess import InProcessTransport  # noqa: PLC0415  only who uses it pays for it
+
+        return InProcessTransport
+    raise InvalidOption(f"no transport knows {scheme}://; known are: inprocess://NAME")

@@ -1,0 +1,323 @@
+"""The network of a node: its transports and links below, its peers above.
+
+A shell: the pure ``Switchboard`` decides what goes over which wire, this carries it out, and hands what is delivered to
+the ``Peer`` that it came from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING
+
+from ..kernel.cell import Cell
+from ..kernel.errors import ActorError, InvalidOption
+from ..kernel.ref import ActorRef
+from ..wire.codec import RefDefinition, Tables, WireError
+from ..wire.effects import (
+    CloseWire,
+    Deliver,
+    DialRefused,
+    Effect,
+    Faulty,
+    OpenWire,
+    PeerBack,
+    PeerBroken,
+    PeerDown,
+    PeerUp,
+    Refuse,
+    Room,
+    Transmit,
+)  # fmt: skip
+from ..wire.framing import NORMAL
+from ..wire.greeter import LocalNode
+from ..wire.links import Link
+from ..wire.settings import LinkSettings
+from ..wire.switchboard import Switchboard
+from ..wire.transport import Buffer, Source, Transport, TransportOwner, Wire
+from .control import Spawn
+from .peer import Peer
+from .spawning import request, resolve
+
+if TYPE_CHECKING:
+    from ..kernel.supervision import Restart
+    from ..kernel.system import System
+
+MakeTransport = Callable[[TransportOwner], Transport]
+SpawnHere = Callable[[Callable[..., object], str | None, "Restart", float | None], Awaitable[ActorRef]]
+
+
+class NodeUnreachable(ActorError):
+    """No node of this name is connected."""
+
+
+class Network:
+    """See the top of the file.
+
+    transports: makers of the transports, the first that knows an endpoint's scheme is used.
+    listen: endpoints of this node; the first is where peers connect back to.  join: endpoints to dial, for ever.
+    incarnation: larger for each life of a node of this name.
+    allowed_modules: that may be imported for a spawn that another node asks for.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        transports: Sequence[MakeTransport],
+        *,
+        listen: Sequence[str],
+        join: Sequence[str],
+        incarnation: int,
+        spawn_here: SpawnHere,
+        find_here: Callable[[str], ActorRef | None],
+        settings: LinkSettings | None = None,
+        allowed_modules: Collection[str] = (),
+        rng: random.Random | None = None,
+    ) -> None:
+        self.system, self.name, self.incarnation = system, system.name, incarnation
+        self.exports: dict[int, Cell] = {}
+        self.endpoint = ""
+        self._listen, self._join = listen, join
+        self._transports = [make(self) for make in transports]
+        self._spawn, self.find_here = spawn_here, find_here
+        self._settings = settings or LinkSettings()
+        self._allowed = allowed_modules
+        self._rng = rng or random.SystemRandom()
+        self._board: Switchboard | None = None
+        self._wires: dict[str, Wire] = {}
+        self._peers: dict[str, Peer] = {}
+        self._of_link: dict[int, Peer] = {}
+        self._links: dict[Peer, Link] = {}
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = inf
+        self._changed: list[asyncio.Future[None]] = []
+        self.refusals: dict[str, str] = {}
+        system.on_life += (self._heard,)
+
+    # --- begin and end -----------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listen, and begin to dial."""
+        resolved = [await self._transport(endpoint).listen(endpoint) for endpoint in self._listen]
+        self.endpoint = resolved[0]
+        local = LocalNode(self.name, self.incarnation, self.endpoint)
+        self._board = Switchboard(
+            local, self._settings, token=partial(self._rng.getrandbits, 64), chance=self._rng.random
+        )
+        for endpoint in self._join:
+            self.connect(endpoint)
+
+    async def close(self) -> None:
+        """Take leave of all peers, for at most ``linger_s``, and close everything."""
+        if self._board is not None:
+            self._carry_out(self._board.close(self._now()))
+            try:
+                async with asyncio.timeout(2 * self._settings.linger_s):
+                    while not self._board.is_empty:
+                        await self._change()
+            except TimeoutError:
+                pass  # a peer that does not answer will find out by itself
+        if self._alarm is not None:
+            self._alarm.cancel()
+        for transport in self._transports:
+            await transport.close()
+
+    def connect(self, endpoint: str) -> None:
+        """Dial an endpoint until somebody answers, and again after each loss."""
+        self._carry_out(self._switchboard.connect(endpoint, self._now()))
+
+    # --- what the node asks for --------------------------------------------------------------------------------------
+
+    @property
+    def peers(self) -> dict[str, Peer]:
+        """The nodes that are linked to this one, by name."""
+        return dict(self._peers)
+
+    def peer(self, node: str) -> Peer:
+        """Return a linked node; raises ``NodeUnreachable``."""
+        peer = self._peers.get(node)
+        if peer is None:
+            known = ", ".join(sorted(self._peers)) or "none"
+            raise NodeUnreachable(f"node {self.name} is not linked to {node!r}; it is linked to: {known}")
+        return peer
+
+    async def wait_for_peer(self, node: str) -> Peer:
+        """Wait until a node is linked."""
+        while node not in self._peers:
+            await self._change()
+        return self._peers[node]
+
+    async def spawn_at(
+        self,
+        node: str,
+        actor: Callable[..., object],
+        args: tuple[object, ...],
+        name: str | None,
+        restart: Restart,
+        shutdown_s: float | None,
+    ) -> ActorRef:
+        """Start an actor on another node."""
+        spawn = request(actor, args, name, restart, shutdown_s)
+        return await self.peer(node).door.ask(spawn)
+
+    # --- what peers ask for ------------------------------------------------------------------------------------------
+
+    def spawn_here(self, spawn: Spawn, tables: Tables) -> asyncio.Future[ActorRef]:
+        """Start an actor that another node asks for."""
+        return asyncio.ensure_future(self._spawned(spawn, tables), loop=self.system.loop)
+
+    async def _spawned(self, spawn: Spawn, tables: Tables) -> ActorRef:
+        actor, args, keywords = resolve(spawn, tables, self._allowed)
+        made = partial(actor, *args, **keywords) if args or keywords else actor
+        return await self._spawn(made, spawn.name, spawn.restart, spawn.shutdown_s)
+
+    def ref_elsewhere(self, definition: RefDefinition) -> ActorRef | None:
+        """Return the ref to an actor of a third node, when that is linked."""
+        peer = self._peers.get(definition.node)
+        if peer is None or peer.incarnation != definition.incarnation:
+            return None
+        return peer.cell(definition.uid, definition.path).ref
+
+    def send(self, peer: Peer, body: bytes) -> bool:
+        """Give a body to the peer's link; False when it has no room."""
+        link = self._links[peer]
+        if link.state not in ("up", "broken") or not link.can_send(len(body)):
+            return False
+        self._carry_out(self._switchboard.send(link, (body,), NORMAL, self._now()))
+        return True
+
+    def body_bytes_max(self, peer: Peer) -> int:
+        """Bytes of the largest body that the peer takes."""
+        return self._links[peer].body_bytes_max
+
+    # --- what the transports report ----------------------------------------------------------------------------------
+
+    def frame_received(self, parts: Sequence[Buffer], source: Source) -> None:
+        """A frame came in."""
+        self._carry_out(self._switchboard.receive(parts, source, self._now()))
+
+    def wire_ready(self, wire: Wire) -> None:
+        """A wire has room again."""
+        self._carry_out(self._switchboard.wire_ready(wire.endpoint, self._now()))
+
+    def wire_lost(self, wire: Wire, reason: str) -> None:
+        """A wire's connection broke."""
+        self._carry_out(self._switchboard.wire_lost(wire.endpoint, reason, self._now()))
+
+    # --- effects -----------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, effects: Sequence[Effect]) -> None:
+        full: set[str] = set()
+        for effect in effects:
+            if isinstance(effect, Transmit):
+                self._transmit(effect, full)
+            elif isinstance(effect, Deliver):
+                self._deliver(effect)
+            elif isinstance(effect, OpenWire):
+                self._wires[effect.endpoint] = self._transport(effect.endpoint).connect(effect.endpoint)
+            elif isinstance(effect, CloseWire):
+                self._wires.pop(effect.endpoint).close()
+            elif isinstance(effect, Refuse):
+                wire = self._transport(effect.endpoint).connect(effect.endpoint)
+                wire.send_nowait(effect.parts)
+                wire.close()
+            else:
+                self._take_news(effect)
+        self._set_alarm()
+
+    def _transmit(self, effect: Transmit, full: set[str]) -> None:
+        if effect.sequence and effect.endpoint in full:
+            return
+        wire = self._wires.get(effect.endpoint)
+        if wire is not None and not wire.send_nowait(effect.parts) and effect.sequence:
+            full.add(effect.endpoint)
+            self._switchboard.not_taken(effect.endpoint, effect.sequence)
+
+    def _deliver(self, effect: Deliver) -> None:
+        peer = self._of_link.get(effect.link.token)
+        if peer is None:
+            return
+        body = effect.parts[0] if len(effect.parts) == 1 else b"".join(effect.parts)
+        try:
+            peer.receive(body)
+        except WireError as error:
+            self.system.reporter.problem(f"node {peer.node} sent what cannot be read: {error}")
+
+    def _take_news(self, effect: PeerUp | PeerDown | PeerBroken | PeerBack | Room | DialRefused | Faulty) -> None:
+        if isinstance(effect, PeerUp):
+            peer = Peer(self, effect.greeting.node, effect.greeting.incarnation)
+            self._links[peer] = effect.link
+            self._of_link[effect.link.token] = self._peers[peer.node] = peer
+        elif isinstance(effect, PeerDown):
+            self._lose(effect)
+        elif isinstance(effect, DialRefused):
+            self.refusals[effect.endpoint] = effect.text
+            self.system.reporter.problem(f"{effect.endpoint} refused the link ({effect.code}): {effect.text}")
+        elif isinstance(effect, Faulty):
+            self.system.reporter.problem(f"a frame was dropped: {effect.problem}")
+        else:
+            known = self._of_link.get(effect.link.token)
+            if known is not None:
+                known.in_reach = not isinstance(effect, PeerBroken)
+                known.flush()
+        if not isinstance(effect, Room):
+            self._announce()
+
+    def _lose(self, effect: PeerDown) -> None:
+        peer = self._of_link.pop(effect.link.token, None)
+        if peer is None:
+            return
+        del self._links[peer]
+        if self._peers.get(peer.node) is peer:
+            del self._peers[peer.node]
+        peer.lose(effect.detail, [bytes(b"".join(parts)) for parts in effect.unacknowledged])
+
+    # --- time and news -----------------------------------------------------------------------------------------------
+
+    def _set_alarm(self) -> None:
+        at = self._switchboard.wake_at
+        if at == self._alarm_at and self._alarm is not None:
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        self._alarm_at = at
+        if at < inf:
+            self._alarm = self.system.loop.call_at(at, self._tick)
+
+    def _tick(self) -> None:
+        self._alarm, self._alarm_at = None, inf
+        self._carry_out(self._switchboard.tick(self._now()))
+
+    def _now(self) -> float:
+        return self.system.loop.time()
+
+    @property
+    def _switchboard(self) -> Switchboard:
+        assert self._board is not None, "start() makes it before anything else happens"
+        return self._board
+
+    def _transport(self, endpoint: str) -> Transport:
+        scheme = endpoint.partition("://")[0]
+        for transport in self._transports:
+            if scheme in transport.schemes:
+                return transport
+        raise InvalidOption(f"the endpoint {endpoint!r}: no transport of this node knows {scheme}://")
+
+    def _heard(self, cell: Cell, what: str) -> None:
+        if what == "ended":
+            self.exports.pop(cell.uid, None)
+
+    async def _change(self) -> None:
+        future: asyncio.Future[None] = self.system.loop.create_future()
+        self._changed.append(future)
+        await future
+
+    def _announce(self) -> None:
+        changed, self._changed = self._changed, []
+        for future in changed:
+            if not future.done():
+                future.set_result(None)

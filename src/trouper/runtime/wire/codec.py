@@ -1,0 +1,190 @@
+"""The codec: what one loop turn says to one peer, as the body of one DATA frame, and back.
+
+A body is ``[tags, refs, items, deadlines]`` in msgpack.  ``tags`` and ``refs`` define numbers for message types and
+actors from this frame on, so that a name travels once per session.  Each item is ``[to, correlation, tag, payload]``;
+``deadlines`` holds the seconds left of each item with a correlation, in order.  A payload is decoded only when its
+target is known, by the target's own message type, so that a wrong field is an error that names it.
+
+Laws of this file:
+1. Both ends number alike, because frames arrive in order and once (``links``); a new session starts at no numbers.
+2. Bytes from outside become messages of types that are loaded here already, and nothing else: no import, no pickle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, cast
+
+import msgspec
+
+from ..kernel.errors import ActorError
+from ..kernel.messages import Message, message_class, reply_annotation, tag_of
+from ..kernel.ref import ActorRef
+from .schemas import fields_of, fingerprint
+
+ITEMS_MAX = 512
+"""Items of one frame; what one loop turn said beyond them goes in the next frame."""
+REPLY, REPLY_ERROR, TAGS_FROM = 0, 1, 2
+"""Numbers of tags that need no definition: the value of a reply, and an error in its place."""
+
+
+class WireError(ActorError):
+    """A message that cannot be sent, or that came in and cannot be read; names the type and the field."""
+
+
+class TagDefinition(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """From now on ``number`` means the message type ``tag``, whose fields have this fingerprint."""
+
+    number: int
+    tag: str
+    fingerprint: bytes
+
+
+class RefDefinition(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """From now on ``number`` means this actor."""
+
+    number: int
+    node: str
+    incarnation: int
+    path: str
+    uid: int
+
+
+class Body(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One frame's worth, as it came in."""
+
+    tags: list[TagDefinition]
+    refs: list[RefDefinition]
+    items: list[tuple[int, int, int, msgspec.Raw]]
+    deadlines: list[Annotated[float, msgspec.Meta(ge=0)]]
+
+
+Item = tuple[int, int, int, object]
+RefOf = Callable[[RefDefinition], ActorRef]
+Describe = Callable[[ActorRef], tuple[str, int, str, int]]
+
+_bodies = msgspec.msgpack.Decoder(Body)
+
+
+class Tables:
+    """The numbers of one session, one object for each direction that a node sends or receives in.
+
+    describe: ref -> (node, incarnation, path, uid).  ref_of: the way back.  mine: fingerprints of this node's types.
+    """
+
+    def __init__(self, describe: Describe, ref_of: RefOf) -> None:
+        self._describe, self._ref_of = describe, ref_of
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=self._encode_hook)
+        self._numbers: dict[type, int] = {}
+        self._ref_numbers: dict[tuple[str, int, int], int] = {}
+        self._new_tags: list[TagDefinition] = []
+        self._new_refs: list[RefDefinition] = []
+        self._types: dict[int, type[Message[object]] | WireError] = {}
+        self._refs: dict[int, ActorRef] = {}
+        self._decoders: dict[type | object, msgspec.msgpack.Decoder[object]] = {}
+
+    # --- out ---------------------------------------------------------------------------------------------------------
+
+    def number_of(self, type_: type) -> int:
+        """Return the number of a message type, defining it in the next body when it has none."""
+        number = self._numbers.get(type_)
+        if number is None:
+            if not hasattr(type_, "__reply__"):
+                raise WireError(f"{type_.__qualname__} is no Message: only messages travel")
+            number = self._numbers[type_] = len(self._numbers) + TAGS_FROM
+            self._new_tags.append(TagDefinition(number, tag_of(type_), fingerprint(type_)))
+        return number
+
+    def encode(self, items: Sequence[Item], deadlines: Sequence[float]) -> bytes:
+        """Make a body; raises ``WireError`` when a payload holds something that cannot travel."""
+        try:
+            encoded = self._encoder.encode(items)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise WireError(f"a message cannot travel: {error}") from error
+        tags, self._new_tags = self._new_tags, []
+        refs, self._new_refs = self._new_refs, []
+        return self._encoder.encode((tags, refs, msgspec.Raw(encoded), deadlines))
+
+    def check(self, payload: object) -> None:
+        """Raise ``WireError`` when this payload by itself cannot travel."""
+        try:
+            self._encoder.encode(payload)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise WireError(f"{type(payload).__qualname__} cannot travel: {error}") from error
+
+    def _encode_hook(self, value: object) -> object:
+        if not isinstance(value, ActorRef):
+            raise TypeError(f"{type(value).__qualname__} is no type that the wire knows")
+        node, incarnation, path, uid = self._describe(value)
+        key = (node, incarnation, uid)
+        number = self._ref_numbers.get(key)
+        if number is None:
+            number = self._ref_numbers[key] = len(self._ref_numbers)
+            self._new_refs.append(RefDefinition(number, node, incarnation, path, uid))
+        return number
+
+    # --- in ----------------------------------------------------------------------------------------------------------
+
+    def open(self, body: bytes | bytearray | memoryview) -> Body:
+        """Take a body apart and learn its definitions; raises ``WireError`` for anything that is none."""
+        try:
+            opened = _bodies.decode(body)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise WireError(f"the body of a frame is none: {error}") from error
+        for tag in opened.tags:
+            self._types[tag.number] = _type_of(tag)
+        for ref in opened.refs:
+            self._refs[ref.number] = self._ref_of(ref)
+        return opened
+
+    def read(self, number: int, payload: msgspec.Raw) -> Message[object]:
+        """Decode a message; raises ``WireError`` naming the type and the field."""
+        type_ = self._types.get(number)
+        if type_ is None:
+            raise WireError(f"the number {number} was never defined as a message type in this session")
+        if isinstance(type_, WireError):
+            raise type_
+        return cast("Message[object]", self._decode(type_, payload, type_.__qualname__))
+
+    def sent(self, body: bytes) -> list[tuple[int, str]]:
+        """Give the targets and type names of a body that this side has made, when it came to nothing."""
+        names = {number: type_.__qualname__ for type_, number in self._numbers.items()}
+        return [(item[0], names[item[2]]) for item in _bodies.decode(body).items if item[0] and item[2] in names]
+
+    def read_reply(self, asked: type, payload: msgspec.Raw) -> object:
+        """Decode the reply to a message of type ``asked``; raises ``WireError`` naming both."""
+        return self._decode(reply_annotation(asked), payload, f"the reply to {asked.__qualname__}")
+
+    def read_as(self, annotation: object, payload: msgspec.Raw, name: str) -> object:
+        """Decode a value of any type that the wire knows; raises ``WireError`` naming it."""
+        return self._decode(annotation, payload, name)
+
+    def _decode(self, type_: object, payload: msgspec.Raw, name: str) -> object:
+        decoder = self._decoders.get(type_)
+        if decoder is None:
+            wanted = cast("type[object]", type_)
+            decoder = self._decoders[type_] = msgspec.msgpack.Decoder(wanted, dec_hook=self._decode_hook)
+        try:
+            return decoder.decode(payload)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise WireError(f"{name} came in wrong: {error}") from error
+
+    def _decode_hook(self, type_: type, value: object) -> object:
+        if type_ is not ActorRef or not isinstance(value, int):
+            raise NotImplementedError(f"{type_!r} is no type that the wire knows")
+        ref = self._refs.get(value)
+        if ref is None:
+            raise ValueError(f"the number {value} was never defined as an actor in this session")
+        return ref
+
+
+def _type_of(tag: TagDefinition) -> type[Message[object]] | WireError:
+    type_ = message_class(tag.tag)
+    if type_ is None:
+        return WireError(f"this node has loaded no message type {tag.tag}: import the module that defines it")
+    if fingerprint(type_) != tag.fingerprint:
+        return WireError(
+            f"the fields of {tag.tag} differ between the two nodes; here they are {'; '.join(fields_of(type_))}: "
+            "run one version of the module that defines it on both"
+        )
+    return type_

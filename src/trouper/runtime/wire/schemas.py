@@ -1,0 +1,46 @@
+"""Schemas: a fingerprint of what a message type looks like, so that two nodes notice when theirs differ.
+
+The fingerprint covers the fields' names, their order, whether they are required, their types as written, and the
+reply.  It is no schema language: a mismatch fails the messages of that type, with an error that names it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from typing import cast
+
+from ..kernel.messages import Message, reply_annotation
+
+FINGERPRINT_BYTES = 8
+
+
+@lru_cache(maxsize=4096)
+def fingerprint(type_: type) -> bytes:
+    """Return 8 bytes that are equal for equal types, in every process."""
+    described = "\n".join([*fields_of(type_), f"-> {_shown(reply_annotation(type_))}"])
+    return hashlib.sha256(described.encode()).digest()[:FINGERPRINT_BYTES]
+
+
+def fields_of(type_: type) -> list[str]:
+    """Return one line for each field: its name, its type as written, and whether it may be left out."""
+    struct = cast("type[Message[object]]", type_)
+    optional = len(struct.__struct_defaults__)
+    required = len(struct.__struct_fields__) - optional
+    hints: dict[str, object] = {}
+    for base in reversed(type_.__mro__):
+        hints.update(vars(base).get("__annotations__", {}))
+    return [
+        f"{name}: {_shown(hints.get(name, ''))}{'' if place < required else ' = ...'}"
+        for place, name in enumerate(struct.__struct_encode_fields__)
+    ]
+
+
+def _shown(annotation: object) -> str:
+    if isinstance(annotation, str):
+        return annotation
+    if annotation is None or annotation is type(None):
+        return "None"
+    if isinstance(annotation, type) and not hasattr(annotation, "__args__"):
+        return annotation.__qualname__
+    return str(annotation).replace("typing.", "")
