@@ -20,7 +20,7 @@ class Row:
     ratio_min, figure_max, figure_min: the bar; None is no bar.
     moonshot: the ratio that would be a feat.  scale: what the figure is divided by before it is shown in ``unit``.
     cpu_share_min: a sample whose process had its core for less of the time is left out, and counted.  For lateness
-    only: whoever takes the core for 4 ms makes every timer late, which says nothing about the loop.  0: none is left out.
+    only: whoever takes the core for 4 ms makes every timer late, which says nothing about the loop.  0: all count.
     """
 
     title: str
