@@ -1,0 +1,293 @@
+"""``SimulatedTransport``: nodes in one event loop with a network between them that has faults, ``sim://HOST``.
+
+One ``SimulatedNetwork`` is shared by the transports of all nodes; its ``faults`` (a ``network.Network``) decide what
+becomes of each frame, this carries it out.  Time is the loop's, which may be virtual, and chance comes from the
+``random.Random`` given: one seed, one run.  Endpoints are ``sim://HOST`` or ``sim://HOST/ANYTHING``; faults are between
+hosts.
+
+What it does that other transports do not: it loses, duplicates and reorders frames when told to, and a frame to an
+endpoint where nobody listens is lost.  A wire is full when too much of it is on its way, which includes what is held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from random import Random
+
+from ..runtime.wire.transport import (
+    Buffer,
+    EndpointInvalid,
+    EndpointTaken,
+    FrameTooLarge,
+    Source,
+    TransportClosed,
+    TransportLimits,
+    TransportOwner,
+)
+from .network import Network, Quality
+
+SCHEME = "sim"
+
+
+@dataclass(order=True, slots=True)
+class _Flight:
+    """A frame on its way; equal times arrive in the order in which they were sent."""
+
+    at: float
+    number: int
+    wire: SimulatedWire = field(compare=False)
+    parts: Sequence[Buffer] = field(compare=False)
+    frame_bytes: int = field(compare=False)
+    counts: bool = field(compare=False)
+    """Whether it counts for the wire's queue; the second of two copies does not."""
+
+
+class SimulatedNetwork:
+    """What is between the hosts.  Make it in the running loop.
+
+    rng: the only source of chance.  quality: of all ways, until ``faults.set_quality`` says otherwise.
+    faults: the verbs ``partition``, ``cut``, ``repair``, ``hold``, ``set_quality``; those that also touch what is on
+        its way are here: ``release``, ``reset``, ``crash``.
+    delivered: frames that arrived so far.
+    """
+
+    def __init__(self, rng: Random, quality: Quality | None = None) -> None:
+        self.faults = Network(rng.random, quality)
+        self.loop = asyncio.get_running_loop()
+        self.delivered = 0
+        self._listeners: dict[str, SimulatedTransport] = {}
+        self._transports: dict[SimulatedTransport, None] = {}
+        self._connections = 0
+        self._flights: list[_Flight] = []
+        self._held: list[_Flight] = []
+        self._number = 0
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def release(self, a: str | None = None, b: str | None = None) -> None:
+        """Let go what was held between two hosts, of one host, or everything; it arrives now, in order."""
+        self.faults.release(a, b)
+        held, self._held = self._held, []
+        for flight in held:
+            if self.faults.is_held(flight.wire.host, flight.wire.target):
+                self._held.append(flight)
+            else:
+                flight.at = self.loop.time()
+                heappush(self._flights, flight)
+        self._set_alarm()
+
+    def reset(self, source: str, target: str) -> None:
+        """Break the connections from one host to another: what is on its way is lost, and the senders are told."""
+        self.faults.forget(source, target)
+        for wire in self._wires(source, target):
+            self._drop(wire)
+            self.loop.call_soon(wire.lose, "connection reset by the simulation")
+
+    def crash(self, host: str, *, silently: bool = False) -> None:
+        """A host goes down without a word: nothing more arrives there until somebody listens anew.
+
+        What it has sent may still arrive.  A node that runs on after the crash, since nobody can stop it at once, sends
+        into the void and hears nothing.  silently: whether those with a wire to it are not told, as when a machine loses power; otherwise their
+            connections are reset, as when a process is killed.
+        """
+        for transport in [transport for transport in self._transports if transport.host == host]:
+            transport.crash()
+        if not silently:
+            for source in dict.fromkeys(transport.host for transport in self._transports):
+                self.reset(source, host)
+
+    # -- for the transports --------------------------------------------------------------------------------------------
+
+    def number_connection(self) -> bytes:
+        """A number that no other connection has."""
+        self._connections += 1
+        return self._connections.to_bytes(8, "big")
+
+    def enter(self, transport: SimulatedTransport) -> None:
+        """A transport begins."""
+        self._transports[transport] = None
+
+    def listen(self, transport: SimulatedTransport, endpoint: str) -> None:
+        """Somebody listens; raises ``EndpointTaken``."""
+        if endpoint in self._listeners:
+            raise EndpointTaken(f"{endpoint} is taken by another node of this simulation; choose another name")
+        self._listeners[endpoint] = transport
+
+    def leave(self, transport: SimulatedTransport) -> None:
+        """A transport is closed, and its wires with it."""
+        self._transports.pop(transport, None)
+        for endpoint in [endpoint for endpoint, listener in self._listeners.items() if listener is transport]:
+            del self._listeners[endpoint]
+
+    def send(self, wire: SimulatedWire, parts: Sequence[Buffer], frame_bytes: int) -> None:
+        """Put a frame on its way."""
+        for copy, at in enumerate(self.faults.arrivals(wire.host, wire.target, frame_bytes, self.loop.time())):
+            self._number += 1
+            heappush(self._flights, _Flight(at, self._number, wire, parts, frame_bytes, copy == 0))
+            if copy == 0:
+                wire.count(1, frame_bytes)
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        """Wake up for the first arrival.  One timer for all keeps equal times in order on any loop."""
+        at = self._flights[0].at if self._flights else None
+        if self._alarm is not None and (at is None or self._alarm.when() != at):
+            self._alarm.cancel()
+            self._alarm = None
+        if at is not None and self._alarm is None:
+            self._alarm = self.loop.call_at(at, self._arrive)
+
+    def _arrive(self) -> None:
+        self._alarm = None
+        while self._flights and self._flights[0].at <= self.loop.time():
+            flight = heappop(self._flights)
+            wire = flight.wire
+            if self.faults.is_held(wire.host, wire.target):
+                self._held.append(flight)
+                continue
+            if flight.counts:
+                wire.count(-1, -flight.frame_bytes)
+            receiver = self._listeners.get(wire.endpoint)
+            if receiver is None or self.faults.is_cut(wire.host, wire.target):
+                self.faults.lost += 1
+            elif flight.frame_bytes <= receiver.limits.frame_bytes_max:
+                self.delivered += 1
+                receiver.receive(flight.parts, wire.source)
+            else:
+                self._drop(wire)
+                wire.lose(f"{wire.endpoint} takes no frame of {flight.frame_bytes} bytes")
+        self._set_alarm()
+
+    def _drop(self, wire: SimulatedWire) -> None:
+        for flights in (self._flights, self._held):
+            dropped = [flight for flight in flights if flight.wire is wire]
+            self.faults.lost += len(dropped)
+            flights[:] = [flight for flight in flights if flight.wire is not wire]
+            for flight in dropped:
+                if flight.counts:
+                    wire.count(-1, -flight.frame_bytes)
+        heapify(self._flights)
+        self._set_alarm()
+
+    def _wires(self, source: str, target: str) -> list[SimulatedWire]:
+        return [
+            wire
+            for transport in self._transports
+            if transport.host == source
+            for wire in transport.wires
+            if wire.target == target
+        ]
+
+
+class SimulatedTransport:
+    """See the top of the file; a ``Transport``.  host: where this node is; faults are between hosts."""
+
+    schemes = frozenset({SCHEME})
+
+    def __init__(
+        self, owner: TransportOwner, network: SimulatedNetwork, host: str, limits: TransportLimits | None = None
+    ) -> None:
+        self.owner, self.network, self.host = owner, network, host
+        self.limits = limits or TransportLimits()
+        self.wires: dict[SimulatedWire, None] = {}
+        self.has_crashed = self._closed = False
+        network.enter(self)
+
+    async def listen(self, endpoint: str) -> str:
+        """See ``Transport.listen``; the endpoint must be of this host."""
+        if self._host_of(endpoint) != self.host:
+            raise EndpointInvalid(f"{endpoint!r} is not at this host, which is {self.host!r}")
+        self.network.listen(self, endpoint)
+        return endpoint
+
+    def connect(self, endpoint: str) -> SimulatedWire:
+        """See ``Transport.connect``."""
+        target = self._host_of(endpoint)
+        wire = SimulatedWire(self, endpoint, target, Source(self.network.number_connection()))
+        self.wires[wire] = None
+        return wire
+
+    async def close(self) -> None:
+        """See ``Transport.close``.  What is on its way still arrives."""
+        self._closed = True
+        for wire in list(self.wires):
+            wire.close()
+        self.network.leave(self)
+
+    def crash(self) -> None:
+        """Be gone, at once and without a word; see ``SimulatedNetwork.crash``."""
+        self.has_crashed = True
+        self.network.leave(self)
+
+    def receive(self, parts: Sequence[Buffer], source: Source) -> None:
+        """A frame has arrived; an exception of the owner is its own, and keeps no other frame back."""
+        try:
+            self.owner.frame_received(parts, source)
+        except Exception as error:  # noqa: BLE001  the owner's fault: reported, and the next frame goes on
+            self.network.loop.call_exception_handler(
+                {"message": f"receiving a frame at host {self.host} failed", "exception": error}
+            )
+
+    def _host_of(self, endpoint: str) -> str:
+        if self._closed:
+            raise TransportClosed(f"{endpoint}: this transport is closed")
+        scheme, separator, rest = endpoint.partition("://")
+        host = rest.partition("/")[0]
+        if scheme != SCHEME or not separator or not host:
+            raise EndpointInvalid(f"{endpoint!r} is no endpoint of this transport: expected {SCHEME}://HOST")
+        return host
+
+
+class SimulatedWire:
+    """A ``Wire`` over a simulated network."""
+
+    def __init__(self, transport: SimulatedTransport, endpoint: str, target: str, source: Source) -> None:
+        self.endpoint, self.host, self.target, self.source = endpoint, transport.host, target, source
+        self._transport = transport
+        self._frames = self._bytes = 0
+        self._said_no = self._closed = False
+
+    def send_nowait(self, parts: Sequence[Buffer]) -> bool:
+        """See ``Wire.send_nowait``."""
+        if self._closed:
+            raise TransportClosed(f"the wire to {self.endpoint} is closed")
+        limits, frame_bytes = self._transport.limits, sum(map(len, parts))
+        if frame_bytes > limits.frame_bytes_max:
+            raise FrameTooLarge(
+                f"a frame of {frame_bytes} bytes to {self.endpoint}, at most {limits.frame_bytes_max} are allowed"
+            )
+        if self._frames >= limits.queue_frames_max or self._bytes >= limits.queue_bytes_max:
+            self._said_no = True
+            return False
+        if not self._transport.has_crashed:
+            self._transport.network.send(self, parts, frame_bytes)
+        return True
+
+    def close(self) -> None:
+        """See ``Wire.close``; what is on its way still arrives."""
+        self._closed = True
+        self._transport.wires.pop(self, None)
+
+    def count(self, frames: int, frame_bytes: int) -> None:
+        """So many frames and bytes more, or less, are on their way."""
+        self._frames += frames
+        self._bytes += frame_bytes
+        limits = self._transport.limits
+        if self._said_no and self._frames < limits.queue_frames_max and self._bytes < limits.queue_bytes_max:
+            self._said_no = False
+            self._transport.network.loop.call_soon(self._make_ready)
+
+    def lose(self, reason: str) -> None:
+        """The connection broke."""
+        if self._hears:
+            self._transport.owner.wire_lost(self, reason)
+
+    def _make_ready(self) -> None:
+        if self._hears:
+            self._transport.owner.wire_ready(self)
+
+    @property
+    def _hears(self) -> bool:
+        return not (self._closed or self._transport.has_crashed)
