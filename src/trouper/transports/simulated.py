@@ -89,7 +89,9 @@ class SimulatedNetwork:
         """A host goes down without a word: nothing more arrives there until somebody listens anew.
 
         What it has sent may still arrive.  A node that runs on after the crash, since nobody can stop it at once, sends
-        into the void and hears nothing.  silently: whether those with a wire to it are not told, as when a machine loses power; otherwise their
+        into the void and hears nothing.
+
+        silently: whether those with a wire to it are not told, as when a machine loses power; otherwise their
             connections are reset, as when a process is killed.
         """
         for transport in [transport for transport in self._transports if transport.host == host]:
