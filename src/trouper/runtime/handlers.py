@@ -94,8 +94,11 @@ def _handlings(function: Callable[..., object], position: int | None) -> dict[ty
     name = function.__qualname__
     parameters = list(inspect.signature(function).parameters.values())
     place = len(parameters) - 1 if position is None else position
-    if len(parameters) != (place + 1) or place not in (0, 1):
-        raise InvalidHandler(f"{name}{inspect.signature(function)} must take exactly one message after self")
+    by_position = all(each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD) for each in parameters)
+    if len(parameters) != (place + 1) or place not in (0, 1) or not by_position:
+        raise InvalidHandler(
+            f"{name}{inspect.signature(function)} must take exactly one message after self, by position"
+        )
     hints = _hints(function)
     if parameters[place].name not in hints:
         raise InvalidHandler(f"{name}: annotate the parameter {parameters[place].name!r} with a Message class")

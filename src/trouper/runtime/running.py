@@ -20,12 +20,10 @@ def run(main: Callable[[], Coroutine[object, object, T]]) -> T:
     shuts down in order; then ``KeyboardInterrupt`` or ``SystemExit(143)`` is raised.  A second signal ends the program
     at once, also when a handler holds the loop.  Raises ``RuntimeError`` where a loop is running already.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_until_signal(main))
-    raise RuntimeError("trouper.run() begins a loop of its own: in a running event loop use `async with Node()`")
+    if asyncio._get_running_loop() is not None:  # noqa: SLF001  the public way raises where there is none
+        raise RuntimeError("trouper.run() begins a loop of its own: in a running event loop use `async with Node()`")
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_until_signal(main))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -39,13 +39,17 @@ def answer_now(cell: Cell, call: Handle, message: Message[R], timeout_s: float |
     try:
         reply = system.enter(call, cell.actor, message)
         if dispatcher.asked is not message:  # the handler has passed it on: an Ask stands in its place
+            future = cast("asyncio.Future[R]", dispatcher.asked)
             cell.handled += 1
-            return cast("asyncio.Future[R]", dispatcher.asked)
-        check_reply(cell, message, reply)
-        cell.handled += 1
-        future.set_result(cast("R", reply))
+        else:
+            check_reply(cell, message, reply)
+            cell.handled += 1
+            future.set_result(cast("R", reply))
     except BaseException as error:  # noqa: BLE001  whatever a handler raises is its actor's failure
-        future.set_exception(raisable(cell, error))
+        if dispatcher.asked is not message:
+            future = cast("asyncio.Future[R]", dispatcher.asked)
+        else:
+            future.set_exception(raisable(cell, error))
         if isinstance(error, Reject):
             cell.handled += 1
         else:
