@@ -175,6 +175,7 @@ class Simulation:
     async def play(self, scenario: Callable[[Simulation], Coroutine[object, object, object]]) -> None:
         """Run the scenario inside the node, and hold the node to its laws at the end."""
         async with self.node:
+            self.node.system.on_life = (*self.node.system.on_life, self.trace.add)
             strikes = [self.loop.call_at(START_S + fault.at_s, self.strike, fault) for fault in self.plan.faults]
             try:
                 await scenario(self)
