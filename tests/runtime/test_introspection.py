@@ -8,7 +8,7 @@ import time
 import msgspec
 import pytest
 
-from tests.runtime.stage import Double, Fail, Hold, Note, Notes, Player, cell_of, letters_of, play_on, staged, told
+from tests.runtime.stage import Double, Fail, Hold, Note, Notes, Player, Story, cell_of, letters_of, play_on, staged, told
 from trouper import Actor, ActorFailed, ActorStopped, AskTimeout, InvalidOption, Message, Node, OneForOne, handler
 from trouper.runtime.introspection import Branch, Peek, Queued, State, Stats
 from trouper.testing import settle
@@ -73,7 +73,7 @@ async def test_stats_of_an_actor_that_is_busy(node: Node) -> None:
 async def test_state_is_read_in_the_middle_of_a_handler(node: Node) -> None:
     """Attributes are shown as they are, those of the runtime are not, and the behaviour with them."""
     gate = asyncio.Event()
-    player = await node.spawn(Player, ["begun"], gate)
+    player = await node.spawn(Player, Story(["begun"]), gate)
     held = player.ask(Hold(7))
     await settle()
     state = node.introspection.get_state(player)

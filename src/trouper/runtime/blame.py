@@ -119,8 +119,8 @@ class Blame:
         while not self._stopping:
             if quiet < QUIET_LOOKS:
                 self._news.wait(self._look_s)
-            else:
-                self._sleep()
+            elif self._sleep():
+                quiet = 0
             self._news.clear()
             place, idle = self._look()
             if self._beat_at is not None:
@@ -134,12 +134,13 @@ class Blame:
                 self._samples = [place]
                 self._send_beat()
 
-    def _sleep(self) -> None:
+    def _sleep(self) -> bool:
+        """Look no more until the dispatcher has a turn, or for a while; says whether it had one."""
         dispatcher = self._system.dispatcher
         dispatcher.turn_call = self._first_turn
-        if not self._stopping and not dispatcher.armed:
-            self._news.wait(1 / IDLE_LOOKS_PER_S)
+        woken = dispatcher.armed or self._stopping or self._news.wait(1 / IDLE_LOOKS_PER_S)
         dispatcher.turn_call = dispatcher.turn
+        return woken
 
     def _send_beat(self) -> None:
         self._beat_at = time.monotonic()
