@@ -63,6 +63,11 @@ class _Task(asyncio.Task[T]):
         options["name"] = options.get("name") or f"Task-{number}"  # asyncio's own numbers go on from loop to loop
         super().__init__(coroutine, **options)
 
+    def set_name(self, value: object) -> None:
+        """Take a name; some versions of Python give None to every task that was made without one."""
+        if value is not None:
+            super().set_name(value)
+
     def __hash__(self) -> int:
         return self.number
 
