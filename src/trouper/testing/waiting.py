@@ -61,7 +61,7 @@ def _is_busy(cell: Cell) -> bool:
 
 
 def _describe_cell(cell: Cell) -> str:
-    waits = sorted(str(wait.target.address) for wait in (cell.turn.waits if cell.turn is not None else ()))
+    waits = sorted(str(wait.target.address) for wait in (cell.turn.waits or () if cell.turn is not None else ()))
     waits_text = f", waits for {', '.join(waits)}" if waits else ""
     first = f", next {bounded_repr(_first(cell))}" if cell.mail else ""
     return bounded(f"{cell.address}: {cell.describe()}{waits_text}{first}", _TASK_CHARS_MAX)
