@@ -8,9 +8,22 @@ import time
 import msgspec
 import pytest
 
-from tests.runtime.stage import Double, Fail, Hold, Note, Notes, Player, Story, cell_of, letters_of, play_on, staged, told
+from tests.runtime.stage import (
+    Double,
+    Fail,
+    Hold,
+    Note,
+    Notes,
+    Player,
+    Story,
+    cell_of,
+    letters_of,
+    play_on,
+    staged,
+    told,
+)
 from trouper import Actor, ActorFailed, ActorStopped, AskTimeout, InvalidOption, Message, Node, OneForOne, handler
-from trouper.runtime.introspection import Branch, Peek, Queued, State, Stats
+from trouper.runtime.introspection import ActorState, ActorStats, ActorTree, MailboxPeek, QueuedMessage
 from trouper.testing import settle
 
 MANY = 100_000
@@ -45,7 +58,7 @@ async def test_stats_of_an_actor_that_waits_for_nothing(node: Node) -> None:
     player = await node.spawn(Player, name="player")
     player.tell(Note(1))
     await asyncio.sleep(7)
-    assert node.introspection.stats(player) == Stats(
+    assert node.introspection.stats(player) == ActorStats(
         address=str(player.address), actor="Player", phase="live", suspended=False, queued=0, stashed=0, received=1,
         handled=1, restarts=0, uptime_s=7.0, children=0, watchers=0, at_work_on=None, at_work_s=None, oldest=None,
         waiting_s=None,
@@ -116,11 +129,11 @@ async def test_peek_shows_the_first_messages_of_a_hundred_thousand(node: Node) -
     peek = node.introspection.peek(player, 3)
     taken_s = time.perf_counter() - began
     first = (
-        Queued("Double", "Double(n=2)", True),
-        Queued("Note", "Note(n=0)", False),
-        Queued("Note", "Note(n=1)", False),
+        QueuedMessage("Double", "Double(n=2)", True),
+        QueuedMessage("Note", "Note(n=0)", False),
+        QueuedMessage("Note", "Note(n=1)", False),
     )
-    assert peek == Peek(str(player.address), MANY, first)
+    assert peek == MailboxPeek(str(player.address), MANY, first)
     assert taken_s < 0.1
     assert node.introspection.stats(player).queued == MANY
     node.introspection.resume(player)
@@ -162,10 +175,10 @@ async def test_every_answer_survives_the_way_to_a_console(node: Node) -> None:
     """Each is a frozen struct that msgpack can carry there and back."""
     player = await node.spawn(Player)
     for answer, kind in (
-        (node.introspection.stats(player), Stats),
-        (node.introspection.get_state(player), State),
-        (node.introspection.peek(player), Peek),
-        (node.introspection.tree(), Branch),
+        (node.introspection.stats(player), ActorStats),
+        (node.introspection.get_state(player), ActorState),
+        (node.introspection.peek(player), MailboxPeek),
+        (node.introspection.tree(), ActorTree),
     ):
         assert msgspec.msgpack.decode(msgspec.msgpack.encode(answer), type=kind) == answer
         with pytest.raises(AttributeError, match="immutable"):
@@ -174,7 +187,7 @@ async def test_every_answer_survives_the_way_to_a_console(node: Node) -> None:
 
 @staged
 async def test_an_actor_that_has_ended_keeps_its_counts(node: Node) -> None:
-    """Stats say gone, and there is no state any more."""
+    """ActorStats say gone, and there is no state any more."""
     player = await node.spawn(Player)
     player.tell(Note(1))
     await player.stop()

@@ -309,8 +309,21 @@ class Quitter(Actor):
         raise self.error
 
 
+class SlowQuitter(Actor):
+    """Does so in a task."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    @handler
+    async def go(self, _: Go) -> None:
+        await asyncio.sleep(1)
+        raise self.error
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
-def test_a_handler_ends_the_program_in_order(error: BaseException) -> None:
+@pytest.mark.parametrize("actor", [Quitter, SlowQuitter])
+def test_a_handler_ends_the_program_in_order(error: BaseException, actor: type[Quitter | SlowQuitter]) -> None:
     """The actor fails like with any error, the node goes down in order, and the block raises that very error."""
     said: list[str] = []
 
@@ -320,7 +333,7 @@ def test_a_handler_ends_the_program_in_order(error: BaseException) -> None:
         async def block() -> None:
             async with node:
                 await node.spawn(Quiet, said, name="other")
-                quitter = await node.spawn(Quitter, error)
+                quitter = await node.spawn(actor, error)
                 quitter.tell(Go())
                 await hangs()
 

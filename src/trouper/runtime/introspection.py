@@ -31,14 +31,14 @@ FIELDS_MAX = 100
 FIELD_CHARS_MAX = 500
 """Characters of one attribute, or of one queued message."""
 PEEKED_MAX = 1_000
-"""Queued messages that may be asked for."""
+"""QueuedMessage messages that may be asked for."""
 TREE_MAX = 10_000
 """Actors in one picture of a tree."""
 DEPTH_MAX = 50
 """Levels in one picture of a tree."""
 
 
-class Stats(msgspec.Struct, frozen=True):
+class ActorStats(msgspec.Struct, frozen=True):
     """What the runtime knows of one actor.
 
     address, actor: where it is, and its class.  phase: ``starting``, ``live``, ``failed`` (it will be restarted),
@@ -66,7 +66,7 @@ class Stats(msgspec.Struct, frozen=True):
     waiting_s: float | None
 
 
-class State(msgspec.Struct, frozen=True):
+class ActorState(msgspec.Struct, frozen=True):
     """The attributes of an actor as text.  left_out: how many more there are; behaviour: what it handles just now."""
 
     address: str
@@ -76,7 +76,7 @@ class State(msgspec.Struct, frozen=True):
     behaviour: tuple[str, ...]
 
 
-class Queued(msgspec.Struct, frozen=True):
+class QueuedMessage(msgspec.Struct, frozen=True):
     """One message in a mailbox.  asked: somebody waits for the reply."""
 
     message_type: str
@@ -84,15 +84,15 @@ class Queued(msgspec.Struct, frozen=True):
     asked: bool
 
 
-class Peek(msgspec.Struct, frozen=True):
+class MailboxPeek(msgspec.Struct, frozen=True):
     """The first messages of a mailbox, in the order in which they will be handled; ``queued`` is how many there are."""
 
     address: str
     queued: int
-    first: tuple[Queued, ...]
+    first: tuple[QueuedMessage, ...]
 
 
-class Branch(msgspec.Struct, frozen=True):
+class ActorTree(msgspec.Struct, frozen=True):
     """One actor in the tree, with those below it, oldest first.  left_out: children that are not shown."""
 
     name: str
@@ -103,7 +103,7 @@ class Branch(msgspec.Struct, frozen=True):
     restart: str
     restarts: int
     queued: int
-    children: tuple[Branch, ...]
+    children: tuple[ActorTree, ...]
     left_out: int
 
 
@@ -115,12 +115,12 @@ class Introspection:
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    def stats(self, ref: ActorRef) -> Stats:
+    def stats(self, ref: ActorRef) -> ActorStats:
         """Say how an actor is doing; one that has ended is ``gone`` and keeps its last counts."""
         cell, now = _cell(ref), self._system.loop.time()
         turn, first = cell.turn, next(iter(cell.mail or ()), None)
         at_work = turn.item if turn is not None else None
-        return Stats(
+        return ActorStats(
             address=str(cell.address),
             actor=cell.spec.actor.__qualname__,
             phase=cell.phase,
@@ -139,7 +139,7 @@ class Introspection:
             waiting_s=now - (first.deadline - first.timeout_s) if is_ask(first) else None,
         )
 
-    def get_state(self, ref: ActorRef) -> State:
+    def get_state(self, ref: ActorRef) -> ActorState:
         """Show the attributes of an actor as they are this moment, also in the middle of an async handler.
 
         Raises ``ActorStopped`` when there is no instance: it has ended, or is being restarted.
@@ -149,18 +149,20 @@ class Introspection:
         shown = {name: _text(value) for name, value in islice(fields.items(), FIELDS_MAX)}
         handles = sorted(type_.__qualname__ for type_ in cell.behaviour.handlings)
         left_out = len(fields) - len(shown)
-        return State(str(cell.address), cell.spec.actor.__qualname__, shown, left_out, tuple(handles[:FIELDS_MAX]))
+        return ActorState(str(cell.address), cell.spec.actor.__qualname__, shown, left_out, tuple(handles[:FIELDS_MAX]))
 
-    def peek(self, ref: ActorRef, count: int = 20) -> Peek:
+    def peek(self, ref: ActorRef, count: int = 20) -> MailboxPeek:
         """Show the first ``count`` messages of the mailbox (1 to ``PEEKED_MAX``) without taking them."""
         if not 1 <= count <= PEEKED_MAX:
             raise InvalidOption(f"peek at {count} messages of {ref.address}: it must be 1 to {PEEKED_MAX}")
         cell = _cell(ref)
         items = islice(iter(cell.mail or ()), count)
-        first = tuple(Queued(type(content(item)).__qualname__, _text(content(item)), is_ask(item)) for item in items)
-        return Peek(str(cell.address), len(cell.mail or ()), first)
+        first = tuple(
+            QueuedMessage(type(content(item)).__qualname__, _text(content(item)), is_ask(item)) for item in items
+        )
+        return MailboxPeek(str(cell.address), len(cell.mail or ()), first)
 
-    def tree(self, path: str = "", *, actors_max: int = 1_000) -> Branch:
+    def tree(self, path: str = "", *, actors_max: int = 1_000) -> ActorTree:
         """Take a picture of an actor and everything below it.
 
         path: as in an address, ``user/bank``; empty is the root.  actors_max: 1 to ``TREE_MAX``; what is beyond it is
@@ -200,14 +202,14 @@ class Introspection:
         cell.suspended = False
         cell.post(REQUEST, Cell.refresh)
 
-    async def replace_state(self, ref: ActorRef, changes: Mapping[str, object]) -> State:
+    async def replace_state(self, ref: ActorRef, changes: Mapping[str, object]) -> ActorState:
         """Set attributes of an actor between two messages, and show the new state.
 
         Raises ``InvalidOption`` for a name that is no attribute of it yet, ``ActorStopped`` when it ends before.
         """
         cell = _cell(ref)
         _instance(cell)
-        done: asyncio.Future[State] = self._system.loop.create_future()
+        done: asyncio.Future[ActorState] = self._system.loop.create_future()
 
         def replace(_: Cell, __: object) -> None:
             if done.done():  # whoever asked has given up
@@ -272,15 +274,15 @@ def _text(value: object) -> str:
     return bounded(bounded_repr(value), FIELD_CHARS_MAX)
 
 
-def _branch(cell: Cell, left: list[int], depth: int) -> Branch:
+def _branch(cell: Cell, left: list[int], depth: int) -> ActorTree:
     """Picture a cell; ``left`` holds how many more may be pictured in all."""
-    children: list[Branch] = []
+    children: list[ActorTree] = []
     for child in (cell.children or {}).values():
         if left[0] <= 0 or depth == 0:
             break
         left[0] -= 1
         children.append(_branch(child, left, depth - 1))
-    return Branch(
+    return ActorTree(
         name=cell.name,
         address=str(cell.address),
         actor=cell.spec.actor.__qualname__,

@@ -160,7 +160,7 @@ class Node:
         if self._body is not None:
             self._body.uncancel()
         if isinstance(failure, KeyboardInterrupt | SystemExit):
-            raise failure
+            raise failure from None
         raise NodeFailed(f"node {self.name} was shut down: {brief(failure)} was escalated to its root") from failure
 
     def _make_dispatcher(self, loop: asyncio.AbstractEventLoop) -> Dispatcher:
