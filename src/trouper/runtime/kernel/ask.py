@@ -46,7 +46,7 @@ class Turn:
     task: the task that it runs in; None for a plain handler.  begun: the task has taken its first step; before that
     it must not be cancelled, or it could not clean up.  excuse: why the runtime cancelled the handler; None when it
     did not.  owes: the handler's return value is the reply; False once the item was passed on or put away.
-    over: the item is counted, whatever the handler still does.  since: the loop's time when the handler began.
+    over: the item is counted, whatever the handler still does.  since: the loop's time when an async handler began.
     """
 
     __slots__ = ("actor", "begun", "cell", "excuse", "item", "over", "owes", "since", "task", "waits")
@@ -59,8 +59,19 @@ class Turn:
         self.begun = self.over = False
         self.excuse: str | None = None
         self.owes = True
-        self.since = cell.system.loop.time()
-        self.waits: set[Wait] = set()
+        self.since = 0.0
+        self.waits: set[Wait] | None = None
+
+    def wait(self, wait: Wait) -> None:
+        """The handler waits for something."""
+        if self.waits is None:
+            self.waits = set()
+        self.waits.add(wait)
+
+    def wait_no_more(self, wait: Wait) -> None:
+        """The handler does not wait for it, or no longer."""
+        if self.waits is not None:
+            self.waits.discard(wait)
 
     def cancel(self, excuse: str) -> None:
         """Cancel the handler, at its first step when it has not begun; the excuse says that it is no failure."""
@@ -92,7 +103,7 @@ class Ask(asyncio.Future[R], Envelope, Generic[R]):
             owner.asks = {} if owner.asks is None else owner.asks
             owner.asks[cast("Ask[object]", self)] = None
         if asker is not None:
-            asker.waits.add(self)
+            asker.wait(self)
         system.deadlines.enter(timeout_s, self)
 
     def take(self) -> bool:
@@ -138,7 +149,7 @@ class Ask(asyncio.Future[R], Envelope, Generic[R]):
     def let_go(self) -> None:
         """Take this ask out of the graph: its asker's handler does not wait for it."""
         if self.asker is not None:
-            self.asker.waits.discard(self)
+            self.asker.wait_no_more(self)
             self.asker = None
 
     def _leave(self) -> None:
@@ -190,7 +201,7 @@ def check_cycle(asker: Turn, target: Cell) -> None:
         turn = front.pop()
         if turn is asker:
             raise DeadlockError(_ring(asker, came_from))
-        for wait in turn.waits:
+        for wait in turn.waits or ():
             blocker = _blocker(wait)
             if blocker is not None and blocker not in came_from:
                 came_from[blocker] = turn

@@ -137,16 +137,23 @@ class Cell:
 
     def wake(self, item: object) -> Awaitable[None]:
         """Take the first item of an idle cell; what comes for one that is gone is a dead letter."""
-        if self.gone:
+        if self.phase == "gone":
             self.system.count_gone(1, 0)
             self.lose(item, "killed" if self.reason == "killed" else "stopped")
             return DONE
-        mail = self.mail = self.open_mail()
+        dispatcher = self.system.dispatcher
         if self.high_water:
+            used = dispatcher.idle_queues
+            mail: Mail = used.pop() if used else deque[object]()
+            self.mail = mail
             mail.append(item)
         else:
+            self.mail = self.open_mail()
             self.press(item)
-        self.system.dispatcher.schedule(self)
+        self.queued = True
+        dispatcher.queue.append(self)
+        if not dispatcher.armed:
+            dispatcher.arm()
         return DONE
 
     def accept(self, item: object) -> None:

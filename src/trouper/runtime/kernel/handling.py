@@ -36,15 +36,20 @@ def answer_now(cell: Cell, call: Handle, message: Message[R], timeout_s: float |
     dispatcher.asker = current_turn.get()
     cell.received += 1
     future: asyncio.Future[R] = system.loop.create_future()
+    outside = not dispatcher.entered
     try:
-        reply = system.enter(call, cell.actor, message)
+        if outside:  # this is `System.enter`, without its call
+            dispatcher.entered = True
+            reply = dispatcher.context.run(call, cell.actor, message)
+        else:
+            reply = call(cell.actor, message)
         if dispatcher.asked is not message:  # the handler has passed it on: an Ask stands in its place
             future = cast("asyncio.Future[R]", dispatcher.asked)
             cell.handled += 1
         else:
             check_reply(cell, message, reply)
             cell.handled += 1
-            future.set_result(cast("R", reply))
+            future.set_result(reply)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  it was checked
     except BaseException as error:  # noqa: BLE001  whatever a handler raises is its actor's failure
         if dispatcher.asked is not message:
             future = cast("asyncio.Future[R]", dispatcher.asked)
@@ -56,6 +61,8 @@ def answer_now(cell: Cell, call: Handle, message: Message[R], timeout_s: float |
             _failed(cell, error, message, cell.actor, asked=True)
     finally:
         dispatcher.running = dispatcher.asked = dispatcher.asker = None
+        if outside:
+            dispatcher.entered = False
     return future
 
 
@@ -73,6 +80,7 @@ def step(cell: Cell, item: object) -> None:
         _handle_plain(cell, Turn(cell, item), handling)
     elif handling.reentrant:
         turn = Turn(cell, item)
+        turn.since = cell.system.loop.time()
         cell.asides = {} if cell.asides is None else cell.asides
         cell.asides[turn] = None
         turn.task = cell.system.begin_task(_serve_aside(turn, handling))
@@ -80,6 +88,7 @@ def step(cell: Cell, item: object) -> None:
             cell.begun, cell.task = False, turn.task
     else:
         cell.turn = Turn(cell, item)
+        cell.turn.since = cell.system.loop.time()
         cell.open_to_reentry()
         cell.task = cell.turn.task = cell.system.begin_task(_serve(cell, handling))
 
@@ -88,10 +97,14 @@ def _handle_plain(cell: Cell, turn: Turn, handling: Handling) -> None:
     dispatcher = cell.system.dispatcher
     outer, dispatcher.running = dispatcher.running, cell
     inner, cell.turn = cell.turn, turn
+    reply: object = None
+    error: BaseException | None = None
     try:
-        _conclude(turn, handling.call(turn.actor, content(turn.item)), None)
-    except BaseException as error:  # noqa: BLE001  whatever a handler raises is its actor's failure
-        _conclude(turn, None, error)
+        reply = handling.call(turn.actor, content(turn.item))
+    except BaseException as raised:  # noqa: BLE001  whatever a handler raises is its actor's failure
+        error = raised
+    try:
+        _conclude(turn, reply, error)
     finally:
         cell.turn, dispatcher.running = inner, outer
 
@@ -113,7 +126,7 @@ async def _serve(cell: Cell, handling: Handling | None) -> None:
             cell.mail.appendleft(item)
             break
         cell.turn = Turn(cell, item)
-        cell.turn.task = me
+        cell.turn.task, cell.turn.since = me, cell.system.loop.time()
     if cell.task is me:  # else it was killed, or its end has its own task
         cell.task = cell.turn = None
         cell.settle()
@@ -151,7 +164,7 @@ async def _run(turn: Turn, handling: Handling) -> None:
 def _conclude(turn: Turn, reply: object, error: BaseException | None) -> None:
     """A handler has ended: answer what is owed, and count.  A turn that is over already was counted then."""
     cell, item = turn.cell, turn.item
-    turn.waits.clear()
+    turn.waits = None
     if turn.over:
         return
     turn.over = True
@@ -192,10 +205,12 @@ def fail_plain(cell: Cell, error: BaseException, message: object) -> None:
 
 def check_reply(cell: Cell, message: object, reply: object) -> None:
     """Raise ``WrongReply`` when a handler returned what its message does not promise, or forgot an ``async``."""
-    wanted = cast("type[Message[object]]", type(message)).__reply__
+    wanted: tuple[type, ...] | None = getattr(type(message), "__reply__", None)
+    if wanted is not None and isinstance(reply, wanted):
+        return
     kind = "None" if reply is None else f"a {type(reply).__name__}"
     awaitable = isinstance(reply, Awaitable)
-    if (wanted is None and not awaitable) or (wanted is not None and isinstance(reply, wanted)):
+    if wanted is None and not awaitable:
         return
     handling = cell.behaviour.find(type(message))
     name = handling.function.__qualname__ if handling is not None else "a handler"

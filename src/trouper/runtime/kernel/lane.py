@@ -90,7 +90,8 @@ def refresh(cell: Cell, _: object = None) -> None:
 def settle(cell: Cell) -> None:
     """Give the cell back after its turn: into the run queue again, parked, or idle."""
     mail = cell.mail
-    cell.high_water = cell.usual_high_water()
+    if not cell.high_water:
+        cell.high_water = cell.usual_high_water()
     if mail is None or cell.parked or cell.queued or cell.busy:
         return
     ready = cell.phase == "live" and not cell.suspended

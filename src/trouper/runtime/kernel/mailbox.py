@@ -105,7 +105,7 @@ class Room:
                 check_cycle(turn, self.target)
             except DeadlockError:
                 return
-            turn.waits.add(self)
+            turn.wait(self)
         try:
             while self.target.mail is not None and len(self.target.mail) >= self._high_water:
                 future = self.target.system.loop.create_future()
@@ -113,7 +113,7 @@ class Room:
                 yield from future
         finally:
             if turn is not None:
-                turn.waits.discard(self)
+                turn.wait_no_more(self)
 
     def release(self) -> None:
         """Wake all who wait, when there is room again."""

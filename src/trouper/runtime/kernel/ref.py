@@ -54,7 +54,15 @@ class ActorRef:
         cell.received += 1
         mail = cell.mail
         if mail is None:
-            return cell.wake(message)
+            dispatcher = cell.system.dispatcher
+            if cell.phase != "live" or not (dispatcher.armed and dispatcher.idle_queues and cell.high_water):
+                return cell.wake(message)
+            # What `wake` does when a turn is due and a used queue is at hand, without its calls.
+            mail = cell.mail = dispatcher.idle_queues.pop()
+            mail.append(message)
+            cell.queued = True
+            dispatcher.queue.append(cell)
+            return DONE
         if len(mail) >= cell.high_water:
             return cell.press(message)
         mail.append(message)
@@ -70,7 +78,7 @@ class ActorRef:
         """
         cell = self._cell
         dispatcher = cell.system.dispatcher
-        if cell.mail is None and dispatcher.running is None and dispatcher.fuel > 0:
+        if cell.mail is None and dispatcher.running is None and (dispatcher.fuel > 0 or dispatcher.refuel()):
             call = cell.table.get(type(message))
             if call is not None and call is not unusual and (timeout_s is None or timeout_s >= 0):
                 return cell.answer_now(call, message, timeout_s)
