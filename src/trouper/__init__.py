@@ -5,6 +5,7 @@ The guide is ``docs/``; the kernel, ``trouper/runtime/kernel/``, is written to b
 
 from .runtime.accounting import Accounting as Accounting
 from .runtime.actor import Actor as Actor
+from .runtime.blame import LoopHeld as LoopHeld
 from .runtime.deadletters import DeadLetters as DeadLetters
 from .runtime.eventcodec import EventUnreadable as EventUnreadable
 from .runtime.eventcodec import InvalidEvent as InvalidEvent
@@ -29,6 +30,11 @@ from .runtime.groups import GroupMembers as GroupMembers
 from .runtime.groups import Groups as Groups
 from .runtime.groups import Scope as Scope
 from .runtime.handlers import handler as handler
+from .runtime.introspection import ActorState as ActorState
+from .runtime.introspection import ActorStats as ActorStats
+from .runtime.introspection import ActorTree as ActorTree
+from .runtime.introspection import Introspection as Introspection
+from .runtime.introspection import MailboxPeek as MailboxPeek
 from .runtime.journal.file import FileJournal as FileJournal
 from .runtime.journal.memory import MemoryJournal as MemoryJournal
 from .runtime.journal.port import InvalidStream as InvalidStream
@@ -79,6 +85,9 @@ from .runtime.kernel.supervision import RestForOne as RestForOne
 from .runtime.mailboxes import CoalescingQueue as CoalescingQueue
 from .runtime.mailboxes import PriorityQueue as PriorityQueue
 from .runtime.node import Node as Node
+from .runtime.observing import Trace as Trace
+from .runtime.observing import Traced as Traced
+from .runtime.recorder import FlightRecorder as FlightRecorder
 from .runtime.registry import Listing as Listing
 from .runtime.registry import Registry as Registry
 from .runtime.registry import ServiceKey as ServiceKey
@@ -95,6 +104,7 @@ from .runtime.routers.routing import RoundRobin as RoundRobin
 from .runtime.routers.routing import Routing as Routing
 from .runtime.routers.routing import ScatterGatherFirst as ScatterGatherFirst
 from .runtime.running import run as run
+from .runtime.shutdown import Shutdown as Shutdown
 from .runtime.supervisor import Child as Child
 from .runtime.supervisor import ChildCounts as ChildCounts
 from .runtime.supervisor import ChildInfo as ChildInfo
@@ -110,17 +120,18 @@ from .runtime.supervisor import WhichChildren as WhichChildren
 
 __all__ = [
     "END", "Accounting", "Actor", "ActorCrashed", "ActorEnded", "ActorError", "ActorFailed", "ActorRef",
-    "ActorRestarted", "ActorStarted", "ActorStopped", "Address", "AskTimeout", "Backoff", "Broadcast", "CallerError",
-    "Child", "ChildCounts", "ChildInfo", "ChildRefused", "CoalescingQueue", "ConsistentHash", "CountChildren",
-    "DeadLetter", "DeadLetters", "DeadlockError", "DeleteChild", "Down", "EventSourcedActor", "EventStream",
-    "EventUnreadable", "Events", "FileJournal", "GroupJoined", "GroupLeft", "GroupMembers", "GroupRouter", "Groups",
-    "InternalError", "InvalidEvent", "InvalidHandler", "InvalidName", "InvalidOption", "InvalidStream", "Journal",
-    "JournalClosed", "JournalCorrupt", "JournalError", "JournalFailed", "JournalLocked", "LeastMailbox",
-    "LinkedActorFailed", "Listing", "Mailbox", "MailboxFull", "MemoryJournal", "Message", "NameTaken", "Node",
-    "NodeClosed", "NodeFailed", "OneForAll", "OneForOne", "Pool", "PriorityQueue", "RandomChoice", "Record",
-    "RecordTooLarge", "RecordsGone", "Registry", "Reject", "Resize", "RestForOne", "RestartChild", "RestartsExceeded",
-    "RoundRobin", "Routees", "Routing", "ScatterGatherFirst", "Scope", "ServiceKey", "Snapshot", "StartChild",
-    "StartFailed", "StashFull", "StateMachine", "Supervisor", "SupervisorHandle", "TagTaken", "TerminateChild",
-    "TrouperError", "Unhandled", "Unroutable", "WhichChildren", "WrongReply", "WrongSequence", "applies", "handler",
-    "on", "on_enter", "on_exit", "on_quiet", "on_timeout", "run",
+    "ActorRestarted", "ActorStarted", "ActorState", "ActorStats", "ActorStopped", "ActorTree", "Address", "AskTimeout",
+    "Backoff", "Broadcast", "CallerError", "Child", "ChildCounts", "ChildInfo", "ChildRefused", "CoalescingQueue",
+    "ConsistentHash", "CountChildren", "DeadLetter", "DeadLetters", "DeadlockError", "DeleteChild", "Down",
+    "EventSourcedActor", "EventStream", "EventUnreadable", "Events", "FileJournal", "FlightRecorder", "GroupJoined",
+    "GroupLeft", "GroupMembers", "GroupRouter", "Groups", "InternalError", "Introspection", "InvalidEvent",
+    "InvalidHandler", "InvalidName", "InvalidOption", "InvalidStream", "Journal", "JournalClosed", "JournalCorrupt",
+    "JournalError", "JournalFailed", "JournalLocked", "LeastMailbox", "LinkedActorFailed", "Listing", "LoopHeld",
+    "Mailbox", "MailboxFull", "MailboxPeek", "MemoryJournal", "Message", "NameTaken", "Node", "NodeClosed",
+    "NodeFailed", "OneForAll", "OneForOne", "Pool", "PriorityQueue", "RandomChoice", "Record", "RecordTooLarge",
+    "RecordsGone", "Registry", "Reject", "Resize", "RestForOne", "RestartChild", "RestartsExceeded", "RoundRobin",
+    "Routees", "Routing", "ScatterGatherFirst", "Scope", "ServiceKey", "Shutdown", "Snapshot", "StartChild",
+    "StartFailed", "StashFull", "StateMachine", "Supervisor", "SupervisorHandle", "TagTaken", "TerminateChild", "Trace",
+    "Traced", "TrouperError", "Unhandled", "Unroutable", "WhichChildren", "WrongReply", "WrongSequence", "applies",
+    "handler", "on", "on_enter", "on_exit", "on_quiet", "on_timeout", "run",
 ]  # fmt: skip
