@@ -219,6 +219,48 @@ async def test_law_06_a_child_that_asks_the_parent_that_waits_for_its_start(node
 
 
 @staged
+async def test_law_06_a_ring_through_a_reentrant_handler_is_named(node: Node) -> None:
+    """The first asker waits for the second, which waits for a reentrant handler of the first, which asks the second."""
+    refs: list[ActorRef] = []
+
+    class Both(Actor):
+        @handler
+        async def hold(self, msg: Hold) -> int:
+            return await refs[1 - msg.n].ask(Hold(1) if msg.n == 0 else Fail())
+
+        @handler(reentrant=True)
+        async def fail(self, msg: Fail) -> int:
+            try:
+                return await refs[1].ask(Hold(1))
+            except DeadlockError as error:
+                return len(error.cycle)
+
+    refs.extend([await node.spawn(Both), await node.spawn(Both)])
+    began = asyncio.get_running_loop().time()
+    assert await refs[0].ask(Hold(0)) >= 2
+    assert asyncio.get_running_loop().time() == began
+
+
+@pytest.mark.parametrize("wait", ["stop", "drain", "wait_stopped"])
+@staged
+async def test_law_06_an_actor_that_awaits_its_own_end_is_named(node: Node, wait: str) -> None:
+    """Its handler would have to end first; `self.stop()` and not awaiting are the ways to do it."""
+    errors: list[str] = []
+
+    class Selfish(Player):
+        @handler
+        async def hold(self, msg: Hold) -> int:
+            try:
+                await getattr(self.ref, wait)()
+            except DeadlockError:
+                errors.append(wait)
+            return msg.n
+
+    assert await (await node.spawn(Selfish)).ask(Hold(1)) == 1
+    assert errors == [wait]
+
+
+@staged
 async def test_law_06_a_reentrant_handler_breaks_the_ring(node: Node) -> None:
     """What the error advises helps: the reentrant handler answers its own actor, which is at work."""
 
