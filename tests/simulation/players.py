@@ -97,11 +97,11 @@ class Player(Actor):
     def plain(self, msg: Plain) -> int:
         """Do something, at once."""
         self.witness.enter(self, msg, ended=self.ended)
-        outcome = "raised"
+        outcome, is_asked = "raised", self.is_asked()
         try:
             outcome = self.perform(msg)
         except Reject:
-            outcome = "handled" if msg.asked else "rejected"
+            outcome = "handled" if is_asked else "rejected"
             raise
         finally:
             self.witness.leave(self, msg, outcome)
@@ -111,11 +111,11 @@ class Player(Actor):
     async def slow(self, msg: Slow) -> int:
         """Do something, and wait now and then."""
         self.witness.enter(self, msg, ended=self.ended)
-        outcome = "raised"
+        outcome, is_asked = "raised", self.is_asked()
         try:
             outcome = await self.perform_slowly(msg)
         except Reject:
-            outcome = "handled" if msg.asked else "rejected"
+            outcome = "handled" if is_asked else "rejected"
             raise
         finally:
             self.witness.leave(self, msg, outcome)
@@ -188,6 +188,12 @@ class Player(Actor):
         cell, turn = self._cell, self._cell.turn or current_turn.get()
         item = turn.item if turn is not None and turn.cell is cell else cell.system.dispatcher.asked
         return cast("asyncio.Future[object]", item) if isinstance(item, asyncio.Future) else None
+
+    def is_asked(self) -> bool:
+        """Say whether a reply is owed for what is being handled; an ask that is passed on too late is only told."""
+        dispatcher = self._cell.system.dispatcher
+        inline = dispatcher.running is self._cell and dispatcher.asked is not None
+        return inline or self.ask_at_hand() is not None
 
     async def perform_slowly(self, msg: Deed) -> str:
         """Do things with awaits between them."""

@@ -168,6 +168,8 @@ class Witness:
     def _dead(self, letter: DeadLetter) -> None:
         if isinstance(letter.message, Deed):
             self._end(letter.message, f"dead ({letter.reason})")
+        elif isinstance(letter.message, Down):  # its handler was cancelled before it began: this is how it was paid
+            self._paid((uid(letter.target), uid(letter.message.ref)))
 
     def _end(self, deed: Deed, outcome: str) -> None:
         before = self._ended.get(deed.id)
@@ -211,10 +213,14 @@ class Witness:
             self.breach(f"{what} is handled by a dead instance ({cell.phase})")
         if not cell_of(down.ref).gone:
             self.breach(f"{what} came though the actor lives")
+        if not self._paid(pair):
+            self.breach(f"{what} was not owed")
+
+    def _paid(self, pair: tuple[int, int]) -> bool:
+        """Take one ``Down`` for this watcher and target off the books; False when none is owed."""
         if self._watches.pop(pair, None) is None:
             self._owed[pair] -= 1
-            if self._owed[pair] < 0:
-                self.breach(f"{what} was not owed")
+        return self._owed[pair] >= 0
 
     # --- supervision -------------------------------------------------------------------------------------------------
 
