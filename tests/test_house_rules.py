@@ -32,12 +32,6 @@ BAD: list[tuple[Rule, str, str, str]] = [
         "from ..node import Node",
         "may not import trouper.runtime.node",
     ),
-    (
-        arrows.arrows,
-        "src/trouper/runtime/timers.py",
-        "from .routers import Pool",
-        "may not import trouper.runtime.routers",
-    ),
     (arrows.arrows, "src/trouper/transports/zeromq.py", "from ..runtime.node import Node", "may not import"),
     (arrows.arrows, "src/trouper/transports/zeromq.py", "from ..runtime.kernel.cell import Cell", "may not import"),
     (arrows.arrows, "src/trouper/transports/zeromq.py", "from ..actors.cluster import messages", "may not import"),

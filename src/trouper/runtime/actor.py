@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar, TypeVarTuple, ca
 from .delivery import deliver
 from .handlers import handlings_of_class, handlings_of_functions
 from .kernel.actor import BareActor
-from .kernel.ask import Ask
+from .kernel.ask import is_ask
 from .kernel.behaviour import Handling
 from .kernel.errors import InvalidOption
 from .kernel.handling import raisable
@@ -71,7 +71,17 @@ class Actor(BareActor):
     @overload
     def spawn(
         self,
-        actor: Callable[[M], object] | Callable[[A, M], object],
+        actor: Callable[[M], object],
+        *,
+        name: str | None = None,
+        restart: Restart = "transient",
+        shutdown_s: float | None = 5.0,
+        significant: bool = False,
+    ) -> Awaitable[ActorRef]: ...
+    @overload
+    def spawn(
+        self,
+        actor: Callable[[A, M], object],
         *,
         name: str | None = None,
         restart: Restart = "transient",
@@ -158,7 +168,7 @@ class Actor(BareActor):
 
         on_error: makes a message of the exception; None fails the actor with it.  Cancelled when this instance ends.
         """
-        if isinstance(awaitable, Ask):
+        if is_ask(awaitable):
             awaitable.let_go()
         waiting = cast("Coroutine[object, object, T]", awaitable) if isinstance(awaitable, Coroutine) else None
         if waiting is not None and self._cell.gone:

@@ -202,7 +202,18 @@ class Node:
     @overload
     def spawn(
         self,
-        actor: Callable[[M], object] | Callable[[A, M], object],
+        actor: Callable[[M], object],
+        *,
+        name: str | None = None,
+        place: str | None = None,
+        restart: Restart = "transient",
+        shutdown_s: float | None = 5.0,
+        significant: bool = False,
+    ) -> Awaitable[ActorRef]: ...
+    @overload
+    def spawn(
+        self,
+        actor: Callable[[A, M], object],
         *,
         name: str | None = None,
         place: str | None = None,
@@ -259,7 +270,7 @@ class Node:
         """Run a blocking function in the node's thread pool; raises what it raises."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=f"trouper-{self.name}")
-        return await self.system.loop.run_in_executor(self._pool, partial(function, *args, **kwargs))
+        return await self.system.loop.run_in_executor(self._pool, _call, partial(function, *args, **kwargs))
 
     @cached_property
     def registry(self) -> Registry:
@@ -351,3 +362,11 @@ def _why(error: BaseException | None, failure: BaseException | None) -> str:
     if isinstance(error, asyncio.CancelledError):
         return f"cancelled: {error.args[0]}" if error.args else "cancelled"
     return "the block was left" if error is None else f"the block was left by {brief(error)}"
+
+
+def _call(function: Callable[[], T]) -> T:
+    """Call in a thread; what a future cannot carry is wrapped."""
+    try:
+        return function()
+    except StopIteration as stop:
+        raise RuntimeError("the offloaded function raised StopIteration") from stop

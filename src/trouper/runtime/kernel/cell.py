@@ -24,7 +24,7 @@ from . import handling, lane, lifecycle
 from .address import Address
 from .ask import Ask, Envelope, Turn, content, is_ask
 from .behaviour import Behaviour
-from .errors import ActorStopped, MailboxFull, Unhandled
+from .errors import ActorFailed, ActorStopped, MailboxFull, Unhandled
 from .lane import CLOSED
 from .lifecycle import SUPERVISION, Belonging, Signal, Watcher
 from .mailbox import Mail, Room
@@ -252,6 +252,8 @@ class Cell:
             return Unhandled(f"{self.address} has no handler for {name}; it handles: {known}")
         if reason in ("mailbox_full", "coalesced"):
             return MailboxFull(f"{self.address} was full: {name} was dropped ({reason})")
+        if self.phase == "failed":
+            return ActorFailed(f"{self.address} failed while it handled {name}")
         return ActorStopped(f"{self.address} ended ({self.reason or reason}) without handling {name}")
 
     # --- a handler at work -------------------------------------------------------------------------------------------

@@ -76,6 +76,9 @@ class MessageMeta(msgspec.StructMeta):
         return made
 
 
+@dataclass_transform(
+    frozen_default=True, field_specifiers=(msgspec.field,)
+)  # mypy looks at the base before the metaclass
 class Message(msgspec.Struct, Generic[R], metaclass=MessageMeta):
     """Base of all messages; ``R`` is the type of the reply, None when it is left out.
 

@@ -138,7 +138,7 @@ class System:
         context = self.dispatcher.context.copy()
         if turn is not None:
             context.run(current_turn.set, turn)
-        return self.loop.create_task(step, context=context)
+        return asyncio.Task(step, loop=self.loop, context=context)  # and not by a factory, whose task may begin at once
 
     def background(self, step: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Begin a task that belongs to no actor's instance; it is cancelled when the node ends."""
