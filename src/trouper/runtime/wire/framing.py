@@ -53,6 +53,8 @@ HEADER_BYTES: Final = _HEADER.size
 JOIN_BYTES_MAX: Final = 65_536
 """A first body part up to this size is copied behind the header: one buffer costs a transport less than two."""
 
+FRAME_BYTES_LEAST: Final = 512
+"""No node may set its limit for frames below."""
 ENDPOINT_CHARS_MAX: Final = 500
 SCHEMAS_MAX: Final = 20_000
 REFUSAL_CHARS_MAX: Final = 1_000
@@ -116,7 +118,7 @@ class Greeting(msgspec.Struct, frozen=True, omit_defaults=True):
     incarnation: _Number
     endpoint: _Endpoint
     token: _Number
-    frame_bytes_max: _Count
+    frame_bytes_max: Annotated[int, msgspec.Meta(ge=FRAME_BYTES_LEAST, lt=2**31)]
     protocol_min: _Count = 1
     protocol_max: _Count = 1
     attempt: _Count = 0
@@ -188,7 +190,7 @@ def parse(parts: Sequence[Buffer], frame_bytes_max: int) -> Frame:
     else:
         raise FrameError(f"{len(parts)} buffers came, the first of {len(first)} bytes, for {count} body parts", 6)
     if body_bytes == 0 if kind in _BODIES else count:
-        raise FrameError(f"a {KIND_NAMES[kind]} frame with a body of {body_bytes} bytes in {count} parts", 6)
+        raise FrameError(f"{KIND_NAMES[kind]} with a body of {body_bytes} bytes in {count} parts", 6)
     return Frame(kind, lane, session, sequence, acknowledged, credit, body)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..kernel.errors import InvalidOption
-from .framing import HEADER_BYTES
+from .framing import FRAME_BYTES_LEAST
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,9 @@ class LinkSettings:
     peers_max: int = 1_000
 
     def __post_init__(self) -> None:
-        if not HEADER_BYTES < self.frame_bytes_max < 2**31:
-            raise InvalidOption(f"frame_bytes_max={self.frame_bytes_max} must be above {HEADER_BYTES} and below 2**31")
+        if not FRAME_BYTES_LEAST <= self.frame_bytes_max < 2**31:
+            limits = f"{FRAME_BYTES_LEAST} or more and below 2**31"
+            raise InvalidOption(f"frame_bytes_max={self.frame_bytes_max} must be {limits}")
         if self.window_bytes < self.frame_bytes_max:
             window = f"window_bytes={self.window_bytes}"
             raise InvalidOption(f"{window} must hold a frame: frame_bytes_max={self.frame_bytes_max} or more")

@@ -97,10 +97,15 @@ class Switchboard:
     def disconnect(self, endpoint: str, now: float) -> list[Effect]:
         """Dial this endpoint no more, and take leave of the peer that was found there."""
         node = self._wanted.pop(endpoint, None)
-        dial, peer = self._dials.get(endpoint), self._peers.get(node) if node else None
-        return [
-            effect for link in (dial, peer) if link is not None for effect in self._settle(link, link.leave(now), now)
-        ]
+        dial = self._dials.get(endpoint)
+        effects = [] if dial is None else self._settle(dial, dial.leave(now), now)
+        return effects if node is None else effects + self.leave(node, now)
+
+    def leave(self, node: str, now: float) -> list[Effect]:
+        """Take leave of a peer, and dial no more the endpoints that led to it."""
+        self._wanted = {endpoint: name for endpoint, name in self._wanted.items() if name != node}
+        link = self._peers.get(node)
+        return [] if link is None else self._settle(link, link.leave(now), now)
 
     def send(self, link: Link, parts: Sequence[Buffer], lane: int, now: float) -> list[Effect]:
         """``Link.send``: a body to a peer that is up.  Raises ``LinkClosed``, ``FrameTooLarge``."""
@@ -177,8 +182,8 @@ class Switchboard:
         if frame.kind == framing.REFUSE:
             return self._refused(ours, framing.read_refusal(frame), now)
         greeting = framing.read_greeting(frame)
-        if frame.kind == framing.WELCOME and (greeting.attempt or not greeting.echo):
-            raise FrameError(f"the WELCOME of {greeting.node} answers nothing, or wants an answer", 3)
+        if bool(greeting.attempt) != (frame.kind == framing.HELLO) or not (greeting.attempt or greeting.echo):
+            raise FrameError(f"{greeting.node} greets with attempt {greeting.attempt} and echo {greeting.echo}", 3)
         found = self._objection(greeting, source, ours)
         if found is not None:
             return self._refuse(greeting, *found, ours, now)
