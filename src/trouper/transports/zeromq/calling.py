@@ -1,0 +1,20 @@
+"""Calls from a transport to whoever uses it: a failing callback is reported, and the transport goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import ParamSpec
+
+P = ParamSpec("P")
+
+
+def call_owner(
+    loop: asyncio.AbstractEventLoop, callback: Callable[P, object], *args: P.args, **named: P.kwargs
+) -> None:
+    """Call back; an exception is a fault of the owner and goes to the loop's exception handler (law 5 of the port)."""
+    try:
+        callback(*args, **named)
+    except Exception as error:  # noqa: BLE001  whatever the owner raises, the next frame must not suffer from it
+        message = f"{callback!r}, called by a transport, failed"
+        loop.call_exception_handler({"message": message, "exception": error})

@@ -1,0 +1,196 @@
+"""Endpoints of ``ipc://`` and ``tcp://``: reading them, and the folder and the file of an ipc socket.
+
+    tcp://10.0.0.5:7400    tcp://[fe80::1]:7400    tcp://*:0 (any address of the host, any free port)
+    ipc:///run/app/a       ipc://a (in the default folder)     ipc://* (there, under a name that nobody has)
+
+A host by name is looked up as IPv4; IPv6 is written as an address in brackets.  What guards an ipc socket is its
+folder: it must be the user's own, and closed to group and others, since the permissions of the socket itself are not
+looked at on every system.  ZeroMQ takes over a socket file that is there, whoever listens on it; so here a look is
+taken first, under a lock on the folder, and only a file on which nobody listens is removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+import secrets
+import socket
+import stat
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ...runtime.wire.transport import EndpointInvalid, EndpointTaken, TransportFailed
+
+PATH_BYTES_MAX: Final = 107
+"""What the address of a Unix socket holds, less the byte that ends it."""
+LOCK_S_MAX: Final = 2.0
+"""How long to wait for another process that looks into the same folder."""
+LOCK_PAUSE_S: Final = 0.01
+
+_WILD_HOSTS: Final = {"*": socket.AF_INET, "0.0.0.0": socket.AF_INET, "[::]": socket.AF_INET6}  # noqa: S104  compared with
+_OUTSIDE: Final = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
+
+
+class Endpoint(NamedTuple):
+    """An endpoint, read and checked.
+
+    scheme: ``ipc`` or ``tcp``.  address: as ZeroMQ takes it.  path: of an ipc socket, else None.
+    host: of tcp as it was written, else empty.
+    """
+
+    scheme: str
+    address: str
+    path: Path | None = None
+    host: str = ""
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether the host is an IPv6 address, in brackets."""
+        return self.host.startswith("[")
+
+
+def read_endpoint(text: str, *, to_listen: bool) -> Endpoint:
+    """Read an endpoint; raises ``EndpointInvalid`` with what is wrong with it.
+
+    to_listen: allows ``*`` for a name or a host, and port 0.
+    """
+    scheme, _, rest = text.partition("://")
+    if scheme == "tcp":
+        return _read_tcp(text, rest, to_listen=to_listen)
+    if scheme == "ipc":
+        return _read_ipc(text, rest, to_listen=to_listen)
+    raise EndpointInvalid(f"{text!r} begins with neither ipc:// nor tcp://")
+
+
+def _read_tcp(text: str, rest: str, *, to_listen: bool) -> Endpoint:
+    host, _, port = rest.rpartition(":")
+    if not host or not (port.isascii() and port.isdecimal()) or int(port) > 65_535:
+        raise EndpointInvalid(f"{text!r} is not of the form tcp://HOST:PORT, with a port up to 65535")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise EndpointInvalid(f"{text!r}: write an IPv6 address in brackets, as in tcp://[::1]:7400")
+    if any(sign in host for sign in "/;@ "):
+        raise EndpointInvalid(f"{text!r}: {host!r} is no host")
+    if not to_listen and (int(port) == 0 or host in _WILD_HOSTS):
+        raise EndpointInvalid(f"{text!r} is an endpoint to listen on; to connect, name a host and a port above 0")
+    return Endpoint("tcp", f"tcp://{'0.0.0.0' if host == '*' else host}:{int(port)}", host=host)  # noqa: S104  asked for
+
+
+def _read_ipc(text: str, rest: str, *, to_listen: bool) -> Endpoint:
+    if not rest or "\0" in rest or rest.startswith("@") or (rest == "*" and not to_listen):
+        # A name that begins with @ would be an abstract socket, which no folder guards.
+        raise EndpointInvalid(f"{text!r} is neither ipc:///PATH nor ipc://NAME")
+    if rest == "*":
+        path = default_folder() / secrets.token_hex(8)
+    elif "/" not in rest and rest not in (".", ".."):
+        path = default_folder() / rest
+    else:
+        path = Path(rest)
+    if not path.is_absolute():
+        raise EndpointInvalid(f"{text!r}: write the whole path, from the root, or a bare name")
+    count = len(os.fsencode(path))
+    if count > PATH_BYTES_MAX:
+        raise EndpointInvalid(f"{text!r}: the path {path} has {count} bytes, a socket's has {PATH_BYTES_MAX} at most")
+    return Endpoint("ipc", f"ipc://{path}", path)
+
+
+def default_folder() -> Path:
+    """The folder of the user's ipc sockets: below ``$XDG_RUNTIME_DIR``, or else in the folder for temporary files."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    return Path(runtime) / "trouper" if runtime else Path(tempfile.gettempdir()) / f"trouper-{os.getuid()}"
+
+
+def check_folder(folder: Path, *, make: bool) -> None:
+    """See that a folder of sockets is private; ``make`` it where it is missing, else that is fine too.
+
+    Raises ``EndpointInvalid`` when it belongs to another user, or is open to any other.
+    """
+    try:
+        if make:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise EndpointInvalid(f"{folder} is no folder for sockets: {error.strerror}") from error
+    if found.st_uid != os.getuid():
+        raise EndpointInvalid(f"the folder {folder} belongs to user {found.st_uid}, not to {os.getuid()}: use another")
+    if found.st_mode & 0o077:
+        mode = stat.S_IMODE(found.st_mode)
+        raise EndpointInvalid(f"the folder {folder} is open to others (mode {mode:o}): chmod 700 {folder}")
+
+
+@asynccontextmanager
+async def free_path(path: Path, text: str) -> AsyncGenerator[None]:
+    """Hold the lock on a path's folder, and have removed a socket file there on which nobody listens.
+
+    text: the endpoint, for messages.  Raises ``EndpointTaken`` when somebody listens, ``EndpointInvalid`` when the path
+    leads to something that is no socket, ``TransportFailed`` when the lock cannot be had.
+    """
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        await _lock(folder, path.parent)
+        _remove_stale(path, text)
+        yield
+    finally:
+        os.close(folder)  # the lock goes with it
+
+
+async def _lock(folder: int, path: Path) -> None:
+    for _ in range(round(LOCK_S_MAX / LOCK_PAUSE_S)):
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            await asyncio.sleep(LOCK_PAUSE_S)
+        else:
+            return
+    raise TransportFailed(f"another process has held the lock on {path} for {LOCK_S_MAX} s; is it stopped?")
+
+
+def _remove_stale(path: Path, text: str) -> None:
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise EndpointInvalid(f"{text!r}: {path} is there, and is no socket; it is left alone")
+    except FileNotFoundError:
+        return
+    if _is_listened_on(path):
+        raise EndpointTaken(f"somebody listens on {text} already")
+    path.unlink(missing_ok=True)
+
+
+def _is_listened_on(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # a listener whose line is full has us wait, which is an answer too
+        problem = probe.connect_ex(str(path))
+    if problem in (errno.ECONNREFUSED, errno.ENOENT):
+        return False
+    if problem in (0, errno.EAGAIN, errno.EINPROGRESS):
+        return True
+    raise TransportFailed(f"cannot tell whether somebody listens on {path}: {os.strerror(problem)}")
+
+
+def reachable(bound: str, host: str) -> str:
+    """The endpoint by which peers reach what was bound: any address of this host becomes one that others can use.
+
+    bound: as ZeroMQ tells it, with the port.  host: as it was asked for.
+    """
+    family = _WILD_HOSTS.get(host)
+    if family is None:
+        return bound
+    port = bound.rpartition(":")[2]
+    outward = _outward_address(family)
+    return f"tcp://[{outward}]:{port}" if family == socket.AF_INET6 else f"tcp://{outward}:{port}"
+
+
+def _outward_address(family: socket.AddressFamily) -> str:
+    """The address that this host shows to the world; the loopback when it has no way there.  Nothing is sent."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((_OUTSIDE[family], 9))
+            return str(probe.getsockname()[0])
+    except OSError:
+        return "::1" if family == socket.AF_INET6 else "127.0.0.1"

@@ -1,0 +1,106 @@
+"""``Listener``: the frames that come in at one endpoint, over one ROUTER socket."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from time import perf_counter
+from typing import Final
+
+import zmq
+from zmq.backend import Socket as RawSocket
+
+from ...runtime.wire.transport import Buffer, Source, TransportLimits, TransportOwner
+from .calling import call_owner
+from .refusals import Refusals
+from .sockets import ZERO_COPY_BYTES
+
+TURN_S: Final = 0.002
+"""After so long, reading gives way to what else the loop has to do."""
+SOURCES_MAX: Final = 4_096
+"""Connections whose ``Source`` is kept; one that is not is made anew."""
+
+_NOBLOCK: Final = int(zmq.NOBLOCK)
+_receive = RawSocket.recv
+
+
+class Listener:
+    """Reads frames from a ROUTER that is bound, and hands them to the owner.
+
+    endpoint: as peers reach it.  path: of an ipc socket, whose file is removed at the end.
+    prefix: tells the connections of this listener from those of others of the same transport.
+    """
+
+    def __init__(
+        self,
+        owner: TransportOwner,
+        limits: TransportLimits,
+        endpoint: str,
+        path: Path | None,
+        router: zmq.Socket[bytes],
+        prefix: bytes,
+        refusals: Refusals,
+    ) -> None:
+        self.endpoint = endpoint
+        self._owner, self._limits, self._router, self._prefix = owner, limits, router, prefix
+        self._refusals = refusals
+        self._loop = asyncio.get_running_loop()
+        self._descriptor = router.fileno()
+        self._path, self._file = path, _file_of(path)
+        self._sources: dict[bytes, Source] = {}
+        self._loop.add_reader(self._descriptor, self._read)
+        self._loop.call_soon(self._read)  # what came before the descriptor was watched
+
+    def close(self) -> None:
+        """Receive no more."""
+        if not self._router.closed:
+            self._loop.remove_reader(self._descriptor)
+            self._router.close(linger=0)
+            if self._path is not None and _file_of(self._path) == self._file:
+                self._path.unlink(missing_ok=True)
+
+    def _read(self) -> None:
+        """Read until there is nothing left, which makes the descriptor tell of the next frame, or the turn is over."""
+        router, until = self._router, perf_counter() + TURN_S
+        while not router.closed:
+            try:
+                connection: bytes = _receive(router, _NOBLOCK)
+            except zmq.Again:
+                return
+            self._take(connection)
+            if perf_counter() > until:
+                self._loop.call_soon(self._read)
+                return
+
+    def _take(self, connection: bytes) -> None:
+        """Read the rest of a frame, which is there as a whole, and hand it over."""
+        parts: list[Buffer] = []
+        frame_bytes, more = 0, True
+        while more:
+            part = _receive(self._router, _NOBLOCK, False)  # without a copy
+            more = part.more
+            frame_bytes += len(part)
+            if frame_bytes <= self._limits.frame_bytes_max:
+                parts.append(part.bytes if len(part) < ZERO_COPY_BYTES else part.buffer)
+        source = self._sources.get(connection) or self._remember(connection)
+        if frame_bytes > self._limits.frame_bytes_max:
+            most = self._limits.frame_bytes_max
+            text = f"{self.endpoint} dropped a frame of {frame_bytes} bytes, at most {most} are allowed"
+            self._refusals.note("frame_too_large", self.endpoint, text)
+        else:
+            call_owner(self._loop, self._owner.frame_received, parts, source)
+
+    def _remember(self, connection: bytes) -> Source:
+        if len(self._sources) >= SOURCES_MAX:
+            self._sources.clear()
+        source = self._sources[connection] = Source(self._prefix + connection)
+        return source
+
+
+def _file_of(path: Path | None) -> tuple[int, int] | None:
+    """Which file it is that stands at a path, so that no other than our own is removed."""
+    try:
+        found = None if path is None else path.lstat()
+    except FileNotFoundError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)

@@ -1,0 +1,70 @@
+"""``Monitor``: what ZeroMQ tells about the connections of one socket, brought to the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import count
+from struct import Struct
+from typing import Final
+
+import zmq
+from zmq.constants import Event
+
+from .calling import call_owner
+from .sockets import Sockets
+
+_EVENT: Final = Struct("=Hi")
+_numbers = count(1)
+
+PROBLEMS: Final[dict[int, str]] = {
+    zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: "it uses another kind of encryption, or none",
+    zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC: "its key does not fit",
+}
+"""What a handshake failed for, where that is known."""
+
+
+class Monitor:
+    """Calls ``on_event(event, value)`` from the loop for each of the events asked for, in their order.
+
+    value: as ZeroMQ defines it for the event: a descriptor, an error number, or a kind of protocol error.
+    """
+
+    def __init__(
+        self, sockets: Sockets, watched: zmq.Socket[bytes], events: int, on_event: Callable[[Event, int], None]
+    ) -> None:
+        address = f"inproc://monitor-{next(_numbers)}"
+        self._loop = asyncio.get_running_loop()
+        self._on_event = on_event
+        self._watched = watched
+        watched.monitor(address, events)
+        self._socket = sockets.inner(zmq.PAIR)
+        self._socket.connect(address)
+        self._descriptor = self._socket.fileno()
+        self._loop.add_reader(self._descriptor, self._read)
+        self._loop.call_soon(self._read)  # what came before the descriptor was watched
+
+    def close(self) -> None:
+        """Listen no more; call it before the watched socket is closed."""
+        if not self._socket.closed:
+            self._loop.remove_reader(self._descriptor)
+            self._watched.disable_monitor()
+            self._socket.close()
+
+    def _read(self) -> None:
+        while not self._socket.closed:
+            try:
+                told = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            event, value = _EVENT.unpack(told[0])
+            call_owner(self._loop, self._on_event, Event(event), value)
+
+
+def why(event: Event, value: int) -> str:
+    """Words for a handshake that failed."""
+    if event == Event.HANDSHAKE_FAILED_AUTH:
+        return "it does not let this key in"
+    if event == Event.HANDSHAKE_FAILED_PROTOCOL:
+        return PROBLEMS.get(value, "it does not speak this protocol")
+    return "it hung up, or was silent too long"

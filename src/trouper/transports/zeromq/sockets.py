@@ -1,0 +1,82 @@
+"""``Sockets``: makes ZeroMQ's sockets, set up with the numbers that stand here."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import zmq
+
+from ...runtime.wire.transport import TransportLimits
+from .endpoints import Endpoint
+
+PIPE_FRAMES_MAX: Final = 256
+"""Frames that ZeroMQ holds at most for each connection, and at each end, beside what the transport itself holds.  More
+make a stream of small frames no faster; less do make it slower, since two threads then wait for each other more often.
+"""
+ZERO_COPY_BYTES: Final = 65_536
+"""A buffer from this size on is sent and received without a copy.  Below, a copy is quicker than to tell Python's
+collector, by way of a thread, that ZeroMQ needs the buffer no more: measured, the two meet at about this size.
+"""
+HANDSHAKE_S: Final = 10.0
+"""A peer that takes longer for its handshake is hung up on."""
+RETRY_FIRST_S: Final = 0.05
+RETRY_MAX_S: Final = 5.0
+"""Pauses between attempts to connect: the first, and the one up to which it is doubled."""
+KEEPALIVE_IDLE_S: Final = 30
+KEEPALIVE_PAUSE_S: Final = 10
+KEEPALIVE_PROBES: Final = 3
+"""TCP asks a silent peer after so long, so often, before it gives the connection up."""
+BACKLOG: Final = 1_024
+"""Connections that the system accepts ahead of us."""
+
+
+class Sockets:
+    """A ZeroMQ context, and how its sockets are made.
+
+    Each transport has a context of its own, with its threads: it has an end that can be waited for, and one gatekeeper.
+    """
+
+    def __init__(self, limits: TransportLimits) -> None:
+        self._limits = limits
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context.set(zmq.MAX_SOCKETS, self._context.get(zmq.SOCKET_LIMIT))
+
+    def dealer(self, endpoint: Endpoint) -> zmq.Socket[bytes]:
+        """A socket to send with; it is not connected yet."""
+        return self._make(zmq.DEALER, endpoint)
+
+    def router(self, endpoint: Endpoint) -> zmq.Socket[bytes]:
+        """A socket to receive with; it is not bound yet."""
+        return self._make(zmq.ROUTER, endpoint)
+
+    def inner(self, kind: int) -> zmq.Socket[bytes]:
+        """A socket for what is said inside of this context only."""
+        made = self._context.socket(kind)
+        made.set(zmq.LINGER, 0)
+        return made
+
+    async def close(self) -> None:
+        """Wait until ZeroMQ has sent what it may still send; all sockets have to be closed before."""
+        # It waits by standing still, so it has to do it where it holds up nobody.
+        await asyncio.to_thread(self._context.term)
+
+    def _make(self, kind: int, endpoint: Endpoint) -> zmq.Socket[bytes]:
+        made = self._context.socket(kind)
+        made.copy_threshold = 0  # whoever sends decides
+        frames = min(self._limits.queue_frames_max, PIPE_FRAMES_MAX)
+        made.set(zmq.SNDHWM, frames)
+        made.set(zmq.RCVHWM, frames)
+        made.set(zmq.LINGER, 0)
+        made.set(zmq.MAXMSGSIZE, self._limits.frame_bytes_max)
+        made.set(zmq.HANDSHAKE_IVL, round(HANDSHAKE_S * 1_000))
+        made.set(zmq.RECONNECT_IVL, round(RETRY_FIRST_S * 1_000))
+        made.set(zmq.RECONNECT_IVL_MAX, round(RETRY_MAX_S * 1_000))
+        made.set(zmq.BACKLOG, BACKLOG)
+        if endpoint.scheme == "tcp":
+            made.set(zmq.IPV6, int(endpoint.is_ipv6))
+            made.set(zmq.TCP_KEEPALIVE, 1)
+            made.set(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S)
+            made.set(zmq.TCP_KEEPALIVE_INTVL, KEEPALIVE_PAUSE_S)
+            made.set(zmq.TCP_KEEPALIVE_CNT, KEEPALIVE_PROBES)
+        return made
