@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import ClassVar, Literal, TypeVarTuple, cast, overload
+from typing import ClassVar, Literal, TypeVar, TypeVarTuple, cast, overload
 
 import msgspec
 
@@ -31,6 +31,8 @@ from .kernel.supervision import Ledger, Restart, Strategy
 from .spawning import spawn_awaited
 
 Ts = TypeVarTuple("Ts")
+M = TypeVar("M", bound="Message[object]")
+A = TypeVar("A", bound=BareActor)
 Refusal = Literal["not_found", "running", "already_running", "already_present", "not_allowed", "start_failed"]
 
 WORKER_SHUTDOWN_S = 5.0
@@ -67,7 +69,17 @@ class Child:
     @overload
     def __init__(
         self,
-        actor: Callable[..., object],
+        actor: Callable[[M], object],
+        *,
+        name: str | None = None,
+        restart: Restart = "permanent",
+        shutdown_s: float | Literal["usual"] | None = "usual",
+        significant: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        actor: Callable[[A, M], object],
         *,
         name: str | None = None,
         restart: Restart = "permanent",
