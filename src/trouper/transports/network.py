@@ -10,7 +10,8 @@ turmoil and Jepsen:
 * ``hold`` keeps everything on both ways, in order, until ``release``: a long pause, after which nothing is lost;
 * ``set_quality`` changes delay, loss, duplication, reordering and bandwidth.
 
-``None`` for a host means every host, those that come later too.
+``None`` for a host means every host, those that come later too.  ``repair`` and ``release`` take back what was said of
+the hosts they name: a partition of ``a`` from all is ended by ``repair("a")``, and not by ``repair("b")``.
 """
 
 from __future__ import annotations
