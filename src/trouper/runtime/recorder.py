@@ -11,7 +11,7 @@ Laws of this file:
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -78,6 +78,16 @@ def _bytes_of(entry: Entry) -> int:
     return len(entry.text.encode(errors="replace")) + len(entry.actor or "")
 
 
+class _Rate:
+    """How many more of one kind are kept until when, and how many were not."""
+
+    __slots__ = ("left", "missed", "until_s")
+
+    def __init__(self) -> None:
+        self.left = self.missed = 0
+        self.until_s = float("-inf")
+
+
 class FlightRecorder:
     """The recorder of one node, as ``node.recorder``.
 
@@ -93,9 +103,8 @@ class FlightRecorder:
         self._entries_max, self._bytes_max = entries_max, bytes_max
         self._rings: dict[Kind, Ring] = {}
         self._watches: dict[Cell, tuple[Stopwatch, deque[Traced]]] = {}
-        self._second: dict[Kind, tuple[int, int]] = {}
+        self._rates: defaultdict[Kind, _Rate] = defaultdict(_Rate)
         self._numbers = 0
-        self.missed: Counter[str] = Counter()
         reports.on_crash.append(self._on_crash)
         reports.on_letter.append(self._on_letter)
         system.on_life += (self._on_life,)
@@ -145,6 +154,11 @@ class FlightRecorder:
         _, kept = self._watches.get(ref._cell, (None, ()))  # noqa: SLF001  a ref is the runtime's own
         return tuple(kept)
 
+    @property
+    def missed(self) -> dict[str, int]:
+        """How many of each kind came too fast to be kept."""
+        return {kind: rate.missed for kind, rate in self._rates.items() if rate.missed}
+
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def entries(self, *kinds: Kind) -> tuple[Entry, ...]:
@@ -155,7 +169,7 @@ class FlightRecorder:
 
     def lines(self) -> Iterator[bytes]:
         """Give the record as JSON lines: a ``Header``, each ``Entry``, then what recorded actors did, as ``Traced``."""
-        yield msgspec.json.encode(Header(self._system.name, self._system.loop.time(), dict(self.missed)))
+        yield msgspec.json.encode(Header(self._system.name, self._system.loop.time(), self.missed))
         for entry in self.entries():
             yield msgspec.json.encode(entry)
         for _, kept in self._watches.values():
@@ -181,6 +195,8 @@ class FlightRecorder:
             self._add("dead_letter", str(letter.target.address), f"{bounded_repr(letter.message)}: {why}")
 
     def _on_life(self, cell: Cell, change: str) -> None:
+        if change == "started":  # the usual case, and nothing to note
+            return
         if change == "restarted" and self._admits("restart"):
             self._add("restart", str(cell.address), f"restart number {cell.restarts}")
         elif change == "ended" and self._admits("end"):
@@ -188,14 +204,15 @@ class FlightRecorder:
 
     def _admits(self, kind: Kind) -> bool:
         """Count one, and say whether it is to be kept."""
-        second = int(self._system.loop.time())
-        last, count = self._second.get(kind, (second, 0))
-        count = count + 1 if last == second else 1
-        self._second[kind] = (second, count)
-        if count > PER_SECOND_MAX:
-            self.missed[kind] += 1
-            return False
-        return True
+        rate = self._rates[kind]
+        now = self._system.loop.time()
+        if now >= rate.until_s:
+            rate.until_s, rate.left = now + 1.0, PER_SECOND_MAX
+        if rate.left:
+            rate.left -= 1
+            return True
+        rate.missed += 1
+        return False
 
     def _add(self, kind: Kind, actor: str | None, text: str) -> None:
         self._numbers += 1
