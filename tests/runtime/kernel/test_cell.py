@@ -1,4 +1,4 @@
-"""The cell's own laws, which no other file of the kernel states: idle, parked, suspended, watched, let go."""
+"""What no other file of the kernel states: cells that are observed, let go of, addressed and described."""
 
 import asyncio
 import gc
@@ -6,23 +6,11 @@ import weakref
 
 import pytest
 
-from tests.runtime.stage import Double, Fail, Hold, Note, Notes, Player, Story, cell_of, letters_of, staged, told
-from trouper import Actor, ActorRef, Down, Mailbox, Message, Node, handler
+from tests.runtime.stage import Fail, Hold, Note, Player, Story, cell_of, staged
+from trouper import Actor, Message, Node, handler
 from trouper.runtime.kernel.cell import Cell
-from trouper.runtime.kernel.lifecycle import REQUEST, STOP, SUPERVISION
+from trouper.runtime.kernel.lifecycle import REQUEST
 from trouper.testing import settle
-
-
-def suspend(ref: ActorRef) -> None:
-    """Keep an actor from its messages, as introspection does."""
-    cell_of(ref).suspended = True
-    cell_of(ref).post(REQUEST, Cell.refresh)
-
-
-def resume(ref: ActorRef) -> None:
-    """Undo `suspend`."""
-    cell_of(ref).suspended = False
-    cell_of(ref).post(REQUEST, Cell.refresh)
 
 
 class Watching:
@@ -36,91 +24,6 @@ class Watching:
 
     def saw(self, cell: Cell, message: object, error: BaseException | None) -> None:
         self.story.append(("saw", message, repr(error)))
-
-
-@staged
-async def test_a_suspended_actor_keeps_its_mail(node: Node) -> None:
-    """Nothing is handled and nothing is lost until it is resumed; then all comes in order."""
-    ref = await node.spawn(Player)
-    suspend(ref)
-    await settle()
-    asked = ref.ask(Double(2), timeout_s=60.0)
-    for n in range(3):
-        ref.tell(Note(n))
-    await asyncio.sleep(10.0)
-    assert not asked.done()
-    assert node.accounting().in_flight == 4
-    resume(ref)
-    assert await asked == 4
-    assert await ref.ask(Notes()) == [0, 1, 2]
-
-
-@staged
-async def test_a_suspended_actor_still_hears_the_system_lane(node: Node) -> None:
-    """It can be stopped, killed and watched; its own `Down`s wait as its messages do."""
-    story, letters = Story(), letters_of(node)
-    watcher, other = await node.spawn(Player, story), await node.spawn(Player)
-    other.watch(watcher)
-    suspend(watcher)
-    await other.stop()
-    watcher.tell(Note(1))
-    await settle()
-    assert story == ["start"]
-    await watcher.stop()
-    assert story == ["start", "stop", ("undelivered", Note(1), "stopped")]
-    assert told(letters) == [(Note(1), "stopped")]
-
-
-@staged
-async def test_a_down_overtakes_messages_but_not_the_handler_at_work(node: Node) -> None:
-    """It comes by the system lane: ahead of all mail, one message at a time."""
-    story, gate = Story(), asyncio.Event()
-    watcher, other = await node.spawn(Player, story, gate), await node.spawn(Player)
-    other.watch(watcher)
-    for message in (Hold(0), Note(1), Note(2)):
-        watcher.tell(message)
-    await settle()
-    await other.stop()
-    await settle()
-    gate.set()
-    await settle()
-    assert story == ["start", ("hold", 0), Down(other, "stopped"), 1, 2]
-
-
-@staged
-async def test_signals_run_by_priority_then_in_order(node: Node) -> None:
-    """Stop before supervision before requests, whatever was posted first."""
-    story, gate = Story(), asyncio.Event()
-    ref = await node.spawn(Player, story, gate)
-    ref.tell(Hold(0))
-    await settle()
-    for priority in (REQUEST, SUPERVISION, STOP, REQUEST):
-        cell_of(ref).post(priority, lambda _, payload: story.append(payload), priority)
-    gate.set()
-    await settle()
-    assert story[2:] == [STOP, SUPERVISION, REQUEST, REQUEST]
-
-
-@staged
-async def test_signals_are_never_dropped_by_a_full_mailbox(node: Node) -> None:
-    """The system lane has no limit, and is not behind user messages."""
-
-    class Tiny(Player):
-        mailbox = Mailbox(high_water=1, limit=1)
-
-    story, gate = Story(), asyncio.Event()
-    watcher = await node.spawn(Tiny, story, gate)
-    others = [await node.spawn(Player) for _ in range(50)]
-    for other in others:
-        other.watch(watcher)
-    watcher.tell(Hold(0))
-    await settle()
-    watcher.tell(Note(1))
-    for other in others:
-        other.kill()
-    gate.set()
-    await settle()
-    assert story == ["start", ("hold", 0), *[Down(other, "killed") for other in others], 1]
 
 
 @staged
@@ -232,7 +135,6 @@ async def test_a_cell_says_what_it_is_doing(node: Node, suspended: bool) -> None
     ref.tell(Hold(1))
     ref.tell(Note(1))
     await settle()
-    if suspended:
-        suspend(ref)
+    cell_of(ref).suspended = suspended
     assert cell_of(ref).describe() == ("suspended" if suspended else "live, 1 queued, at work on Hold")
     await ref.kill()
