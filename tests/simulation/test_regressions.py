@@ -158,3 +158,42 @@ async def test_what_a_full_actor_tells_itself_is_not_lost_in_silence(sim: Simula
     assert await asked == 1
     await asyncio.sleep(2.0)
     assert set(sim.node.system.dead_letters) <= {"mailbox_full"}
+
+
+class Born(Message):
+    """A tick that knows who set it."""
+
+    instance: int
+
+
+class Reborn(Actor):
+    """Is restarted between a tick's arrival and its turn."""
+
+    def __init__(self, sim: Simulation, instances: list[int], ticks: list[tuple[int, int]]) -> None:
+        self.sim, self.ticks = sim, ticks
+        self.instance = len(instances)
+        instances.append(self.instance)
+
+    @handler
+    async def go(self, msg: Go) -> int:
+        self.timers.once("born", 1.0, Born(self.instance))
+        await asyncio.sleep(2.0)
+        asyncio.get_running_loop().call_soon(self.sim.crash, self.ref)
+        return 1
+
+    @handler
+    def born(self, msg: Born) -> None:
+        self.ticks.append((self.instance, msg.instance))
+
+
+@pytest.mark.xfail(strict=True, reason="a look at a tick takes it from its timers; take this mark off with the fix")
+@seeds(20)
+async def test_the_tick_of_a_dead_instance_is_not_handled(sim: Simulation) -> None:
+    """A tick that was looked at, and put back, dies with the instance whose timer it was (seed 20010)."""
+    instances: list[int] = []
+    ticks: list[tuple[int, int]] = []
+    reborn = await sim.node.spawn(Reborn, sim, instances, ticks)
+    await reborn.ask(Go())
+    await asyncio.sleep(1.0)
+    assert instances == [0, 1]
+    assert [pair for pair in ticks if pair[0] != pair[1]] == []
