@@ -22,10 +22,13 @@ def test_a_wrong_command_is_answered_with_those_that_there_are() -> None:
     """The error names every command."""
     result = CliRunner().invoke(trouper, ["dmeo"])
     assert result.exit_code == 2
-    assert result.output.splitlines()[-1] == "Error: there is no command 'dmeo'; there are: bench, demo, doctor, run"
+    assert (
+        result.output.splitlines()[-1]
+        == "Error: there is no command 'dmeo'; there are: bench, demo, doctor, keygen, run"
+    )
 
 
-@pytest.mark.parametrize("command", ["demo", "run", "bench", "doctor"])
+@pytest.mark.parametrize("command", ["demo", "run", "bench", "doctor", "keygen"])
 def test_every_command_has_help(command: str) -> None:
     """`--help` of each command says what it does."""
     result = CliRunner().invoke(trouper, [command, "--help"])

@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from . import INTERRUPTED
+from .keygen import keygen
 
 
 class NamingGroup(click.Group):
@@ -99,6 +100,9 @@ def doctor() -> None:
     from .doctor import show_doctor
 
     show_doctor()
+
+
+trouper.add_command(keygen)
 
 
 def _interrupted() -> NoReturn:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
-from typing import Final
+from typing import Final, cast
 
 import zmq
 from zmq.backend import Socket as RawSocket
@@ -21,7 +22,11 @@ SOURCES_MAX: Final = 4_096
 """Connections whose ``Source`` is kept; one that is not is made anew."""
 
 _NOBLOCK: Final = int(zmq.NOBLOCK)
-_receive = RawSocket.recv
+_receive = cast("Callable[[zmq.Socket[bytes], int], bytes]", RawSocket.recv)
+_receive_frame = cast("Callable[[zmq.Socket[bytes], int, bool], zmq.Frame]", RawSocket.recv)
+"""The same call, once with a copy and once without: small buffers are copied all the same, since to have one as a
+``Frame`` is the cheapest way to be told whether another follows.
+"""
 
 
 class Listener:
@@ -29,6 +34,7 @@ class Listener:
 
     endpoint: as peers reach it.  path: of an ipc socket, whose file is removed at the end.
     prefix: tells the connections of this listener from those of others of the same transport.
+    has_keys: whether peers are authenticated.
     """
 
     def __init__(
@@ -39,15 +45,16 @@ class Listener:
         path: Path | None,
         router: zmq.Socket[bytes],
         prefix: bytes,
+        has_keys: bool,
         refusals: Refusals,
     ) -> None:
         self.endpoint = endpoint
         self._owner, self._limits, self._router, self._prefix = owner, limits, router, prefix
-        self._refusals = refusals
+        self._has_keys, self._refusals = has_keys, refusals
         self._loop = asyncio.get_running_loop()
         self._descriptor = router.fileno()
         self._path, self._file = path, _file_of(path)
-        self._sources: dict[bytes, Source] = {}
+        self._sources: dict[tuple[bytes, str | None], Source] = {}
         self._loop.add_reader(self._descriptor, self._read)
         self._loop.call_soon(self._read)  # what came before the descriptor was watched
 
@@ -74,26 +81,28 @@ class Listener:
 
     def _take(self, connection: bytes) -> None:
         """Read the rest of a frame, which is there as a whole, and hand it over."""
-        parts: list[Buffer] = []
-        frame_bytes, more = 0, True
-        while more:
-            part = _receive(self._router, _NOBLOCK, False)  # without a copy
-            more = part.more
+        router, most = self._router, self._limits.frame_bytes_max
+        part = _receive_frame(router, _NOBLOCK, False)
+        frame_bytes = len(part)
+        parts: list[Buffer] = [part.bytes if frame_bytes < ZERO_COPY_BYTES else part.buffer]
+        while part.more:
+            part = _receive_frame(router, _NOBLOCK, False)
             frame_bytes += len(part)
-            if frame_bytes <= self._limits.frame_bytes_max:
+            if frame_bytes <= most:
                 parts.append(part.bytes if len(part) < ZERO_COPY_BYTES else part.buffer)
-        source = self._sources.get(connection) or self._remember(connection)
-        if frame_bytes > self._limits.frame_bytes_max:
-            most = self._limits.frame_bytes_max
+        # A connection may name itself, and so take the name of one that has ended; its key it has proved to own.
+        identity = cast("str", part.get("User-Id")) if self._has_keys else None
+        source = self._sources.get((connection, identity)) or self._remember(connection, identity)
+        if frame_bytes > most:
             text = f"{self.endpoint} dropped a frame of {frame_bytes} bytes, at most {most} are allowed"
             self._refusals.note("frame_too_large", self.endpoint, text)
         else:
             call_owner(self._loop, self._owner.frame_received, parts, source)
 
-    def _remember(self, connection: bytes) -> Source:
+    def _remember(self, connection: bytes, identity: str | None) -> Source:
         if len(self._sources) >= SOURCES_MAX:
             self._sources.clear()
-        source = self._sources[connection] = Source(self._prefix + connection)
+        source = self._sources[connection, identity] = Source(self._prefix + connection, identity)
         return source
 
 

@@ -67,4 +67,4 @@ def why(event: Event, value: int) -> str:
         return "it does not let this key in"
     if event == Event.HANDSHAKE_FAILED_PROTOCOL:
         return PROBLEMS.get(value, "it does not speak this protocol")
-    return "it hung up, or was silent too long"
+    return "it hung up or was silent, as one does that has other keys"

@@ -3,52 +3,70 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from typing import Final, cast
 
 import zmq
 
+from ...runtime.kernel.errors import InvalidOption
 from ...runtime.wire.transport import EndpointTaken, TransportClosed, TransportFailed, TransportLimits, TransportOwner
+from ..keys import KeyRing, KeysMissing
+from .doorbell import Doorbell
 from .endpoints import Endpoint, check_folder, free_path, reachable, read_endpoint
+from .gatekeeper import Gatekeeper
 from .listener import Listener
 from .refusals import Refusals
 from .sockets import Sockets
 from .wire import ZeroMQWire
 
-LISTENERS_MAX = 256
+LISTENERS_MAX: Final = 256
 
 
 class ZeroMQTransport:
-    """See the package's docstring; make it in a running loop.  limits: None is ``TransportLimits()``.
+    """See the package's docstring; make it in a running loop.
 
-    refusals: what was turned away, counted.
+    limits: None is ``TransportLimits()``.
+    keys: who this node is, and whom it lets in, on ``tcp://``; None refuses to listen or connect there.
+    insecure: allows ``tcp://`` without keys: anybody who reaches the port can send to this node, and anybody on the way
+        can read and change what is sent.  Each endpoint used so is warned of.
+    refusals: what was turned away, counted by kind.
     """
 
     schemes = frozenset({"ipc", "tcp"})
 
-    def __init__(self, owner: TransportOwner, limits: TransportLimits | None = None) -> None:
+    def __init__(
+        self,
+        owner: TransportOwner,
+        limits: TransportLimits | None = None,
+        keys: KeyRing | None = None,
+        *,
+        insecure: bool = False,
+    ) -> None:
+        if insecure and keys is not None:
+            raise InvalidOption("insecure=True is for a node without keys; this one has some: leave one of the two out")
         self._owner, self._limits = owner, limits or TransportLimits()
-        self._loop = asyncio.get_running_loop()
-        self._sockets = Sockets(self._limits)
-        self._listeners: list[Listener] = []
-        self._wires: set[ZeroMQWire] = set()
-        self._closing: asyncio.Future[None] | None = None
+        self._keys, self._insecure = keys, insecure
         self.refusals = Refusals()
+        self._sockets = Sockets(self._limits, keys)
+        self._gatekeeper = Gatekeeper(self._sockets, keys, self.refusals)
+        self._listeners: list[tuple[Listener, Doorbell]] = []
+        self._wires: set[ZeroMQWire] = set()
+        self._closing: asyncio.Task[None] | None = None
 
     async def listen(self, endpoint: str) -> str:
-        """See ``Transport.listen``."""
+        """See ``Transport.listen``.  Raises ``KeysMissing`` too."""
         place = read_endpoint(endpoint, to_listen=True)
-        self._check_open(endpoint)
+        self._check(endpoint, place)
         if place.path is None:
             return self._bind(endpoint, place)
         check_folder(place.path.parent, make=True)
         async with free_path(place.path, endpoint):
-            self._check_open(endpoint)
+            self._check(endpoint, place)
             return self._bind(endpoint, place)
 
     def connect(self, endpoint: str) -> ZeroMQWire:
-        """See ``Transport.connect``."""
+        """See ``Transport.connect``.  Raises ``KeysMissing`` too."""
         target = read_endpoint(endpoint, to_listen=False)
-        self._check_open(endpoint)
+        self._check(endpoint, target)
         if target.path is not None:
             check_folder(target.path.parent, make=False)
         wire = ZeroMQWire(self._owner, self._limits, endpoint, target, self._sockets, self.refusals)
@@ -59,22 +77,34 @@ class ZeroMQTransport:
     async def close(self) -> None:
         """See ``Transport.close``."""
         if self._closing is None:
-            self._closing = asyncio.ensure_future(self._close())
-        await asyncio.shield(self._closing)
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)  # who is cancelled while it waits does not stop what it waits for
 
     async def _close(self) -> None:
-        for listener in self._listeners:
+        for listener, doorbell in self._listeners:
+            doorbell.close()
             listener.close()
         wires = list(self._wires)
         for wire in wires:
             wire.close()
         if wires:
             await asyncio.wait([wire.ended for wire in wires])
+        self._gatekeeper.close()
         await self._sockets.close()
 
-    def _check_open(self, endpoint: str) -> None:
+    def _check(self, endpoint: str, place: Endpoint) -> None:
         if self._closing is not None:
             raise TransportClosed(f"{endpoint}: this transport is closed")
+        if place.scheme != "tcp" or self._keys is not None:
+            return
+        if not self._insecure:
+            raise KeysMissing(
+                f"{endpoint}: tcp wants keys; make them by `trouper keygen`, copy them to every host of the cluster, "
+                "and give them to each node, or ask for insecure=True where nobody else can reach the port"
+            )
+        self.refusals.note(
+            "insecure", endpoint, f"{endpoint} is insecure: no key is asked for, and nothing is encrypted"
+        )
 
     def _bind(self, endpoint: str, place: Endpoint) -> str:
         if len(self._listeners) >= LISTENERS_MAX:
@@ -88,6 +118,8 @@ class ZeroMQTransport:
                 raise EndpointTaken(f"somebody listens on {endpoint} already") from error
             raise TransportFailed(f"cannot listen on {endpoint}: {error}") from error
         bound = reachable(cast("bytes", router.get(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode(), place.host)
+        has_keys = place.scheme == "tcp" and self._keys is not None
         prefix = len(self._listeners).to_bytes()
-        self._listeners.append(Listener(self._owner, self._limits, bound, place.path, router, prefix, self.refusals))
+        listener = Listener(self._owner, self._limits, bound, place.path, router, prefix, has_keys, self.refusals)
+        self._listeners.append((listener, Doorbell(self._sockets, router, bound, self.refusals)))
         return bound

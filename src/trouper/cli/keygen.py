@@ -1,0 +1,32 @@
+"""``trouper keygen``: make the keys by which nodes on several machines know each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folder", required=False, type=click.Path(file_okay=False, path_type=Path))
+@click.option("--node", "name", metavar="NAME", help="Make a pair for one node of a cluster, for allow-lists.")
+def keygen(folder: Path | None, name: str | None) -> None:
+    """Make the keys of a cluster.
+
+    They are written to FOLDER, which is $TROUPER_KEYS or ~/.config/trouper/keys when it is left out: a folder that
+    only you can read.  Copy cluster.key_secret to every host of the cluster, over a channel that you trust.
+
+    With --node a pair for one node is made instead, beside NAME.key, its public half: where other nodes have a folder
+    `allowed`, a copy of NAME.key in it lets this node in.
+
+    What is there is never overwritten.
+    """
+    from ..transports import keys
+
+    folder = folder or keys.default_folder()
+    try:
+        written = keys.make_cluster_keys(folder) if name is None else keys.make_node_keys(folder, name)
+    except (keys.KeysInvalid, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    for path in written:
+        click.echo(path)
