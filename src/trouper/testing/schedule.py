@@ -17,7 +17,7 @@ from typing import cast
 
 from ..runtime.kernel.ask import content, current_turn
 from ..runtime.kernel.cell import Cell
-from ..runtime.kernel.dispatcher import INLINE_ASKS_MAX, TURN_S, Dispatcher
+from ..runtime.kernel.dispatcher import TURN_S, Dispatcher
 from ..runtime.kernel.mailbox import Mail
 from .virtual_time import VirtualLoop
 
@@ -147,10 +147,12 @@ class SeededDispatcher(Dispatcher):
         super().__init__(loop, self._count, queue=self._runs, run_length=1)
         self.idle_queues = _MailSource(self._took)
 
-    def turn(self) -> None:
-        """Run cells; then draw whether tasks may ask inline until the next turn."""
-        super().turn()
-        self.fuel = INLINE_ASKS_MAX if self._chance.random() < self._fuel_chance else 0
+    def refuel(self) -> bool:
+        """Draw whether the next ask of an idle actor is answered inline, where the runtime would allow it."""
+        if self._chance.random() >= self._fuel_chance or not super().refuel():
+            return False
+        self.fuel = 1
+        return True
 
     @property
     def asked(self) -> object:
