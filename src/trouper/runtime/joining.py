@@ -57,7 +57,11 @@ async def open_network(node: Node, joining: Joining) -> Network:
         find_here=lambda name: node.registry.whereis(name) or node.find(name),
         allowed_modules=joining.allowed_modules,
     )
-    await network.start()
+    try:
+        await network.start()
+    except BaseException:
+        await network.close()
+        raise
     return network
 
 

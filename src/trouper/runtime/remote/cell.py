@@ -4,55 +4,90 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Generator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ..kernel.address import Address
 from ..kernel.ask import Ask
 from ..kernel.cell import Cell
+from ..kernel.errors import InternalError
 from ..kernel.lane import CLOSED
-from ..kernel.lifecycle import Watcher
+from ..kernel.lifecycle import Signal, Watcher
 from ..kernel.ref import DONE, ActorRef, Down
-from .control import End, Ending, Watch
+from .control import End, Ending, LinkedEnd, Watch
+from .errors import travelling
 
 if TYPE_CHECKING:
-    from .peer import Peer
+    from ..kernel.system import System
+    from .peer import Peer, Surroundings
 
 R = TypeVar("R")
+
+
+class Home(NamedTuple):
+    """One life of a node."""
+
+    node: str
+    incarnation: int
+
+
+class RemoteAddress(Address, frozen=True, kw_only=True):
+    """An address that also knows which life of the node it is of; the addresses of two lives are not equal."""
+
+    incarnation: int
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Address) or (self.node, self.path, self.uid) != (other.node, other.path, other.uid):
+            return False
+        return not isinstance(other, RemoteAddress) or self.incarnation == other.incarnation
+
+    def __hash__(self) -> int:
+        return hash((self.node, self.path, self.uid))
 
 
 class RemoteCell(Cell):
     """A cell whose actor lives elsewhere.  It has no mailbox of its own: ``wake`` gets every message."""
 
-    __slots__ = ("_path", "_pressed", "peer")
+    __slots__ = ("__weakref__", "_path", "_pressed", "_watched", "home")
 
-    def __init__(self, peer: Peer, path: str, uid: int) -> None:  # the actor's own side has all that Cell would make
-        self.peer, self._path, self.uid = peer, path, uid
-        self.system = peer.system
+    def __init__(self, system: System, home: Home, path: str, uid: int) -> None:
+        # What only the actor's own side needs is not made: the behaviour, the specification, the instance.
+        self.system, self.home, self._path, self.uid = system, home, path, uid
         self.name = path.rpartition("/")[2]
         self.ref = ActorRef(self)
         self.table, self.mail, self.turn, self.asides, self.asks = CLOSED, None, None, None, None
         self.phase, self.reason, self.suspended = "live", "", False
-        self.received = 0
-        self.watchers = self.watching = self.ended = self.parent = self.actor = self.task = None
+        self.received = self.handled = self.restarts = 0
+        self.watchers = self.watching = self.downs = self.ended = self.parent = self.actor = self.task = None
+        self.children = self.belongings = self.room = self.round = self.observer = self.signals = None
         self._pressed: asyncio.Event | None = None
+        self._watched = False
 
     @property
     def address(self) -> Address:
         """Where the actor is."""
-        return Address(self.peer.node, self._path, self.uid)
+        return RemoteAddress(self.home.node, self._path, self.uid, incarnation=self.home.incarnation)
+
+    def find_peer(self) -> Peer | None:
+        """Return the node to send to; None when there is none."""
+        raise NotImplementedError  # each kind knows its own
 
     def describe(self) -> str:
         """One clause, for error messages: only the other node knows what the actor does."""
-        return f"on node {self.peer.node}, {self.peer.describe()}"
+        peer = self.find_peer()
+        return f"on node {self.home.node}, {'not linked' if peer is None else peer.describe()}"
+
+    # --- messages ----------------------------------------------------------------------------------------------------
 
     def wake(self, item: object) -> Awaitable[None]:
         """Send an item; what is for an actor that has ended, or for a node that is lost, is a dead letter."""
-        if self.phase == "gone":
+        peer = None if self.phase == "gone" else self.find_peer()
+        if peer is None:
             self.system.count_gone(1, 0)
-            self.lose(item, "node_lost" if self.reason == "node_lost" else "stopped")
+            reason = "stopped" if self.reason == "failed" else self.reason
+            self.lose(item, reason or "node_lost")
             return DONE
-        self.peer.push(self.uid, item)
-        if self._pressed is not None or self.peer.pressed:
+        peer.push(self.uid, item)
+        if self._pressed is not None or peer.pressed:
             return _RemoteRoom(self)
         return DONE
 
@@ -62,7 +97,9 @@ class RemoteCell(Cell):
 
     def abandon(self, ask: Ask[R]) -> None:
         """The asker has given up: tell the other node."""
-        self.peer.cancel(ask)
+        peer = self.find_peer()
+        if peer is not None:
+            peer.cancel(ask)
 
     def admits_reentry(self, type_: type) -> bool:  # noqa: ARG002  only the other node knows the handlers
         """The wait-for graph of one node ends here."""
@@ -80,7 +117,9 @@ class RemoteCell(Cell):
         """Wait while the actor's mailbox, or the link to its node, is above its high-water mark."""
         if self._pressed is not None:
             await self._pressed.wait()
-        await self.peer.wait_for_room()
+        peer = self.find_peer()
+        if peer is not None:
+            await peer.wait_for_room()
 
     # --- its end -----------------------------------------------------------------------------------------------------
 
@@ -97,27 +136,50 @@ class RemoteCell(Cell):
         self._request_end("kill")
 
     def _request_end(self, how: Ending) -> None:
-        if self.phase != "gone":
-            self.peer.control(End(self.uid, how))
+        peer = None if self.phase == "gone" else self.find_peer()
+        if peer is not None:
+            peer.control(End(self.uid, how))
 
     def end_future(self) -> asyncio.Future[None]:
         """Return a future that is done once the actor is known to have ended."""
         if self.ended is None:
             self.ended = self.system.loop.create_future()
-            if self.phase == "gone":
+            if not self._begin_to_watch():
                 self.ended.set_result(None)
-            elif not self.watchers:
-                self.peer.control(Watch(self.uid))
         return self.ended
 
     def add_watcher(self, watcher: Watcher) -> None:
         """Owe ``watcher`` one ``Down``; to one that is known to have ended it is paid at once."""
-        if self.phase == "gone":
-            watcher.take_down(Down(self.ref, "no_such_actor" if self.reason != "node_lost" else "node_lost"))
-            return
-        if not self.watchers and self.ended is None:
-            self.peer.control(Watch(self.uid))
-        super().add_watcher(watcher)
+        if self._begin_to_watch():
+            super().add_watcher(watcher)
+        else:
+            watcher.take_down(Down(self.ref, "node_lost" if self.reason in ("", "node_lost") else "no_such_actor"))
+
+    def _begin_to_watch(self) -> bool:
+        """Have the other node tell of the end, from the first time on; returns whether there is one to wait for."""
+        peer = None if self.phase == "gone" else self.find_peer()
+        if peer is None:
+            return False
+        if not self._watched:
+            self._watched = True
+            peer.watched.setdefault(self.uid, []).append(self)
+            peer.control(Watch(self.uid))
+        return True
+
+    def take_down(self, down: Down) -> None:
+        """An actor that it watches has ended: it gets the ``Down`` as a message."""
+        if self.watching is not None:
+            self.watching.pop(down.ref._cell, None)  # noqa: SLF001  a ref is the runtime's own
+        self.accept(down)
+
+    def post(self, priority: int, signal: Signal, payload: object = None) -> None:  # noqa: ARG002  see below
+        """The one signal that travels: an actor that is linked to it has ended."""
+        if not isinstance(payload, Down):
+            raise InternalError(f"{self.address} is on another node: {signal!r} cannot be done to it from here")
+        peer = None if self.phase == "gone" else self.find_peer()
+        if peer is not None:
+            error = None if payload.error is None else travelling(payload.error)
+            peer.control(LinkedEnd(self.uid, payload.ref, payload.reason, error))
 
     def end(self, reason: str, error: str | None) -> None:
         """The other node said so, or is lost."""
@@ -125,11 +187,47 @@ class RemoteCell(Cell):
             return
         self.phase, self.reason = "gone", reason
         self.hold(high=False)
+        watching, self.watching = self.watching, None
+        for watched in watching or ():
+            watched.remove_watcher(self)
         watchers, self.watchers = self.watchers, None
         for watcher in watchers or ():
             watcher.take_down(Down(self.ref, reason, error))
         if self.ended is not None and not self.ended.done():
             self.ended.set_result(None)
+
+
+class LinkedCell(RemoteCell):
+    """An actor of a node that this one is, or was, linked to."""
+
+    __slots__ = ("peer",)
+
+    def __init__(self, peer: Peer, path: str, uid: int) -> None:
+        super().__init__(peer.system, peer.home, path, uid)
+        self.peer = peer
+
+    def find_peer(self) -> Peer | None:
+        """The node itself, until it is lost."""
+        return None if self.peer.lost is not None else self.peer
+
+
+class AbsentCell(RemoteCell):
+    """An actor that was heard of from a third node: its own is not linked, or is this node and the actor has ended.
+
+    When its node is linked later, it can be reached.
+    """
+
+    __slots__ = ("_around",)
+
+    def __init__(self, around: Surroundings, home: Home, path: str, uid: int) -> None:
+        super().__init__(around.system, home, path, uid)
+        self._around = around
+        if home == around.home:
+            self.end("no_such_actor", None)
+
+    def find_peer(self) -> Peer | None:
+        """Its node, as soon as it is linked."""
+        return self._around.linked(self.home)
 
 
 class _RemoteRoom:

@@ -1,7 +1,8 @@
 """Control messages: what two nodes tell each other about actors, in the same frames as the actors' own messages.
 
 They are addressed to the node itself (``to`` is 0).  A request is an ask: its reply, or its error, comes back by its
-correlation.
+correlation.  Their numbers on the wire are fixed, so they need no definition: ``CONTROLS`` in order, from
+``codec.TAGS_FROM`` on.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Spawn(Message[ActorRef], tag="trouper.Spawn"):
     """Start an actor there, under its ``/user``.
 
     actor: ``module:qualified.name`` of an actor class or a function.  args, keywords: in msgpack, one array and one
-    map, checked against the annotations of ``__init__`` by both sides.
+    map, checked against the annotations of ``__init__`` by the node that starts it.
     """
 
     actor: str
@@ -39,10 +40,9 @@ class Find(Message[ActorRef | None], tag="trouper.Find"):
 
 
 class Watch(Message[None], tag="trouper.Watch"):
-    """Tell this node once, by ``Ended``, when that actor ends; ``wanted`` False takes it back."""
+    """Tell this node once, by ``Ended``, when that actor ends."""
 
     uid: int
-    wanted: bool = True
 
 
 class Ended(Message[None], tag="trouper.Ended"):
@@ -73,7 +73,17 @@ class Pressure(Message[None], tag="trouper.Pressure"):
     high: bool
 
 
-Control = Spawn | Find | Watch | Ended | End | Cancel | Pressure
+class LinkedEnd(Message[None], tag="trouper.LinkedEnd"):
+    """An actor that is linked to that one has ended abnormally."""
+
+    uid: int
+    ref: ActorRef
+    reason: str
+    error: str | None = None
+
+
+Control = Spawn | Find | Watch | Ended | End | Cancel | Pressure | LinkedEnd
+CONTROLS: tuple[type[Control], ...] = (Spawn, Find, Watch, Ended, End, Cancel, Pressure, LinkedEnd)
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -1,41 +1,46 @@
 """Errors across nodes: an exception becomes text on one side and, where that is safe, its own class on the other.
 
 Nothing is imported and no constructor is run for an error that came in: only a class that is loaded here already is
-used, and its instance is made without its ``__init__``.
+used, and its instance is made without its ``__init__``.  So it has the text, and no attributes beside it.
 """
 
 from __future__ import annotations
 
-import builtins
-import sys
-
 from ..kernel.errors import ActorFailed
-from ..reports import brief, trace
+from ..reports import BRIEF_CHARS_MAX, bounded, brief, trace
 from .control import Failure
+from .naming import find_loaded, name_of
 
 
 def failure_of(error: BaseException) -> Failure:
     """Put an exception into words that travel."""
-    kind = type(error)
-    return Failure(f"{kind.__module__}:{kind.__qualname__}", brief(error).partition(": ")[2], trace(error))
+    only = error.args[0] if len(error.args) == 1 else None
+    said = bounded(only, BRIEF_CHARS_MAX) if type(only) is str else brief(error).partition(": ")[2]
+    return Failure(name_of(type(error)), travelling(said), travelling(trace(error)))
 
 
 def raised_from(failure: Failure, node: str) -> Exception:
     """Make the exception that the asker gets, with the traceback of the other node as a note."""
-    kind = _loaded(failure.kind)
-    if kind is None:
-        error: Exception = ActorFailed(f"{failure.kind.partition(':')[2]} on node {node}: {failure.text}")
-    else:
-        error = kind.__new__(kind, failure.text)
-        error.args = (failure.text,)
+    module, _, qualified = failure.kind.partition(":")
+    error = _revived(find_loaded(module, qualified), failure.text)
+    if error is None:
+        error = ActorFailed(f"{qualified} on node {node}: {failure.text}")
     error.add_note(f"Traceback on node {node}:\n{failure.trace}")
     return error
 
 
-def _loaded(name: str) -> type[Exception] | None:
-    """Find an exception class that is loaded here already."""
-    module, _, qualified = name.partition(":")
-    found: object = builtins if module == "builtins" else sys.modules.get(module)
-    for part in qualified.split("."):
-        found = vars(found).get(part) if hasattr(found, "__dict__") else None
-    return found if isinstance(found, type) and issubclass(found, Exception) else None
+def _revived(kind: object, text: str) -> Exception | None:
+    """Make an instance; None when the class is no plain exception, or its text cannot be had without ``__init__``."""
+    if not isinstance(kind, type) or not issubclass(kind, Exception):
+        return None
+    try:
+        error = kind.__new__(kind, text)
+        error.args = (text,)
+        return error if text in str(error) else None
+    except Exception:  # noqa: BLE001  a class of the user's may raise anything; the asker gets ActorFailed instead
+        return None
+
+
+def travelling(text: str) -> str:
+    """Show what UTF-8 cannot carry, so that the text can be sent."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -13,10 +13,11 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
+from ..kernel.ask import current_turn
 from ..kernel.cell import Cell
-from ..kernel.errors import ActorError, InvalidOption
+from ..kernel.errors import ActorError, InvalidOption, NodeClosed
 from ..kernel.ref import ActorRef
-from ..wire.codec import RefDefinition, Tables, WireError
+from ..wire.codec import Tables, WireError
 from ..wire.effects import (
     CloseWire,
     Deliver,
@@ -32,13 +33,14 @@ from ..wire.effects import (
     Room,
     Transmit,
 )  # fmt: skip
-from ..wire.framing import NORMAL
+from ..wire.framing import CONTROL, NORMAL
 from ..wire.greeter import LocalNode
 from ..wire.links import Link
 from ..wire.settings import LinkSettings
 from ..wire.switchboard import Switchboard
 from ..wire.transport import Buffer, Source, Transport, TransportOwner, Wire
-from .control import Spawn
+from .cell import Home
+from .control import Find, Spawn
 from .peer import Peer
 from .spawning import request, resolve
 
@@ -48,6 +50,10 @@ if TYPE_CHECKING:
 
 MakeTransport = Callable[[TransportOwner], Transport]
 SpawnHere = Callable[[Callable[..., object], str | None, "Restart", float | None], Awaitable[ActorRef]]
+
+
+SPAWN_S = 60.0
+"""Seconds until an actor must have started on another node."""
 
 
 class NodeUnreachable(ActorError):
@@ -77,7 +83,7 @@ class Network:
         allowed_modules: Collection[str] = (),
         rng: random.Random | None = None,
     ) -> None:
-        self.system, self.name, self.incarnation = system, system.name, incarnation
+        self.system, self.home = system, Home(system.name, incarnation)
         self.exports: dict[int, Cell] = {}
         self.endpoint = ""
         self._listen, self._join = listen, join
@@ -90,11 +96,12 @@ class Network:
         self._wires: dict[str, Wire] = {}
         self._peers: dict[str, Peer] = {}
         self._of_link: dict[int, Peer] = {}
-        self._links: dict[Peer, Link] = {}
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = inf
         self._changed: list[asyncio.Future[None]] = []
+        self._closed = False
         self.refusals: dict[str, str] = {}
+        """Why a dial came to nothing, by endpoint, in the words of the node that was dialled."""
         system.on_life += (self._heard,)
 
     # --- begin and end -----------------------------------------------------------------------------------------------
@@ -103,7 +110,7 @@ class Network:
         """Listen, and begin to dial."""
         resolved = [await self._transport(endpoint).listen(endpoint) for endpoint in self._listen]
         self.endpoint = resolved[0]
-        local = LocalNode(self.name, self.incarnation, self.endpoint)
+        local = LocalNode(self.home.node, self.home.incarnation, self.endpoint)
         self._board = Switchboard(
             local, self._settings, token=partial(self._rng.getrandbits, 64), chance=self._rng.random
         )
@@ -111,7 +118,11 @@ class Network:
             self.connect(endpoint)
 
     async def close(self) -> None:
-        """Take leave of all peers, for at most ``linger_s``, and close everything."""
+        """Send what was said, take leave of all peers, for at most ``linger_s``, and close everything."""
+        for peer in list(self._peers.values()):
+            peer.flush()
+        self._closed = True
+        self._announce()
         if self._board is not None:
             self._carry_out(self._board.close(self._now()))
             try:
@@ -141,14 +152,24 @@ class Network:
         peer = self._peers.get(node)
         if peer is None:
             known = ", ".join(sorted(self._peers)) or "none"
-            raise NodeUnreachable(f"node {self.name} is not linked to {node!r}; it is linked to: {known}")
+            refused = "".join(f"; {endpoint} refused: {why}" for endpoint, why in self.refusals.items())
+            raise NodeUnreachable(f"node {self.home.node} is not linked to {node!r}; it is linked to: {known}{refused}")
         return peer
 
     async def wait_for_peer(self, node: str) -> Peer:
-        """Wait until a node is linked."""
+        """Wait until a node is linked, for ever if need be; raises ``NodeClosed`` when this one closes meanwhile."""
         while node not in self._peers:
+            if self._closed:
+                raise NodeClosed(f"node {self.home.node} has closed its network: it waits for {node!r} no more")
             await self._change()
         return self._peers[node]
+
+    async def whereis(self, node: str, name: str) -> ActorRef | None:
+        """Ask a linked node who has this name in its registry, or this path there; None when nobody has.
+
+        Raises ``NodeUnreachable``.
+        """
+        return await self.peer(node).door.ask(Find(name))
 
     async def spawn_at(
         self,
@@ -159,9 +180,9 @@ class Network:
         restart: Restart,
         shutdown_s: float | None,
     ) -> ActorRef:
-        """Start an actor on another node."""
+        """Start an actor on another node, within ``SPAWN_S``; raises what ``Node.spawn`` says."""
         spawn = request(actor, args, name, restart, shutdown_s)
-        return await self.peer(node).door.ask(spawn)
+        return await self.peer(node).door.ask(spawn, SPAWN_S)
 
     # --- what peers ask for ------------------------------------------------------------------------------------------
 
@@ -170,34 +191,30 @@ class Network:
         return asyncio.ensure_future(self._spawned(spawn, tables), loop=self.system.loop)
 
     async def _spawned(self, spawn: Spawn, tables: Tables) -> ActorRef:
-        actor, args, keywords = resolve(spawn, tables, self._allowed)
-        made = partial(actor, *args, **keywords) if args or keywords else actor
+        made = resolve(spawn, tables, self._allowed)
         return await self._spawn(made, spawn.name, spawn.restart, spawn.shutdown_s)
 
-    def ref_elsewhere(self, definition: RefDefinition) -> ActorRef | None:
-        """Return the ref to an actor of a third node, when that is linked."""
-        peer = self._peers.get(definition.node)
-        if peer is None or peer.incarnation != definition.incarnation:
-            return None
-        return peer.cell(definition.uid, definition.path).ref
+    def linked(self, home: Home) -> Peer | None:
+        """Return this life of a node, if it is linked."""
+        peer = self._peers.get(home.node)
+        return peer if peer is not None and peer.home == home else None
 
-    def send(self, peer: Peer, body: bytes) -> bool:
-        """Give a body to the peer's link; False when it has no room."""
-        link = self._links[peer]
-        if link.state not in ("up", "broken") or not link.can_send(len(body)):
+    def send(self, link: Link, body: bytes, lane: int) -> bool:
+        """Give a body to a link; False when it has no room."""
+        if link.state not in ("up", "broken") or (lane == NORMAL and not link.can_send(len(body))):
             return False
-        self._carry_out(self._switchboard.send(link, (body,), NORMAL, self._now()))
+        self._carry_out(self._switchboard.send(link, (body,), lane, self._now()))
         return True
-
-    def body_bytes_max(self, peer: Peer) -> int:
-        """Bytes of the largest body that the peer takes."""
-        return self._links[peer].body_bytes_max
 
     # --- what the transports report ----------------------------------------------------------------------------------
 
     def frame_received(self, parts: Sequence[Buffer], source: Source) -> None:
-        """A frame came in."""
-        self._carry_out(self._switchboard.receive(parts, source, self._now()))
+        """A frame came in.  Who sent it may be a handler of another node in this loop: here nobody asks."""
+        token = current_turn.set(None)
+        try:
+            self._carry_out(self._switchboard.receive(parts, source, self._now()))
+        finally:
+            current_turn.reset(token)
 
     def wire_ready(self, wire: Wire) -> None:
         """A wire has room again."""
@@ -248,8 +265,8 @@ class Network:
 
     def _take_news(self, effect: PeerUp | PeerDown | PeerBroken | PeerBack | Room | DialRefused | Faulty) -> None:
         if isinstance(effect, PeerUp):
-            peer = Peer(self, effect.greeting.node, effect.greeting.incarnation)
-            self._links[peer] = effect.link
+            home = Home(effect.greeting.node, effect.greeting.incarnation)
+            peer = Peer(self, home, _LinkWay(self, effect.link))
             self._of_link[effect.link.token] = self._peers[peer.node] = peer
         elif isinstance(effect, PeerDown):
             self._lose(effect)
@@ -270,7 +287,6 @@ class Network:
         peer = self._of_link.pop(effect.link.token, None)
         if peer is None:
             return
-        del self._links[peer]
         if self._peers.get(peer.node) is peer:
             del self._peers[peer.node]
         peer.lose(effect.detail, [bytes(b"".join(parts)) for parts in effect.unacknowledged])
@@ -321,3 +337,21 @@ class Network:
         for future in changed:
             if not future.done():
                 future.set_result(None)
+
+
+class _LinkWay:
+    """The way to one peer: its link."""
+
+    __slots__ = ("_link", "_network")
+
+    def __init__(self, network: Network, link: Link) -> None:
+        self._network, self._link = network, link
+
+    def send(self, body: bytes, /, *, urgent: bool = False) -> bool:
+        """Give it a body; False when it has no room."""
+        return self._network.send(self._link, body, CONTROL if urgent else NORMAL)
+
+    @property
+    def body_bytes_max(self) -> int:
+        """Bytes of the largest body that the node takes."""
+        return self._link.body_bytes_max

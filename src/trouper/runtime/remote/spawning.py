@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import sys
 from collections.abc import Callable, Collection
 from functools import partial
-from pathlib import PurePath
 from types import FunctionType
 from typing import Any, cast, get_type_hints
 
@@ -21,31 +19,31 @@ from ..kernel.actor import BareActor
 from ..kernel.errors import InvalidHandler
 from ..wire.codec import Tables, WireError
 from .control import Spawn
-
-
-def name_of(actor: Callable[..., object]) -> str:
-    """Return ``module:qualified.name``; raises ``InvalidHandler`` for what another process cannot find by name."""
-    module, qualified = actor.__module__, getattr(actor, "__qualname__", "")
-    if "<" in qualified or not qualified:
-        raise InvalidHandler(f"{actor!r} cannot be spawned on another node: define it at the top of a module")
-    if module == "__main__":
-        file = getattr(sys.modules["__main__"], "__file__", None)
-        module = PurePath(file).stem if file else module
-    return f"{module}:{qualified}"
+from .naming import find_loaded, loaded_module, name_of
 
 
 def request(
     actor: Callable[..., object], args: tuple[object, ...], name: str | None, restart: str, shutdown_s: float | None
 ) -> Spawn:
-    """Make the request; raises ``InvalidHandler`` and, for arguments that do not fit ``__init__``, ``TypeError``."""
+    """Make the request.
+
+    Raises ``InvalidHandler`` for what another process cannot find by name, and ``TypeError`` for arguments of which
+    there are too many or too few.  Their types are checked by the node that starts the actor.
+    """
     keywords: dict[str, object] = {}
     if isinstance(actor, partial):
         part = cast("partial[object]", actor)
         actor, args, keywords = part.func, (*part.args, *args), dict(part.keywords)
+    wanted = name_of(actor)
+    module, _, qualified = wanted.partition(":")
+    if find_loaded(module, qualified) is not actor:
+        raise InvalidHandler(f"{actor!r} cannot be spawned on another node: define it at the top of a module")
     if isinstance(actor, type):
         inspect.signature(actor).bind(*args, **keywords)
+    elif args or keywords:
+        raise InvalidHandler(f"{wanted} is a function: it takes messages, not the arguments {args!r}")
     return Spawn(
-        name_of(actor),
+        wanted,
         cast("msgspec.Raw", list(args)),  # msgspec writes what a field holds; it is read as Raw
         cast("msgspec.Raw", keywords),
         name,
@@ -54,53 +52,54 @@ def request(
     )
 
 
-def resolve(
-    spawn: Spawn, tables: Tables, allowed: Collection[str]
-) -> tuple[Callable[..., object], tuple[object, ...], dict[str, object]]:
-    """Find the class and read its arguments; raises ``WireError`` saying what is wrong with the request."""
-    module_name, _, qualified = spawn.actor.partition(":")
-    found: object = _module(module_name, allowed)
-    for part in qualified.split("."):
-        found = vars(found).get(part) if hasattr(found, "__dict__") else None
-    is_actor = isinstance(found, type) and issubclass(found, BareActor)
-    if not is_actor and not isinstance(found, FunctionType):
+def resolve(spawn: Spawn, tables: Tables, allowed: Collection[str]) -> Callable[..., object]:
+    """Find the class, read its arguments, and put the two together.
+
+    Raises ``WireError`` saying what is wrong with the request.
+    """
+    module, _, qualified = spawn.actor.partition(":")
+    if loaded_module(module) is None:
+        if module not in allowed:
+            raise WireError(
+                f"the module {module!r} is not loaded here and not in allowed_modules: allow it, or import it"
+            )
+        importlib.import_module(module)
+    actor = find_loaded(module, qualified)
+    is_class = isinstance(actor, type) and issubclass(cast("type", actor), BareActor)
+    if not is_class and not isinstance(actor, FunctionType):
         raise WireError(f"{spawn.actor} is no actor class or function of this node")
-    actor = cast("Callable[..., object]", found)
-    if not is_actor:
-        return actor, (), {}
-    hints, names = _parameters(actor)
-    values = cast("list[msgspec.Raw]", tables.read_as(list[msgspec.Raw], spawn.args, f"the arguments of {qualified}"))
-    keywords = cast(
-        "dict[str, msgspec.Raw]",
-        tables.read_as(dict[str, msgspec.Raw], spawn.keywords, f"the arguments of {qualified}"),
-    )
-    if len(values) > len(names):
-        raise WireError(f"{qualified} takes at most {len(names)} arguments, {len(values)} came in")
-    args = [
-        tables.read_as(hints.get(name, Any), value, f"the argument {name!r} of {qualified}")
-        for name, value in zip(names, values, strict=False)
-    ]
-    named = {
-        name: tables.read_as(hints.get(name, Any), value, f"the argument {name!r} of {qualified}")
-        for name, value in keywords.items()
-    }
-    return actor, tuple(args), named
+    found = cast("Callable[..., object]", actor)
+    said = f"the arguments of {qualified}"
+    values = cast("list[msgspec.Raw]", tables.read_as(list[msgspec.Raw], spawn.args, said))
+    named = cast("dict[str, msgspec.Raw]", tables.read_as(dict[str, msgspec.Raw], spawn.keywords, said))
+    if not values and not named:
+        return found
+    if not is_class:
+        raise WireError(f"{spawn.actor} is a function: it takes messages, not arguments")
+    args, keywords = _read_arguments(found, values, named, tables, qualified)
+    return partial(found, *args, **keywords)
 
 
-def _module(name: str, allowed: Collection[str]) -> object:
-    main = sys.modules.get("__main__")
-    file = getattr(main, "__file__", None)
-    if file is not None and PurePath(file).stem == name:
-        return main
-    if name in sys.modules:
-        return sys.modules[name]
-    if name not in allowed:
-        raise WireError(f"the module {name!r} is not loaded here and not among allowed_modules: allow it, or import it")
-    return importlib.import_module(name)
+def _read_arguments(
+    actor: Callable[..., object], values: list[msgspec.Raw], named: dict[str, msgspec.Raw], tables: Tables, name: str
+) -> tuple[tuple[object, ...], dict[str, object]]:
+    """Read each argument by the annotation of its parameter; one without an annotation may be anything."""
+    try:
+        bound = inspect.signature(actor).bind(*values, **named)
+        hints = get_type_hints(getattr(actor, "__init__"), include_extras=True)  # noqa: B009  each class has its own
+    except (TypeError, NameError) as error:
+        raise WireError(f"{name} cannot be made from what came in: {error}") from error
 
+    def read(parameter: str, value: object) -> object:
+        raw = cast("msgspec.Raw", value)
+        return tables.read_as(hints.get(parameter, object), raw, f"the argument {parameter!r} of {name}")
 
-def _parameters(actor: Callable[..., object]) -> tuple[dict[str, object], list[str]]:
-    init = getattr(actor, "__init__")  # noqa: B009  each class has its own
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    names = [name for name, parameter in inspect.signature(actor).parameters.items() if parameter.kind in kinds]
-    return get_type_hints(init) if init is not object.__init__ else {}, names
+    for parameter in bound.signature.parameters.values():
+        given = bound.arguments.get(parameter.name)
+        if parameter.kind is parameter.VAR_POSITIONAL and given:
+            bound.arguments[parameter.name] = tuple(read(parameter.name, value) for value in given)
+        elif parameter.kind is parameter.VAR_KEYWORD and given:
+            bound.arguments[parameter.name] = {key: read(parameter.name, value) for key, value in given.items()}
+        elif given is not None:
+            bound.arguments[parameter.name] = read(parameter.name, given)
+    return bound.args, bound.kwargs

@@ -2,8 +2,9 @@
 
 A body is ``[tags, refs, items, deadlines]`` in msgpack.  ``tags`` and ``refs`` define numbers for message types and
 actors from this frame on, so that a name travels once per session.  Each item is ``[to, correlation, tag, payload]``;
-``deadlines`` holds the seconds left of each item with a correlation, in order.  A payload is decoded only when its
-target is known, by the target's own message type, so that a wrong field is an error that names it.
+``deadlines`` holds the seconds left of each ask, in order.  A payload is decoded only when its target is known, by the
+target's own message type, so that a wrong field is an error that names it.  A ref in a payload is an extension of
+msgpack, so that it is one also where the type of a field says nothing.
 
 Laws of this file:
 1. Both ends number alike, because frames arrive in order and once (``links``); a new session starts at no numbers.
@@ -25,11 +26,19 @@ from .schemas import fields_of, fingerprint
 ITEMS_MAX = 512
 """Items of one frame; what one loop turn said beyond them goes in the next frame."""
 REPLY, REPLY_ERROR, TAGS_FROM = 0, 1, 2
-"""Numbers of tags that need no definition: the value of a reply, and an error in its place."""
+"""Numbers of tags: the value of a reply, an error in its place, and the first number of a message type."""
+REFS_MAX = 65_536
+"""Refs that have a number in one direction of a session; after that many, numbering begins anew."""
+REF_CODE, REF_BYTES = 1, 4
+"""A ref in a payload: the code of the extension, and the bytes of the number, the most significant first."""
 
 
 class WireError(ActorError):
     """A message that cannot be sent, or that came in and cannot be read; names the type and the field."""
+
+
+class BodyTooLarge(WireError):
+    """More than one frame may hold."""
 
 
 class TagDefinition(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -69,17 +78,20 @@ _bodies = msgspec.msgpack.Decoder(Body)
 class Tables:
     """The numbers of one session, one object for each direction that a node sends or receives in.
 
-    describe: ref -> (node, incarnation, path, uid).  ref_of: the way back.  mine: fingerprints of this node's types.
+    describe: ref -> (node, incarnation, path, uid).  ref_of: the way back.
+    known: message types whose numbers, from ``TAGS_FROM`` on, are the same on both sides and are never defined.
     """
 
-    def __init__(self, describe: Describe, ref_of: RefOf) -> None:
+    def __init__(self, describe: Describe, ref_of: RefOf, known: Sequence[type] = ()) -> None:
         self._describe, self._ref_of = describe, ref_of
         self._encoder = msgspec.msgpack.Encoder(enc_hook=self._encode_hook)
-        self._numbers: dict[type, int] = {}
+        self._numbers: dict[type, int] = {type_: number for number, type_ in enumerate(known, TAGS_FROM)}
         self._ref_numbers: dict[tuple[str, int, int], int] = {}
         self._new_tags: list[TagDefinition] = []
         self._new_refs: list[RefDefinition] = []
-        self._types: dict[int, type[Message[object]] | WireError] = {}
+        self._types: dict[int, type[Message[object]] | WireError] = {
+            number: cast("type[Message[object]]", type_) for type_, number in self._numbers.items()
+        }
         self._refs: dict[int, ActorRef] = {}
         self._decoders: dict[type | object, msgspec.msgpack.Decoder[object]] = {}
 
@@ -95,22 +107,35 @@ class Tables:
             self._new_tags.append(TagDefinition(number, tag_of(type_), fingerprint(type_)))
         return number
 
-    def encode(self, items: Sequence[Item], deadlines: Sequence[float]) -> bytes:
-        """Make a body; raises ``WireError`` when a payload holds something that cannot travel."""
-        try:
-            encoded = self._encoder.encode(items)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise WireError(f"a message cannot travel: {error}") from error
-        tags, self._new_tags = self._new_tags, []
-        refs, self._new_refs = self._new_refs, []
-        return self._encoder.encode((tags, refs, msgspec.Raw(encoded), deadlines))
+    def encode(self, items: Sequence[Item], deadlines: Sequence[float], bytes_max: int) -> bytes:
+        """Make a body; raises ``BodyTooLarge``, and ``WireError`` when a payload holds something that cannot travel."""
+        if len(self._ref_numbers) >= REFS_MAX and not self._new_refs:
+            self._ref_numbers.clear()
+        encoded = self._try(items, "a message")
+        body = self._encoder.encode((self._new_tags, self._new_refs, msgspec.Raw(encoded), deadlines))
+        if len(body) > bytes_max:
+            self._forget_new_refs()
+            raise BodyTooLarge(f"it takes {len(body)} bytes, a frame holds {bytes_max}")
+        self._new_tags, self._new_refs = [], []
+        return body
 
     def check(self, payload: object) -> None:
         """Raise ``WireError`` when this payload by itself cannot travel."""
+        self._try(payload, type(payload).__qualname__)
+        self._forget_new_refs()
+
+    def _try(self, value: object, name: str) -> bytes:
         try:
-            self._encoder.encode(payload)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise WireError(f"{type(payload).__qualname__} cannot travel: {error}") from error
+            return self._encoder.encode(value)
+        except Exception as error:  # a value of the user's may raise anything when it is looked at
+            self._forget_new_refs()
+            raise WireError(f"{name} cannot travel: {error}") from error
+
+    def _forget_new_refs(self) -> None:
+        """Take back the numbers of refs that no body has defined yet, since none will."""
+        for ref in self._new_refs:
+            del self._ref_numbers[ref.node, ref.incarnation, ref.uid]
+        self._new_refs = []
 
     def _encode_hook(self, value: object) -> object:
         if not isinstance(value, ActorRef):
@@ -121,7 +146,7 @@ class Tables:
         if number is None:
             number = self._ref_numbers[key] = len(self._ref_numbers)
             self._new_refs.append(RefDefinition(number, node, incarnation, path, uid))
-        return number
+        return msgspec.msgpack.Ext(REF_CODE, number.to_bytes(REF_BYTES, "big"))
 
     # --- in ----------------------------------------------------------------------------------------------------------
 
@@ -129,7 +154,7 @@ class Tables:
         """Take a body apart and learn its definitions; raises ``WireError`` for anything that is none."""
         try:
             opened = _bodies.decode(body)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise WireError(f"the body of a frame is none: {error}") from error
         for tag in opened.tags:
             self._types[tag.number] = _type_of(tag)
@@ -146,10 +171,13 @@ class Tables:
             raise type_
         return cast("Message[object]", self._decode(type_, payload, type_.__qualname__))
 
-    def sent(self, body: bytes) -> list[tuple[int, str]]:
-        """Give the targets and type names of a body that this side has made, when it came to nothing."""
+    def sent(self, body: bytes) -> list[tuple[int, str, bool]]:
+        """Give the target and type name of each message in a body of this side's, and whether it was an ask."""
         names = {number: type_.__qualname__ for type_, number in self._numbers.items()}
-        return [(item[0], names[item[2]]) for item in _bodies.decode(body).items if item[0] and item[2] in names]
+        items = _bodies.decode(body).items
+        return [
+            (to, names[number], bool(correlation)) for to, correlation, number, _ in items if to and number in names
+        ]
 
     def read_reply(self, asked: type, payload: msgspec.Raw) -> object:
         """Decode the reply to a message of type ``asked``; raises ``WireError`` naming both."""
@@ -160,22 +188,31 @@ class Tables:
         return self._decode(annotation, payload, name)
 
     def _decode(self, type_: object, payload: msgspec.Raw, name: str) -> object:
-        decoder = self._decoders.get(type_)
-        if decoder is None:
-            wanted = cast("type[object]", type_)
-            decoder = self._decoders[type_] = msgspec.msgpack.Decoder(wanted, dec_hook=self._decode_hook)
         try:
+            decoder = self._decoders.get(type_)
+            if decoder is None:
+                wanted = cast("type[object]", type_)
+                decoder = self._decoders[type_] = msgspec.msgpack.Decoder(
+                    wanted, dec_hook=_decode_hook, ext_hook=self._extension_hook
+                )
             return decoder.decode(payload)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except Exception as error:  # a message's own __post_init__ may raise anything
             raise WireError(f"{name} came in wrong: {error}") from error
 
-    def _decode_hook(self, type_: type, value: object) -> object:
-        if type_ is not ActorRef or not isinstance(value, int):
-            raise NotImplementedError(f"{type_!r} is no type that the wire knows")
-        ref = self._refs.get(value)
+    def _extension_hook(self, code: int, data: memoryview) -> ActorRef:
+        if code != REF_CODE or len(data) != REF_BYTES:
+            raise ValueError(f"the extension {code} of {len(data)} bytes is no ref")
+        number = int.from_bytes(data, "big")
+        ref = self._refs.get(number)
         if ref is None:
-            raise ValueError(f"the number {value} was never defined as an actor in this session")
+            raise ValueError(f"the number {number} was never defined as an actor in this session")
         return ref
+
+
+def _decode_hook(type_: type, value: object) -> object:
+    if isinstance(value, type_):
+        return value
+    raise ValueError(f"expected {type_.__qualname__}, got {type(value).__qualname__}")
 
 
 def _type_of(tag: TagDefinition) -> type[Message[object]] | WireError:

@@ -1,18 +1,23 @@
 """Schemas: a fingerprint of what a message type looks like, so that two nodes notice when theirs differ.
 
 The fingerprint covers the fields' names, their order, whether they are required, their types as written, and the
-reply.  It is no schema language: a mismatch fails the messages of that type, with an error that names it.
+reply.  It does not look into the types of fields: what differs inside them is an error of decoding, which names the
+place.  It is no schema language: a mismatch fails the messages of that type, with an error that names it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import inspect
+import re
 from functools import lru_cache
 from typing import cast
 
 from ..kernel.messages import Message, reply_annotation
 
 FINGERPRINT_BYTES = 8
+_MODULE = re.compile(r"(?:[^\W\d]\w*\.|<locals>\.)+(?=[^\W\d])")
+"""What stands before the last part of a dotted name."""
 
 
 @lru_cache(maxsize=4096)
@@ -29,18 +34,20 @@ def fields_of(type_: type) -> list[str]:
     required = len(struct.__struct_fields__) - optional
     hints: dict[str, object] = {}
     for base in reversed(type_.__mro__):
-        hints.update(vars(base).get("__annotations__", {}))
+        hints.update(inspect.get_annotations(base))
     return [
-        f"{name}: {_shown(hints.get(name, ''))}{'' if place < required else ' = ...'}"
-        for place, name in enumerate(struct.__struct_encode_fields__)
+        f"{name}: {_shown(hints.get(field, ''))}{'' if place < required else ' = ...'}"
+        for place, (field, name) in enumerate(
+            zip(struct.__struct_fields__, struct.__struct_encode_fields__, strict=True)
+        )
     ]
 
 
 def _shown(annotation: object) -> str:
-    if isinstance(annotation, str):
-        return annotation
+    """Write an annotation the same way whether it was kept as text or as what it stands for."""
     if annotation is None or annotation is type(None):
         return "None"
     if isinstance(annotation, type) and not hasattr(annotation, "__args__"):
-        return annotation.__qualname__
-    return str(annotation).replace("typing.", "")
+        return annotation.__qualname__.rpartition(".")[2]
+    plain = str(annotation).replace("NoneType", "None").replace("'", "").replace('"', "")
+    return _MODULE.sub("", plain).replace(" ", "")

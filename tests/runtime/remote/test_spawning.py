@@ -1,0 +1,184 @@
+import sys
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.runtime.remote.stage import Add, Clerk, Meet, Numbers, Sum, paired
+from trouper import Actor, ActorRef, InvalidHandler, Message, NameTaken, Node, StartFailed, handler
+from trouper.runtime.remote.control import CONTROLS, Spawn
+from trouper.runtime.remote.network import NodeUnreachable
+from trouper.runtime.remote.spawning import request, resolve
+from trouper.runtime.wire.codec import Tables, WireError
+from trouper.testing import settle
+
+
+class Told(Message[list[object]]):
+    """The reply is what the actor was made with."""
+
+
+class Point(msgspec.Struct, frozen=True):
+    """A value that is no message."""
+
+    x: int
+    y: int
+
+
+class Made(Actor):
+    """Knows what it was made with."""
+
+    def __init__(self, point: Point, *more: int, friend: ActorRef | None = None, title: "str" = "none") -> None:
+        self.made_of: list[object] = [point.x, point.y, *more, friend, title]
+
+    @handler
+    def told(self, msg: Told) -> list[object]:
+        return self.made_of
+
+
+class Unwilling(Actor):
+    """Does not start."""
+
+    def on_start(self) -> None:
+        raise ConnectionError("no database")
+
+
+def double(msg: Add) -> int:
+    """An actor that is a function."""
+    return 2 * msg.n
+
+
+@paired
+async def test_arguments_are_read_by_the_annotations(a: Node, b: Node) -> None:
+    """Structs, refs, starred arguments and keywords arrive as what ``__init__`` says."""
+    ben = await a.spawn(Clerk)
+    made = await a.spawn(partial(Made, Point(1, 2), 3, 4, friend=ben, title="dr"), name="made", place="b")
+    assert await made.ask(Told()) == [1, 2, 3, 4, ben, "dr"]
+    plain = await a.spawn(Made, Point(5, 6), place="b")
+    assert await plain.ask(Told()) == [5, 6, None, "none"]
+    assert str(made.address).startswith("trouper://b/user/made#")
+
+
+@paired
+async def test_a_function_is_spawned_elsewhere(a: Node, b: Node) -> None:
+    """It is found by its name, as a class is."""
+    ref = await a.spawn(double, place="b")
+    assert await ref.ask(Add(21)) == 42
+
+
+@paired
+async def test_a_wrong_argument_is_named(a: Node, b: Node) -> None:
+    """The type is checked where the actor is to start, and the spawner hears which argument it was."""
+    with pytest.raises(WireError) as caught:
+        await a.spawn(Clerk, "seven", place="b")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  wrong on purpose
+    assert str(caught.value) == "the argument 'start' of Clerk came in wrong: Expected `int`, got `str`"
+    with pytest.raises(TypeError, match="^too many positional arguments$"):
+        await a.spawn(partial(Clerk, 1, 2), place="b")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  wrong on purpose
+    await settle()
+    assert b.system.user.children in (None, {})
+
+
+@paired
+async def test_what_cannot_be_found_by_name_is_refused_at_the_call(a: Node, b: Node) -> None:
+    """A class inside a function exists in one process only."""
+
+    class Inner(Actor):
+        pass
+
+    for actor in (Inner, lambda msg: None, Clerk().add):
+        with pytest.raises(
+            InvalidHandler, match="cannot be spawned on another node: define it at the top of a module$"
+        ):
+            await a.spawn(actor, place="b")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportUnknownArgumentType]  wrong on purpose
+    with pytest.raises(InvalidHandler, match="is a function: it takes messages, not the arguments"):
+        await a.spawn(partial(double, Add(1)), place="b")
+
+
+@paired
+async def test_failures_of_a_start_are_the_spawners(a: Node, b: Node) -> None:
+    """As on one node: StartFailed and NameTaken are raised there, and nothing is left behind."""
+    with pytest.raises(StartFailed) as caught:
+        await a.spawn(Unwilling, name="db", place="b")
+    assert "did not start: ConnectionError: no database" in str(caught.value)
+    await a.spawn(Clerk, name="db", place="b")
+    with pytest.raises(NameTaken):
+        await a.spawn(Clerk, name="db", place="b")
+    with pytest.raises(NodeUnreachable) as unreachable:
+        await a.spawn(Clerk, place="nowhere")
+    assert str(unreachable.value) == "node a is not linked to 'nowhere'; it is linked to: b"
+
+
+@paired
+async def test_an_actor_spawned_elsewhere_spawns_back(a: Node, b: Node) -> None:
+    """Both nodes are alike; an actor's own node is found through it."""
+    back = await b.spawn(Clerk, 5, place="a")
+    ada = await a.spawn(Clerk, place="b")
+    home = a.find(back.address.path)
+    assert home is not None
+    assert await ada.ask(Meet(home)) is home
+    assert (await back.ask(Sum()), await ada.ask(Numbers())) == (5, [])
+
+
+def _tables() -> Tables:
+    def no_ref(_: object) -> ActorRef:
+        raise AssertionError("no refs are defined here")
+
+    def nobody(_: ActorRef) -> tuple[str, int, str, int]:
+        raise AssertionError("no refs are sent here")
+
+    return Tables(nobody, no_ref, CONTROLS)
+
+
+def _spawn(actor: str, args: object = (), keywords: object = None) -> Spawn:
+    encode = msgspec.msgpack.encode
+    return Spawn(actor, msgspec.Raw(encode(args)), msgspec.Raw(encode(keywords or {})))
+
+
+def test_a_module_that_is_not_allowed_is_never_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it runs, although it could be found; once it is allowed, it is imported."""
+    (tmp_path / "forbidden_actors.py").write_text(
+        "import builtins\nbuiltins.was_imported = True\nfrom trouper import Actor\nclass Thing(Actor): pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(WireError) as caught:
+        resolve(_spawn("forbidden_actors:Thing"), _tables(), ())
+    assert str(caught.value) == (
+        "the module 'forbidden_actors' is not loaded here and not in allowed_modules: allow it, or import it"
+    )
+    assert "forbidden_actors" not in sys.modules
+    assert not hasattr(sys.modules["builtins"], "was_imported")
+    try:
+        assert resolve(_spawn("forbidden_actors:Thing"), _tables(), ["forbidden_actors"]).__name__ == "Thing"
+    finally:
+        sys.modules.pop("forbidden_actors", None)
+        vars(sys.modules["builtins"]).pop("was_imported", None)
+
+
+@pytest.mark.parametrize(
+    ("spawn", "text"),
+    [
+        (_spawn("os:system"), "os:system is no actor class or function of this node"),
+        (_spawn("builtins:int"), "builtins:int is no actor class or function of this node"),
+        (_spawn("sys:modules"), "sys:modules is no actor class or function of this node"),
+        (_spawn("sys:no.such"), "sys:no.such is no actor class or function of this node"),
+        (_spawn(f"{__name__}:double", [1]), f"{__name__}:double is a function: it takes messages, not arguments"),
+        (_spawn(f"{__name__}:Made"), None),
+        (_spawn(f"{__name__}:Made", [{"x": 1}]), "the argument 'point' of Made came in wrong: Object missing required field `y`"),
+        (_spawn(f"{__name__}:Made", {"x": 1}), "the arguments of Made came in wrong: Expected `array`, got `object`"),
+        (_spawn(f"{__name__}:Made", [{"x": 1, "y": 2}], {"nobody": 1}), "Made cannot be made from what came in: got an unexpected keyword argument 'nobody'"),
+    ],
+)  # fmt: skip
+def test_a_request_that_makes_no_sense_is_refused_in_words(spawn: Spawn, text: str | None) -> None:
+    """The words name the class and the argument; a request without arguments is left to the class itself."""
+    if text is None:
+        assert resolve(spawn, _tables(), ()) is Made
+        return
+    with pytest.raises(WireError) as caught:
+        resolve(spawn, _tables(), ())
+    assert str(caught.value) == text
+
+
+def test_a_request_names_class_and_arguments() -> None:
+    """What travels is a name and values."""
+    spawn = request(partial(Made, Point(1, 2), title="x"), (3,), "ada", "permanent", None)
+    assert (spawn.actor, spawn.name, spawn.restart, spawn.shutdown_s) == (f"{__name__}:Made", "ada", "permanent", None)
