@@ -168,9 +168,10 @@ class Actor(BareActor):
 
         on_error: makes a message of the exception; None fails the actor with it.  Cancelled when this instance ends.
         """
-        if is_ask(awaitable):
-            awaitable.let_go()
-        waiting = cast("Coroutine[object, object, T]", awaitable) if isinstance(awaitable, Coroutine) else None
+        given: object = awaitable
+        if is_ask(given):
+            given.let_go()
+        waiting = cast("Coroutine[object, object, T]", given) if isinstance(given, Coroutine) else None
         if waiting is not None and self._cell.gone:
             waiting.close()
         task = self._cell.run_aside(self._pipe(awaitable, mapper, on_error))

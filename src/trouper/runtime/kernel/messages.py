@@ -76,9 +76,8 @@ class MessageMeta(msgspec.StructMeta):
         return made
 
 
-@dataclass_transform(
-    frozen_default=True, field_specifiers=(msgspec.field,)
-)  # mypy looks at the base before the metaclass
+# Said again for mypy, which finds the decorator of msgspec.Struct before that of the metaclass.
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class Message(msgspec.Struct, Generic[R], metaclass=MessageMeta):
     """Base of all messages; ``R`` is the type of the reply, None when it is left out.
 
