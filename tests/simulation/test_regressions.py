@@ -186,7 +186,6 @@ class Reborn(Actor):
         self.ticks.append((self.instance, msg.instance))
 
 
-@pytest.mark.xfail(strict=True, reason="a look at a tick takes it from its timers; take this mark off with the fix")
 @seeds(20)
 async def test_the_tick_of_a_dead_instance_is_not_handled(sim: Simulation) -> None:
     """A tick that was looked at, and put back, dies with the instance whose timer it was (seed 20010)."""

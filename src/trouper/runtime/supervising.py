@@ -173,7 +173,7 @@ class _Round:
 
     async def _start(self, cell: Cell) -> None:
         await begin(cell, None, restarting=True)
-        self._failed = cell.phase != "live"
+        self._failed = cell.phase == "failed"
         self._stepped.set()
 
 

@@ -121,9 +121,11 @@ async def _serve(cell: Cell, handling: Handling | None) -> None:
             break
         item = cell.mail.popleft()
         handling = cell.behaviour.find(type(content(item)))
-        wanted = not isinstance(item, Envelope) or item.take()
-        if handling is None or not handling.is_async or handling.reentrant or not wanted:
+        if handling is None or not handling.is_async or handling.reentrant:
             cell.mail.appendleft(item)
+            break
+        if isinstance(item, Envelope) and not item.take():
+            cell.lose(item, "expired")
             break
         cell.turn = Turn(cell, item)
         cell.turn.task, cell.turn.since = me, cell.system.loop.time()
@@ -146,6 +148,10 @@ async def _run(turn: Turn, handling: Handling) -> None:
     """Run one async handler.  When the runtime has cancelled it, its message is lost but the actor goes on."""
     current_turn.set(turn)
     turn.begun = True
+    if turn.excuse is not None and turn.cell.phase == "failed" and not turn.over:
+        turn.over = True  # no handler has seen it: it is for the next instance
+        turn.cell.return_to_front([turn.item])
+        return
     error: BaseException | None = None
     reply: object = None
     try:
