@@ -55,7 +55,7 @@ format: $(DEV)  ## let ruff put right what it can
 	$(PY) -m ruff format
 
 bench: $(BENCH)  ## measure Trouper beside its peers; ARGS goes to the benchmark
-	$(PY) -m trouper bench $(ARGS)
+	$(PY) -m benchmarks $(or $(ARGS),--all --write-docs)
 
 soak: $(DEV)  ## the simulations and properties with many more seeds; takes minutes
 	TROUPER_SOAK=1 $(PY) -m pytest tests $(ARGS)
