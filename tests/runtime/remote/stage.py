@@ -85,7 +85,12 @@ class Custom(Exception):
         self.code = code
 
 
-ERRORS: dict[str, Callable[[], Exception]] = {
+def _error(kind: str) -> Exception:
+    """Make an error of a kind."""
+    return _ERRORS[kind]()
+
+
+_ERRORS: dict[str, Callable[[], Exception]] = {
     "value": lambda: ValueError("no such value"),
     "key": lambda: KeyError("ada"),
     "reject": lambda: Reject("not today"),
@@ -134,7 +139,7 @@ class Clerk(Actor):
 
     @handler
     def ruin(self, msg: Ruin) -> int:
-        raise ERRORS[msg.kind]()
+        raise _error(msg.kind)
 
     @handler
     def meet(self, msg: Meet) -> ActorRef:

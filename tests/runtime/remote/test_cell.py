@@ -3,7 +3,20 @@ import asyncio
 import pytest
 
 from tests.runtime.remote.stage import (
-    Add, Anything, Cancelled, Clerk, Downs, Meet, Numbers, Observe, Relay, Sum, Wait, cell_of, paired, remote_of,
+    Add,
+    Anything,
+    Cancelled,
+    Clerk,
+    Downs,
+    Meet,
+    Numbers,
+    Observe,
+    Relay,
+    Sum,
+    Wait,
+    cell_of,
+    paired,
+    remote_of,
 )  # fmt: skip
 from tests.runtime.stage import letters_of
 from trouper import Actor, ActorRef, ActorStopped, AskTimeout, LinkedActorFailed, Mailbox, Node, handler
@@ -180,7 +193,7 @@ async def test_a_ref_to_a_third_node_reaches_it_once_it_is_linked(a: Node, b: No
         a.network.connect("inprocess://c")
         await a.network.wait_for_peer("c")
         assert await ref.ask(Add(2)) == 2
-        assert await ref.stop() is None
+        await ref.stop()
     await settle()
 
 

@@ -35,7 +35,7 @@ async def test_an_error_is_raised_typed_with_its_traceback(
     assert str(caught.value) == text
     (note,) = caught.value.__notes__
     assert note.startswith("Traceback on node b:\n")
-    assert "raise ERRORS[msg.kind]()" in note
+    assert "raise _error(msg.kind)" in note
 
 
 @paired

@@ -65,7 +65,7 @@ def resolve(spawn: Spawn, tables: Tables, allowed: Collection[str]) -> Callable[
             )
         importlib.import_module(module)
     actor = find_loaded(module, qualified)
-    is_class = isinstance(actor, type) and issubclass(cast("type", actor), BareActor)
+    is_class = isinstance(actor, type) and issubclass(actor, BareActor)
     if not is_class and not isinstance(actor, FunctionType):
         raise WireError(f"{spawn.actor} is no actor class or function of this node")
     found = cast("Callable[..., object]", actor)

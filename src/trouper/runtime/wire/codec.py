@@ -168,7 +168,7 @@ class Tables:
         if type_ is None:
             raise WireError(f"the number {number} was never defined as a message type in this session")
         if isinstance(type_, WireError):
-            raise type_
+            raise WireError(str(type_))  # a new one: an exception keeps every place where it was raised
         return cast("Message[object]", self._decode(type_, payload, type_.__qualname__))
 
     def sent(self, body: bytes) -> list[tuple[int, str, bool]]:
