@@ -146,7 +146,6 @@ def reply_types(annotation: object) -> tuple[type, ...] | None:
     cls = origin or annotation
     if cls is float:
         return (float, int)
-    unchecked = (
-        cls is object or annotation is Any or getattr(cls, "_is_protocol", False) or is_typeddict(cls)
-    )  # Any: a reply of any kind
+    anything = annotation is Any or cls is object  # Any: a reply of any kind
+    unchecked = anything or getattr(cls, "_is_protocol", False) or is_typeddict(cls)
     return (cls,) if isinstance(cls, type) and not unchecked else None
