@@ -36,6 +36,7 @@ DOCUMENTS = [
     "docs/guides/journal.md",
     "docs/guides/event-sourcing.md",
     "docs/guides/state-machines.md",
+    "docs/guides/nodes.md",
     "docs/guides/testing.md",
 ]
 BLOCK_S_MAX = 30

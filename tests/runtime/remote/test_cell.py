@@ -107,6 +107,15 @@ async def test_an_actor_is_ended_from_elsewhere(a: Node, b: Node, end: str, reas
 
 
 @paired
+async def test_whoever_ends_an_actor_knows_why_it_ended(a: Node, b: Node) -> None:
+    """Also when nobody had watched it before."""
+    for how, reason in (("stop", "stopped"), ("drain", "stopped"), ("kill", "killed")):
+        ada = await a.spawn(Clerk, place="b")
+        await {"stop": ada.stop, "drain": ada.drain, "kill": ada.kill}[how]()
+        assert await ada.wait_stopped() == reason
+
+
+@paired
 async def test_a_drained_actor_has_handled_what_was_told_before(a: Node, b: Node) -> None:
     """A drain stays behind the messages of the same sender."""
     ada = await a.spawn(Clerk, place="b")

@@ -175,7 +175,9 @@ async def test_wrong_items_of_a_frame_fail_alone(a: Node, b: Node) -> None:
         receiver.receive(b"\xc1")
 
 
-_ITEM = st.tuples(st.integers(-5, 12), st.integers(-2, 5), st.integers(-1, 14), st.integers() | st.text() | st.none())
+_ITEM = st.tuples(
+    st.integers(-5, 12), st.integers(-2, 5), st.integers(-1, 14), st.integers(-9, 9) | st.text() | st.none()
+)
 
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
@@ -189,7 +191,7 @@ def test_no_frame_harms_the_node(items: list[tuple[object, ...]], deadlines: lis
             await a.network.wait_for_peer("b")
             ada = await a.spawn(Clerk, place="b")
             await ada.ask(Add(1))
-            body = msgspec.msgpack.encode(([], [], [item for item in items if abs(hash(item[3])) < 2**60], deadlines))
+            body = msgspec.msgpack.encode(([], [], items, deadlines))
             b.network.peer("a").receive(body)
             await settle()
             assert await ada.ask(Sum()) >= 1

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Generator
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from ..kernel.actor import BareActor
 from ..kernel.address import Address
 from ..kernel.ask import Ask
 from ..kernel.cell import Cell
@@ -13,6 +14,7 @@ from ..kernel.errors import InternalError
 from ..kernel.lane import CLOSED
 from ..kernel.lifecycle import Signal, Watcher
 from ..kernel.ref import DONE, ActorRef, Down
+from ..kernel.supervision import ChildSpec
 from .control import End, Ending, LinkedEnd, Watch
 from .errors import travelling
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from .peer import Peer, Surroundings
 
 R = TypeVar("R")
+_ELSEWHERE = ChildSpec(BareActor)
 
 
 class Home(NamedTuple):
@@ -50,7 +53,8 @@ class RemoteCell(Cell):
     __slots__ = ("__weakref__", "_path", "_pressed", "_watched", "home")
 
     def __init__(self, system: System, home: Home, path: str, uid: int) -> None:
-        # What only the actor's own side needs is not made: the behaviour, the specification, the instance.
+        # The actor's own side has the real ones of these; here they say: no instance, no handlers, the usual mailbox.
+        self.spec, self.behaviour, self.args = _ELSEWHERE, BareActor.__behaviour__, ()
         self.system, self.home, self._path, self.uid = system, home, path, uid
         self.name = path.rpartition("/")[2]
         self.ref = ActorRef(self)
@@ -136,8 +140,9 @@ class RemoteCell(Cell):
         self._request_end("kill")
 
     def _request_end(self, how: Ending) -> None:
-        peer = None if self.phase == "gone" else self.find_peer()
-        if peer is not None:
+        if (
+            self._begin_to_watch() and (peer := self.find_peer()) is not None
+        ):  # later nobody there would know the reason
             peer.control(End(self.uid, how))
 
     def end_future(self) -> asyncio.Future[None]:

@@ -1,0 +1,161 @@
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import wraps
+
+import msgspec
+
+from tests.runtime.remote.stage import Add, Anything
+from tests.runtime.stage import play
+from trouper import ActorRef
+from trouper.runtime.remote.control import CONTROLS, Cancel
+from trouper.runtime.remote.outbox import HIGH_WATER, Outbox
+from trouper.runtime.wire.codec import ITEMS_MAX, Item, RefDefinition, Tables, WireError
+from trouper.testing import settle
+
+
+class Link:
+    """A way that has room for so many bodies."""
+
+    body_bytes_max = 100_000
+
+    def __init__(self) -> None:
+        self.room = 1_000
+        self.sent: list[tuple[bool, int]] = []
+        self.payloads: list[object] = []
+
+    def send(self, body: bytes, /, *, urgent: bool = False) -> bool:
+        """Take a body, and keep how many items it had."""
+        if not urgent and not self.room:
+            return False
+        self.room -= not urgent
+        items: list[tuple[int, int, int, dict[str, object]]] = msgspec.msgpack.decode(body)[2]
+        self.sent.append((urgent, len(items)))
+        self.payloads += [item[3].get("n", item[3].get("correlation")) for item in items]
+        return True
+
+
+class Box:
+    """An outbox with a way, and what it did not send."""
+
+    def __init__(self) -> None:
+        self.link = Link()
+        self.tables = Tables(self._describe, self._ref_of, CONTROLS)
+        self.rejected: list[tuple[object, str | None]] = []
+        self.outbox = Outbox(self.link, self.tables, {}, self._reject, asyncio.get_running_loop())
+
+    def item(self, n: int, correlation: int = 0) -> Item:
+        """A message with this number."""
+        return 5, correlation, self.tables.number_of(Add), Add(n)
+
+    def signal(self, n: int) -> Item:
+        """A signal with this number."""
+        return 0, 0, self.tables.number_of(Cancel), Cancel(n)
+
+    def _reject(self, item: Item, error: WireError | None) -> None:
+        self.rejected.append((item[3], None if error is None else str(error)))
+
+    def _describe(self, ref: ActorRef) -> tuple[str, int, str, int]:
+        raise AssertionError(f"{ref} is not sent here")
+
+    def _ref_of(self, definition: RefDefinition) -> ActorRef:
+        raise AssertionError(f"{definition} is not sent here")
+
+
+def boxed(scene: Callable[[Box], Coroutine[object, object, None]]) -> Callable[[], None]:
+    """Make a test of ``async def test_...(box)``."""
+
+    @wraps(scene)
+    def test() -> None:
+        async def main() -> None:
+            await scene(Box())
+
+        play(main)
+
+    del test.__dict__["__wrapped__"]
+    return test
+
+
+@boxed
+async def test_what_one_turn_says_goes_out_together(box: Box) -> None:
+    """Nothing is sent before the turn is over; then it is a frame for each so many items."""
+    for n in range(ITEMS_MAX + 3):
+        box.outbox.put(box.item(n))
+    assert box.link.sent == []
+    await settle()
+    assert box.link.sent == [(False, ITEMS_MAX), (False, 3)]
+    assert box.link.payloads == list(range(ITEMS_MAX + 3))
+
+
+@boxed
+async def test_signals_go_ahead_only_while_the_link_has_no_room(box: Box) -> None:
+    """Otherwise they stay in order with all else."""
+    box.outbox.put(box.item(1))
+    box.outbox.put_signal(box.signal(2))
+    await settle()
+    assert box.link.payloads == [1, 2]
+    box.link.room = 0
+    box.outbox.put(box.item(3))
+    await settle()
+    box.outbox.put_signal(box.signal(4))
+    await settle()
+    assert (box.link.payloads, box.outbox.pressed) == ([1, 2, 4], True)
+    box.link.room = 9
+    box.outbox.flush()
+    assert (box.link.payloads, box.outbox.pressed) == ([1, 2, 4, 3], False)
+
+
+@boxed
+async def test_whoever_waits_for_room_goes_on_when_there_is_some(box: Box) -> None:
+    """A link without room holds senders that await; so do many items of one turn."""
+    box.link.room = 0
+    for n in range(HIGH_WATER):
+        box.outbox.put(box.item(n))
+    assert box.outbox.pressed
+    waiting = asyncio.ensure_future(box.outbox.wait_for_room())
+    await settle()
+    assert not waiting.done()
+    box.link.room = 9
+    box.outbox.flush()
+    await waiting
+    assert box.link.payloads == list(range(HIGH_WATER))
+
+
+@boxed
+async def test_an_ask_that_nobody_waits_for_is_not_sent(box: Box) -> None:
+    """It was given up before its turn came."""
+    box.outbox.put(box.item(1))
+    box.outbox.put(box.item(2, correlation=7))
+    await settle()
+    assert (box.link.payloads, box.rejected) == ([1], [(Add(2), None)])
+
+
+@boxed
+async def test_what_cannot_be_sent_is_handed_back_alone(box: Box) -> None:
+    """An item that is too large, one that cannot travel, and one that is nested too deep beside good ones."""
+    deep: object = 1
+    for _ in range(10_000):
+        deep = [deep]
+    bad = [Anything("x" * 200_000), Anything(object()), Anything(deep)]
+    for n, message in enumerate(bad):
+        box.outbox.put(box.item(n))
+        box.outbox.put((5, 0, box.tables.number_of(Anything), message))
+    await settle()
+    assert box.link.payloads == [0, 1, 2]
+    assert [message for message, _ in box.rejected] == [bad[1], bad[2], bad[0]]
+
+
+@boxed
+async def test_a_closed_outbox_gives_back_what_it_has_and_sends_nothing(box: Box) -> None:
+    """Bodies that the link did not take, and items behind them; nobody waits any more."""
+    box.link.room = 0
+    box.outbox.put(box.item(1))
+    await settle()
+    box.outbox.put(box.item(2))
+    waiting = asyncio.ensure_future(box.outbox.wait_for_room())
+    await settle()
+    bodies, items = box.outbox.close()
+    assert ([len(bodies)], [item[3] for item in items]) == ([1], [Add(2)])
+    await waiting
+    box.link.room = 9
+    box.outbox.flush()
+    assert box.link.payloads == []
