@@ -64,26 +64,26 @@ def read_endpoint(text: str, *, to_listen: bool) -> Endpoint:
         return _read_tcp(text, rest, to_listen=to_listen)
     if scheme == "ipc":
         return _read_ipc(text, rest, to_listen=to_listen)
-    raise EndpointInvalid(f"{text!r} begins with neither ipc:// nor tcp://")
+    raise _invalid(text, "ipc:///PATH, ipc://NAME or tcp://HOST:PORT")
 
 
 def _read_tcp(text: str, rest: str, *, to_listen: bool) -> Endpoint:
     host, _, port = rest.rpartition(":")
     if not host or not (port.isascii() and port.isdecimal()) or int(port) > 65_535:
-        raise EndpointInvalid(f"{text!r} is not of the form tcp://HOST:PORT, with a port up to 65535")
+        raise _invalid(text, "tcp://HOST:PORT, with a port up to 65535")
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
-        raise EndpointInvalid(f"{text!r}: write an IPv6 address in brackets, as in tcp://[::1]:7400")
-    if any(sign in host for sign in "/;@ "):
-        raise EndpointInvalid(f"{text!r}: {host!r} is no host")
+        raise _invalid(text, "an IPv6 address in brackets, as in tcp://[::1]:7400")
+    if not host.isascii() or not host.isprintable() or any(sign in host for sign in "/;@ "):
+        raise _invalid(text, "a host before the port")
     if not to_listen and (int(port) == 0 or host in _WILD_HOSTS):
-        raise EndpointInvalid(f"{text!r} is an endpoint to listen on; to connect, name a host and a port above 0")
+        raise _invalid(text, "a host and a port above 0; this is one to listen on, not to connect to")
     return Endpoint("tcp", f"tcp://{'0.0.0.0' if host == '*' else host}:{int(port)}", host=host)  # noqa: S104  asked for
 
 
 def _read_ipc(text: str, rest: str, *, to_listen: bool) -> Endpoint:
     if not rest or "\0" in rest or rest.startswith("@") or (rest == "*" and not to_listen):
         # A name that begins with @ would be an abstract socket, which no folder guards.
-        raise EndpointInvalid(f"{text!r} is neither ipc:///PATH nor ipc://NAME")
+        raise _invalid(text, "ipc:///PATH or ipc://NAME")
     if rest == "*":
         path = default_folder() / secrets.token_hex(8)
     elif "/" not in rest and rest not in (".", ".."):
@@ -91,11 +91,15 @@ def _read_ipc(text: str, rest: str, *, to_listen: bool) -> Endpoint:
     else:
         path = Path(rest)
     if not path.is_absolute():
-        raise EndpointInvalid(f"{text!r}: write the whole path, from the root, or a bare name")
+        raise _invalid(text, "the whole path, from the root, or a bare name")
     count = len(os.fsencode(path))
     if count > PATH_BYTES_MAX:
         raise EndpointInvalid(f"{text!r}: the path {path} has {count} bytes, a socket's has {PATH_BYTES_MAX} at most")
     return Endpoint("ipc", f"ipc://{path}", path)
+
+
+def _invalid(text: str, expected: str) -> EndpointInvalid:
+    return EndpointInvalid(f"{text!r} is no endpoint of this transport: expected {expected}")
 
 
 def default_folder() -> Path:
@@ -158,7 +162,7 @@ def _remove_stale(path: Path, text: str) -> None:
     except FileNotFoundError:
         return
     if _is_listened_on(path):
-        raise EndpointTaken(f"somebody listens on {text} already")
+        raise EndpointTaken(f"{text} is taken by another listener, which is alive")
     path.unlink(missing_ok=True)
 
 

@@ -27,6 +27,11 @@ class Refusals:
         self._silent_until: dict[tuple[str, str], float] = {}
         self._left_out: Counter[tuple[str, str]] = Counter()
 
+    @property
+    def places(self) -> int:
+        """Kinds and places that are remembered now."""
+        return len(self._silent_until)
+
     def note(self, kind: str, place: str, text: str) -> None:
         """Count one of this kind, and log the text unless much the same was logged just before.
 

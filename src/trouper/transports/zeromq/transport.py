@@ -115,7 +115,7 @@ class ZeroMQTransport:
         except zmq.ZMQError as error:
             router.close()
             if error.errno == zmq.EADDRINUSE:
-                raise EndpointTaken(f"somebody listens on {endpoint} already") from error
+                raise EndpointTaken(f"{endpoint} is taken by another listener") from error
             raise TransportFailed(f"cannot listen on {endpoint}: {error}") from error
         bound = reachable(cast("bytes", router.get(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode(), place.host)
         has_keys = place.scheme == "tcp" and self._keys is not None

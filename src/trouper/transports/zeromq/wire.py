@@ -7,8 +7,9 @@ Frames are queued here until the handshake is done, and whenever ZeroMQ's own qu
 ZeroMQ itself tries again.  After any disconnection the socket is thrown away and another one dials: ZeroMQ gives some
 connections up for good (another protocol, a key that is refused), and to others it comes back without a pause.
 
-What the limits cannot hold: beside this queue ZeroMQ has one of ``sockets.PIPE_FRAMES_MAX`` frames, whose bytes it does
-not tell, and the system's buffers; the peer's ZeroMQ has as much again.
+What the limits cannot hold: behind this queue ZeroMQ has one of ``sockets.PIPE_FRAMES_MAX`` frames, and the system's
+buffers come after it.  Its bytes are not told, only bounded, by lowering the number for large frames, to about
+``queue_bytes_max`` again; the peer's ZeroMQ holds as many frames once more.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from .calling import call_owner
 from .endpoints import Endpoint
 from .monitor import Monitor, why
 from .refusals import Refusals
-from .sockets import RETRY_FIRST_S, RETRY_MAX_S, ZERO_COPY_BYTES, Sockets
+from .sockets import PIPE_FRAMES_MAX, RETRY_FIRST_S, RETRY_MAX_S, ZERO_COPY_BYTES, Sockets
 
 _EVENTS: Final = (
     Event.HANDSHAKE_SUCCEEDED | Event.HANDSHAKE_FAILED_AUTH | Event.HANDSHAKE_FAILED_PROTOCOL
@@ -70,6 +71,8 @@ class ZeroMQWire:
         self._sockets, self._refusals = sockets, refusals
         self._frames: deque[Sequence[Buffer]] = deque()
         self._queued_bytes = 0
+        self._roomy_bytes = limits.queue_bytes_max // PIPE_FRAMES_MAX  # so large may all frames be in a full pipe
+        self._pipe_frames = PIPE_FRAMES_MAX
         self._said_no = self._watching = self._closed = False
         self._retry_s = RETRY_FIRST_S
         self._trouble = ""
@@ -87,7 +90,7 @@ class ZeroMQWire:
         if frame_bytes > self._limits.frame_bytes_max:
             most = self._limits.frame_bytes_max
             raise FrameTooLarge(f"a frame of {frame_bytes} bytes to {self.endpoint}, at most {most} are allowed")
-        if self.state == "up" and not self._frames and self._give(parts):
+        if self.state == "up" and not self._frames and self._give(parts, frame_bytes):
             return True
         if self._is_full:
             self._said_no = True
@@ -116,9 +119,15 @@ class ZeroMQWire:
         limits = self._limits
         return len(self._frames) >= limits.queue_frames_max or self._queued_bytes >= limits.queue_bytes_max
 
-    def _give(self, parts: Sequence[Buffer]) -> bool:
+    def _give(self, parts: Sequence[Buffer], frame_bytes: int) -> bool:
         """Hand a frame to ZeroMQ; False when its queue is full, which only the first part can meet."""
         dealer, last = self._socket, len(parts) - 1
+        pipe_frames = (
+            self._limits.queue_bytes_max // frame_bytes if frame_bytes > self._roomy_bytes else PIPE_FRAMES_MAX
+        )
+        if pipe_frames != self._pipe_frames:
+            self._sockets.limit_pipe(dealer, pipe_frames)
+            self._pipe_frames = pipe_frames
         try:
             _send(dealer, parts[0], _MORE if last else _LAST, len(parts[0]) < ZERO_COPY_BYTES)
         except zmq.Again:
@@ -152,8 +161,9 @@ class ZeroMQWire:
             return
         frames = self._frames
         while frames and self._has_room():
-            while frames and self._give(frames[0]):
-                self._queued_bytes -= sum(map(len, frames.popleft()))
+            while frames and self._give(frames[0], frame_bytes := sum(map(len, frames[0]))):
+                self._queued_bytes -= frame_bytes
+                frames.popleft()
         if frames:
             self._watch()
         else:
@@ -177,6 +187,7 @@ class ZeroMQWire:
         self._timer = None
         self._trouble = ""
         self._socket = self._sockets.dealer(self._target)
+        self._pipe_frames = PIPE_FRAMES_MAX
         try:
             self._descriptor = self._socket.fileno()
             self._monitor = Monitor(self._sockets, self._socket, _EVENTS, self._heard)

@@ -1,0 +1,208 @@
+import asyncio
+import contextlib
+import os
+import random
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+import zmq
+
+from tests.transports.laws import Owner
+from tests.transports.zeromq.scenes import KEYS, LOOPS, TCP, ipc_endpoint, play, until
+from trouper.runtime.wire.transport import Buffer, Source, TransportLimits
+from trouper.transports.keys import KeyPair, KeyRing
+from trouper.transports.zeromq import ZeroMQTransport
+
+RANDOM = random.Random(7)
+GARBAGE = {
+    "http": b"GET / HTTP/1.1\r\nHost: trouper\r\n\r\n",
+    "zeros": bytes(1_000),
+    "random": RANDOM.randbytes(2_000),
+    "greeting and random": b"\xff" + bytes(8) + b"\x7f\x03\x00" + RANDOM.randbytes(2_000),
+    "null greeting": b"\xff" + bytes(8) + b"\x7f\x03\x00NULL".ljust(54, b"\0") + b"\xff" * 500,
+    "curve greeting": b"\xff" + bytes(8) + b"\x7f\x03\x00CURVE".ljust(54, b"\0") + RANDOM.randbytes(500),
+    "huge command": b"\xff" + bytes(8) + b"\x7f\x03\x00NULL".ljust(54, b"\0") + b"\x06" + b"\x7f" * 8,
+}
+
+
+async def _throw(endpoint: str, garbage: bytes) -> None:
+    """Send bytes by a plain socket, and wait until the other end has had enough of them."""
+    if endpoint.startswith("ipc://"):
+        reader, writer = await asyncio.open_unix_connection(endpoint.removeprefix("ipc://"))
+    else:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(endpoint.rpartition(":")[2]))
+    with contextlib.suppress(OSError):
+        writer.write(garbage)
+        await writer.drain()
+        writer.write_eof()
+        await reader.read()
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+@pytest.mark.parametrize("kind", ["ipc", "open tcp", "tcp"])
+def test_garbage_is_counted_and_everything_else_goes_on(kind: str, garbage: str, tmp_path: Path) -> None:
+    """What is no ZeroMQ never becomes a frame; a wire that was there, and one that comes later, work."""
+
+    async def scene() -> None:
+        b = Owner()
+        keys, insecure = KEYS if kind == "tcp" else None, kind == "open tcp"
+        receiver = ZeroMQTransport(b, keys=keys, insecure=insecure)
+        sender = ZeroMQTransport(Owner(), keys=keys, insecure=insecure)
+        endpoint = await receiver.listen(ipc_endpoint(tmp_path) if kind == "ipc" else TCP)
+        wire = sender.connect(endpoint)
+        wire.send_nowait([b"before"])
+        await b.until_frames(1)
+        await _throw(endpoint, GARBAGE[garbage])
+        await until(lambda: receiver.refusals.counts["handshake_failed"] == 1)
+        wire.send_nowait([b"after"])
+        await b.until_frames(2)
+        sender.connect(endpoint).send_nowait([b"newcomer"])
+        assert await b.until_frames(3) == [(b"before",), (b"after",), (b"newcomer",)]
+        await sender.close()
+        await receiver.close()
+        assert receiver.refusals.counts["handshake_failed"] == 1
+
+    play(scene)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_timers_run_while_frames_keep_coming(loop: str, tmp_path: Path) -> None:
+    """Reading gives way to the rest of the loop after a while."""
+
+    class Slow(Owner):
+        def frame_received(self, parts: Sequence[Buffer], source: Source) -> None:
+            until_s = perf_counter() + 0.001
+            while perf_counter() < until_s:
+                continue
+            super().frame_received(parts, source)
+
+    async def scene() -> None:
+        b = Slow()
+        sender, receiver = ZeroMQTransport(Owner()), ZeroMQTransport(b)
+        wire = sender.connect(await receiver.listen(ipc_endpoint(tmp_path)))
+        wire.send_nowait([b"first"])
+        await b.until_frames(1)
+        for _ in range(200):
+            assert wire.send_nowait([b"x"])
+        seen: list[int] = []
+
+        def look() -> None:
+            seen.append(len(b.frames))
+            if len(b.frames) <= 200:
+                asyncio.get_running_loop().call_later(0.001, look)
+
+        look()
+        await b.until_frames(201)
+        assert len(seen) >= 10
+        assert max(later - earlier for earlier, later in pairwise(seen)) <= 50
+        await sender.close()
+        await receiver.close()
+
+    play(scene, loop)
+
+
+def test_large_buffers_come_without_a_copy(tmp_path: Path) -> None:
+    """They are contiguous views of single bytes that may be kept; small ones are bytes."""
+
+    class Keeping(Owner):
+        def __init__(self) -> None:
+            super().__init__()
+            self.kept: list[Buffer] = []
+
+        def frame_received(self, parts: Sequence[Buffer], source: Source) -> None:
+            self.kept += parts
+            super().frame_received(parts, source)
+
+    async def scene() -> None:
+        b = Keeping()
+        sender, receiver = ZeroMQTransport(Owner()), ZeroMQTransport(b)
+        wire = sender.connect(await receiver.listen(ipc_endpoint(tmp_path)))
+        sent = [RANDOM.randbytes(200_000), b"small", RANDOM.randbytes(65_536)]
+        for _ in range(20):
+            wire.send_nowait(sent)
+        await b.until_frames(20)
+        await sender.close()
+        await receiver.close()
+        assert b.kept == sent * 20
+        assert [type(part) for part in b.kept[:3]] == [memoryview, bytes, memoryview]
+        assert [(part.format, part.contiguous) for part in b.kept if isinstance(part, memoryview)] == [("B", True)] * 40
+
+    play(scene)
+
+
+def test_a_frame_too_large_in_all_is_dropped_and_counted(tmp_path: Path) -> None:
+    """Buffers that are small enough each may be too much together; the next frame comes through."""
+
+    async def scene() -> None:
+        b = Owner()
+        sender, receiver = ZeroMQTransport(Owner()), ZeroMQTransport(b, TransportLimits(frame_bytes_max=2_000))
+        wire = sender.connect(await receiver.listen(ipc_endpoint(tmp_path)))
+        wire.send_nowait([bytes(900)] * 3)
+        wire.send_nowait([bytes(1_000)] * 2)
+        assert await b.until_frames(1) == [(bytes(1_000), bytes(1_000))]
+        assert receiver.refusals.counts == {"frame_too_large": 1}
+        await sender.close()
+        await receiver.close()
+
+    play(scene)
+
+
+@pytest.mark.parametrize("kind", ["ipc", "tcp"])
+def test_a_sender_of_a_buffer_too_large_is_hung_up_on(kind: str, tmp_path: Path) -> None:
+    """It is not read to its end; the sender hears of the break, and goes on with another connection."""
+
+    async def scene() -> None:
+        a, b = Owner(), Owner()
+        sender = ZeroMQTransport(a, keys=KEYS)
+        receiver = ZeroMQTransport(b, TransportLimits(frame_bytes_max=2_000), KEYS)
+        wire = sender.connect(await receiver.listen(ipc_endpoint(tmp_path) if kind == "ipc" else TCP))
+        wire.send_nowait([b"before"])
+        await b.until_frames(1)
+        wire.send_nowait([bytes(500_000)])
+        await a.until(lambda: bool(a.lost))
+        wire.send_nowait([bytes(2_000)])
+        assert await b.until_frames(2) == [(b"before",), (bytes(2_000),)]
+        assert b.sources[0] != b.sources[1]
+        await sender.close()
+        await receiver.close()
+
+    play(scene)
+
+
+def test_who_takes_a_name_does_not_take_an_identity() -> None:
+    """A connection may name itself, as one before did; who it is, is told by its key."""
+
+    async def scene() -> None:
+        first, second = KeyPair.make(), KeyPair.make()
+        ring = KeyRing(KEYS.cluster, allowed={first.public: "first", second.public: "second"})
+        b = Owner()
+        receiver = ZeroMQTransport(b, keys=ring)
+        endpoint = await receiver.listen(TCP)
+        for count, pair in enumerate((first, second), 1):
+            context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+            dealer = context.socket(zmq.DEALER)
+            dealer.set(zmq.ROUTING_ID, b"me")
+            dealer.set(zmq.CURVE_SERVERKEY, KEYS.cluster.public.encode())
+            dealer.set(zmq.CURVE_PUBLICKEY, pair.public.encode())
+            dealer.set(zmq.CURVE_SECRETKEY, pair.secret.encode())
+            dealer.connect(endpoint)
+            while len(b.frames) < count:
+                # While the name is still taken by the connection that ends, ZeroMQ does not read from this one.
+                dealer.send(os.urandom(4))
+                await asyncio.wait([asyncio.create_task(b.until_frames(count))], timeout=0.2)
+                if len(b.frames) < count:
+                    dealer.disconnect(endpoint)
+                    dealer.connect(endpoint)
+            dealer.close(linger=0)
+            await asyncio.to_thread(context.term)
+        assert {source.identity for source in b.sources} == {first.public, second.public}
+        assert len({source.connection for source in b.sources}) == 1
+        await receiver.close()
+
+    play(scene)

@@ -1,0 +1,37 @@
+import asyncio
+
+import pytest
+
+from trouper.testing import virtual_time
+from trouper.transports.zeromq.refusals import LOG_PAUSE_S, PLACES_MAX, Refusals
+
+
+@virtual_time
+async def test_a_flood_is_counted_and_logged_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    """Every one counts; after a pause the next line tells how many were left out; another place is its own."""
+    refusals = Refusals()
+    for _ in range(1_000):
+        refusals.note("noise", "here", "noise from here")
+    refusals.note("noise", "there", "noise from there")
+    await asyncio.sleep(LOG_PAUSE_S)
+    refusals.note("noise", "here", "noise from here again")
+    refusals.note("other", "here", "something else")
+    assert refusals.counts == {"noise": 1_002, "other": 1}
+    assert caplog.messages == [
+        "noise from here",
+        "noise from there",
+        "noise from here again (999 more of this kind were not logged)",
+        "something else",
+    ]
+
+
+@virtual_time
+async def test_places_are_not_remembered_without_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever comes from ever new places is counted, and memory stays bounded."""
+    refusals = Refusals()
+    for number in range(3 * PLACES_MAX):
+        refusals.note("noise", str(number), "noise")
+        refusals.note("noise", str(number), "noise")
+    assert refusals.counts == {"noise": 6 * PLACES_MAX}
+    assert refusals.places <= PLACES_MAX
+    assert len(caplog.messages) == 3 * PLACES_MAX
