@@ -1,7 +1,11 @@
+import asyncio
+from pathlib import Path
+
 import pytest
 
+from tests.runtime.remote.stage import Add, Clerk, Downs, Numbers, Ruin, check_books
 from tests.runtime.stage import play
-from trouper import InvalidOption, Node
+from trouper import InvalidOption, Node, TrouperError
 from trouper.runtime.joining import Joining
 
 
@@ -18,7 +22,9 @@ def test_an_endpoint_of_no_known_transport_is_refused() -> None:
     """The error says what there is."""
 
     async def main() -> None:
-        with pytest.raises(InvalidOption, match=r"^no transport knows carrier-pigeon://; known are: inprocess://NAME"):
+        with pytest.raises(
+            InvalidOption, match=r"^no transport knows carrier-pigeon://a; known are: inprocess://NAME, "
+        ):
             await Node("a", listen="carrier-pigeon://a").__aenter__()
 
     play(main)
@@ -35,3 +41,38 @@ def test_a_node_may_listen_at_several_endpoints() -> None:
             assert a.network.endpoint == "inprocess://one"
 
     play(main)
+
+
+def test_nodes_are_linked_by_sockets_of_the_host(tmp_path: Path) -> None:
+    """Over ``ipc://``, on a real loop: spawn, order, a typed error, a watch, and no task is left behind."""
+    folder = tmp_path / "sockets"
+    folder.mkdir(mode=0o700)
+    a = Node("a", listen=f"ipc://{folder}/a")
+    b = Node("b", listen=f"ipc://{folder}/b", join=[f"ipc://{folder}/a"])
+
+    async def main() -> None:
+        async with a, b:
+            await a.network.wait_for_peer("b")
+            ada, ben = await a.spawn(Clerk, place="b"), await a.spawn(Clerk)
+            ada.watch(ben)
+            for n in range(1_000):
+                ada.tell(Add(n))
+            assert await ada.ask(Numbers()) == list(range(1_000))
+            with pytest.raises(ValueError, match=r"^no such value"):
+                await ada.ask(Ruin("value"))
+            await ada.stop()
+            assert await ben.ask(Downs()) == ["stopped"]
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+    check_books(a, b)
+
+
+def test_tcp_without_keys_is_refused_in_words() -> None:
+    """Nobody listens on an open port by accident."""
+
+    async def main() -> None:
+        with pytest.raises(TrouperError, match=r"^tcp://127\.0\.0\.1:0: tcp wants keys"):
+            await Node("a", listen="tcp://127.0.0.1:0").__aenter__()
+
+    asyncio.run(main())

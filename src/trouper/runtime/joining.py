@@ -6,7 +6,7 @@ It is the one file of the runtime that knows which transport understands which e
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,7 @@ async def open_network(node: Node, joining: Joining) -> Network:
 
     network = Network(
         node.system,
-        [_maker(scheme) for scheme in dict.fromkeys(_schemes((*joining.listen, *joining.join)))],
+        list(dict.fromkeys(_maker(endpoint) for endpoint in (*joining.listen, *joining.join))),
         listen=joining.listen,
         join=joining.join,
         incarnation=time.time_ns(),
@@ -65,13 +65,16 @@ async def open_network(node: Node, joining: Joining) -> Network:
     return network
 
 
-def _schemes(endpoints: Sequence[str]) -> list[str]:
-    return [endpoint.partition("://")[0] for endpoint in endpoints]
-
-
-def _maker(scheme: str) -> MakeTransport:
+def _maker(endpoint: str) -> MakeTransport:
+    scheme = endpoint.partition("://")[0]
     if scheme == "inprocess":
         from ..transports.inprocess import InProcessTransport  # noqa: PLC0415  only who uses it pays for it
 
         return InProcessTransport
-    raise InvalidOption(f"no transport knows {scheme}://; known are: inprocess://NAME")
+    if scheme in ("ipc", "tcp"):
+        from ..transports.zeromq import ZeroMQTransport  # noqa: PLC0415  only who uses it pays for it
+
+        return ZeroMQTransport
+    raise InvalidOption(
+        f"no transport knows {endpoint}; known are: inprocess://NAME, ipc:///PATH, ipc://NAME, tcp://HOST:PORT"
+    )
