@@ -1,12 +1,15 @@
-"""Two nodes in one loop, over the in-process transport: what a message to another node costs beside one to this node.
+"""What a message to another node costs beside one to this node: a node in the same loop, and one in another process.
 
-Both nodes share one core, so a figure is the work of both sides together.  ``python -m benchmarks.nodes``.
+In the same loop (``inprocess://``) both nodes share one core, so a figure is the work of both sides together; the other
+process is reached over ``ipc://``.  ``python -m benchmarks.nodes``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import statistics
+import sys
+import tempfile
 import time
 
 import trouper
@@ -72,21 +75,47 @@ async def asks_in_flight_us(ref: ActorRef) -> float:
     return (time.perf_counter() - begun) / (ROUNDS * IN_FLIGHT) * 1e6
 
 
+async def child(listen: str, join: str) -> None:
+    """Be the other process, until standard input ends."""
+    async with Node("child", listen=listen, join=[join]):
+        await asyncio.to_thread(sys.stdin.read)
+
+
 async def main() -> None:
-    """Measure both placements, one after the other, three times; print the best of each."""
-    a = Node("a", listen="inprocess://a")
-    b = Node("b", listen="inprocess://b", join=["inprocess://a"])
-    async with a, b:
-        await a.network.wait_for_peer("b")
-        places = {"this node": await a.spawn(Counter), "another node": await a.spawn(Counter, place="b")}
-        print(f"{'':24}{'this node':>14}{'another node':>14}")
-        for name, measure in {
-            "tell, us": tells_us,
-            "ask, p50 us": ask_us,
-            f"{IN_FLIGHT} asks in flight, us": asks_in_flight_us,
-        }.items():
-            best = {place: min([await measure(ref) for _ in range(3)]) for place, ref in places.items()}
-            print(f"{name:24}{best['this node']:14.2f}{best['another node']:14.2f}")
+    """Measure each place three times; print the best."""
+    if len(sys.argv) == 3:
+        await child(sys.argv[1], sys.argv[2])
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        near = (
+            Node("near", listen="inprocess://near"),
+            Node("beside", listen="inprocess://beside", join=["inprocess://near"]),
+        )
+        here = Node("here", listen=f"ipc://{folder}/here")
+        arguments = ["-m", "benchmarks.nodes", f"ipc://{folder}/child", f"ipc://{folder}/here"]
+        other = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdin=asyncio.subprocess.PIPE)
+        async with near[0], near[1], here:
+            await near[0].network.wait_for_peer("beside")
+            await here.network.wait_for_peer("child")
+            places = {
+                "this node": await near[0].spawn(Counter),
+                "same loop": await near[0].spawn(Counter, place="beside"),
+                "other process": await here.spawn(Counter, place="child"),
+            }
+            await table(places)
+            await other.communicate()
+
+
+async def table(places: dict[str, ActorRef]) -> None:
+    """Print a line for each kind of work."""
+    print(f"{'':28}" + "".join(f"{place:>15}" for place in places))
+    for name, work in {
+        "tell, us": tells_us,
+        "ask, p50 us": ask_us,
+        f"{IN_FLIGHT} asks in flight, us": asks_in_flight_us,
+    }.items():
+        best = [min([await work(ref) for _ in range(3)]) for ref in places.values()]
+        print(f"{name:28}" + "".join(f"{value:15.2f}" for value in best))
 
 
 if __name__ == "__main__":
