@@ -1,12 +1,18 @@
 import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
 
 import pytest
 
-from tests.runtime.remote.stage import Add, Clerk, Sum, check_books, paired
+from tests.runtime.remote.stage import Add, Clerk, Downs, Numbers, Observe, Sum, check_books, paired
 from tests.runtime.stage import letters_of, play
-from trouper import Node, NodeClosed
-from trouper.runtime.remote.network import NodeUnreachable
+from trouper import ActorStopped, Node, NodeClosed
+from trouper.runtime import joining
+from trouper.runtime.remote.network import MakeTransport, Network, NodeUnreachable
+from trouper.runtime.wire.transport import TransportOwner
 from trouper.testing import settle
+from trouper.transports.network import Quality
+from trouper.transports.simulated import SimulatedNetwork, SimulatedTransport
 
 
 @paired
@@ -117,3 +123,82 @@ def test_an_endpoint_that_is_taken_fails_the_start() -> None:
                 await Node("b", listen="inprocess://a").__aenter__()
 
     play(main)
+
+
+def simulated(
+    monkeypatch: pytest.MonkeyPatch, scene: Callable[[Node, Node, SimulatedNetwork], Awaitable[None]], seed: int
+) -> None:
+    """Run a scene on two nodes with a network of faults between them."""
+    a, b = Node("a", listen="sim://a", seed=seed), Node("b", listen="sim://b", join=["sim://a"], seed=seed)
+
+    async def main() -> None:
+        between = SimulatedNetwork(Random(seed))
+
+        def make(owner: TransportOwner) -> SimulatedTransport:
+            assert isinstance(owner, Network)
+            return SimulatedTransport(owner, between, owner.home.node)
+
+        def maker(endpoint: str) -> MakeTransport:
+            assert endpoint.startswith("sim://")
+            return make
+
+        monkeypatch.setattr(joining, "_maker", maker)
+        async with a, b:
+            await a.network.wait_for_peer("b")
+            await b.network.wait_for_peer("a")
+            await scene(a, b, between)
+
+    play(main)
+    check_books(a, b)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_link_that_breaks_and_heals_loses_nothing(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Loss, repetition, other orders, resets and a short partition: every tell arrives, once, in order."""
+
+    async def scene(a: Node, b: Node, between: SimulatedNetwork) -> None:
+        ada = await a.spawn(Clerk, place="b")
+        between.faults.set_quality(Quality(delay_s=0.01, loss=0.2, duplication=0.2, reorder=0.2))
+        for n in range(300):
+            ada.tell(Add(n))
+            if n % 60 == 0:
+                between.reset("a", "b")
+            if n == 150:
+                between.faults.partition("a", "b")
+            if n == 200:
+                between.faults.repair("a", "b")
+            await asyncio.sleep(0.01)
+        assert await ada.ask(Numbers(), timeout_s=60.0) == list(range(300))
+        between.faults.set_quality(Quality())
+
+    simulated(monkeypatch, scene, seed)
+
+
+def test_a_partition_that_lasts_is_a_lost_node_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watchers on both sides hear once; asks fail; what was told is dead letters, and the books balance."""
+
+    async def scene(a: Node, b: Node, between: SimulatedNetwork) -> None:
+        ada, ben = await a.spawn(Clerk, place="b"), await a.spawn(Clerk)
+        ada.watch(ben)
+        ada.tell(Observe(ben))
+        await ada.ask(Sum())
+        home = b.find(ada.address.path)
+        assert home is not None
+        letters = letters_of(a)
+        between.faults.partition("a", "b")
+        ada.tell(Add(1))
+        with pytest.raises(ActorStopped, match=r"^node b is lost: "):
+            await ada.ask(Sum(), timeout_s=600.0)
+        assert await ben.ask(Downs()) == ["node_lost"]
+        await asyncio.sleep(60.0)
+        assert await home.ask(Downs()) == ["node_lost"]
+        assert [(letter.reason, letter.asked) for letter in letters] == [("node_lost", False), ("node_lost", True)]
+        with pytest.raises(NodeUnreachable):
+            await a.spawn(Clerk, place="b")
+        between.faults.repair("a", "b")
+        await a.network.wait_for_peer("b")
+        again = await a.network.whereis("b", ada.address.path)
+        assert again is not None
+        assert await again.ask(Add(1)) == 1
+
+    simulated(monkeypatch, scene, 1)
