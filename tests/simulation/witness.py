@@ -168,8 +168,6 @@ class Witness:
     def _dead(self, letter: DeadLetter) -> None:
         if isinstance(letter.message, Deed):
             self._end(letter.message, f"dead ({letter.reason})")
-        elif isinstance(letter.message, Down):  # its handler was cancelled before it began: this is how it was paid
-            self._paid((uid(letter.target), uid(letter.message.ref)))
 
     def _end(self, deed: Deed, outcome: str) -> None:
         before = self._ended.get(deed.id)

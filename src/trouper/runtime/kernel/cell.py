@@ -179,6 +179,14 @@ class Cell:
         if self.drain_left is not None:
             self.drain_left += len(items)
 
+    def give_back(self, item: object) -> None:
+        """Put back what was taken to be handled and was not; a ``Down`` to its kind, where ``unwatch`` finds it."""
+        if isinstance(item, Down) and not self.gone:
+            self.received -= 1
+            self.downs = deque((item, *(self.downs or ())))
+        else:
+            self.return_to_front([item])
+
     def own(self, belonging: Belonging) -> None:
         """Have something released when this instance of the actor ends."""
         self.must_live()

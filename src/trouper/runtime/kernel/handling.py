@@ -150,7 +150,7 @@ async def _run(turn: Turn, handling: Handling) -> None:
     turn.begun = True
     if turn.excuse is not None and turn.cell.phase == "failed" and not turn.over:
         turn.over = True  # no handler has seen it: it is for the next instance
-        turn.cell.return_to_front([turn.item])
+        turn.cell.give_back(turn.item)
         return
     error: BaseException | None = None
     reply: object = None
