@@ -1,3 +1,5 @@
+import gc
+
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +11,7 @@ from tests.runtime.remote.stage import (
     Cancelled,
     Clerk,
     Downs,
+    Meet,
     Numbers,
     Sum,
     Wait,
@@ -20,10 +23,11 @@ from tests.runtime.remote.stage import (
     remote_of,
 )  # fmt: skip
 from tests.runtime.stage import letters_of, play
-from trouper import ActorStopped, Mailbox, MailboxFull, Message, Node, Unhandled, handler
+from trouper import ActorRef, ActorStopped, Mailbox, MailboxFull, Message, Node, Unhandled, handler
 from trouper.runtime.remote import outbox
 from trouper.runtime.remote.control import Cancel, End, Ended, Pressure, Watch
 from trouper.runtime.remote.peer import Peer, Unreadable
+from trouper.runtime.wire import codec
 from trouper.runtime.wire.codec import WireError
 from trouper.testing import settle
 
@@ -280,3 +284,43 @@ async def test_a_cancelled_ask_is_forgotten_at_once(a: Node, b: Node) -> None:
     assert b.network.peer("a")._answering == {}  # noqa: SLF001  see above
     assert await ada.ask(Cancelled()) == 1
     assert remote_of(ada).phase == "live"
+
+
+@paired
+async def test_what_is_kept_of_short_lived_actors_is_bounded(a: Node, b: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refs that nobody holds are forgotten on both sides, whether the actors were stopped from here or there."""
+    monkeypatch.setattr(codec, "REFS_MAX", 20)
+    for n in range(100):
+        ada = await a.spawn(Clerk, place="b")
+        if n % 2:
+            await ada.stop()
+        else:
+            ada.tell(Add(n))
+            await ada.drain()
+    peer, back = a.network.peer("b"), b.network.peer("a")
+    gc.collect()
+    assert len(peer._cells) <= 21  # noqa: SLF001  what is kept is what is tested
+    assert (peer.watched, back._watchers) == ({}, {})  # noqa: SLF001  see above
+    assert b.network.exports == {}
+
+
+@paired
+async def test_the_asks_of_an_actor_end_with_it(a: Node, b: Node) -> None:
+    """The handlers elsewhere that work for it are cancelled."""
+    ada, ben = await a.spawn(Clerk, place="b"), await a.spawn(Impatient)
+    waiting = ben.ask(Meet(ada))
+    await settle()
+    await ben.kill()
+    with pytest.raises(ActorStopped):
+        await waiting
+    await settle()
+    assert await ada.ask(Cancelled()) == 1
+
+
+class Impatient(Clerk):
+    """Waits for whom it meets."""
+
+    @handler
+    async def meet(self, msg: Meet) -> ActorRef:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  it waits, the other does not
+        await msg.who.ask(Wait(60.0))
+        return msg.who
