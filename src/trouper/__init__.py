@@ -58,6 +58,7 @@ from .runtime.kernel.errors import CallerError as CallerError
 from .runtime.kernel.errors import DeadlockError as DeadlockError
 from .runtime.kernel.errors import InternalError as InternalError
 from .runtime.kernel.errors import InvalidHandler as InvalidHandler
+from .runtime.kernel.errors import InvalidMessage as InvalidMessage
 from .runtime.kernel.errors import InvalidName as InvalidName
 from .runtime.kernel.errors import InvalidOption as InvalidOption
 from .runtime.kernel.errors import LinkedActorFailed as LinkedActorFailed
@@ -125,7 +126,8 @@ __all__ = [
     "ConsistentHash", "CountChildren", "DeadLetter", "DeadLetters", "DeadlockError", "DeleteChild", "Down",
     "EventSourcedActor", "EventStream", "EventUnreadable", "Events", "FileJournal", "FlightRecorder", "GroupJoined",
     "GroupLeft", "GroupMembers", "GroupRouter", "Groups", "InternalError", "Introspection", "InvalidEvent",
-    "InvalidHandler", "InvalidName", "InvalidOption", "InvalidStream", "Journal", "JournalClosed", "JournalCorrupt",
+    "InvalidHandler", "InvalidMessage", "InvalidName", "InvalidOption", "InvalidStream", "Journal", "JournalClosed",
+    "JournalCorrupt",
     "JournalError", "JournalFailed", "JournalLocked", "LeastMailbox", "LinkedActorFailed", "Listing", "LoopHeld",
     "Mailbox", "MailboxFull", "MailboxPeek", "MemoryJournal", "Message", "NameTaken", "Node", "NodeClosed",
     "NodeFailed", "OneForAll", "OneForOne", "Pool", "PriorityQueue", "RandomChoice", "Record", "RecordTooLarge",

@@ -5,7 +5,8 @@ import pytest
 
 from tests.runtime.stage import Double, Fail, Hold, Note, Player, Story, cell_of, play, play_on, staged
 from trouper import Actor, ActorStopped, AskTimeout, InvalidName, Node, NodeClosed, NodeFailed, OneForOne, handler
-from trouper.testing import settle
+from trouper.runtime.wire.transport import EndpointTaken
+from trouper.testing import run_virtual, settle
 
 
 def test_a_node_is_named_and_its_addresses_with_it() -> None:
@@ -292,3 +293,16 @@ def test_a_shutdown_that_is_asked_for_twice_happens_once() -> None:
         assert story == ["stopped"]
 
     play(main)
+
+
+async def _endpoint_taken() -> None:
+    async with Node("first", listen="inprocess://here"):
+        second = Node("second", listen="inprocess://here")
+        with pytest.raises(EndpointTaken):
+            await second.__aenter__()
+        assert [cell for cell in second.system.cells() if not cell.gone] == []
+
+
+def test_a_node_that_cannot_start_leaves_nothing_behind() -> None:
+    """A taken endpoint is raised at the `async with`, and the actors that stood already have ended."""
+    run_virtual(_endpoint_taken)

@@ -129,15 +129,23 @@ class Node:
         self._system.host = self
         _ = self.dead_letters, self.recorder  # they listen from the start
         self._body = asyncio.current_task()
+        try:
+            await self._open(loop)
+        except BaseException:
+            await self.shutdown.run("the node could not start")
+            raise
+        return self
+
+    async def _open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Open what the node has besides actors."""
         if self._journal is not None:
             await self._journal.open(self.offload)
         if self._slow_handler_s is not None and not is_virtual(loop):
-            self.blame = Blame(self._system, self._slow_handler_s, self._on_loop_held)
+            self.blame = Blame(self.system, self._slow_handler_s, self._on_loop_held)
         if any(self._joining):
             from .joining import Joining, open_network  # noqa: PLC0415  only who uses it pays for it
 
             self._network = await open_network(self, Joining(*self._joining))
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

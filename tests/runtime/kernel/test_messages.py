@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, Literal, NewType, Protocol, TypedDic
 import msgspec
 import pytest
 
-from trouper import ActorRef, Message, TagTaken
+from trouper import ActorRef, InvalidMessage, Message, TagTaken
 from trouper.runtime.kernel.messages import message_class, reply_types, tag_of
 
 T = TypeVar("T")
@@ -212,3 +212,11 @@ def test_a_module_that_went_away_frees_its_tags() -> None:
     del module
     gc.collect()
     assert message_class("plugin.gone") is None
+
+
+def test_a_reply_written_as_text_is_refused() -> None:
+    """The reply's type is wanted when the class is made, so a name in quotes is refused there."""
+    with pytest.raises(InvalidMessage, match=r"write the reply as a type, not as text: .*Message\[.*int \| None.*\]$"):
+
+        class Late(Message["int | None"]):
+            pass

@@ -28,6 +28,10 @@ class TagTaken(CallerError, TypeError):
     """Two message classes claim one wire tag."""
 
 
+class InvalidMessage(CallerError, TypeError):
+    """A message class that cannot be used; raised when the class is made."""
+
+
 class InvalidHandler(CallerError, TypeError):
     """An actor class or function whose handlers cannot be used; raised when the class is made."""
 

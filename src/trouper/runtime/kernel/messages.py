@@ -20,6 +20,7 @@ from typing import (
     Annotated,
     Any,
     ClassVar,
+    ForwardRef,
     Generic,
     Union,
     cast,
@@ -32,7 +33,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from .errors import TagTaken
+from .errors import InvalidMessage, TagTaken
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -128,6 +129,8 @@ def _reply_annotation(
     originals: tuple[object, ...] = namespace.get("__orig_bases__", ())
     for base in originals:
         if cast("object", get_origin(base)) is Message:
+            if isinstance(get_args(base)[0], ForwardRef):
+                raise InvalidMessage(f"{namespace['__qualname__']}: write the reply as a type, not as text: {base!r}")
             return get_args(base)[0]
     return getattr(bases[0], "__reply_annotation__", None)
 
