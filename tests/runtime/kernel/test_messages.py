@@ -216,7 +216,12 @@ def test_a_module_that_went_away_frees_its_tags() -> None:
 
 def test_a_reply_written_as_text_is_refused() -> None:
     """The reply's type is wanted when the class is made, so a name in quotes is refused there."""
-    with pytest.raises(InvalidMessage, match=r"write the reply as a type, not as text: .*Message\[.*int \| None.*\]$"):
 
+    def make() -> type:
         class Late(Message["int | None"]):
             pass
+
+        return Late
+
+    with pytest.raises(InvalidMessage, match=r"write the reply as a type, not as text: .*Message\[.*int \| None.*\]$"):
+        make()
