@@ -10,7 +10,7 @@ from .sources import Source
 
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
-KERNEL_LINES_MAX = 1_750
+KERNEL_LINES_MAX = 1_800
 DRAWERS = frozenset({"util", "utils", "helper", "helpers", "common", "misc"})
 REASON_WORDS_MIN = 2
 _NO_CODE = frozenset(
