@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import errno
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ from hypothesis import strategies as st
 
 from tests.transports.laws import Owner
 from tests.transports.zeromq.scenes import KEYS, LOOPS, TCP, ipc_endpoint, play, until
-from trouper.runtime.wire.transport import TransportClosed, TransportLimits, Wire
+from trouper.runtime.wire.transport import TransportClosed, TransportFailed, TransportLimits, Wire
 from trouper.transports.keys import KeyPair, KeyRing
 from trouper.transports.zeromq import ZeroMQTransport
+from trouper.transports.zeromq import wire as wire_module
+from trouper.transports.zeromq.sockets import Sockets
 
 QUICK = TransportLimits(linger_s=0.1)
 
@@ -235,6 +238,42 @@ def test_a_wire_outlives_a_listener_with_other_keys(caplog: pytest.LogCaptureFix
         assert caplog.messages.count(text) == 1
         await sender.close()
         await receiver.close()
+
+    play(scene)
+
+
+def test_a_wire_that_cannot_get_a_socket_says_so_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """``connect`` raises; a wire that has to dial again is patient, and goes on once there are sockets."""
+
+    async def scene() -> None:
+        a, b = Owner(), Owner()
+        sender, receiver = ZeroMQTransport(a), ZeroMQTransport(b)
+        endpoint = await receiver.listen(ipc_endpoint(tmp_path))
+        wire = sender.connect(endpoint)
+        wire.send_nowait([b"x"])
+        await b.until_frames(1)
+
+        def refuse(*_: object) -> None:
+            raise zmq.ZMQError(errno.EMFILE)
+
+        monkeypatch.setattr(wire_module, "RETRY_MAX_S", 0.01)
+        for step in ("dealer", "inner"):
+            with monkeypatch.context() as patch:
+                patch.setattr(Sockets, step, refuse)
+                with pytest.raises(TransportFailed, match=rf"^cannot connect to {endpoint}: Too many open files$"):
+                    sender.connect(endpoint)
+        with monkeypatch.context() as patch:
+            patch.setattr(Sockets, "dealer", refuse)
+            await receiver.close()
+            await until(lambda: sender.refusals.counts["dial_failed"] >= 2)
+        again = ZeroMQTransport(b)
+        await again.listen(endpoint)
+        wire.send_nowait([b"y"])
+        assert await b.until_frames(2) == [(b"x",), (b"y",)]
+        await sender.close()
+        await again.close()
 
     play(scene)
 

@@ -15,6 +15,10 @@ def call_owner(
     """Call back; an exception is a fault of the owner and goes to the loop's exception handler (law 5 of the port)."""
     try:
         callback(*args, **named)
-    except Exception as error:  # noqa: BLE001  whatever the owner raises, the next frame must not suffer from it
-        message = f"{callback!r}, called by a transport, failed"
-        loop.call_exception_handler({"message": message, "exception": error})
+    except Exception as error:  # noqa: BLE001  whatever the owner raises, the transport has to go on
+        report(loop, callback, error)
+
+
+def report(loop: asyncio.AbstractEventLoop, callback: Callable[..., object], error: Exception) -> None:
+    """Give the loop's exception handler what a callback has raised."""
+    loop.call_exception_handler({"message": f"{callback!r}, called by a transport, failed", "exception": error})

@@ -12,7 +12,7 @@ import zmq
 from zmq.backend import Socket as RawSocket
 
 from ...runtime.wire.transport import Buffer, Source, TransportLimits, TransportOwner
-from .calling import call_owner
+from .calling import report
 from .refusals import Refusals
 from .sockets import ZERO_COPY_BYTES
 
@@ -53,6 +53,7 @@ class Listener:
         self._has_keys, self._refusals = has_keys, refusals
         self._loop = asyncio.get_running_loop()
         self._descriptor = router.fileno()
+        self._closed = False
         self._path, self._file = path, _file_of(path)
         self._sources: dict[tuple[bytes, str | None], Source] = {}
         self._loop.add_reader(self._descriptor, self._read)
@@ -60,7 +61,8 @@ class Listener:
 
     def close(self) -> None:
         """Receive no more."""
-        if not self._router.closed:
+        if not self._closed:
+            self._closed = True
             self._loop.remove_reader(self._descriptor)
             self._router.close(linger=0)
             if self._path is not None and _file_of(self._path) == self._file:
@@ -69,9 +71,9 @@ class Listener:
     def _read(self) -> None:
         """Read until there is nothing left, which makes the descriptor tell of the next frame, or the turn is over."""
         router, until = self._router, perf_counter() + TURN_S
-        while not router.closed:
+        while not self._closed:
             try:
-                connection: bytes = _receive(router, _NOBLOCK)
+                connection = _receive(router, _NOBLOCK)
             except zmq.Again:
                 return
             self._take(connection)
@@ -97,7 +99,10 @@ class Listener:
             text = f"{self.endpoint} dropped a frame of {frame_bytes} bytes, at most {most} are allowed"
             self._refusals.note("frame_too_large", self.endpoint, text)
         else:
-            call_owner(self._loop, self._owner.frame_received, parts, source)
+            try:
+                self._owner.frame_received(parts, source)
+            except Exception as error:  # noqa: BLE001  whatever the owner raises, the next frame must not suffer from it
+                report(self._loop, self._owner.frame_received, error)
 
     def _remember(self, connection: bytes, identity: str | None) -> Source:
         if len(self._sources) >= SOURCES_MAX:

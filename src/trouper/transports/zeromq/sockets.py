@@ -75,10 +75,6 @@ class Sockets:
             made.set(zmq.ZAP_DOMAIN, DOMAIN_OPEN)
         return made
 
-    def limit_pipe(self, made: zmq.Socket[bytes], frames: int) -> None:
-        """Set how many frames ZeroMQ may hold for a connected dealer; what it holds already, it keeps."""
-        made.set(zmq.SNDHWM, max(1, min(frames, self._limits.queue_frames_max, PIPE_FRAMES_MAX)))
-
     def inner(self, kind: int) -> zmq.Socket[bytes]:
         """A socket for what is said inside of this context only."""
         made = self._context.socket(kind)

@@ -7,9 +7,9 @@ Frames are queued here until the handshake is done, and whenever ZeroMQ's own qu
 ZeroMQ itself tries again.  After any disconnection the socket is thrown away and another one dials: ZeroMQ gives some
 connections up for good (another protocol, a key that is refused), and to others it comes back without a pause.
 
-What the limits cannot hold: behind this queue ZeroMQ has one of ``sockets.PIPE_FRAMES_MAX`` frames, and the system's
-buffers come after it.  Its bytes are not told, only bounded, by lowering the number for large frames, to about
-``queue_bytes_max`` again; the peer's ZeroMQ holds as many frames once more.
+What the limits cannot hold: behind this queue ZeroMQ has one of ``sockets.PIPE_FRAMES_MAX`` frames, after it come the
+system's buffers, and the peer's ZeroMQ holds as many frames again.  ZeroMQ does not count bytes; ``queue_bytes_max`` is
+held here, and once more for the large buffers in ZeroMQ's queue; the small ones there are bounded by their number.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Final, Literal, cast
 
 import zmq
@@ -33,9 +34,10 @@ from ...runtime.wire.transport import (
 )
 from .calling import call_owner
 from .endpoints import Endpoint
+from .loans import Loans
 from .monitor import Monitor, why
 from .refusals import Refusals
-from .sockets import PIPE_FRAMES_MAX, RETRY_FIRST_S, RETRY_MAX_S, ZERO_COPY_BYTES, Sockets
+from .sockets import RETRY_FIRST_S, RETRY_MAX_S, ZERO_COPY_BYTES, Sockets
 
 _EVENTS: Final = (
     Event.HANDSHAKE_SUCCEEDED | Event.HANDSHAKE_FAILED_AUTH | Event.HANDSHAKE_FAILED_PROTOCOL
@@ -43,8 +45,15 @@ _EVENTS: Final = (
 )  # fmt: skip
 _LAST: Final = int(zmq.NOBLOCK)
 _MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
-_send = cast("Callable[[zmq.Socket[bytes], Buffer, int, bool], object]", RawSocket.send)
-"""What ``zmq.Socket.send`` calls after it has looked at options that a DEALER does not have."""
+_Send = Callable[[zmq.Socket[bytes], Buffer, int], object]
+_Lend = Callable[[zmq.Socket[bytes], Buffer, int, bool, bool], zmq.MessageTracker]
+_send, _lend = cast("_Send", RawSocket.send), cast("_Lend", RawSocket.send)
+"""What ``zmq.Socket.send`` calls after it has looked at options that a DEALER does not have: with a copy, and without
+(``copy=False, track=True``).
+"""
+_LOOK_FIRST_S: Final = 0.001
+_LOOK_MAX_S: Final = 0.05
+"""Pauses between looks for large buffers that have come back; doubled while none has."""
 
 
 class ZeroMQWire:
@@ -71,8 +80,9 @@ class ZeroMQWire:
         self._sockets, self._refusals = sockets, refusals
         self._frames: deque[Sequence[Buffer]] = deque()
         self._queued_bytes = 0
-        self._roomy_bytes = limits.queue_bytes_max // PIPE_FRAMES_MAX  # so large may all frames be in a full pipe
-        self._pipe_frames = PIPE_FRAMES_MAX
+        self._loans = Loans(limits.queue_bytes_max)
+        self._look: asyncio.TimerHandle | None = None
+        self._look_s = _LOOK_FIRST_S
         self._said_no = self._watching = self._closed = False
         self._retry_s = RETRY_FIRST_S
         self._trouble = ""
@@ -97,8 +107,8 @@ class ZeroMQWire:
             return False
         self._frames.append(parts)
         self._queued_bytes += frame_bytes
-        if self.state == "up":
-            self._watch()
+        if len(self._frames) == 1:
+            self._loop.call_soon(self._flush)  # which finds out what there is to wait for
         return True
 
     def close(self) -> None:
@@ -120,25 +130,53 @@ class ZeroMQWire:
         return len(self._frames) >= limits.queue_frames_max or self._queued_bytes >= limits.queue_bytes_max
 
     def _give(self, parts: Sequence[Buffer], frame_bytes: int) -> bool:
-        """Hand a frame to ZeroMQ; False when its queue is full, which only the first part can meet."""
-        dealer, last = self._socket, len(parts) - 1
-        pipe_frames = (
-            self._limits.queue_bytes_max // frame_bytes if frame_bytes > self._roomy_bytes else PIPE_FRAMES_MAX
-        )
-        if pipe_frames != self._pipe_frames:
-            self._sockets.limit_pipe(dealer, pipe_frames)
-            self._pipe_frames = pipe_frames
+        """Hand a frame to ZeroMQ; False when it holds too much already, which only the first part can meet."""
+        if frame_bytes >= ZERO_COPY_BYTES and self._loans.is_full:
+            return False
+        last = len(parts) - 1
         try:
-            _send(dealer, parts[0], _MORE if last else _LAST, len(parts[0]) < ZERO_COPY_BYTES)
+            self._give_part(parts[0], _MORE if last else _LAST)
         except zmq.Again:
             return False
         for number in range(1, last + 1):
-            part = parts[number]
             try:
-                _send(dealer, part, _MORE if number < last else _LAST, len(part) < ZERO_COPY_BYTES)
+                self._give_part(parts[number], _MORE if number < last else _LAST)
             except zmq.Again:
                 pass  # The connection has ended in between: the frame is lost at the break, whole, by its other parts.
         return True
+
+    def _give_part(self, part: Buffer, flags: int) -> None:
+        if len(part) < ZERO_COPY_BYTES:
+            _send(self._socket, part, flags)
+        else:
+            self._loans.add(_lend(self._socket, part, flags, False, True), len(part))
+
+    def _flush(self) -> None:
+        """Hand over what is queued, as far as there is room.  Called from the loop only."""
+        if self.state != "up":
+            return
+        frames, before = self._frames, len(self._frames)
+        while frames:
+            if self._loans.is_full:
+                self._look_again(has_moved=len(frames) < before)
+                break
+            if not self._has_room():
+                self._watch()
+                break
+            while frames and self._give(frames[0], frame_bytes := sum(map(len, frames[0]))):
+                self._queued_bytes -= frame_bytes
+                frames.popleft()
+        else:
+            self._stop_waiting()
+            if self._closed:
+                self._end()
+        self._tell_room()
+
+    def _look_again(self, *, has_moved: bool) -> None:
+        """Wait for buffers that are lent: nobody tells when they come back."""
+        self._stop_waiting()
+        self._look_s = _LOOK_FIRST_S if has_moved else min(2 * self._look_s, _LOOK_MAX_S)
+        self._look = self._loop.call_later(self._look_s, self._flush)
 
     def _watch(self) -> None:
         """Wait for room in ZeroMQ's queue.
@@ -147,30 +185,17 @@ class ZeroMQWire:
         while nobody watched is still there to be read.
         """
         if not self._watching:
+            self._stop_waiting()
             self._watching = True
             self._loop.add_reader(self._descriptor, self._flush)
 
-    def _unwatch(self) -> None:
+    def _stop_waiting(self) -> None:
         if self._watching:
             self._watching = False
             self._loop.remove_reader(self._descriptor)
-
-    def _flush(self) -> None:
-        """Hand over what is queued, as far as there is room.  Called from the loop only."""
-        if self.state != "up":
-            return
-        frames = self._frames
-        while frames and self._has_room():
-            while frames and self._give(frames[0], frame_bytes := sum(map(len, frames[0]))):
-                self._queued_bytes -= frame_bytes
-                frames.popleft()
-        if frames:
-            self._watch()
-        else:
-            self._unwatch()
-            if self._closed:
-                self._end()
-        self._tell_room()
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
 
     def _has_room(self) -> bool:
         """Ask for events, after which the descriptor tells of the next change."""
@@ -186,14 +211,16 @@ class ZeroMQWire:
     def _dial(self) -> None:
         self._timer = None
         self._trouble = ""
-        self._socket = self._sockets.dealer(self._target)
-        self._pipe_frames = PIPE_FRAMES_MAX
         try:
-            self._descriptor = self._socket.fileno()
-            self._monitor = Monitor(self._sockets, self._socket, _EVENTS, self._heard)
-            self._socket.connect(self._target.address)
+            with ExitStack() as undo:
+                self._socket = self._sockets.dealer(self._target)
+                undo.callback(self._socket.close)
+                self._monitor = Monitor(self._sockets, self._socket, _EVENTS, self._heard)
+                undo.callback(self._monitor.close)
+                self._descriptor = self._socket.fileno()
+                self._socket.connect(self._target.address)
+                undo.pop_all()
         except zmq.ZMQError as error:
-            self._socket.close()
             raise TransportFailed(f"cannot connect to {self.endpoint}: {error}") from error
         self.state = "dialling"
 
@@ -229,7 +256,7 @@ class ZeroMQWire:
 
     def _hang_up(self, linger_s: float = 0.0) -> None:
         """Let go of the socket; what ZeroMQ holds is sent within ``linger_s``."""
-        self._unwatch()
+        self._stop_waiting()
         self._monitor.close()
         self._socket.close(linger=max(0, round(linger_s * 1_000)))
 
