@@ -7,6 +7,7 @@ from tests.runtime.remote.stage import Add, Clerk, Downs, Numbers, Ruin, check_b
 from tests.runtime.stage import play
 from trouper import InvalidOption, Node, TrouperError
 from trouper.runtime.joining import Joining
+from trouper.transports.keys import KeysInvalid, KeysMissing, make_cluster_keys
 
 
 def test_to_join_one_must_listen() -> None:
@@ -74,5 +75,42 @@ def test_tcp_without_keys_is_refused_in_words() -> None:
     async def main() -> None:
         with pytest.raises(TrouperError, match=r"^tcp://127\.0\.0\.1:0: tcp wants keys"):
             await Node("a", listen="tcp://127.0.0.1:0").__aenter__()
+
+    asyncio.run(main())
+
+
+def test_nodes_of_one_cluster_talk_over_encrypted_tcp(tmp_path: Path) -> None:
+    """With the keys of one cluster they link, over loopback; a node with other keys is let in by nobody."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    make_cluster_keys(ours)
+    make_cluster_keys(theirs)
+
+    async def main() -> None:
+        async with Node("a", listen="tcp://127.0.0.1:0", keys=ours) as a:
+            door = a.network.endpoint
+            async with (
+                Node("b", listen="tcp://127.0.0.1:0", join=[door], keys=str(ours)) as b,
+                Node("stranger", listen="tcp://127.0.0.1:0", join=[door], keys=theirs),
+            ):
+                async with asyncio.timeout(20):
+                    await b.network.wait_for_peer("a")
+                ada = await b.spawn(Clerk, place="a")
+                ada.tell(Add(7))
+                assert await ada.ask(Numbers()) == [7]
+                assert list(a.network.peers) == ["b"]
+
+    asyncio.run(main())
+
+
+def test_tcp_without_keys_has_to_be_asked_for(tmp_path: Path) -> None:
+    """It is refused with what to do, and so is a folder without keys."""
+
+    async def main() -> None:
+        with pytest.raises(KeysMissing):
+            await Node("a", listen="tcp://127.0.0.1:0").__aenter__()
+        with pytest.raises(KeysInvalid):
+            await Node("a", listen="tcp://127.0.0.1:0", keys=tmp_path / "none").__aenter__()
+        async with Node("a", listen="tcp://127.0.0.1:0", insecure=True) as a:
+            assert a.network.endpoint.startswith("tcp://127.0.0.1:")
 
     asyncio.run(main())

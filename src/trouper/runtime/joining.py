@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .actor import Actor
@@ -27,11 +29,14 @@ class Joining:
 
     listen: endpoints, the first of which peers connect back to.  join: endpoints of other nodes, dialled for ever.
     allowed_modules: modules that may be imported because another node asks for an actor of theirs.
+    keys: the folder that ``trouper keygen`` made, for tcp; None for none.  insecure: tcp may go without keys.
     """
 
     listen: tuple[str, ...]
     join: tuple[str, ...] = ()
     allowed_modules: tuple[str, ...] = ()
+    keys: Path | None = None
+    insecure: bool = False
 
     def __post_init__(self) -> None:
         if self.join and not self.listen:
@@ -49,7 +54,7 @@ async def open_network(node: Node, joining: Joining) -> Network:
 
     network = Network(
         node.system,
-        list(dict.fromkeys(_maker(endpoint) for endpoint in (*joining.listen, *joining.join))),
+        [_maker(family, joining) for family in dict.fromkeys(map(_family, (*joining.listen, *joining.join)))],
         listen=joining.listen,
         join=joining.join,
         incarnation=time.time_ns(),
@@ -65,16 +70,25 @@ async def open_network(node: Node, joining: Joining) -> Network:
     return network
 
 
-def _maker(endpoint: str) -> MakeTransport:
+def _family(endpoint: str) -> str:
+    """Return which transport an endpoint is for; raises ``InvalidOption``."""
     scheme = endpoint.partition("://")[0]
     if scheme == "inprocess":
-        from ..transports.inprocess import InProcessTransport  # noqa: PLC0415  only who uses it pays for it
-
-        return InProcessTransport
+        return "inprocess"
     if scheme in ("ipc", "tcp"):
-        from ..transports.zeromq import ZeroMQTransport  # noqa: PLC0415  only who uses it pays for it
-
-        return ZeroMQTransport
+        return "zeromq"
     raise InvalidOption(
         f"no transport knows {endpoint}; known are: inprocess://NAME, ipc:///PATH, ipc://NAME, tcp://HOST:PORT"
     )
+
+
+def _maker(family: str, joining: Joining) -> MakeTransport:
+    if family == "inprocess":
+        from ..transports.inprocess import InProcessTransport  # noqa: PLC0415  only who uses it pays for it
+
+        return InProcessTransport
+    from ..transports.keys import KeyRing  # noqa: PLC0415  only who uses it pays for it
+    from ..transports.zeromq import ZeroMQTransport  # noqa: PLC0415  only who uses it pays for it
+
+    keys = None if joining.keys is None else KeyRing.load(joining.keys)
+    return partial(ZeroMQTransport, keys=keys, insecure=joining.insecure)

@@ -10,6 +10,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
+from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar, TypeVarTuple, overload
 
@@ -64,6 +66,8 @@ class Node:
     listen: an endpoint, or several, at which other nodes reach this one; none keeps it to itself, without a network.
         A node that listens needs a name that is unique among the nodes it will meet.
     join: endpoints of other nodes, dialled until they answer, and again whenever they are lost.
+    keys: the folder that ``trouper keygen`` made; ``tcp://`` is encrypted and authenticated with it.  None has no keys.
+    insecure: True lets ``tcp://`` go without keys, in the clear and with anybody; it is warned of.
     allowed_modules: modules that may be imported because another node asks for an actor of theirs; those that are
         loaded already need not be named.
     seed: of the node's only source of chance; None takes one from the operating system.
@@ -82,6 +86,8 @@ class Node:
         listen: str | Sequence[str] = (),
         join: Sequence[str] = (),
         allowed_modules: Sequence[str] = (),
+        keys: str | PathLike[str] | None = None,
+        insecure: bool = False,
         seed: int | None = None,
     ) -> None:
         if ask_timeout_s <= 0:
@@ -99,7 +105,7 @@ class Node:
         self.shutdown.add(AFTER_STOP, "journal", self._close_journal)
         self.shutdown.add(AFTER_STOP, "network", self._close_network)
         endpoints = (listen,) if isinstance(listen, str) else tuple(listen)
-        self._joining = (endpoints, tuple(join), tuple(allowed_modules))
+        self._joining = (endpoints, tuple(join), tuple(allowed_modules), None if keys is None else Path(keys), insecure)
         self._network: Network | None = None
         self._system: System | None = None
         self._journal = journal
@@ -142,7 +148,7 @@ class Node:
             await self._journal.open(self.offload)
         if self._slow_handler_s is not None and not is_virtual(loop):
             self.blame = Blame(self.system, self._slow_handler_s, self._on_loop_held)
-        if any(self._joining):
+        if self._joining[0] or self._joining[1]:
             from .joining import Joining, open_network  # noqa: PLC0415  only who uses it pays for it
 
             self._network = await open_network(self, Joining(*self._joining))
