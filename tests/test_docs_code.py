@@ -33,6 +33,7 @@ DOCUMENTS = [
     "docs/guides/events.md",
     "docs/guides/dead-letters.md",
     "docs/guides/routers.md",
+    "docs/guides/security.md",
     "docs/guides/journal.md",
     "docs/guides/event-sourcing.md",
     "docs/guides/state-machines.md",
