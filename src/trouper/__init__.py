@@ -66,6 +66,7 @@ from .runtime.kernel.errors import MailboxFull as MailboxFull
 from .runtime.kernel.errors import NameTaken as NameTaken
 from .runtime.kernel.errors import NodeClosed as NodeClosed
 from .runtime.kernel.errors import NodeFailed as NodeFailed
+from .runtime.kernel.errors import NodeUnreachable as NodeUnreachable
 from .runtime.kernel.errors import Reject as Reject
 from .runtime.kernel.errors import RestartsExceeded as RestartsExceeded
 from .runtime.kernel.errors import StartFailed as StartFailed
@@ -73,6 +74,7 @@ from .runtime.kernel.errors import StashFull as StashFull
 from .runtime.kernel.errors import TagTaken as TagTaken
 from .runtime.kernel.errors import TrouperError as TrouperError
 from .runtime.kernel.errors import Unhandled as Unhandled
+from .runtime.kernel.errors import WireError as WireError
 from .runtime.kernel.errors import WrongReply as WrongReply
 from .runtime.kernel.mailbox import Mailbox as Mailbox
 from .runtime.kernel.messages import Message as Message
@@ -130,10 +132,11 @@ __all__ = [
     "JournalCorrupt",
     "JournalError", "JournalFailed", "JournalLocked", "LeastMailbox", "LinkedActorFailed", "Listing", "LoopHeld",
     "Mailbox", "MailboxFull", "MailboxPeek", "MemoryJournal", "Message", "NameTaken", "Node", "NodeClosed",
-    "NodeFailed", "OneForAll", "OneForOne", "Pool", "PriorityQueue", "RandomChoice", "Record", "RecordTooLarge",
+    "NodeFailed", "NodeUnreachable", "OneForAll", "OneForOne", "Pool", "PriorityQueue", "RandomChoice", "Record",
+    "RecordTooLarge",
     "RecordsGone", "Registry", "Reject", "Resize", "RestForOne", "RestartChild", "RestartsExceeded", "RoundRobin",
     "Routees", "Routing", "ScatterGatherFirst", "Scope", "ServiceKey", "Shutdown", "Snapshot", "StartChild",
     "StartFailed", "StashFull", "StateMachine", "Supervisor", "SupervisorHandle", "TagTaken", "TerminateChild", "Trace",
-    "Traced", "TrouperError", "Unhandled", "Unroutable", "WhichChildren", "WrongReply", "WrongSequence", "applies",
-    "handler", "on", "on_enter", "on_exit", "on_quiet", "on_timeout", "run",
+    "Traced", "TrouperError", "Unhandled", "Unroutable", "WhichChildren", "WireError", "WrongReply", "WrongSequence",
+    "applies", "handler", "on", "on_enter", "on_exit", "on_quiet", "on_timeout", "run",
 ]  # fmt: skip

@@ -259,6 +259,8 @@ class Node:
         ``NodeUnreachable`` for a place that is not connected.
         """
         if place is not None and place != self.name:
+            if significant:
+                raise InvalidOption(f"significant=True at {place}: only a child of this node can end its supervisor")
             return self.network.spawn_at(place, actor, args, name, restart, shutdown_s)
         return spawn_awaited(self.system.user, Actor, actor, args, name, restart, shutdown_s, significant)
 

@@ -6,9 +6,9 @@ import pytest
 
 from tests.runtime.remote.stage import Add, Clerk, Downs, Numbers, Observe, Sum, check_books, paired
 from tests.runtime.stage import letters_of, play
-from trouper import ActorStopped, Node, NodeClosed
+from trouper import ActorStopped, Node, NodeClosed, NodeUnreachable
 from trouper.runtime import joining
-from trouper.runtime.remote.network import MakeTransport, Network, NodeUnreachable
+from trouper.runtime.remote.network import MakeTransport, Network
 from trouper.runtime.wire.transport import TransportOwner
 from trouper.testing import settle
 from trouper.transports.network import Quality
@@ -138,10 +138,14 @@ def simulated(
             assert isinstance(owner, Network)
             return SimulatedTransport(owner, between, owner.home.node)
 
-        def maker(endpoint: str) -> MakeTransport:
-            assert endpoint.startswith("sim://")
+        def maker(family: str, _: joining.Joining) -> MakeTransport:
+            assert family == "sim"
             return make
 
+        def family_of(endpoint: str) -> str:
+            return endpoint.partition("://")[0]
+
+        monkeypatch.setattr(joining, "_family", family_of)
         monkeypatch.setattr(joining, "_maker", maker)
         async with a, b:
             await a.network.wait_for_peer("b")

@@ -6,10 +6,10 @@ import msgspec
 
 from tests.runtime.remote.stage import Add, Anything
 from tests.runtime.stage import play
-from trouper import ActorRef
+from trouper import ActorRef, WireError
 from trouper.runtime.remote.control import CONTROLS, Cancel
 from trouper.runtime.remote.outbox import HIGH_WATER, Outbox
-from trouper.runtime.wire.codec import ITEMS_MAX, Item, RefDefinition, Tables, WireError
+from trouper.runtime.wire.codec import ITEMS_MAX, Item, RefDefinition, Tables
 from trouper.testing import settle
 
 

@@ -23,12 +23,11 @@ from tests.runtime.remote.stage import (
     remote_of,
 )  # fmt: skip
 from tests.runtime.stage import letters_of, play
-from trouper import ActorRef, ActorStopped, Mailbox, MailboxFull, Message, Node, Unhandled, handler
+from trouper import ActorRef, ActorStopped, Mailbox, MailboxFull, Message, Node, Unhandled, WireError, handler
 from trouper.runtime.remote import outbox
 from trouper.runtime.remote.control import Cancel, End, Ended, Pressure, Watch
 from trouper.runtime.remote.peer import Peer, Unreadable
 from trouper.runtime.wire import codec
-from trouper.runtime.wire.codec import WireError
 from trouper.testing import settle
 
 

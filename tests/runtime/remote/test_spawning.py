@@ -6,11 +6,21 @@ import msgspec
 import pytest
 
 from tests.runtime.remote.stage import Add, Clerk, Meet, Numbers, Sum, paired
-from trouper import Actor, ActorRef, InvalidHandler, Message, NameTaken, Node, StartFailed, handler
+from trouper import (
+    Actor,
+    ActorRef,
+    InvalidHandler,
+    Message,
+    NameTaken,
+    Node,
+    NodeUnreachable,
+    StartFailed,
+    WireError,
+    handler,
+)
 from trouper.runtime.remote.control import CONTROLS, Spawn
-from trouper.runtime.remote.network import NodeUnreachable
 from trouper.runtime.remote.spawning import request, resolve
-from trouper.runtime.wire.codec import Tables, WireError
+from trouper.runtime.wire.codec import Tables
 from trouper.testing import settle
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trouper import ActorRef, Message
+from trouper import ActorRef, Message, WireError
 from trouper.runtime.wire import codec
 from trouper.runtime.wire.codec import (
     REF_CODE,
@@ -15,7 +15,6 @@ from trouper.runtime.wire.codec import (
     RefDefinition,
     Tables,
     TagDefinition,
-    WireError,
 )
 from trouper.runtime.wire.schemas import fingerprint
 

@@ -102,6 +102,14 @@ class LinkedActorFailed(ActorError):
     """An actor that this one is linked to ended abnormally."""
 
 
+class WireError(ActorError):
+    """A message that cannot be sent, or that came in and cannot be read; names the type and the field."""
+
+
+class NodeUnreachable(ActorError):
+    """No node of this name is connected."""
+
+
 class NodeFailed(ActorError):
     """A failure was escalated to the root: the node was shut down."""
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from ..kernel.ask import current_turn
 from ..kernel.cell import Cell
-from ..kernel.errors import ActorError, InvalidOption, NodeClosed
+from ..kernel.errors import InvalidOption, NodeClosed, NodeUnreachable, WireError
 from ..kernel.ref import ActorRef
-from ..wire.codec import Tables, WireError
+from ..wire.codec import Tables
 from ..wire.effects import (
     CloseWire,
     Deliver,
@@ -54,10 +54,6 @@ SpawnHere = Callable[[Callable[..., object], str | None, "Restart", float | None
 
 SPAWN_S = 60.0
 """Seconds until an actor must have started on another node."""
-
-
-class NodeUnreachable(ActorError):
-    """No node of this name is connected."""
 
 
 class Network:

@@ -13,7 +13,8 @@ from contextvars import Context
 from typing import Protocol
 
 from ..kernel.ask import Ask
-from ..wire.codec import ITEMS_MAX, REPLY_ERROR, BodyTooLarge, Item, Tables, WireError
+from ..kernel.errors import WireError
+from ..wire.codec import ITEMS_MAX, REPLY_ERROR, BodyTooLarge, Item, Tables
 
 HIGH_WATER = 1_000
 """Items that wait for the link before ``await tell`` waits too."""

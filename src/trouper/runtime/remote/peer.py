@@ -19,11 +19,11 @@ import msgspec
 
 from ..kernel.ask import Ask, content, is_ask
 from ..kernel.cell import Cell
-from ..kernel.errors import ActorStopped, MailboxFull, Unhandled
+from ..kernel.errors import ActorStopped, MailboxFull, Unhandled, WireError
 from ..kernel.messages import Message
 from ..kernel.ref import DONE, ActorRef, Down
 from ..links import Link
-from ..wire.codec import REPLY, REPLY_ERROR, Item, RefDefinition, Tables, WireError
+from ..wire.codec import REPLY, REPLY_ERROR, Item, RefDefinition, Tables
 from .cell import AbsentCell, Home, LinkedCell, RemoteCell
 from .control import CONTROLS, Cancel, Control, End, Ended, Failure, Find, LinkedEnd, Pressure, Spawn, Watch
 from .errors import failure_of, raised_from, travelling

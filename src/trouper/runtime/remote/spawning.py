@@ -16,8 +16,8 @@ from typing import Any, cast, get_type_hints
 import msgspec
 
 from ..kernel.actor import BareActor
-from ..kernel.errors import InvalidHandler
-from ..wire.codec import Tables, WireError
+from ..kernel.errors import InvalidHandler, WireError
+from ..wire.codec import Tables
 from .control import Spawn
 from .naming import find_loaded, loaded_module, name_of
 

@@ -18,7 +18,7 @@ from typing import Annotated, cast
 
 import msgspec
 
-from ..kernel.errors import ActorError
+from ..kernel.errors import WireError
 from ..kernel.messages import Message, message_class, reply_annotation, tag_of
 from ..kernel.ref import ActorRef
 from .schemas import fields_of, fingerprint
@@ -31,10 +31,6 @@ REFS_MAX = 65_536
 """Refs that have a number in one direction of a session; after that many, numbering begins anew."""
 REF_CODE, REF_BYTES = 1, 4
 """A ref in a payload: the code of the extension, and the bytes of the number, the most significant first."""
-
-
-class WireError(ActorError):
-    """A message that cannot be sent, or that came in and cannot be read; names the type and the field."""
 
 
 class BodyTooLarge(WireError):
