@@ -5,6 +5,7 @@ It is the one file of the runtime that knows which transport understands which e
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ class Joining:
     listen: endpoints, the first of which peers connect back to.  join: endpoints of other nodes, dialled for ever.
     allowed_modules: modules that may be imported because another node asks for an actor of theirs.
     keys: the folder that ``trouper keygen`` made, for tcp; None for none.  insecure: tcp may go without keys.
+    seed: of the tokens and the jitter of links; None takes them from the operating system, since others can be guessed.
     """
 
     listen: tuple[str, ...]
@@ -37,6 +39,7 @@ class Joining:
     allowed_modules: tuple[str, ...] = ()
     keys: Path | None = None
     insecure: bool = False
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         if self.join and not self.listen:
@@ -61,6 +64,7 @@ async def open_network(node: Node, joining: Joining) -> Network:
         spawn_here=spawn_here,
         find_here=lambda name: node.registry.whereis(name) or node.find(name),
         allowed_modules=joining.allowed_modules,
+        rng=None if joining.seed is None else random.Random(f"{joining.seed} {node.name}"),
     )
     try:
         await network.start()

@@ -105,7 +105,14 @@ class Node:
         self.shutdown.add(AFTER_STOP, "journal", self._close_journal)
         self.shutdown.add(AFTER_STOP, "network", self._close_network)
         endpoints = (listen,) if isinstance(listen, str) else tuple(listen)
-        self._joining = (endpoints, tuple(join), tuple(allowed_modules), None if keys is None else Path(keys), insecure)
+        self._joining = (
+            endpoints,
+            tuple(join),
+            tuple(allowed_modules),
+            None if keys is None else Path(keys),
+            insecure,
+            seed,
+        )
         self._network: Network | None = None
         self._system: System | None = None
         self._journal = journal
