@@ -1,0 +1,96 @@
+"""Endpoints as discoveries find them: read, written and gathered within limits (PURE).
+
+The transports read endpoints in full when they are dialled.  Here is held what any of them takes, so that a bad line
+of a file, or of an answer, is named where it stands and never dialled.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from typing import Final
+
+from .port import DiscoveryInvalid
+
+ENDPOINT_CHARS_MAX: Final = 512
+HOST_CHARS_MAX: Final = 253
+"""Of a host's name, as in RFC 1035, section 2.3.4."""
+SCHEMES: Final = ("tcp", "ipc", "inprocess", "sim")
+"""What a user may name.  A stranger on the network may name ``tcp`` only."""
+SHOWN_CHARS_MAX: Final = 80
+"""Of a text that is shown in an error."""
+_WILD: Final = ("*", "0.0.0.0", "[::]")  # noqa: S104  compared with, never bound
+
+
+def shown(text: str) -> str:
+    """A text from outside as it may stand in a message: quoted, escaped, and cut."""
+    return repr(text if len(text) <= SHOWN_CHARS_MAX else f"{text[:SHOWN_CHARS_MAX]}...")
+
+
+def read_endpoint(text: str, schemes: Iterable[str] = SCHEMES) -> str:
+    """Return an endpoint that can be dialled, in one spelling; raises ``DiscoveryInvalid``.
+
+    schemes: which of them are taken.
+    """
+    if len(text) > ENDPOINT_CHARS_MAX:
+        raise DiscoveryInvalid(
+            f"{shown(text)} has {len(text)} characters; an endpoint has {ENDPOINT_CHARS_MAX} at most"
+        )
+    scheme, mark, rest = text.partition("://")
+    schemes = tuple(schemes)
+    if not mark or scheme not in schemes:
+        raise DiscoveryInvalid(f"{shown(text)} is no endpoint: expected one of {', '.join(schemes)}, then '://'")
+    if scheme == "tcp":
+        if rest.rpartition(":")[0] in _WILD:
+            raise DiscoveryInvalid(f"{shown(text)} is an endpoint to listen on, not one to connect to: name a host")
+        return tcp_endpoint(*read_host_and_port(rest, text))
+    if not rest or not rest.isprintable() or (scheme == "ipc" and rest[0] in "@*"):
+        raise DiscoveryInvalid(f"{shown(text)} is no endpoint: expected {scheme}:// and a name")
+    return text
+
+
+def read_host_and_port(text: str, whole: str) -> tuple[str, int]:
+    """Read ``HOST:PORT``; returns the host, an IPv6 address still in its brackets, and the port from 1 to 65535.
+
+    whole: what is shown in the error.  Raises ``DiscoveryInvalid``.
+    """
+    host, _, digits = text.rpartition(":")
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= len("65535") and 0 < int(digits) < 2**16):
+        raise DiscoveryInvalid(f"{shown(whole)}: expected HOST:PORT with a port from 1 to 65535")
+    return check_host(host, whole), int(digits)
+
+
+def check_host(host: str, whole: str) -> str:
+    """Return a host's name or address; raises ``DiscoveryInvalid`` when nothing can have this name.
+
+    whole: what is shown in the error.
+    """
+    if host.startswith("[") and host.endswith("]"):
+        try:
+            return f"[{ipaddress.IPv6Address(host[1:-1])}]"
+        except ValueError:
+            raise DiscoveryInvalid(f"{shown(whole)}: {shown(host)} holds no IPv6 address") from None
+    if not 0 < len(host) <= HOST_CHARS_MAX or not all(_is_of_a_host(letter) for letter in host):
+        raise DiscoveryInvalid(
+            f"{shown(whole)}: {shown(host)} is no host; expected a name, an address, or an IPv6 address in brackets"
+        )
+    return host
+
+
+def _is_of_a_host(letter: str) -> bool:
+    return letter.isascii() and (letter.isalnum() or letter in "-._")
+
+
+def tcp_endpoint(host: str, port: int) -> str:
+    """The endpoint of a host and a port; a bare IPv6 address gets its brackets."""
+    return f"tcp://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"tcp://{host}:{port}"
+
+
+def gather(endpoints: Iterable[str], endpoints_max: int) -> tuple[str, ...]:
+    """The first endpoints, each of them once, in their order."""
+    found: dict[str, None] = {}
+    for endpoint in endpoints:
+        if len(found) >= endpoints_max:
+            break
+        found[endpoint] = None
+    return tuple(found)
