@@ -1,8 +1,8 @@
 """The environment of mpiexec: rank, size and hosts, under the names that each launcher gives them (PURE).
 
 Open MPI sets ``OMPI_COMM_WORLD_...``; MPICH's Hydra and Intel MPI set ``PMI_...`` and ``MPI_LOCAL...``; MVAPICH sets
-``MV2_COMM_WORLD_...``; PALS and PMIx ``PALS_...``, ``PMIX_RANK``.  None of them tells a rank where the others are.  So the
-hosts come from elsewhere, the first of these that there is:
+``MV2_COMM_WORLD_...``; PALS and PMIx ``PALS_...``, ``PMIX_RANK``.  None of them tells a rank where the others are.
+So the hosts come from elsewhere, the first of these that there is:
 
 1. all ranks are on this host, by the local size;  2. the host of rank 0, which ``mpi://HEAD:PORT`` names;
 3. Slurm, LSF (``LSB_HOSTS``);  4. a host file that a variable names (PBS, Hydra, Intel MPI, Open MPI).

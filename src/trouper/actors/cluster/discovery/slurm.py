@@ -1,7 +1,7 @@
 """Slurm's environment: which hosts a job has, and how many of its tasks run on each (PURE).
 
-The variables are those of sbatch(1) and srun(1), "OUTPUT ENVIRONMENT VARIABLES"; a step's (``SLURM_STEP_...``) go before
-those of its job.  Lists of hosts are written short, as scontrol(1) ``show hostnames`` reads them::
+The variables are those of sbatch(1) and srun(1), "OUTPUT ENVIRONMENT VARIABLES"; a step's (``SLURM_STEP_...``) go
+before those of its job.  Lists of hosts are written short, as scontrol(1) ``show hostnames`` reads them::
 
     node[01-04,07],gpu3            node01 node02 node03 node04 node07 gpu3
     rack[0-1]n[1-2]                rack0n1 rack0n2 rack1n1 rack1n2
