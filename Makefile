@@ -29,7 +29,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
 CODE := src tests examples benchmarks docs
 
-.PHONY: help run test lint types pytest format bench soak docs clean
+.PHONY: help run test lint types pytest format bench soak fuzz docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -59,6 +59,10 @@ bench: $(BENCH)  ## measure Trouper beside its peers; ARGS goes to the benchmark
 
 soak: $(DEV)  ## the simulations and properties with many more seeds; takes minutes
 	TROUPER_SOAK=1 $(PY) -m pytest tests $(ARGS)
+
+fuzz: $(DEV)  ## feed the wire with what a fuzzer makes up, for FUZZ_S seconds (600); needs atheris
+	$(PIP) atheris
+	$(PY) -m tests.fuzz.wire -max_total_time=$(or $(FUZZ_S),600)
 
 docs: $(DEV)  ## write docs/reference/api.md anew from the docstrings
 	$(PY) docs/build_reference.py

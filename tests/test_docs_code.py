@@ -19,26 +19,7 @@ from tests.printed import matches
 DOCUMENTS = [
     "README.md",
     "docs/tutorial.md",
-    "docs/guides/actors-and-messages.md",
-    "docs/guides/asks-and-deadlines.md",
-    "docs/guides/mailboxes-and-backpressure.md",
-    "docs/guides/errors.md",
-    "docs/guides/timers-stash-become.md",
-    "docs/guides/supervision.md",
-    "docs/guides/shutdown.md",
-    "docs/guides/introspection.md",
-    "docs/guides/command-line.md",
-    "docs/guides/registry.md",
-    "docs/guides/groups.md",
-    "docs/guides/events.md",
-    "docs/guides/dead-letters.md",
-    "docs/guides/routers.md",
-    "docs/guides/security.md",
-    "docs/guides/journal.md",
-    "docs/guides/event-sourcing.md",
-    "docs/guides/state-machines.md",
-    "docs/guides/nodes.md",
-    "docs/guides/testing.md",
+    *sorted(f"docs/guides/{path.name}" for path in (ROOT / "docs" / "guides").glob("*.md")),
 ]
 BLOCK_S_MAX = 30
 _BLOCK = re.compile(r"^```(?P<kind>python|text)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)

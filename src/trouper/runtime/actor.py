@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar, TypeVarTuple, cast, overload
+from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar, TypeVarTuple, cast
 
 from .delivery import deliver
 from .handlers import handlings_of_class, handlings_of_functions
 from .kernel.actor import BareActor
 from .kernel.ask import is_ask
 from .kernel.behaviour import Handling
+from .kernel.cell import Cell
 from .kernel.errors import InvalidOption
 from .kernel.handling import raisable
 from .kernel.lifecycle import crash
@@ -19,7 +20,8 @@ from .kernel.ref import ActorRef
 from .kernel.supervision import Restart
 from .links import link, unlink
 from .passing import forward
-from .spawning import spawn_awaited, spawn_nowait
+from .spawner import Spawner
+from .spawning import spawn_nowait
 from .stash import Stash
 from .timers import Timers
 
@@ -28,14 +30,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 P = ParamSpec("P")
-M = TypeVar("M", bound="Message[object]")
-A = TypeVar("A", bound=BareActor)
 Ts = TypeVarTuple("Ts")
 BECOME_MAX = 1_000
 """How many behaviours an actor may have to go back to."""
 
 
-class Actor(BareActor):
+class Actor(BareActor, Spawner):
     """User state plus handlers; one message at a time, also across awaits.
 
     Subclass it, mark methods with ``@handler``, and spawn it: ``await node.spawn(Account, "ada")``.
@@ -58,53 +58,14 @@ class Actor(BareActor):
         """The node that this actor lives on."""
         return cast("Node", self._cell.system.host)
 
-    @overload
-    def spawn(
-        self,
-        actor: Callable[[*Ts], BareActor],
-        *args: *Ts,
-        name: str | None = None,
-        restart: Restart = "transient",
-        shutdown_s: float | None = 5.0,
-        significant: bool = False,
-    ) -> Awaitable[ActorRef]: ...
-    @overload
-    def spawn(
-        self,
-        actor: Callable[[M], object],
-        *,
-        name: str | None = None,
-        restart: Restart = "transient",
-        shutdown_s: float | None = 5.0,
-        significant: bool = False,
-    ) -> Awaitable[ActorRef]: ...
-    @overload
-    def spawn(
-        self,
-        actor: Callable[[A, M], object],
-        *,
-        name: str | None = None,
-        restart: Restart = "transient",
-        shutdown_s: float | None = 5.0,
-        significant: bool = False,
-    ) -> Awaitable[ActorRef]: ...
-    def spawn(
-        self,
-        actor: Callable[..., object],
-        *args: object,
-        name: str | None = None,
-        restart: Restart = "transient",
-        shutdown_s: float | None = 5.0,
-        significant: bool = False,
-    ) -> Awaitable[ActorRef]:
-        """Start a child, supervised by this actor as ``supervision`` says.  The same as ``Node.spawn`` otherwise."""
-        return spawn_awaited(self._cell, Actor, actor, args, name, restart, shutdown_s, significant)
+    def _parent_of_spawned(self) -> Cell:
+        return self._cell
 
     def spawn_nowait(
         self, actor: Callable[[*Ts], BareActor], *args: *Ts, name: str | None = None, restart: Restart = "transient"
     ) -> ActorRef:
         """Start a child without waiting: its mail waits instead, and a failure to start is supervised as any is."""
-        return spawn_nowait(self._cell, Actor, actor, args, name, restart)
+        return spawn_nowait(self._cell, actor, args, name, restart)
 
     def link(self, ref: ActorRef) -> None:
         """Share fate: when one of the two ends abnormally, the other one fails with ``LinkedActorFailed``."""

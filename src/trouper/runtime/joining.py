@@ -13,15 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .actor import Actor
 from .kernel.errors import InvalidOption
-from .remote.network import MakeTransport, Network
 from .spawning import spawn_awaited
 
 if TYPE_CHECKING:
     from .kernel.ref import ActorRef
-    from .kernel.supervision import Restart
     from .node import Node
+    from .remote.network import MakeTransport, Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class Joining:
     seed: of the tokens and the jitter of links; None takes them from the operating system, since others can be guessed.
     """
 
-    listen: tuple[str, ...]
+    listen: tuple[str, ...] = ()
     join: tuple[str, ...] = ()
     allowed_modules: tuple[str, ...] = ()
     keys: Path | None = None
@@ -48,12 +46,10 @@ class Joining:
 
 async def open_network(node: Node, joining: Joining) -> Network:
     """Start the network of a node: it listens when this returns, and dials from then on."""
+    from .remote.network import Network  # noqa: PLC0415  only who uses it pays for it
 
-    async def spawn_here(
-        actor: Callable[..., object], name: str | None, restart: Restart, shutdown_s: float | None
-    ) -> ActorRef:
-        user = node.system.user
-        return await spawn_awaited(user, Actor, actor, (), name, restart, shutdown_s, significant=False)
+    async def spawn_here(actor: Callable[..., object], name: str | None, shutdown_s: float | None) -> ActorRef:
+        return await spawn_awaited(node.system.user, actor, (), name, "temporary", shutdown_s, significant=False)
 
     network = Network(
         node.system,

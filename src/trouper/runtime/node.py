@@ -9,49 +9,38 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar, TypeVarTuple, overload
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
-from .accounting import Accounting, account
-from .actor import Actor
 from .blame import SLOW_HANDLER_S, Blame, LoopHeld
-from .deadletters import DeadLetters
-from .kernel.actor import BareActor
-from .kernel.address import Address
+from .fittings import Fittings
+from .joining import Joining, open_network
 from .kernel.cell import Cell
 from .kernel.dispatcher import Dispatcher
 from .kernel.errors import InvalidOption, NodeClosed, NodeFailed
-from .kernel.messages import Message
 from .kernel.ref import ActorRef
-from .kernel.supervision import OneForOne, Restart, Strategy
+from .kernel.supervision import OneForOne, Strategy
 from .kernel.system import Guardian, System
 from .observing import is_virtual
-from .recorder import FlightRecorder
-from .reports import Reports, brief
+from .reports import brief
 from .shutdown import AFTER_STOP, Shutdown
+from .spawner import Spawner
 from .spawning import spawn_awaited
 from .supervising import instance_ended
 from .supervisor import Child, Supervisor
 
 if TYPE_CHECKING:
-    from .events import Events
-    from .groups import Groups
-    from .introspection import Introspection
     from .journal.port import Journal
-    from .registry import Registry
     from .remote.network import Network
 
 T = TypeVar("T")
 P = ParamSpec("P")
-M = TypeVar("M", bound="Message[object]")
-A = TypeVar("A", bound=BareActor)
-Ts = TypeVarTuple("Ts")
 
 
-class Node:
+class Node(Fittings, Spawner):
     """A runtime for actors in the running loop; use it as ``async with Node() as node``.
 
     name: in the addresses of its actors; None is ``local``.
@@ -96,26 +85,22 @@ class Node:
             raise InvalidOption(f"threads={threads} must be 1 or more")
         if slow_handler_s is not None and not slow_handler_s > 0:
             raise InvalidOption(f"slow_handler_s={slow_handler_s} must be above 0, or None for no watch")
-        self.name = name or "local"
+        super().__init__(name or "local", journal)
         self._supervision = supervision or OneForOne()
         self._ask_timeout_s, self._threads, self._seed = ask_timeout_s, threads, seed
-        self.reports = Reports()
         self.reports.on_crash.append(self._on_crash)
         self.shutdown = Shutdown(lambda: self.system, shutdown_s, self._let_go)
         self.shutdown.add(AFTER_STOP, "journal", self._close_journal)
         self.shutdown.add(AFTER_STOP, "network", self._close_network)
-        endpoints = (listen,) if isinstance(listen, str) else tuple(listen)
-        self._joining = (
-            endpoints,
-            tuple(join),
-            tuple(allowed_modules),
-            None if keys is None else Path(keys),
-            insecure,
-            seed,
+        self._joining = Joining(
+            listen=(listen,) if isinstance(listen, str) else tuple(listen),
+            join=tuple(join),
+            allowed_modules=tuple(allowed_modules),
+            keys=None if keys is None else Path(keys),
+            insecure=insecure,
+            seed=seed,
         )
         self._network: Network | None = None
-        self._system: System | None = None
-        self._journal = journal
         self._slow_handler_s = slow_handler_s
         self.blame: Blame | None = None
         """The watch over the loop; None where there is none."""
@@ -151,14 +136,12 @@ class Node:
 
     async def _open(self, loop: asyncio.AbstractEventLoop) -> None:
         """Open what the node has besides actors."""
-        if self._journal is not None:
-            await self._journal.open(self.offload)
+        if self._given_journal is not None:
+            await self._given_journal.open(self.offload)
         if self._slow_handler_s is not None and not is_virtual(loop):
             self.blame = Blame(self.system, self._slow_handler_s, self._on_loop_held)
-        if self._joining[0] or self._joining[1]:
-            from .joining import Joining, open_network  # noqa: PLC0415  only who uses it pays for it
-
-            self._network = await open_network(self, Joining(*self._joining))
+        if self._joining.listen:
+            self._network = await open_network(self, self._joining)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -202,75 +185,6 @@ class Node:
             if self._body is not None:
                 self._body.cancel("a failure was escalated to the root of the node")
 
-    @property
-    def system(self) -> System:
-        """The kernel's side of the node; raises ``NodeClosed`` before the node has started."""
-        if self._system is None:
-            raise NodeClosed(f"node {self.name} has not started: use `async with Node() as node`")
-        return self._system
-
-    @overload
-    def spawn(
-        self,
-        actor: Callable[[*Ts], BareActor],
-        *args: *Ts,
-        name: str | None = None,
-        place: str | None = None,
-        restart: Restart = "transient",
-        shutdown_s: float | None = 5.0,
-        significant: bool = False,
-    ) -> Awaitable[ActorRef]: ...
-    @overload
-    def spawn(
-        self,
-        actor: Callable[[M], object],
-        *,
-        name: str | None = None,
-        place: str | None = None,
-        restart: Restart = "transient",
-        shutdown_s: float | None = 5.0,
-        significant: bool = False,
-    ) -> Awaitable[ActorRef]: ...
-    @overload
-    def spawn(
-        self,
-        actor: Callable[[A, M], object],
-        *,
-        name: str | None = None,
-        place: str | None = None,
-        restart: Restart = "transient",
-        shutdown_s: float | None = 5.0,
-        significant: bool = False,
-    ) -> Awaitable[ActorRef]: ...
-    def spawn(
-        self,
-        actor: Callable[..., object],
-        *args: object,
-        name: str | None = None,
-        place: str | None = None,
-        restart: Restart = "transient",
-        shutdown_s: float | None = 5.0,
-        significant: bool = False,
-    ) -> Awaitable[ActorRef]:
-        """Start an actor under ``/user``; awaiting gives its ref, once ``on_start`` has succeeded.
-
-        actor: an ``Actor`` class with its arguments (keywords by ``functools.partial``), or a function
-            ``(message)`` or ``(actor, message)`` with an annotated message.
-        name: unique among the living children; None makes one up.
-        place: the name of a connected node to start it on, under that node's ``/user``; None is here.  The class must
-            be found there by its name, and its arguments must be able to travel.
-        restart: ``permanent`` restarts it whenever it ends by itself, ``transient`` when it fails, ``temporary`` never.
-        shutdown_s: seconds it may take to stop before it is killed; None waits for ever.
-        significant: see ``Strategy.auto_shutdown``.
-        Raises ``NameTaken``, ``InvalidName``, ``NodeClosed``, ``StartFailed`` from what ``on_start`` raised, and
-        ``NodeUnreachable`` for a place that is not connected.
-        """
-        if place is not None and place != self.name:
-            if significant:
-                raise InvalidOption(f"significant=True at {place}: only a child of this node can end its supervisor")
-            return self.network.spawn_at(place, actor, args, name, restart, shutdown_s)
-        return spawn_awaited(self.system.user, Actor, actor, args, name, restart, shutdown_s, significant)
-
     def supervise(
         self, *children: Child, strategy: Strategy | None = None, name: str | None = None
     ) -> Awaitable[ActorRef]:
@@ -280,7 +194,10 @@ class Node:
         when ``auto_shutdown`` ends it.  Raises what ``spawn`` raises; when one child cannot start, none of them runs.
         """
         make = partial(Supervisor, *children, strategy=strategy)
-        return spawn_awaited(self.system.user, Actor, make, (), name, "transient", None, significant=False)
+        return spawn_awaited(self.system.user, make, (), name, "transient", None, significant=False)
+
+    def _parent_of_spawned(self) -> Cell:
+        return self.system.user
 
     @property
     def network(self) -> Network:
@@ -295,65 +212,6 @@ class Node:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=f"trouper-{self.name}")
         return await self.system.loop.run_in_executor(self._pool, _call, partial(function, *args, **kwargs))
 
-    @cached_property
-    def registry(self) -> Registry:
-        """Names and service keys of the actors on this node."""
-        from .registry import Registry  # noqa: PLC0415  only who uses it pays for it
-
-        return Registry()
-
-    @cached_property
-    def groups(self) -> Groups:
-        """Groups of actors, which they join and leave."""
-        from .groups import Groups  # noqa: PLC0415  only who uses it pays for it
-
-        return Groups(self.system)
-
-    @cached_property
-    def events(self) -> Events:
-        """What is published on this node, by the runtime and by programs."""
-        from .events import Events  # noqa: PLC0415  only who uses it pays for it
-
-        return Events(self.system, self.reports, self.dead_letters)
-
-    @cached_property
-    def introspection(self) -> Introspection:
-        """Looking into actors from outside: stats, state, suspend, trace, the tree."""
-        from .introspection import Introspection  # noqa: PLC0415  only who uses it pays for it
-
-        return Introspection(self.system)
-
-    @cached_property
-    def recorder(self) -> FlightRecorder:
-        """The last notable things that happened on this node."""
-        return FlightRecorder(self.system, self.reports)
-
-    @cached_property
-    def dead_letters(self) -> DeadLetters:
-        """The messages that no handler took: counted, kept, shown, sent again."""
-        return DeadLetters(self.system, self.reports)
-
-    @cached_property
-    def journal(self) -> Journal:
-        """Where the event-sourced actors of this node keep their events."""
-        from .journal.memory import MemoryJournal  # noqa: PLC0415  only who uses it pays for it
-
-        return MemoryJournal() if self._journal is None else self._journal
-
-    def find(self, place: str | Address) -> ActorRef | None:
-        """Return the living actor at a path such as ``user/bank/ada`` or at an address; None when there is none.
-
-        An address, as a value or as text, finds only the very actor that it is of; a path finds whoever is there now.
-        Raises ``InvalidName`` for text that begins like an address and is none.
-        """
-        from .registry import actor_at  # noqa: PLC0415  only who uses it pays for it
-
-        return actor_at(self.system, place)
-
-    def accounting(self) -> Accounting:
-        """What became of every message sent on this node; ``missing`` is 0 unless Trouper has a bug."""
-        return account(self.system)
-
     async def shut_down(self, reason: str = "shut_down() was called") -> None:
         """Go down in order, by the phases of ``shutdown``, within ``shutdown_s``; waits until the node is down.
 
@@ -367,8 +225,8 @@ class Node:
             await self._network.close()
 
     async def _close_journal(self) -> None:
-        if self._journal is not None:
-            await self._journal.close()
+        if self._given_journal is not None:
+            await self._given_journal.close()
 
     def _let_go(self) -> None:
         """Give back the threads, once the node is down."""

@@ -50,7 +50,6 @@ class Spawned:
 
 def spawn_awaited(
     parent: Cell,
-    base: type[BareActor],
     actor: Callable[..., object],
     args: tuple[object, ...],
     name: str | None,
@@ -58,12 +57,13 @@ def spawn_awaited(
     shutdown_s: float | None,
     significant: bool,
 ) -> Awaitable[ActorRef]:
-    """Start a child; the awaitable gives its ref once ``on_start`` has succeeded.
+    """Start a child; the awaitable gives its ref once ``on_start`` has succeeded."""
+    spec, args = _spec_of(actor, args, restart, shutdown_s, significant)
+    return begin_child(parent.system.make_child(parent, spec, args, name))
 
-    base: the class that a function's actor is made from.
-    """
-    spec, args = _spec_of(base, actor, args, restart, shutdown_s, significant)
-    cell = parent.system.make_child(parent, spec, args, name)
+
+def begin_child(cell: Cell) -> Awaitable[ActorRef]:
+    """Start a cell; the awaitable gives its ref once ``on_start`` has succeeded."""
     spawned = Spawned(cell)
     start(cell, spawned)
     if spawned.error is not None:
@@ -75,19 +75,17 @@ def spawn_awaited(
 
 def spawn_nowait(
     parent: Cell,
-    base: type[BareActor],
     actor: Callable[..., object],
     args: tuple[object, ...],
     name: str | None,
     restart: Restart,
 ) -> ActorRef:
     """Start a child whose failure to start is left to its parent's supervision."""
-    spec, args = _spec_of(base, actor, args, restart, 5.0, significant=False)
+    spec, args = _spec_of(actor, args, restart, 5.0, significant=False)
     return parent.system.spawn(parent, spec, args, name).ref
 
 
 def _spec_of(
-    base: type[BareActor],
     actor: Callable[..., object],
     args: tuple[object, ...],
     restart: Restart,
@@ -100,14 +98,13 @@ def _spec_of(
         return _shared_spec(cast("type", made), restart, shutdown_s, significant), args
     if isinstance(made, partial):
         part = cast("partial[object]", made)
-        inner, args = _spec_of(base, part.func, (*part.args, *args), restart, shutdown_s, significant)
+        inner, args = _spec_of(part.func, (*part.args, *args), restart, shutdown_s, significant)
         return ChildSpec(inner.actor, restart, shutdown_s, significant, part.keywords), args
     if not inspect.isroutine(actor):
         raise InvalidHandler(f"{actor!r} cannot be spawned: pass an Actor class, a partial of one, or a function")
     if args:
         raise InvalidHandler(f"{actor.__qualname__} is a function: it takes messages, not the arguments {args!r}")
-    made_of = cast("type[BareActor]", _actor_of(cast("type", base), actor))
-    return ChildSpec(made_of, restart, shutdown_s, significant), ()
+    return ChildSpec(_actor_of(actor), restart, shutdown_s, significant), ()
 
 
 @lru_cache(maxsize=1024)
@@ -116,15 +113,17 @@ def _shared_spec(actor: type, restart: Restart, shutdown_s: float | None, signif
     return ChildSpec(cast("type[BareActor]", actor), restart, shutdown_s, significant)
 
 
-def _actor_of(base: type, function: Callable[..., object]) -> type:
+def _actor_of(function: Callable[..., object]) -> type[BareActor]:
     """Make an actor class whose one handler is a function ``(message)`` or ``(actor, message)``.
 
     It is kept on the function itself, so that it goes when the function goes; a method's is made each time.
     """
-    known: type | None = getattr(function, _ACTOR, None) if inspect.isfunction(function) else None
+    from .actor import Actor  # noqa: PLC0415  an actor spawns too, and would wait for this file
+
+    known: type[BareActor] | None = getattr(function, _ACTOR, None) if inspect.isfunction(function) else None
     if known is not None:
         return known
-    made = cast("type[BareActor]", type(function.__name__, (base,), {"__module__": function.__module__}))
+    made = cast("type[Actor]", type(function.__name__, (Actor,), {"__module__": function.__module__}))
     made.__behaviour__ = made._behaviour_of(handlings_of_functions([function]))  # noqa: SLF001  made here
     if inspect.isfunction(function):
         setattr(function, _ACTOR, made)

@@ -281,7 +281,7 @@ class Supervisor(Actor):
 
     async def _start(self, child: Child) -> ActorRef:
         return await spawn_awaited(
-            self._cell, Actor, child.actor, child.args, child.name, child.restart, child.shutdown_s, child.significant
+            self._cell, child.actor, child.args, child.name, child.restart, child.shutdown_s, child.significant
         )
 
     async def _start_or_refuse(self, child: Child) -> ActorRef:

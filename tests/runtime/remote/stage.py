@@ -14,6 +14,7 @@ from trouper import Accounting, Actor, ActorRef, Down, Message, Node, Reject, ha
 from trouper.runtime.kernel.cell import Cell
 from trouper.runtime.remote.cell import RemoteCell
 from trouper.runtime.remote.peer import Peer
+from trouper.runtime.remote.spawning import request
 
 P = ParamSpec("P")
 
@@ -179,6 +180,11 @@ def peer_of(ref: ActorRef) -> Peer:
     peer = remote_of(ref).find_peer()
     assert peer is not None
     return peer
+
+
+async def far(node: Node, place: str, actor: Callable[..., object], *args: object, name: str | None = None) -> ActorRef:
+    """Start an actor on another node that nobody here supervises; the ref is the way to it, and no stand-in's."""
+    return await node.network.spawn_at(place, request(actor, args, name, 5.0))
 
 
 def check_books(*nodes: Node) -> None:

@@ -15,6 +15,7 @@ from tests.runtime.remote.stage import (
     Sum,
     Wait,
     cell_of,
+    far,
     paired,
     remote_of,
 )  # fmt: skip
@@ -26,7 +27,7 @@ from trouper.testing import settle
 @paired
 async def test_tells_arrive_in_order_and_asks_behind_them(a: Node, b: Node) -> None:
     """More than one frame's worth is told in one turn, and an ask is no faster."""
-    ada = await a.spawn(Clerk, place="b")
+    ada = await far(a, "b", Clerk)
     for n in range(1_500):
         ada.tell(Add(n))
     assert await ada.ask(Numbers()) == list(range(1_500))
@@ -35,7 +36,7 @@ async def test_tells_arrive_in_order_and_asks_behind_them(a: Node, b: Node) -> N
 @paired
 async def test_an_ask_that_comes_too_late_is_cancelled_there(a: Node, b: Node) -> None:
     """The asker hears at its deadline, whatever the other node does, and the handler is cancelled."""
-    ada = await a.spawn(Clerk, name="ada", place="b")
+    ada = await far(a, "b", Clerk, name="ada")
     with pytest.raises(AskTimeout) as caught:
         await ada.ask(Wait(60.0), timeout_s=1.0)
     assert str(caught.value) == (
@@ -47,7 +48,7 @@ async def test_an_ask_that_comes_too_late_is_cancelled_there(a: Node, b: Node) -
 @paired
 async def test_an_ask_that_is_cancelled_is_cancelled_there(a: Node, b: Node) -> None:
     """To give up an ask takes its handler away, and a reply that is under way is dropped and counted."""
-    ada = await a.spawn(Clerk, place="b")
+    ada = await far(a, "b", Clerk)
     ask = ada.ask(Wait(60.0))
     await settle()
     ask.cancel()
@@ -62,7 +63,7 @@ async def test_an_ask_that_is_cancelled_is_cancelled_there(a: Node, b: Node) -> 
 @paired
 async def test_the_deadline_of_an_ask_holds_on_the_other_node(a: Node, b: Node) -> None:
     """A handler that asks further, on its own node, has no more time than it was given itself."""
-    ada, ben = await a.spawn(Clerk, place="b"), await a.spawn(Slow, place="b")
+    ada, ben = await far(a, "b", Clerk), await far(a, "b", Slow)
     with pytest.raises(AskTimeout):
         await ada.ask(Relay(ben, Add(1)), timeout_s=1.0)
     await settle()
@@ -93,7 +94,7 @@ class Slow(Actor):
 @paired
 async def test_an_actor_is_ended_from_elsewhere(a: Node, b: Node, end: str, reason: str) -> None:
     """To await the end waits for it; its watcher hears once; what comes later is refused."""
-    ada, ben = await a.spawn(Clerk, name="ada", place="b"), await a.spawn(Clerk)
+    ada, ben = await far(a, "b", Clerk, name="ada"), await a.spawn(Clerk)
     ada.watch(ben)
     for n in range(3):
         ada.tell(Add(n))
@@ -110,7 +111,7 @@ async def test_an_actor_is_ended_from_elsewhere(a: Node, b: Node, end: str, reas
 async def test_whoever_ends_an_actor_knows_why_it_ended(a: Node, b: Node) -> None:
     """Also when nobody had watched it before."""
     for how, reason in (("stop", "stopped"), ("drain", "stopped"), ("kill", "killed")):
-        ada = await a.spawn(Clerk, place="b")
+        ada = await far(a, "b", Clerk)
         await {"stop": ada.stop, "drain": ada.drain, "kill": ada.kill}[how]()
         assert await ada.wait_stopped() == reason
 
@@ -118,7 +119,7 @@ async def test_whoever_ends_an_actor_knows_why_it_ended(a: Node, b: Node) -> Non
 @paired
 async def test_a_drained_actor_has_handled_what_was_told_before(a: Node, b: Node) -> None:
     """A drain stays behind the messages of the same sender."""
-    ada = await a.spawn(Clerk, place="b")
+    ada = await far(a, "b", Clerk)
     for n in range(2_000):
         ada.tell(Add(n))
     await ada.drain()
@@ -128,7 +129,7 @@ async def test_a_drained_actor_has_handled_what_was_told_before(a: Node, b: Node
 @paired
 async def test_a_watch_of_what_has_ended_is_paid_at_once(a: Node, b: Node) -> None:
     """Whether it is known here already or has to be asked for."""
-    ada, ben = await a.spawn(Clerk, name="ada", place="b"), await a.spawn(Clerk)
+    ada, ben = await far(a, "b", Clerk, name="ada"), await a.spawn(Clerk)
     home = b.find("user/ada")
     assert home is not None
     await home.stop()
@@ -143,7 +144,7 @@ async def test_a_watch_of_what_has_ended_is_paid_at_once(a: Node, b: Node) -> No
 @paired
 async def test_a_watch_that_was_taken_back_is_owed_nothing(a: Node, b: Node) -> None:
     """Also when it is taken back and given again, there is one Down."""
-    ada, ben = await a.spawn(Clerk, place="b"), await a.spawn(Clerk)
+    ada, ben = await far(a, "b", Clerk), await a.spawn(Clerk)
     ada.watch(ben)
     ada.unwatch(ben)
     cleo = await a.spawn(Clerk)
@@ -156,7 +157,7 @@ async def test_a_watch_that_was_taken_back_is_owed_nothing(a: Node, b: Node) -> 
 @paired
 async def test_an_actor_watches_from_the_other_node(a: Node, b: Node) -> None:
     """A remote watcher gets its Down, of an actor here and of one beside it."""
-    ada, ben, cleo = await a.spawn(Clerk, place="b"), await a.spawn(Clerk), await a.spawn(Clerk, place="b")
+    ada, ben, cleo = await far(a, "b", Clerk), await far(a, "b", Clerk), await a.spawn(Clerk)
     ben.watch(ada)
     cleo.watch(ada)
     await ben.stop()
@@ -168,7 +169,7 @@ async def test_an_actor_watches_from_the_other_node(a: Node, b: Node) -> None:
 @paired
 async def test_refs_travel_and_come_home(a: Node, b: Node) -> None:
     """A ref is the same one, whoever it was sent through: one's own, the peer's, and inside untyped values."""
-    ada, ben = await a.spawn(Clerk, place="b"), await a.spawn(Clerk)
+    ada, ben = await far(a, "b", Clerk), await a.spawn(Clerk)
     assert await ada.ask(Meet(ben)) is ben
     assert await ada.ask(Meet(ada)) is ada
     assert await ada.ask(Anything({"refs": [ada, ben], "n": 1})) == {"refs": [ada, ben], "n": 1}
@@ -185,14 +186,14 @@ async def test_a_ref_to_a_third_node_reaches_it_once_it_is_linked(a: Node, b: No
     async with Node("c", listen="inprocess://c", join=["inprocess://b"]) as c:
         await c.network.wait_for_peer("b")
         await b.network.wait_for_peer("c")
-        far = await b.spawn(Clerk, name="far", place="c")
+        yon = await far(b, "c", Clerk, name="far")
         near = await b.spawn(Keeper, name="near")
-        assert await near.ask(Meet(far)) is far
+        assert await near.ask(Meet(yon)) is yon
         keeper = await a.network.whereis("b", "user/near")
         assert keeper is not None
         ref = await keeper.ask(Anything(None))
         assert isinstance(ref, ActorRef)
-        assert str(ref.address) == str(far.address)
+        assert str(ref.address) == str(yon.address)
         letters = letters_of(a)
         ref.tell(Add(1))
         with pytest.raises(ActorStopped):
@@ -228,7 +229,7 @@ async def test_links_fail_both_ways_across_nodes(a: Node, b: Node) -> None:
     for node in (a, b):
         node.reports.on_crash.append(lambda cell, error, text: crashes.append(f"{cell.name} {type(error).__name__}"))
     for victim in ("ada", "ben"):
-        ada, ben = await a.spawn(Clerk, name="ada", place="b"), await a.spawn(Linker, ada_of(a), name="ben")
+        ada, ben = await far(a, "b", Clerk, name="ada"), await a.spawn(Linker, ada_of(a), name="ben")
         await ben.ask(Meet(ada))
         await (ada if victim == "ada" else ben).kill()
         await settle()
@@ -257,7 +258,7 @@ class Linker(Actor):
 @paired
 async def test_await_tell_waits_for_room_at_the_other_node(a: Node, b: Node) -> None:
     """A sender that awaits is held while the mailbox there stands above its high-water mark."""
-    busy = await a.spawn(Busy, place="b")
+    busy = await far(a, "b", Busy)
     busy.tell(Wait(1.0))
     for n in range(20):
         busy.tell(Add(n))
@@ -278,7 +279,7 @@ class Busy(Clerk):
 @paired
 async def test_what_asks_pass_on_is_answered_by_the_other_node(a: Node, b: Node) -> None:
     """An ask that a local actor forwards to a remote one has its reply from there."""
-    ada = await a.spawn(Clerk, 40, place="b")
+    ada = await far(a, "b", Clerk, 40)
     passer = await a.spawn(Passer, ada)
     assert await passer.ask(Add(2)) == 42
     passer.tell(Add(1))
@@ -304,7 +305,7 @@ class Passer(Actor):
 @paired
 async def test_an_actor_observes_one_of_the_other_node_itself(a: Node, b: Node) -> None:
     """A ref that came in a message can be watched; the watcher hears when its whole node goes."""
-    ada, ben = await a.spawn(Clerk, place="b"), await a.spawn(Clerk)
+    ada, ben = await far(a, "b", Clerk), await a.spawn(Clerk)
     ada.tell(Observe(ben))
     await ada.ask(Sum())
     await ben.kill()

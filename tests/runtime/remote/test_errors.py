@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from tests.runtime.remote.stage import Add, Clerk, Custom, Ruin, Sum, paired
+from tests.runtime.remote.stage import Add, Clerk, Custom, Ruin, Sum, far, paired
 from trouper import ActorFailed, Message, Node, Reject, Unhandled
 from trouper.runtime.remote.control import Failure
 from trouper.runtime.remote.errors import failure_of, raised_from, travelling
@@ -28,7 +28,7 @@ async def test_an_error_is_raised_typed_with_its_traceback(
     a: Node, b: Node, kind: str, type_: type[Exception], text: str
 ) -> None:
     """A class that is loaded here is used, any other is an ActorFailed; the traceback of the other node is a note."""
-    ada = await a.spawn(Clerk, place="b")
+    ada = await far(a, "b", Clerk)
     with pytest.raises(type_) as caught:
         await ada.ask(Ruin(kind))
     assert type(caught.value) is type_
@@ -41,7 +41,7 @@ async def test_an_error_is_raised_typed_with_its_traceback(
 @paired
 async def test_what_no_handler_takes_is_unhandled_there(a: Node, b: Node) -> None:
     """An error of the runtime's own comes as its own class too."""
-    ada = await a.spawn(Clerk, name="ada", place="b")
+    ada = await far(a, "b", Clerk, name="ada")
     with pytest.raises(Unhandled) as caught:
         await ada.ask(Nobody())
     assert "has no handler for Nobody" in str(caught.value)

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from tests.runtime.remote.stage import Add, Clerk, Downs, Numbers, Observe, Sum, check_books, paired
+from tests.runtime.remote.stage import Add, Clerk, Downs, Numbers, Observe, Sum, check_books, far, paired
 from tests.runtime.stage import letters_of, play
 from trouper import ActorStopped, Node, NodeClosed, NodeUnreachable
 from trouper.runtime import joining
@@ -161,7 +161,7 @@ def test_a_link_that_breaks_and_heals_loses_nothing(monkeypatch: pytest.MonkeyPa
     """Loss, repetition, other orders, resets and a short partition: every tell arrives, once, in order."""
 
     async def scene(a: Node, b: Node, between: SimulatedNetwork) -> None:
-        ada = await a.spawn(Clerk, place="b")
+        ada = await far(a, "b", Clerk)
         between.faults.set_quality(Quality(delay_s=0.01, loss=0.2, duplication=0.2, reorder=0.2))
         for n in range(300):
             ada.tell(Add(n))
@@ -183,7 +183,7 @@ def test_a_partition_that_lasts_is_a_lost_node_on_both_sides(monkeypatch: pytest
     """Watchers on both sides hear once; asks fail; what was told is dead letters, and the books balance."""
 
     async def scene(a: Node, b: Node, between: SimulatedNetwork) -> None:
-        ada, ben = await a.spawn(Clerk, place="b"), await a.spawn(Clerk)
+        ada, ben = await far(a, "b", Clerk), await a.spawn(Clerk)
         ada.watch(ben)
         ada.tell(Observe(ben))
         await ada.ask(Sum())
@@ -199,7 +199,7 @@ def test_a_partition_that_lasts_is_a_lost_node_on_both_sides(monkeypatch: pytest
         assert await home.ask(Downs()) == ["node_lost"]
         assert [(letter.reason, letter.asked) for letter in letters] == [("node_lost", False), ("node_lost", True)]
         with pytest.raises(NodeUnreachable):
-            await a.spawn(Clerk, place="b")
+            await far(a, "b", Clerk)
         between.faults.repair("a", "b")
         await a.network.wait_for_peer("b")
         again = await a.network.whereis("b", ada.address.path)

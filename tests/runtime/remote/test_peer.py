@@ -17,6 +17,7 @@ from tests.runtime.remote.stage import (
     Wait,
     cell_of,
     check_books,
+    far,
     pair,
     paired,
     peer_of,
@@ -51,7 +52,7 @@ def sent_by(peer: Peer, *items: object) -> bytes:
 @paired
 async def test_a_message_that_cannot_travel_fails_alone(a: Node, b: Node) -> None:
     """The rest of its frame arrives, and an asker hears what was wrong."""
-    ada = await a.spawn(Clerk, place="b")
+    ada = await far(a, "b", Clerk)
     letters = letters_of(a)
     ada.tell(Add(1))
     ada.tell(Anything(object()))
@@ -67,7 +68,7 @@ async def test_a_message_that_cannot_travel_fails_alone(a: Node, b: Node) -> Non
 @paired
 async def test_a_reply_that_cannot_travel_is_an_error(a: Node, b: Node) -> None:
     """The asker does not wait for its time-out."""
-    ada = await a.spawn(Giver, place="b")
+    ada = await far(a, "b", Giver)
     with pytest.raises(WireError) as caught:
         await ada.ask(Anything(1))
     assert str(caught.value) == "Giver cannot travel: Giver is no type that the wire knows"
@@ -84,7 +85,7 @@ class Giver(Clerk):
 @paired
 async def test_what_is_too_large_for_a_frame_fails_alone(a: Node, b: Node) -> None:
     """Others of the same turn go in as many frames as they need; names that were new are not lost with it."""
-    ada = await a.spawn(Clerk, place="b")
+    ada = await far(a, "b", Clerk)
     large = ada.ask(Anything(b"x" * 2_000_000))
     halves = [ada.ask(Anything(b"y" * 600_000)) for _ in range(3)]
     assert [len(str(await half)) > 600_000 for half in halves] == [True] * 3
@@ -96,7 +97,7 @@ async def test_what_is_too_large_for_a_frame_fails_alone(a: Node, b: Node) -> No
 @paired
 async def test_a_type_that_the_other_node_does_not_know_fails_alone(a: Node, b: Node) -> None:
     """Tells of it are dead letters there, asks hear what to do; the link and other types go on."""
-    ada = await a.spawn(Clerk, place="b")
+    ada = await far(a, "b", Clerk)
     letters = letters_of(b)
     peer_of(ada).tables.number_of(Version)
     peer = b.network.peer("a")
@@ -114,7 +115,7 @@ async def test_a_type_that_the_other_node_does_not_know_fails_alone(a: Node, b: 
 @paired
 async def test_a_full_mailbox_there_is_told_here(a: Node, b: Node) -> None:
     """A tell that is refused is a dead letter of the other node, not an error of anybody's."""
-    small = await a.spawn(Small, place="b")
+    small = await far(a, "b", Small)
     small.tell(Wait(1.0))
     letters = letters_of(b)
     await settle()
@@ -132,7 +133,7 @@ async def test_a_full_mailbox_there_is_told_here(a: Node, b: Node) -> None:
 @paired
 async def test_nobody_waits_for_a_link_that_is_full_for_ever(a: Node, b: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits for the link holds whoever awaits ``tell``; at the limit the newest become dead letters."""
-    ada = await a.spawn(Clerk, place="b")
+    ada = await far(a, "b", Clerk)
     letters = letters_of(a)
     room = None
     monkeypatch.setattr(outbox, "LIMIT", 3_000)
@@ -147,7 +148,7 @@ async def test_nobody_waits_for_a_link_that_is_full_for_ever(a: Node, b: Node, m
 @paired
 async def test_control_messages_that_make_no_sense_are_passed_over(a: Node, b: Node) -> None:
     """Actors and asks that nobody knows, of a peer that says anything."""
-    ada = await a.spawn(Clerk, place="b")
+    ada = await far(a, "b", Clerk)
     peer = peer_of(ada)
     for uid in (-1, 0, 3, 10**18):
         for message in (Ended(uid, "stopped"), End(uid, "kill"), Cancel(uid), Pressure(uid, True), Watch(uid)):
@@ -160,7 +161,7 @@ async def test_control_messages_that_make_no_sense_are_passed_over(a: Node, b: N
 @paired
 async def test_wrong_items_of_a_frame_fail_alone(a: Node, b: Node) -> None:
     """Unknown targets, numbers, correlations; what else is in the frame arrives."""
-    ada = await a.spawn(Clerk, place="b")
+    ada = await far(a, "b", Clerk)
     await ada.ask(Sum())
     receiver, letters = b.network.peer("a"), letters_of(b)
     number = peer_of(ada).tables.number_of(Sum)
@@ -192,7 +193,7 @@ def test_no_frame_harms_the_node(items: list[tuple[object, ...]], deadlines: lis
     async def main() -> None:
         async with a, b:
             await a.network.wait_for_peer("b")
-            ada = await a.spawn(Clerk, place="b")
+            ada = await far(a, "b", Clerk)
             await ada.ask(Add(1))
             body = msgspec.msgpack.encode(([], [], items, deadlines))
             b.network.peer("a").receive(body)
@@ -212,7 +213,7 @@ def test_a_lost_node_is_heard_of_by_everybody() -> None:
             letters = letters_of(a)
             async with b:
                 await a.network.wait_for_peer("b")
-                ada, ben = await a.spawn(Clerk, place="b"), await a.spawn(Clerk)
+                ada, ben = await far(a, "b", Clerk), await a.spawn(Clerk)
                 ada.watch(ben)
                 await ada.ask(Add(1))
                 asked = ada.ask(Wait(60.0))
@@ -250,13 +251,13 @@ def test_another_life_of_a_node_is_another_node() -> None:
             ben = await a.spawn(Clerk)
             async with lives[0]:
                 await a.network.wait_for_peer("b")
-                first = await a.spawn(Clerk, name="ada", place="b")
+                first = await far(a, "b", Clerk, name="ada")
                 first.watch(ben)
             await settle()
-            assert await ben.ask(Downs()) == ["stopped"]
+            assert await ben.ask(Downs()) == ["node_lost"]
             async with lives[1]:
                 await a.network.wait_for_peer("b")
-                second = await a.spawn(Clerk, name="ada", place="b")
+                second = await far(a, "b", Clerk, name="ada")
                 assert str(first.address) == str(second.address)
                 assert first != second
                 with pytest.raises(ActorStopped):
@@ -270,7 +271,7 @@ def test_another_life_of_a_node_is_another_node() -> None:
 @paired
 async def test_a_cancelled_ask_is_forgotten_at_once(a: Node, b: Node) -> None:
     """Nothing is kept of asks that have ended, however they did."""
-    ada = await a.spawn(Clerk, place="b")
+    ada = await far(a, "b", Clerk)
     asks = [ada.ask(Wait(60.0)) for _ in range(20)]
     unsent = ada.ask(Sum())
     unsent.cancel()
@@ -290,7 +291,7 @@ async def test_what_is_kept_of_short_lived_actors_is_bounded(a: Node, b: Node, m
     """Refs that nobody holds are forgotten on both sides, whether the actors were stopped from here or there."""
     monkeypatch.setattr(codec, "REFS_MAX", 20)
     for n in range(100):
-        ada = await a.spawn(Clerk, place="b")
+        ada = await far(a, "b", Clerk)
         if n % 2:
             await ada.stop()
         else:
@@ -299,14 +300,14 @@ async def test_what_is_kept_of_short_lived_actors_is_bounded(a: Node, b: Node, m
     peer, back = a.network.peer("b"), b.network.peer("a")
     gc.collect()
     assert len(peer._cells) <= 21  # noqa: SLF001  what is kept is what is tested
-    assert (peer.watched, back._watchers) == ({}, {})  # noqa: SLF001  see above
+    assert (peer.watched, back._doorkeeper._watchers) == ({}, {})  # noqa: SLF001  see above
     assert b.network.exports == {}
 
 
 @paired
 async def test_the_asks_of_an_actor_end_with_it(a: Node, b: Node) -> None:
     """The handlers elsewhere that work for it are cancelled."""
-    ada, ben = await a.spawn(Clerk, place="b"), await a.spawn(Impatient)
+    ada, ben = await far(a, "b", Clerk), await a.spawn(Impatient)
     waiting = ben.ask(Meet(ada))
     await settle()
     await ben.kill()

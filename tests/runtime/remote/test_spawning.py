@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.runtime.remote.stage import Add, Clerk, Meet, Numbers, Sum, paired
+from tests.runtime.remote.stage import Add, Clerk, Meet, Numbers, Sum, far, paired
 from trouper import (
     Actor,
     ActorRef,
@@ -62,9 +62,9 @@ def double(msg: Add) -> int:
 async def test_arguments_are_read_by_the_annotations(a: Node, b: Node) -> None:
     """Structs, refs, starred arguments and keywords arrive as what ``__init__`` says."""
     ben = await a.spawn(Clerk)
-    made = await a.spawn(partial(Made, Point(1, 2), 3, 4, friend=ben, title="dr"), name="made", place="b")
+    made = await far(a, "b", partial(Made, Point(1, 2), 3, 4, friend=ben, title="dr"), name="made")
     assert await made.ask(Told()) == [1, 2, 3, 4, ben, "dr"]
-    plain = await a.spawn(Made, Point(5, 6), place="b")
+    plain = await far(a, "b", Made, Point(5, 6))
     assert await plain.ask(Told()) == [5, 6, None, "none"]
     assert str(made.address).startswith("trouper://b/user/made#")
 
@@ -72,7 +72,7 @@ async def test_arguments_are_read_by_the_annotations(a: Node, b: Node) -> None:
 @paired
 async def test_a_function_is_spawned_elsewhere(a: Node, b: Node) -> None:
     """It is found by its name, as a class is."""
-    ref = await a.spawn(double, place="b")
+    ref = await far(a, "b", double)
     assert await ref.ask(Add(21)) == 42
 
 
@@ -80,10 +80,10 @@ async def test_a_function_is_spawned_elsewhere(a: Node, b: Node) -> None:
 async def test_a_wrong_argument_is_named(a: Node, b: Node) -> None:
     """The type is checked where the actor is to start, and the spawner hears which argument it was."""
     with pytest.raises(WireError) as caught:
-        await a.spawn(Clerk, "seven", place="b")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  wrong on purpose
+        await far(a, "b", Clerk, "seven")
     assert str(caught.value) == "the argument 'start' of Clerk came in wrong: Expected `int`, got `str`"
     with pytest.raises(TypeError, match=r"^too many positional arguments$"):
-        await a.spawn(partial(Clerk, 1, 2), place="b")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  wrong on purpose
+        await far(a, "b", partial(Clerk, 1, 2))  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  wrong on purpose
     await settle()
     assert b.system.user.children in (None, {})
 
@@ -102,20 +102,20 @@ async def test_what_cannot_be_found_by_name_is_refused_at_the_call(a: Node, b: N
         with pytest.raises(
             InvalidHandler, match=r"cannot be spawned on another node: define it at the top of a module$"
         ):
-            await a.network.spawn_at("b", actor, (), None, "transient", None)
+            a.spawn(actor, place="b")
     with pytest.raises(InvalidHandler, match="is a function: it takes messages, not the arguments"):
-        await a.network.spawn_at("b", partial(double, Add(1)), (), None, "transient", None)
+        request(partial(double, Add(1)), (), None, None)
 
 
 @paired
 async def test_failures_of_a_start_are_the_spawners(a: Node, b: Node) -> None:
     """As on one node: StartFailed and NameTaken are raised there, and nothing is left behind."""
     with pytest.raises(StartFailed) as caught:
-        await a.spawn(Unwilling, name="db", place="b")
+        await far(a, "b", Unwilling, name="db")
     assert "did not start: ConnectionError: no database" in str(caught.value)
-    await a.spawn(Clerk, name="db", place="b")
+    await far(a, "b", Clerk, name="db")
     with pytest.raises(NameTaken):
-        await a.spawn(Clerk, name="db", place="b")
+        await far(a, "b", Clerk, name="db")
     with pytest.raises(NodeUnreachable) as unreachable:
         await a.spawn(Clerk, place="nowhere")
     assert str(unreachable.value) == "node a is not linked to 'nowhere'; it is linked to: b"
@@ -124,8 +124,8 @@ async def test_failures_of_a_start_are_the_spawners(a: Node, b: Node) -> None:
 @paired
 async def test_an_actor_spawned_elsewhere_spawns_back(a: Node, b: Node) -> None:
     """Both nodes are alike; an actor's own node is found through it."""
-    back = await b.spawn(Clerk, 5, place="a")
-    ada = await a.spawn(Clerk, place="b")
+    back = await far(b, "a", Clerk, 5)
+    ada = await far(a, "b", Clerk)
     home = a.find(back.address.path)
     assert home is not None
     assert await ada.ask(Meet(home)) is home
@@ -199,5 +199,5 @@ def test_a_request_that_makes_no_sense_is_refused_in_words(spawn: Spawn, text: s
 
 def test_a_request_names_class_and_arguments() -> None:
     """What travels is a name and values."""
-    spawn = request(partial(Made, Point(1, 2), title="x"), (3,), "ada", "permanent", None)
-    assert (spawn.actor, spawn.name, spawn.restart, spawn.shutdown_s) == (f"{__name__}:Made", "ada", "permanent", None)
+    spawn = request(partial(Made, Point(1, 2), title="x"), (3,), "ada", None)
+    assert (spawn.actor, spawn.name, spawn.shutdown_s) == (f"{__name__}:Made", "ada", None)

@@ -109,7 +109,9 @@ class System:
         start(cell, None)
         return cell
 
-    def make_child(self, parent: Cell, spec: ChildSpec, args: tuple[object, ...], name: str | None) -> Cell:
+    def make_child(
+        self, parent: Cell, spec: ChildSpec, args: tuple[object, ...], name: str | None, kind: type[Cell] = Cell
+    ) -> Cell:
         """Make a cell that is yet to be started; raises ``NodeClosed``, ``InvalidName`` and ``NameTaken``."""
         if self.closing or parent.phase in ("stopping", "gone"):
             state = "closing" if self.closing else parent.phase
@@ -118,7 +120,7 @@ class System:
             parent.children = {}
         if name is not None and checked_name(name) in parent.children:
             raise NameTaken(f"{parent.address} has a child {name!r}: choose another name, or stop that one first")
-        cell = Cell(self, parent, name, spec, args)
+        cell = kind(self, parent, name, spec, args)
         parent.children[cell.name] = cell
         return cell
 

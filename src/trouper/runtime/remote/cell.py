@@ -60,7 +60,7 @@ class RemoteCell(Cell):
         self.ref = ActorRef(self)
         self.table, self.mail, self.turn, self.asides, self.asks = CLOSED, None, None, None, None
         self.phase, self.reason, self.suspended = "live", "", False
-        self.received = self.handled = self.restarts = 0
+        self.received = self.handled = self.restarts = self.high_water = 0
         self.watchers = self.watching = self.downs = self.ended = self.parent = self.actor = self.task = None
         self.children = self.belongings = self.room = self.round = self.observer = self.signals = None
         self._pressed: asyncio.Event | None = None

@@ -13,7 +13,6 @@ import msgspec
 
 from ..kernel.messages import Message
 from ..kernel.ref import ActorRef
-from ..kernel.supervision import Restart
 
 Ending = Literal["stop", "drain", "kill"]
 
@@ -21,16 +20,19 @@ Ending = Literal["stop", "drain", "kill"]
 class Spawn(Message[ActorRef], tag="trouper.Spawn"):
     """Start an actor there, under its ``/user``.
 
+    It is temporary there: who asked decides what becomes of it.
+
     actor: ``module:qualified.name`` of an actor class or a function.  args, keywords: in msgpack, one array and one
-    map, checked against the annotations of ``__init__`` by the node that starts it.
+    map, checked against the annotations of ``__init__`` by the node that starts it.  owner: it is stopped when that
+    actor ends; None for nobody.
     """
 
     actor: str
     args: msgspec.Raw
     keywords: msgspec.Raw
     name: str | None = None
-    restart: Restart = "transient"
     shutdown_s: float | None = 5.0
+    owner: ActorRef | None = None
 
 
 class Find(Message[ActorRef | None], tag="trouper.Find"):

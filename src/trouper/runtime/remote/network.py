@@ -13,6 +13,8 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ..kernel.ask import current_turn
 from ..kernel.cell import Cell
 from ..kernel.errors import InvalidOption, NodeClosed, NodeUnreachable, WireError
@@ -41,15 +43,15 @@ from ..wire.switchboard import Switchboard
 from ..wire.transport import Buffer, Source, Transport, TransportOwner, Wire
 from .cell import Home
 from .control import Find, Spawn
+from .owning import tie
 from .peer import Peer
-from .spawning import request, resolve
+from .spawning import resolve
 
 if TYPE_CHECKING:
-    from ..kernel.supervision import Restart
     from ..kernel.system import System
 
 MakeTransport = Callable[[TransportOwner], Transport]
-SpawnHere = Callable[[Callable[..., object], str | None, "Restart", float | None], Awaitable[ActorRef]]
+SpawnHere = Callable[[Callable[..., object], str | None, float | None], Awaitable[ActorRef]]
 
 
 SPAWN_S = 60.0
@@ -152,9 +154,12 @@ class Network:
             raise NodeUnreachable(f"node {self.home.node} is not linked to {node!r}; it is linked to: {known}{refused}")
         return peer
 
-    async def wait_for_peer(self, node: str) -> Peer:
-        """Wait until a node is linked, for ever if need be; raises ``NodeClosed`` when this one closes meanwhile."""
-        while node not in self._peers:
+    async def wait_for_peer(self, node: str, *, after: Peer | None = None) -> Peer:
+        """Wait until a node is linked, for ever if need be; raises ``NodeClosed`` when this one closes meanwhile.
+
+        after: a link that must have ended first.
+        """
+        while self._peers.get(node) in (None, after):
             if self._closed:
                 raise NodeClosed(f"node {self.home.node} has closed its network: it waits for {node!r} no more")
             await self._change()
@@ -167,18 +172,12 @@ class Network:
         """
         return await self.peer(node).door.ask(Find(name))
 
-    async def spawn_at(
-        self,
-        node: str,
-        actor: Callable[..., object],
-        args: tuple[object, ...],
-        name: str | None,
-        restart: Restart,
-        shutdown_s: float | None,
-    ) -> ActorRef:
-        """Start an actor on another node, within ``SPAWN_S``; raises what ``Node.spawn`` says."""
-        spawn = request(actor, args, name, restart, shutdown_s)
-        return await self.peer(node).door.ask(spawn, SPAWN_S)
+    async def spawn_at(self, node: str, spawn: Spawn, *, owner: ActorRef | None = None) -> ActorRef:
+        """Start an actor on another node, within ``SPAWN_S``; raises what ``Node.spawn`` says.
+
+        owner: it ends when this actor ends; None for nobody.
+        """
+        return await self.peer(node).door.ask(msgspec.structs.replace(spawn, owner=owner), SPAWN_S)
 
     # --- what peers ask for ------------------------------------------------------------------------------------------
 
@@ -188,7 +187,10 @@ class Network:
 
     async def _spawned(self, spawn: Spawn, tables: Tables) -> ActorRef:
         made = resolve(spawn, tables, self._allowed)
-        return await self._spawn(made, spawn.name, spawn.restart, spawn.shutdown_s)
+        ref = await self._spawn(made, spawn.name, spawn.shutdown_s)
+        if spawn.owner is not None:
+            tie(ref, spawn.owner)
+        return ref
 
     def linked(self, home: Home) -> Peer | None:
         """Return this life of a node, if it is linked."""

@@ -21,12 +21,12 @@ from ..kernel.ask import Ask, content, is_ask
 from ..kernel.cell import Cell
 from ..kernel.errors import ActorStopped, MailboxFull, Unhandled, WireError
 from ..kernel.messages import Message
-from ..kernel.ref import DONE, ActorRef, Down
-from ..links import Link
+from ..kernel.ref import DONE, ActorRef
 from ..wire.codec import REPLY, REPLY_ERROR, Item, RefDefinition, Tables
 from .cell import AbsentCell, Home, LinkedCell, RemoteCell
-from .control import CONTROLS, Cancel, Control, End, Ended, Failure, Find, LinkedEnd, Pressure, Spawn, Watch
-from .errors import failure_of, raised_from, travelling
+from .control import CONTROLS, Cancel, Control, End, Failure, LinkedEnd, Pressure, Spawn
+from .doorkeeper import Doorkeeper
+from .errors import failure_of, raised_from
 from .outbox import LIMIT, Outbox, Way
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ class Peer:
         self._outbox = Outbox(way, self.tables, self._asks, self._rejected, self.system.loop)
         self._answering: dict[int, asyncio.Future[object]] = {}
         self._cells: WeakValueDictionary[int, LinkedCell] = WeakValueDictionary()
-        self._watchers: dict[int, _PeerWatcher] = {}
         self._pressed: set[int] = set()
+        self._doorkeeper = Doorkeeper(self, around)
         self._door = LinkedCell(self, "", 0)
         self.door = self._door.ref
         self.flush = self._outbox.flush
@@ -201,7 +201,7 @@ class Peer:
         try:
             message = self.tables.read(number, payload)
             if not to:
-                self._control(message, correlation)
+                self._doorkeeper.take(message, correlation)
                 return
             if cell is None:
                 raise ActorStopped(f"trouper://{self._around.home.node} has no actor #{to} any more: look for another")
@@ -218,7 +218,7 @@ class Peer:
             self._tell(cell, message)
         else:
             grid_s = math.ceil(min(timeout_s, ASK_S_MAX) * ASK_GRID_PER_S) / ASK_GRID_PER_S
-            self._answer(correlation, cell.ref.ask(message, grid_s))
+            self.answer(correlation, cell.ref.ask(message, grid_s))
 
     def _tell(self, cell: Cell, message: Message[object]) -> None:
         try:
@@ -237,7 +237,8 @@ class Peer:
         self._pressed.discard(uid)
         self.control(Pressure(uid, False))
 
-    def _answer(self, correlation: int, future: asyncio.Future[object]) -> None:
+    def answer(self, correlation: int, future: asyncio.Future[object]) -> None:
+        """Send what comes of a future, as the reply to the ask of this correlation."""
         if future.done():
             self._answered(correlation, future)
         else:
@@ -254,6 +255,28 @@ class Peer:
         else:
             self._outbox.put((0, correlation, REPLY_ERROR, failure_of(error)))
 
+    def reply(self, correlation: int, value: object) -> None:
+        """Send the reply to the ask of this correlation."""
+        self._outbox.put((0, correlation, REPLY, value))
+
+    def cancel_answer(self, correlation: int) -> None:
+        """The asker of this correlation has given up."""
+        future = self._answering.pop(correlation, None)
+        if future is not None:
+            future.cancel()
+
+    def end_actor(self, uid: int, reason: str, error: str | None) -> None:
+        """An actor there has ended."""
+        known = self._cells.pop(uid, None)
+        for cell in (*self.watched.pop(uid, ()), *(() if known is None else (known,))):
+            cell.end(reason, error)
+
+    def hold(self, uid: int, *, high: bool) -> None:
+        """The mailbox of an actor there is above its high-water mark, or below it again."""
+        cell = self._cells.get(uid)
+        if cell is not None:
+            cell.hold(high=high)
+
     def _reply(self, correlation: int, number: int, payload: msgspec.Raw) -> None:
         ask = self._take_ask(correlation)
         if ask is None:
@@ -268,52 +291,6 @@ class Peer:
                 ask.answer(self.tables.read_reply(type(ask.message), payload))
         except WireError as error:
             ask.refuse(error)
-
-    # --- control -----------------------------------------------------------------------------------------------------
-
-    def _control(self, message: Message[object], correlation: int) -> None:
-        """Do what the other node says; what comes too late for an actor or an ask that has ended is passed over."""
-        match message:
-            case Watch() | End() | LinkedEnd():
-                self._control_actor(message)
-            case Ended(uid, reason, error):
-                known = self._cells.pop(uid, None)
-                for cell in (*self.watched.pop(uid, ()), *(() if known is None else (known,))):
-                    cell.end(reason, error)
-            case Cancel(asked):
-                if (future := self._answering.pop(asked, None)) is not None:
-                    future.cancel()
-            case Pressure(uid, high):
-                if (pressed := self._cells.get(uid)) is not None:
-                    pressed.hold(high=high)
-            case Spawn():
-                self._answer(correlation, self._around.spawn_here(message, self.tables))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  a future of a ref is one of an object
-            case Find(name):
-                self._outbox.put((0, correlation, REPLY, self._around.find_here(name)))
-            case _:
-                raise Unhandled(f"node {self._around.home.node} was itself sent a {type(message).__qualname__}")
-
-    def _control_actor(self, message: Watch | End | LinkedEnd) -> None:
-        cell = self._around.exports.get(message.uid)
-        if cell is None:
-            if isinstance(message, Watch):
-                self.control(Ended(message.uid, "no_such_actor"))
-        elif isinstance(message, Watch):
-            self._watch(cell)
-        elif isinstance(message, End):
-            {"stop": cell.request_stop, "drain": cell.request_drain, "kill": cell.request_kill}[message.how]()
-        else:
-            down = Down(message.ref, message.reason, message.error)
-            Link(cell, message.ref._cell).take_down(down)  # noqa: SLF001  a ref is the runtime's own
-
-    def _watch(self, cell: Cell) -> None:
-        if cell.uid not in self._watchers:
-            self._watchers[cell.uid] = watcher = _PeerWatcher(self, cell.uid)
-            cell.add_watcher(watcher)
-
-    def forget(self, uid: int) -> None:
-        """An actor here that the node watched has ended."""
-        self._watchers.pop(uid, None)
 
     # --- refs --------------------------------------------------------------------------------------------------------
 
@@ -349,10 +326,7 @@ class Peer:
             ask.refuse(ActorStopped(f"node {self.node} is lost: {why}"))
         for future in list(self._answering.values()):
             future.cancel()
-        for uid, watcher in self._watchers.items():
-            cell = self._around.exports.get(uid)
-            if cell is not None:
-                cell.remove_watcher(watcher)
+        self._doorkeeper.leave()
         for body in (*unacknowledged, *bodies):
             for uid, name, asked in self.tables.sent(body):
                 unsent = Unreadable(self.node, f"{name} was sent and not acknowledged")
@@ -362,7 +336,7 @@ class Peer:
                 self._mourn(uid, message, "node_lost", None, asked=bool(correlation))
         for remote in (self._door, *chain.from_iterable(self.watched.values()), *self._cells.values()):
             remote.end("node_lost", why)
-        for table in (self._asks, self._correlations, self._answering, self._watchers, self.watched):
+        for table in (self._asks, self._correlations, self._answering, self.watched):
             table.clear()
 
 
@@ -371,18 +345,3 @@ class Unreadable(Message[None], tag="trouper.Unreadable"):
 
     node: str
     problem: str
-
-
-class _PeerWatcher:
-    """Tells a peer of an actor's end."""
-
-    __slots__ = ("_peer", "_uid")
-
-    def __init__(self, peer: Peer, uid: int) -> None:
-        self._peer, self._uid = peer, uid
-
-    def take_down(self, down: Down) -> None:
-        """Pass the end on."""
-        self._peer.forget(self._uid)
-        error = None if down.error is None else travelling(down.error)
-        self._peer.control(Ended(self._uid, down.reason, error))

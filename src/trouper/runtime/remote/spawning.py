@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Collection
 from functools import partial
 from types import FunctionType
-from typing import Any, cast, get_type_hints
+from typing import cast, get_type_hints
 
 import msgspec
 
@@ -23,7 +23,7 @@ from .naming import find_loaded, loaded_module, name_of
 
 
 def request(
-    actor: Callable[..., object], args: tuple[object, ...], name: str | None, restart: str, shutdown_s: float | None
+    actor: Callable[..., object], args: tuple[object, ...], name: str | None, shutdown_s: float | None
 ) -> Spawn:
     """Make the request.
 
@@ -47,7 +47,6 @@ def request(
         cast("msgspec.Raw", list(args)),  # msgspec writes what a field holds; it is read as Raw
         cast("msgspec.Raw", keywords),
         name,
-        cast("Any", restart),  # Any: the literal type was checked where the option was given
         shutdown_s,
     )
 

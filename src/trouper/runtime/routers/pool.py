@@ -7,7 +7,6 @@ from functools import partial
 from itertools import count
 from typing import Self, TypeVarTuple, cast
 
-from ..actor import Actor
 from ..handlers import handler
 from ..kernel.actor import BareActor
 from ..kernel.errors import InvalidOption, Reject
@@ -43,7 +42,7 @@ class PoolRouter(Router):
     async def on_start(self) -> None:
         """Spawn the routees; the first that does not start is the pool's failure to start."""
         starting = [
-            spawn_awaited(self._cell, Actor, self._actor, self._args, name, self._restart, 5.0, significant=False)
+            spawn_awaited(self._cell, self._actor, self._args, name, self._restart, 5.0, significant=False)
             for name in self._free_names(self._size)
         ]
         for routee in starting:
@@ -56,7 +55,7 @@ class PoolRouter(Router):
             raise Reject(f"{self.ref.address} cannot have {message.size} routees: size must be 0 or more")
         now = self.current
         for name in self._free_names(message.size - len(now)):
-            self.add(spawn_nowait(self._cell, Actor, self._actor, self._args, name, self._restart))
+            self.add(spawn_nowait(self._cell, self._actor, self._args, name, self._restart))
         for routee in reversed(now[message.size :]):
             self.remove(routee)
             routee.drain()

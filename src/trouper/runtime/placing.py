@@ -1,0 +1,251 @@
+"""Placing: a child that runs on another node, and is supervised here like any other.
+
+The child proper is a stand-in: a cell here, under its parent, with the name and the ref.  Its instance starts the actor
+elsewhere, hands on all that it is sent, and shares its end: a failure there is a failure here, for the parent's
+strategy to decide on, and the stand-in's end is the end there.  A restart begins the actor anew, perhaps elsewhere,
+behind the same ref.
+
+The loss of a node fails many children at once, through no fault of theirs: where that concerns nobody else (one for
+one), the stand-in is placed anew without a failure being counted, and waits for the node to come back.  Siblings that
+must restart with it (one for all, rest for one) need the parent's strategy, so there it counts as a failure.
+
+What is not nice: who holds the ref on a third node, or on the very node where the actor runs, sends by way of this
+node.  An actor that shares ``self.ref`` instead shares the short way, which ends at its next restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+from .kernel.actor import BareActor
+from .kernel.ask import Envelope, is_ask
+from .kernel.behaviour import Behaviour, Handling
+from .kernel.cell import Cell
+from .kernel.errors import (
+    ActorFailed,
+    ActorStopped,
+    InternalError,
+    NodeClosed,
+    NodeUnreachable,
+    StartFailed,
+    TrouperError,
+)
+from .kernel.lane import CLOSED
+from .kernel.lifecycle import SUPERVISION, crash, leave, request_stop, restart, stand_still
+from .kernel.messages import Message
+from .kernel.ref import DONE, ActorRef, Down
+from .kernel.supervision import ChildSpec, OneForOne, Restart
+from .remote.spawning import request
+from .spawning import begin_child, spawn_awaited
+
+if TYPE_CHECKING:
+    from .kernel.system import System
+    from .node import Node
+    from .remote.control import Spawn
+
+Place: TypeAlias = "str | Callable[[Node], str]"
+"""The name of a node, or a function that is given the spawner's node and returns such a name."""
+NODE_BACK_S = 60.0
+"""Seconds that a stand-in waits for its node to come back before it counts as a failure to start."""
+LINK_S = 1.0
+"""Seconds more than ``shutdown_s`` for an actor elsewhere to end, since its node has to be told and has to answer."""
+
+
+def spawn_placed(
+    parent: Cell,
+    place: Place,
+    actor: Callable[..., object],
+    args: tuple[object, ...],
+    name: str | None,
+    restart: Restart,
+    shutdown_s: float | None,
+    significant: bool,
+) -> Awaitable[ActorRef]:
+    """Start a child on another node; see ``Spawner.spawn``."""
+    node = cast("Node", parent.system.host)
+    first = place if isinstance(place, str) else place(node)
+    if first == node.name:
+        return spawn_awaited(parent, actor, args, name, restart, shutdown_s, significant)
+    node.network.peer(first)
+    spawn = request(actor, args, name, shutdown_s)
+    limit_s = None if shutdown_s is None else shutdown_s + LINK_S
+    spec = ChildSpec(StandIn, restart, limit_s, significant)
+    made = (place, first, spawn, actor, args)
+    cell = parent.system.make_child(parent, spec, made, name, PlacedCell)
+    return _Placed(begin_child(cell))
+
+
+class _Placed:
+    """Awaits the start; what kept the actor from starting there is raised as it would be for one that starts here."""
+
+    __slots__ = ("_started",)
+
+    def __init__(self, started: Awaitable[ActorRef]) -> None:
+        self._started = started
+
+    def __await__(self) -> Generator[object, None, ActorRef]:
+        try:
+            return (yield from self._started.__await__())
+        except StartFailed as error:
+            if isinstance(error.__cause__, TrouperError):
+                raise error.__cause__ from None
+            raise
+
+
+class PlacedCell(Cell):
+    """The cell of a stand-in.  While the actor elsewhere lives, what is sent goes there without a stop."""
+
+    __slots__ = ("ending", "far")
+
+    def __init__(
+        self, system: System, parent: Cell | None, name: str | None, spec: ChildSpec, args: tuple[object, ...]
+    ) -> None:
+        super().__init__(system, parent, name, spec, args)
+        self.far: Cell | None = None
+        self.ending = False
+
+    def usual_high_water(self) -> int:
+        """No message is queued without a look at whether it need be."""
+        return 0
+
+    def wake(self, item: object) -> Awaitable[None]:
+        """Hand an item on, unless it has to wait for the next start."""
+        if self.table is CLOSED or self.far is None:
+            return super().wake(item)
+        return self._hand_on(item)
+
+    def step(self, item: object) -> None:
+        """Hand on what had to wait."""
+        if isinstance(item, Envelope) and not item.take():
+            self.lose(item, "expired")
+        else:
+            self._hand_on(item)
+
+    def _hand_on(self, item: object) -> Awaitable[None]:
+        """Pass an item to the actor elsewhere, whose books have it from now on."""
+        far = self.far
+        if far is None:
+            raise InternalError(f"{self.address} is live, and there is nobody that it stands in for")
+        self.received -= 1
+        if not is_ask(item):
+            return far.ref.tell(cast("Message[object]", item))
+        item.target = far
+        far.accept(item)
+        return DONE
+
+    def request_stop(self) -> None:
+        """Stop; the actor elsewhere is told in order with what it was sent before."""
+        if self.far is not None and not self.ending:
+            self.ending = True
+            self.far.request_stop()
+        request_stop(self)
+
+    def request_drain(self) -> None:
+        """Stop once the actor elsewhere has handled what it was sent."""
+        if self.far is not None and not self.ending:
+            self.ending = True
+            self.far.request_drain()
+        request_stop(self)
+
+    def describe(self) -> str:
+        """One clause, for error messages."""
+        elsewhere = "not placed at the moment" if self.far is None else f"placed at {self.far.address}"
+        return f"{self.phase}, {elsewhere}"
+
+
+class StandIn(BareActor):
+    """The instance behind a stand-in: one life of the actor elsewhere.
+
+    first: where to place it at first.  spawn: what to ask that node for.  actor, args: the same for this node itself,
+    which a function may choose.
+    """
+
+    def __init__(
+        self, place: Place, first: str, spawn: Spawn, actor: Callable[..., object], args: tuple[object, ...]
+    ) -> None:
+        self._place, self._first, self._spawn = place, first, spawn
+        self._actor, self._args = actor, args
+        self._far: Cell | None = None
+
+    @classmethod
+    def _behaviour_of(cls, handlings: dict[type, Handling]) -> Behaviour:  # noqa: ARG003  the port's argument
+        return Behaviour({})
+
+    async def on_start(self) -> None:
+        """Start the actor elsewhere."""
+        cell = cast("PlacedCell", self._cell)
+        node = cast("Node", cell.system.host)
+        where = self._first
+        if cell.restarts:
+            where = self._place if isinstance(self._place, str) else self._place(node)
+        if where == node.name:
+            ref = await spawn_awaited(cell.system.user, self._actor, self._args, None, "temporary", 5.0, False)
+        else:
+            ref = await self._start_at(node, where)
+        self._far = cell.far = ref._cell  # noqa: SLF001  a ref is the runtime's own
+        self._far.add_watcher(self)
+        cell.own(self)
+
+    async def _start_at(self, node: Node, where: str) -> ActorRef:
+        """Start it at a node; at a restart, wait for the node when it is away, or is about to go."""
+        network = node.network
+        if not self._cell.restarts:
+            return await network.spawn_at(where, self._spawn, owner=self.ref)
+        peer = None
+        try:
+            async with asyncio.timeout(NODE_BACK_S):
+                while True:
+                    peer = await network.wait_for_peer(where, after=peer)
+                    try:
+                        return await network.spawn_at(where, self._spawn, owner=self.ref)
+                    except (NodeClosed, NodeUnreachable, ActorStopped):
+                        pass  # it goes down just now: the next life of it will do
+        except TimeoutError:
+            back = f"node {where} did not come back to node {node.name} within {NODE_BACK_S:g} s"
+            raise NodeUnreachable(f"{self._cell.address}: {back}") from None
+
+    async def on_stop(self) -> None:
+        """End the actor elsewhere, and wait for that."""
+        cell, far = cast("PlacedCell", self._cell), self._far
+        if far is not None and not far.gone:
+            if not cell.ending:
+                far.request_stop()
+            await far.end_future()
+
+    @property
+    def held(self) -> int:
+        """It keeps no message."""
+        return 0
+
+    def release(self, cell: Cell, *, restarting: bool) -> None:  # noqa: ARG002  a Belonging's
+        """This instance has ended: so must what it stands in for."""
+        far, self._far, cast("PlacedCell", cell).far = self._far, None, None
+        if far is not None:
+            far.remove_watcher(self)
+            if not far.gone:
+                far.request_kill()
+
+    def take_down(self, down: Down) -> None:
+        """The actor elsewhere has ended: so has this instance, in the same way."""
+        cell = self._cell
+        if cell.phase != "live" or cell.actor is not self:
+            return
+        if down.reason == "node_lost":
+            _node_lost(cell, down)
+        elif down.reason == "failed":
+            crash(cell, ActorFailed(f"{down.ref.address}, placed there by {cell.address}, failed: {down.error}"), None)
+        else:
+            leave(cell)
+
+
+def _node_lost(cell: Cell, down: Down) -> None:
+    error = NodeUnreachable(f"{cell.address} has lost its place, node {down.ref.address.node}: {down.error}")
+    parent, spec = cell.parent, cell.spec
+    if spec.restart == "temporary" or parent is None or not isinstance(parent.spec.actor.supervision, OneForOne):
+        crash(cell, error, None)
+        return
+    stand_still(cell, error, None)
+    cell.system.reporter.problem(f"{cell.address} is placed anew, when its place is back")
+    cell.post(SUPERVISION, restart, error)

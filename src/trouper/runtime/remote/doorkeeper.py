@@ -1,0 +1,98 @@
+"""The doorkeeper of one peer: does what the other node tells this node itself, by control messages.
+
+What comes too late for an actor or an ask that has ended is passed over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..kernel.errors import Unhandled
+from ..kernel.messages import Message
+from ..kernel.ref import Down
+from ..links import Link
+from .control import Cancel, End, Ended, Find, LinkedEnd, Pressure, Spawn, Watch
+from .errors import travelling
+
+if TYPE_CHECKING:
+    from ..kernel.cell import Cell
+    from .peer import Peer, Surroundings
+
+
+class Doorkeeper:
+    """See the top of the file."""
+
+    __slots__ = ("_around", "_peer", "_watchers")
+
+    def __init__(self, peer: Peer, around: Surroundings) -> None:
+        self._peer, self._around = peer, around
+        self._watchers: dict[int, _PeerWatcher] = {}
+
+    def take(self, message: Message[object], correlation: int) -> None:
+        """Do what the other node says; raises ``Unhandled`` for what is no control message."""
+        peer = self._peer
+        match message:
+            case Watch() | End() | LinkedEnd():
+                self._take_for_actor(message)
+            case Ended(uid, reason, error):
+                peer.end_actor(uid, reason, error)
+            case Cancel(asked):
+                peer.cancel_answer(asked)
+            case Pressure(uid, high):
+                peer.hold(uid, high=high)
+            case Spawn():
+                peer.answer(correlation, self._around.spawn_here(message, peer.tables))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  a future of a ref is one of an object
+            case Find(name):
+                peer.reply(correlation, self._around.find_here(name))
+            case _:
+                raise Unhandled(f"node {self._around.home.node} was itself sent a {type(message).__qualname__}")
+
+    def _take_for_actor(self, message: Watch | End | LinkedEnd) -> None:
+        cell = self._around.exports.get(message.uid)
+        if cell is None:
+            if isinstance(message, Watch):
+                self._peer.control(Ended(message.uid, "no_such_actor"))
+        elif isinstance(message, Watch):
+            self._watch(cell)
+        elif isinstance(message, End):
+            {"stop": cell.request_stop, "drain": cell.request_drain, "kill": cell.request_kill}[message.how]()
+        else:
+            down = Down(message.ref, message.reason, message.error)
+            Link(cell, message.ref._cell).take_down(down)  # noqa: SLF001  a ref is the runtime's own
+
+    def _watch(self, cell: Cell) -> None:
+        if cell.uid not in self._watchers:
+            self._watchers[cell.uid] = watcher = _PeerWatcher(self, cell.uid)
+            cell.add_watcher(watcher)
+
+    def tell_ended(self, uid: int, down: Down) -> None:
+        """An actor here that the node watched has ended: tell it.
+
+        When this whole node goes down, that is the news, and the link's end tells it.
+        """
+        self._watchers.pop(uid, None)
+        if self._peer.system.closing:
+            return
+        error = None if down.error is None else travelling(down.error)
+        self._peer.control(Ended(uid, down.reason, error))
+
+    def leave(self) -> None:
+        """The node is lost: watch nothing for it any more."""
+        for uid, watcher in self._watchers.items():
+            cell = self._around.exports.get(uid)
+            if cell is not None:
+                cell.remove_watcher(watcher)
+        self._watchers.clear()
+
+
+class _PeerWatcher:
+    """Hears of an actor's end for a peer."""
+
+    __slots__ = ("_doorkeeper", "_uid")
+
+    def __init__(self, doorkeeper: Doorkeeper, uid: int) -> None:
+        self._doorkeeper, self._uid = doorkeeper, uid
+
+    def take_down(self, down: Down) -> None:
+        """Pass the end on."""
+        self._doorkeeper.tell_ended(self._uid, down)
