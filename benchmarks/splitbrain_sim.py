@@ -1,0 +1,149 @@
+"""``python -m benchmarks.splitbrain_sim``: random cuts of random clusters, and how many sides each strategy leaves.
+
+A cut divides the members into two or more sides that know the same and cannot reach each other; every side decides for
+itself.  A side survives when its own decision leaves at least one of its members.  With ``changing`` the leader has
+moved members on at the moment of the cut (those that were joining to up, those that were leaving to exiting), which
+the other sides have not seen; only a leader may, and only members whose status before that all had seen.  There are
+then never more members than a static quorum allows, twice its size less one, so that no side can count past it alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections import Counter
+from itertools import pairwise
+from math import inf
+
+import msgspec
+
+from trouper.actors.cluster.splitbrain.deciding import Decision, decide
+from trouper.actors.cluster.splitbrain.strategies import (
+    DownAll,
+    KeepMajority,
+    KeepOldest,
+    LeaseMajority,
+    StaticQuorum,
+    Strategy,
+)
+from trouper.actors.cluster.splitbrain.view import Member, Status, View
+
+STRATEGIES = ("keep_majority", "static_quorum", "keep_oldest", "lease_majority", "down_all")
+ROLE = "data"
+STATUSES: tuple[Status, ...] = ("joining", "weakly_up", "leaving", "exiting", "down")
+CHANGES: dict[Status, Status] = {"joining": "up", "weakly_up": "up", "leaving": "exiting"}
+YOUNGEST = 1_000_000
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What came of one cut: its sides, which of them survive, and the members kept of those who counted."""
+
+    sides: tuple[tuple[Member, ...], ...]
+    survivors: tuple[int, ...]
+    kept_share: float
+
+
+def cut(seed: int, name: str, changing: bool = False) -> Outcome:
+    """Cut the cluster of this seed in two to four, and let each side decide by the strategy of this name."""
+    draw = random.Random(f"{seed}/cut")
+    size = draw.choice((2, 3, 4, 5, 6, 7, 10, 20, 50))
+    members = _members(draw, size)
+    strategy = _strategy(draw, name, size, changing)
+    sides = _sides(draw, members)
+    changed_by = _side_of_the_leader(sides) if changing else None
+    views = [_view(sides, own, changed_by == own) for own in range(len(sides))]
+    decisions = [decide(view, strategy) for view in views]
+    downs = _after_the_lease(draw, decisions)
+    left = [
+        [m.name for m in view.members if m.name not in view.unreachable | down and m.name in view.downable]
+        for view, down in zip(views, downs, strict=True)
+    ]
+    survivors = tuple(own for own, names in enumerate(left) if names)
+    kept = max(len(names) for names in left) if survivors else 0
+    return Outcome(tuple(map(tuple, sides)), survivors, kept / size)
+
+
+def _members(draw: random.Random, size: int) -> list[Member]:
+    calm = draw.random() < 0.5
+    ages = draw.sample(range(size * 3), size)
+    members: list[Member] = []
+    for number, age in enumerate(ages):
+        status: Status = "up" if calm or draw.random() < 0.7 else draw.choice(STATUSES)
+        roles = frozenset({ROLE}) if draw.random() < 0.6 else frozenset[str]()
+        members.append(Member(f"node-{number:02}", status, age, roles))
+    return members
+
+
+def _strategy(draw: random.Random, name: str, size: int, changing: bool) -> Strategy:
+    role = draw.choice((None, None, ROLE))
+    match name:
+        case "keep_majority":
+            return KeepMajority(role)
+        case "static_quorum":
+            return StaticQuorum(draw.randint(size // 2 + 1 if changing else 1, size // 2 + 1), role)
+        case "keep_oldest":
+            return KeepOldest(draw.random() < 0.7, role)
+        case "lease_majority":
+            return LeaseMajority(role)
+        case _:
+            return DownAll()
+
+
+def _sides(draw: random.Random, members: list[Member]) -> list[list[Member]]:
+    count = min(len(members), draw.choice((2, 2, 2, 3, 4)))
+    shuffled = draw.sample(members, len(members))
+    marks = [0, *sorted(draw.sample(range(1, len(members)), count - 1)), len(members)]
+    return [shuffled[begin:end] for begin, end in pairwise(marks)]
+
+
+def _side_of_the_leader(sides: list[list[Member]]) -> int | None:
+    """Return who may have moved members on: the side of the lowest member that is up or leaving."""
+    leaders = [(m.name, own) for own, side in enumerate(sides) for m in side if m.status in ("up", "leaving")]
+    return min(leaders)[1] if leaders else None
+
+
+def _view(sides: list[list[Member]], own: int, changed: bool) -> View:
+    here = sides[own]
+    there = [member for index, side in enumerate(sides) if index != own for member in side]
+    members = tuple(_moved_on(member) for member in here + there) if changed else tuple(here + there)
+    pairs = frozenset((here[index % len(here)].name, member.name) for index, member in enumerate(there))
+    return View(members, pairs, frozenset(member.name for member in here))
+
+
+def _moved_on(member: Member) -> Member:
+    """A member that comes up now is the youngest of all."""
+    up_number = YOUNGEST if member.status in ("joining", "weakly_up") else member.up_number
+    return Member(member.name, CHANGES.get(member.status, member.status), up_number, member.roles)
+
+
+def _after_the_lease(draw: random.Random, decisions: list[Decision]) -> list[frozenset[str]]:
+    """Give the lease to whoever asks first; with equal delays to any of them."""
+    delays = [inf if each.lease_delay_s is None else each.lease_delay_s for each in decisions]
+    order = sorted(range(len(decisions)), key=lambda own: (delays[own], draw.random()))
+    winner = order[0]
+    return [
+        each.down if each.lease_delay_s is None or own == winner else each.down_without_lease
+        for own, each in enumerate(decisions)
+    ]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.splitbrain_sim", description=__doc__)
+    parser.add_argument("--cuts", type=int, default=10_000, help="how many cuts for each strategy")
+    cuts = parser.parse_args().cuts
+    print(f"| strategy | cuts | members | none survives | one | two or more | mean share kept |\n|{'---|' * 7}")
+    for name in STRATEGIES:
+        for changing in (False, True):
+            found: Counter[int] = Counter()
+            kept = 0.0
+            for seed in range(cuts):
+                outcome = cut(seed, name, changing)
+                found[min(2, len(outcome.survivors))] += 1
+                kept += outcome.kept_share
+            what = "changing" if changing else "as all know"
+            print(f"| {name} | {cuts} | {what} | {found[0]} | {found[1]} | {found[2]} | {kept / cuts:.0%} |")
+
+
+if __name__ == "__main__":
+    main()
