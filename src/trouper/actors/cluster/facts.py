@@ -1,7 +1,7 @@
 """Detecting the facts of a node's host: cores, memory, GPUs, devices, versions.
 
-Nothing here raises for what cannot be found out: it stays at its default.  GPUs are asked of ``nvidia-smi`` or read from
-the driver's files; no library of theirs is loaded, which would take memory on each of them.
+Nothing here raises for what cannot be found out: it stays at its default.  GPUs are asked of ``nvidia-smi`` or read
+from the driver's files; no library of theirs is loaded, which would take memory on each of them.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ async def _ask_nvidia_smi(timeout_s: float) -> tuple[Gpu, ...] | None:
     assert process.stdout is not None, "it was asked for"
     try:
         async with asyncio.timeout(timeout_s):
-            output = await process.stdout.read(OUTPUT_BYTES_MAX)
+            output = b""
+            while len(output) < OUTPUT_BYTES_MAX and (more := await process.stdout.read(OUTPUT_BYTES_MAX)):
+                output += more
             failed = await process.wait()
     except TimeoutError:
         return None

@@ -1,7 +1,7 @@
 """What a node tells the others about itself: facts, location, roles, labels, versions (PURE).
 
-``Facts`` are detected (see ``facts``), the rest is said by whoever runs the node.  All of it travels with membership, to
-every node of the cluster, so its size is limited where it is made, and again where it is read.
+``Facts`` are detected (see ``facts``), the rest is said by whoever runs the node.  All of it travels with membership,
+to every node of the cluster, so its size is limited where it is made, and again where it is read.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     facts: Facts = Facts()
     location: Location = Location()
     roles: frozenset[str] = frozenset()
-    labels: dict[str, str] = {}  # noqa: RUF012  msgspec copies an empty default for each instance
-    versions: dict[str, str] = {}  # noqa: RUF012  msgspec copies an empty default for each instance
+    labels: dict[str, str] = {}
+    versions: dict[str, str] = {}
 
 
 def make_metadata(

@@ -1,9 +1,9 @@
 """Round-trip times between this node and its peers, smoothed (PURE).
 
 The estimator is that of Jacobson and Karels as RFC 6298, section 2, writes it, in seconds: with the first sample R,
-``srtt = R`` and ``rttvar = R/2``; then ``rttvar = 3/4 rttvar + 1/4 |srtt - R|`` and ``srtt = 7/8 srtt + 1/8 R``; a reply is
-overdue after ``srtt + 4 rttvar``.  A sample of a message that was sent again tells nothing (Karn's rule, section 3): the
-caller leaves it out.  The table holds a number of peers; who was measured longest ago makes room.
+``srtt = R`` and ``rttvar = R/2``; then ``rttvar = 3/4 rttvar + 1/4 |srtt - R|`` and ``srtt = 7/8 srtt + 1/8 R``; a
+reply is overdue after ``srtt + 4 rttvar``.  A sample of a message that was sent again tells nothing (Karn's rule,
+section 3): the caller leaves it out.  The table holds a number of peers; who was measured longest ago makes room.
 """
 
 from __future__ import annotations

@@ -59,9 +59,14 @@ def nearest(origin: Location, items: Iterable[T], location: Callable[[T], Locati
     return [item for far, item in placed if far == least]
 
 
-def counts(locations: Iterable[Location], level: Level) -> Counter[tuple[str, ...]]:
-    """How many of the locations stand in each place of a level, by its ``path``."""
-    return Counter(path(location, level) for location in locations)
+def counts(
+    items: Iterable[T], location: Callable[[T], Location], weight: Callable[[T], int], level: Level
+) -> Counter[tuple[str, ...]]:
+    """What stands in each place of a level, by its ``path``: the sum of the weights of its items."""
+    totals = Counter[tuple[str, ...]]()
+    for item in items:
+        totals[path(location(item), level)] += weight(item)
+    return totals
 
 
 def least_crowded(
@@ -71,14 +76,6 @@ def least_crowded(
 
     weight: what an item adds to its place, such as the number of actors that it already has.
     """
-    totals = Counter[tuple[str, ...]]()
-    for item in items:
-        totals[path(location(item), level)] += weight(item)
+    totals = counts(items, location, weight, level)
     least = min(totals.values(), default=0)
     return [item for item in items if totals[path(location(item), level)] == least]
-
-
-def skew(locations: Iterable[Location], level: Level) -> int:
-    """How unevenly locations are spread: the difference of the fullest and the emptiest place that has any; 0 of none."""
-    totals = counts(locations, level).values()
-    return max(totals, default=0) - min(totals, default=0)
