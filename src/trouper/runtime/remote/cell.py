@@ -1,10 +1,15 @@
-"""The local side of an actor on another node: what its refs send is put into the frames to that node."""
+"""The local side of an actor on another node: what its refs send is put into the frames to that node.
+
+There is one cell for each such actor (``directory``), whatever becomes of the links to its node.  The loss of the node
+ends what was under way, and pays the ``Down`` that is owed; the cell itself ends with the actor, or with that life of
+the node.  When the same life is linked again, the ref reaches the actor again.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Generator
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from ..kernel.actor import BareActor
 from ..kernel.address import Address
@@ -20,7 +25,7 @@ from .errors import travelling
 
 if TYPE_CHECKING:
     from ..kernel.system import System
-    from .peer import Peer, Surroundings
+    from .peer import Peer
 
 R = TypeVar("R")
 _ELSEWHERE = ChildSpec(BareActor)
@@ -31,6 +36,19 @@ class Home(NamedTuple):
 
     node: str
     incarnation: int
+
+
+class Links(Protocol):
+    """Who knows which nodes are linked."""
+
+    @property
+    def system(self) -> System:
+        """The actors of this node."""
+        ...
+
+    def linked(self, home: Home, /) -> Peer | None:
+        """Return this life of a node, if it is linked, or can be on demand."""
+        ...
 
 
 class RemoteAddress(Address, frozen=True, kw_only=True):
@@ -50,12 +68,14 @@ class RemoteAddress(Address, frozen=True, kw_only=True):
 class RemoteCell(Cell):
     """A cell whose actor lives elsewhere.  It has no mailbox of its own: ``wake`` gets every message."""
 
-    __slots__ = ("__weakref__", "_path", "_pressed", "_watched", "home")
+    __slots__ = ("__weakref__", "_links", "_path", "_peer", "_pressed", "_watched", "home")
 
-    def __init__(self, system: System, home: Home, path: str, uid: int) -> None:
+    def __init__(self, links: Links, home: Home, path: str, uid: int) -> None:
         # The actor's own side has the real ones of these; here they say: no instance, no handlers, the usual mailbox.
         self.spec, self.behaviour, self.args = _ELSEWHERE, BareActor.__behaviour__, ()
-        self.system, self.home, self._path, self.uid = system, home, path, uid
+        self._links = links
+        self._peer: Peer | None = None
+        self.system, self.home, self._path, self.uid = links.system, home, path, uid
         self.name = path.rpartition("/")[2]
         self.ref = ActorRef(self)
         self.table, self.mail, self.turn, self.asides, self.asks = CLOSED, None, None, None, None
@@ -73,7 +93,10 @@ class RemoteCell(Cell):
 
     def find_peer(self) -> Peer | None:
         """Return the node to send to; None when there is none."""
-        raise NotImplementedError  # each kind knows its own
+        peer = self._peer
+        if peer is None or peer.lost is not None:
+            peer = self._peer = self._links.linked(self.home)
+        return peer
 
     def describe(self) -> str:
         """One clause, for error messages: only the other node knows what the actor does."""
@@ -146,12 +169,16 @@ class RemoteCell(Cell):
             peer.control(End(self.uid, how))
 
     def end_future(self) -> asyncio.Future[None]:
-        """Return a future that is done once the actor is known to have ended."""
-        if self.ended is None:
-            self.ended = self.system.loop.create_future()
-            if not self._begin_to_watch():
-                self.ended.set_result(None)
-        return self.ended
+        """Return a future that is done once the actor is known to have ended, or its node is lost."""
+        if self.ended is not None:
+            return self.ended
+        ended: asyncio.Future[None] = self.system.loop.create_future()
+        if self._begin_to_watch():
+            self.ended = ended
+        else:
+            self.reason = self.reason or "node_lost"
+            ended.set_result(None)
+        return ended
 
     def add_watcher(self, watcher: Watcher) -> None:
         """Owe ``watcher`` one ``Down``; to one that is known to have ended it is paid at once."""
@@ -167,7 +194,7 @@ class RemoteCell(Cell):
             return False
         if not self._watched:
             self._watched = True
-            peer.watched.setdefault(self.uid, []).append(self)
+            peer.watched[self.uid] = self
             peer.control(Watch(self.uid))
         return True
 
@@ -187,10 +214,14 @@ class RemoteCell(Cell):
             peer.control(LinkedEnd(self.uid, payload.ref, payload.reason, error))
 
     def end(self, reason: str, error: str | None) -> None:
-        """The other node said so, or is lost."""
-        if self.phase == "gone":
-            return
-        self.phase, self.reason = "gone", reason
+        """The actor has ended, or this life of its node."""
+        if self.phase != "gone":
+            self.phase = "gone"
+            self.lose_sight(reason, error)
+
+    def lose_sight(self, reason: str, error: str | None) -> None:
+        """Nothing more will be heard of the actor for now: what was owed to its watchers is paid."""
+        self.reason, self._watched, self._peer = reason, False, None
         self.hold(high=False)
         watching, self.watching = self.watching, None
         for watched in watching or ():
@@ -198,41 +229,9 @@ class RemoteCell(Cell):
         watchers, self.watchers = self.watchers, None
         for watcher in watchers or ():
             watcher.take_down(Down(self.ref, reason, error))
-        if self.ended is not None and not self.ended.done():
-            self.ended.set_result(None)
-
-
-class LinkedCell(RemoteCell):
-    """An actor of a node that this one is, or was, linked to."""
-
-    __slots__ = ("peer",)
-
-    def __init__(self, peer: Peer, path: str, uid: int) -> None:
-        super().__init__(peer.system, peer.home, path, uid)
-        self.peer = peer
-
-    def find_peer(self) -> Peer | None:
-        """The node itself, until it is lost."""
-        return None if self.peer.lost is not None else self.peer
-
-
-class AbsentCell(RemoteCell):
-    """An actor that was heard of from a third node: its own is not linked, or is this node and the actor has ended.
-
-    When its node is linked later, it can be reached.
-    """
-
-    __slots__ = ("_around",)
-
-    def __init__(self, around: Surroundings, home: Home, path: str, uid: int) -> None:
-        super().__init__(around.system, home, path, uid)
-        self._around = around
-        if home == around.home:
-            self.end("no_such_actor", None)
-
-    def find_peer(self) -> Peer | None:
-        """Its node, as soon as it is linked."""
-        return self._around.linked(self.home)
+        ended, self.ended = self.ended, None
+        if ended is not None and not ended.done():
+            ended.set_result(None)
 
 
 class _RemoteRoom:

@@ -43,6 +43,7 @@ from ..wire.switchboard import Switchboard
 from ..wire.transport import Buffer, Source, Transport, TransportOwner, Wire
 from .cell import Home
 from .control import Find, Spawn
+from .directory import Directory
 from .owning import tie
 from .peer import Peer
 from .spawning import resolve
@@ -83,6 +84,7 @@ class Network:
     ) -> None:
         self.system, self.home = system, Home(system.name, incarnation)
         self.exports: dict[int, Cell] = {}
+        self.directory = Directory(self, self.home)
         self.endpoint = ""
         self._listen, self._join = listen, join
         self._transports = [make(self) for make in transports]
@@ -195,7 +197,7 @@ class Network:
     def linked(self, home: Home) -> Peer | None:
         """Return this life of a node, if it is linked."""
         peer = self._peers.get(home.node)
-        return peer if peer is not None and peer.home == home else None
+        return peer if peer is not None and peer.home == home and peer.lost is None else None
 
     def send(self, link: Link, body: bytes, lane: int) -> bool:
         """Give a body to a link; False when it has no room."""
@@ -264,6 +266,7 @@ class Network:
     def _take_news(self, effect: PeerUp | PeerDown | PeerBroken | PeerBack | Room | DialRefused | Faulty) -> None:
         if isinstance(effect, PeerUp):
             home = Home(effect.greeting.node, effect.greeting.incarnation)
+            self.directory.begin_life(home)
             peer = Peer(self, home, _LinkWay(self, effect.link))
             self._of_link[effect.link.token] = self._peers[peer.node] = peer
         elif isinstance(effect, PeerDown):

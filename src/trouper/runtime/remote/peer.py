@@ -11,9 +11,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
-from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -23,7 +21,7 @@ from ..kernel.errors import ActorStopped, MailboxFull, Unhandled, WireError
 from ..kernel.messages import Message
 from ..kernel.ref import DONE, ActorRef
 from ..wire.codec import REPLY, REPLY_ERROR, Item, RefDefinition, Tables
-from .cell import AbsentCell, Home, LinkedCell, RemoteCell
+from .cell import Home, RemoteCell
 from .control import CONTROLS, Cancel, Control, End, Failure, LinkedEnd, Pressure, Spawn
 from .doorkeeper import Doorkeeper
 from .errors import failure_of, raised_from
@@ -31,6 +29,7 @@ from .outbox import LIMIT, Outbox, Way
 
 if TYPE_CHECKING:
     from ..kernel.system import System
+    from .directory import Directory
 
 R = TypeVar("R")
 ASK_S_MAX = 86_400.0
@@ -57,8 +56,9 @@ class Surroundings(Protocol):
         """The actors of this node whose refs others may hold, by uid; nobody else can be reached from outside."""
         ...
 
-    def linked(self, home: Home, /) -> Peer | None:
-        """Return this life of a node, if it is linked."""
+    @property
+    def directory(self) -> Directory:
+        """The actors of other nodes that somebody here has a ref to."""
         ...
 
     def spawn_here(self, spawn: Spawn, tables: Tables, /) -> asyncio.Future[ActorRef]:
@@ -80,16 +80,16 @@ class Peer:
         self.tables = Tables(self._describe_ref, self._ref_of, CONTROLS)
         self.lost: str | None = None
         self.in_reach = True
-        self.watched: dict[int, list[RemoteCell]] = {}
+        self.watched: dict[int, RemoteCell] = {}
         self._correlation = 0
         self._asks: dict[int, Ask[object]] = {}
         self._correlations: dict[Ask[object], int] = {}
         self._outbox = Outbox(way, self.tables, self._asks, self._rejected, self.system.loop)
         self._answering: dict[int, asyncio.Future[object]] = {}
-        self._cells: WeakValueDictionary[int, LinkedCell] = WeakValueDictionary()
+        self._held: set[RemoteCell] = set()
         self._pressed: set[int] = set()
         self._doorkeeper = Doorkeeper(self, around)
-        self._door = LinkedCell(self, "", 0)
+        self._door = around.directory.cell(home, 0, "")
         self.door = self._door.ref
         self.flush = self._outbox.flush
 
@@ -101,15 +101,6 @@ class Peer:
     def describe(self) -> str:
         """One clause, for error messages."""
         return self.lost or ("in reach" if self.in_reach else "out of reach at the moment")
-
-    def cell(self, uid: int, path: str) -> LinkedCell:
-        """Return the local side of an actor there."""
-        cell = self._cells.get(uid)
-        if cell is None:
-            cell = self._cells[uid] = LinkedCell(self, path, uid)
-            if self.lost is not None:
-                cell.end("node_lost", self.lost)
-        return cell
 
     # --- out ---------------------------------------------------------------------------------------------------------
 
@@ -179,7 +170,7 @@ class Peer:
     def _mourn(self, uid: int, message: object, reason: str, error: Exception | None, *, asked: bool) -> None:
         """Make a dead letter of a message that was counted as handled when it was sent."""
         self.system.count_gone(0, -1)
-        cell = self._cells.get(uid, self._door) if uid else self._door
+        cell = (self._around.directory.get(self.home, uid) if uid else None) or self._door
         self.system.dead_letter(message, cell.ref, reason, error, asked=asked)
 
     # --- in ----------------------------------------------------------------------------------------------------------
@@ -210,7 +201,7 @@ class Peer:
                 self._outbox.put((0, correlation, REPLY_ERROR, failure_of(error)))
             reason = "decode_error" if isinstance(error, WireError) else "no_such_actor"
             self.system.count_gone(1, 0)
-            absent = AbsentCell(self._around, self._around.home, "", to) if cell is None else cell
+            absent = self._around.directory.cell(self._around.home, to, "") if cell is None else cell
             unreadable = Unreadable(self.node, str(error))
             self.system.dead_letter(unreadable, absent.ref, reason, error, asked=bool(correlation))
             return
@@ -267,15 +258,17 @@ class Peer:
 
     def end_actor(self, uid: int, reason: str, error: str | None) -> None:
         """An actor there has ended."""
-        known = self._cells.pop(uid, None)
-        for cell in (*self.watched.pop(uid, ()), *(() if known is None else (known,))):
+        self.watched.pop(uid, None)
+        cell = self._around.directory.get(self.home, uid)
+        if cell is not None:
             cell.end(reason, error)
 
     def hold(self, uid: int, *, high: bool) -> None:
         """The mailbox of an actor there is above its high-water mark, or below it again."""
-        cell = self._cells.get(uid)
+        cell = self._around.directory.get(self.home, uid)
         if cell is not None:
             cell.hold(high=high)
+            (self._held.add if high else self._held.discard)(cell)
 
     def _reply(self, correlation: int, number: int, payload: msgspec.Raw) -> None:
         ask = self._take_ask(correlation)
@@ -307,14 +300,8 @@ class Peer:
 
     def _ref_of(self, definition: RefDefinition) -> ActorRef:
         home = Home(definition.node, definition.incarnation)
-        if home == self.home:
-            return self.cell(definition.uid, definition.path).ref
-        if home == self._around.home and (own := self._around.exports.get(definition.uid)) is not None:
-            return own.ref
-        third = self._around.linked(home)
-        if third is not None:
-            return third.cell(definition.uid, definition.path).ref
-        return AbsentCell(self._around, home, definition.path, definition.uid).ref
+        own = self._around.exports.get(definition.uid) if home == self._around.home else None
+        return (own or self._around.directory.cell(home, definition.uid, definition.path)).ref
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -334,8 +321,8 @@ class Peer:
         for uid, correlation, number, message in items:
             if uid and number > REPLY_ERROR:
                 self._mourn(uid, message, "node_lost", None, asked=bool(correlation))
-        for remote in (self._door, *chain.from_iterable(self.watched.values()), *self._cells.values()):
-            remote.end("node_lost", why)
+        for remote in {*self.watched.values(), *self._held}:
+            remote.lose_sight("node_lost", why)
         for table in (self._asks, self._correlations, self._answering, self.watched):
             table.clear()
 
