@@ -1,0 +1,62 @@
+"""Who belongs to the cluster: SWIM with Lifeguard as a pure state machine, and what it says and hears."""
+
+from .effects import (
+    Changed,
+    ClockLeapt,
+    ClusterEvent,
+    Down,
+    Effect,
+    Ended,
+    HealthChanged,
+    Implausible,
+    Joined,
+    Left,
+    LifeRaised,
+    NameConflict,
+    OtherCluster,
+    ReachableAgain,
+    Refused,
+    SeedsSilent,
+    Send,
+    Strained,
+    Suspected,
+    Unreachable,
+    Updated,
+)
+from .machine import Membership
+from .packets import Packet, packet_bytes
+from .records import Accusation, Member, Status, View, merge
+from .settings import SwimSettings
+
+__all__ = [
+    "Accusation",
+    "Changed",
+    "ClockLeapt",
+    "ClusterEvent",
+    "Down",
+    "Effect",
+    "Ended",
+    "HealthChanged",
+    "Implausible",
+    "Joined",
+    "Left",
+    "LifeRaised",
+    "Member",
+    "Membership",
+    "NameConflict",
+    "OtherCluster",
+    "Packet",
+    "ReachableAgain",
+    "Refused",
+    "SeedsSilent",
+    "Send",
+    "Status",
+    "Strained",
+    "Suspected",
+    "SwimSettings",
+    "Unreachable",
+    "Updated",
+    "View",
+    "merge",
+    "packet_bytes",
+]

@@ -1,0 +1,142 @@
+"""``SwimSettings``: every limit and every time of the membership, by name (PURE).
+
+The defaults are those of memberlist's ``DefaultLANConfig``; ``wan`` and ``local`` follow its other two presets.  What
+memberlist does not have is marked (own).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf
+
+from ....runtime.kernel.errors import InvalidOption
+
+
+@dataclass(frozen=True, slots=True)
+class SwimSettings:
+    """How often a node probes and gossips, how long it doubts, and what it allows.  Seconds are the caller's ``now``.
+
+    probe_interval_s: one member is probed in so long; times score + 1.  probe_timeout_s: a ping that is not answered in
+        so long is followed by indirect pings and a ping by stream; times score + 1.
+    indirect_probes: members asked to ping in this node's place.  0: none.
+    nack_fraction: of their ``probe_timeout_s``, after which they say that they have not heard either (Lifeguard).
+    stream_fallback: whether the second ping goes by the reliable way.
+    gossip_interval_s, gossip_nodes: news go to so many members, so often, while there are any.
+    gossip_to_dead_s: for so long after its end a member still gets news, so that it can refute.
+    retransmit_mult: each piece of news is sent this times ceil(log10(N + 1)) times.
+    suspicion_mult: the least time of a suspicion is this times max(1, log10 N) times ``probe_interval_s``.
+    suspicion_max_mult: without confirmations it is so many times longer.
+    sync_interval_s: between two exchanges of whole views; grows with log2 N past 32 members.  0: none.
+    settle_s (own): a view that grew by an eighth since its last exchange is exchanged again about so soon.
+    awareness_max: the health score is 0 to this less one.
+    packet_bytes_max: of one packet, news included.  sync_bytes_max: of one packet of an exchange; a large view takes
+        several.  metadata_bytes_max: of a member's metadata.
+    lifeguard: False switches off the health score, nacks, confirmations and the buddy system: plain SWIM, to compare.
+    leap_s (own): an event that comes so much later than the wake-up this machine asked for, or so far back in time,
+        tells of a pause of this node or a jump of its clock.  inf: never looked at.
+    strain_lag_s, strain_mailbox (own): loop lag, or messages waiting, that raise the health score by one.
+    reconnect_s, reconnect_max_s (own; serf has 30 s): pause between tries to reach lost members and silent seeds, and
+        its largest value.  join_retry_s, join_retry_max_s: the same while this node has not yet joined.
+    leave_s: how long a leaving node spreads its leave at most.
+    tombstone_s: how long the lost and the gone are remembered (serf's 24 h).  tombstones_max: how many at most.
+    members_max: members in the view; one more is refused with an event.
+    life_ahead_max: how far a life may lie above what this node's own life makes plausible, in the unit of lives.
+    life_per_s: how much a life that begins a second later is larger; 1e9 where lives are nanoseconds.
+    refutation_ahead_max: how far a refutation may lie above the one that is known.
+    warm_peers (own): gossip and indirect pings go to members met so recently, so that links already stand.  0: to any.
+    """
+
+    probe_interval_s: float = 1.0
+    probe_timeout_s: float = 0.5
+    indirect_probes: int = 3
+    nack_fraction: float = 0.8
+    stream_fallback: bool = True
+    gossip_interval_s: float = 0.2
+    gossip_nodes: int = 3
+    gossip_to_dead_s: float = 30.0
+    retransmit_mult: int = 4
+    suspicion_mult: int = 4
+    suspicion_max_mult: int = 6
+    sync_interval_s: float = 30.0
+    settle_s: float = 2.0
+    awareness_max: int = 8
+    packet_bytes_max: int = 1_400
+    sync_bytes_max: int = 262_144
+    metadata_bytes_max: int = 512
+    lifeguard: bool = True
+    leap_s: float = 0.5
+    strain_lag_s: float = 0.25
+    strain_mailbox: int = 10_000
+    reconnect_s: float = 5.0
+    reconnect_max_s: float = 20.0
+    join_retry_s: float = 1.0
+    join_retry_max_s: float = 30.0
+    leave_s: float = 5.0
+    tombstone_s: float = 86_400.0
+    tombstones_max: int = 10_000
+    members_max: int = 10_000
+    life_ahead_max: int = 86_400_000_000_000
+    life_per_s: float = 1e9
+    refutation_ahead_max: int = 1_000_000
+    warm_peers: int = 64
+
+    def __post_init__(self) -> None:
+        if not 0 < self.probe_timeout_s < self.probe_interval_s:
+            raise InvalidOption(
+                f"probe_timeout_s={self.probe_timeout_s} must be above 0, below probe_interval_s={self.probe_interval_s}"
+            )
+        if not 0 < self.nack_fraction <= 1:
+            raise InvalidOption(f"nack_fraction={self.nack_fraction} must be above 0 and at most 1")
+        counts = (self.indirect_probes, self.warm_peers, self.metadata_bytes_max, self.refutation_ahead_max)
+        if min(*counts, self.life_ahead_max, self.tombstones_max) < 0:
+            raise InvalidOption(f"{self}: no count may be below 0")
+        multiples = (self.retransmit_mult, self.suspicion_mult, self.suspicion_max_mult, self.awareness_max)
+        if min(*multiples, self.gossip_nodes, self.members_max, self.strain_mailbox) < 1:
+            raise InvalidOption(f"{self}: multiples, gossip_nodes, members_max and strain_mailbox must be 1 or more")
+        times = (self.gossip_interval_s, self.settle_s, self.leave_s, self.tombstone_s, self.leap_s, self.strain_lag_s)
+        if min(times) <= 0 or min(self.sync_interval_s, self.gossip_to_dead_s, self.life_per_s) < 0:
+            raise InvalidOption(f"{self}: every time must be above 0; only sync_interval_s=0 means never")
+        if not (0 < self.reconnect_s <= self.reconnect_max_s and 0 < self.join_retry_s <= self.join_retry_max_s):
+            raise InvalidOption(f"{self}: a first pause must be above 0 and no larger than the largest")
+        if self.packet_bytes_max < 512 + self.metadata_bytes_max or self.sync_bytes_max < self.packet_bytes_max:
+            least = 512 + self.metadata_bytes_max
+            raise InvalidOption(
+                f"packet_bytes_max={self.packet_bytes_max} must hold a member with its metadata, {least} bytes, and"
+                f" sync_bytes_max={self.sync_bytes_max} no less"
+            )
+
+    @classmethod
+    def lan(cls) -> SwimSettings:
+        """One data centre: memberlist's DefaultLANConfig."""
+        return cls()
+
+    @classmethod
+    def wan(cls) -> SwimSettings:
+        """Between data centres: memberlist's DefaultWANConfig."""
+        return cls(
+            probe_interval_s=5.0,
+            probe_timeout_s=3.0,
+            suspicion_mult=6,
+            gossip_interval_s=0.5,
+            gossip_nodes=4,
+            gossip_to_dead_s=60.0,
+            sync_interval_s=60.0,
+            leap_s=3.0,
+        )
+
+    @classmethod
+    def local(cls) -> SwimSettings:
+        """One host: memberlist's DefaultLocalConfig."""
+        return cls(
+            probe_timeout_s=0.2,
+            indirect_probes=1,
+            suspicion_mult=3,
+            retransmit_mult=2,
+            gossip_interval_s=0.1,
+            gossip_to_dead_s=15.0,
+            sync_interval_s=15.0,
+        )
+
+    def plain(self) -> SwimSettings:
+        """The same without Lifeguard and without what this runtime adds to it: for comparison only."""
+        return replace(self, lifeguard=False, leap_s=inf)

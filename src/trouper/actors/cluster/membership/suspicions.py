@@ -1,0 +1,104 @@
+"""``Suspicions``: how long each suspected member has to refute (PURE).
+
+Lifeguard's LHA-Suspicion (arXiv 1707.00788, IV.B; memberlist's ``suspicion.go``): the first accusation starts a long
+time, and each further accuser, counted once, shortens it, down to the least.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from math import inf
+
+from .formulas import confirmations_wanted, suspicion_level, suspicion_min_s, suspicion_s
+from .settings import SwimSettings
+
+
+class Suspicion:
+    """One suspected member.  accusers: everybody who has said so.  lasts_s: from ``started_at``, as things stand."""
+
+    __slots__ = ("_least_s", "_most_s", "_wanted", "accusers", "lasts_s", "started_at")
+
+    def __init__(self, settings: SwimSettings, members: int, by: str, now: float) -> None:
+        self._least_s = suspicion_min_s(settings.suspicion_mult, members, settings.probe_interval_s)
+        self._wanted = confirmations_wanted(settings.suspicion_mult, members) if settings.lifeguard else 0
+        self._most_s = self._least_s * settings.suspicion_max_mult
+        self.accusers = {by}
+        self.started_at = now
+        self.lasts_s = suspicion_s(0, self._wanted, self._least_s, self._most_s)
+
+    @property
+    def confirmations(self) -> int:
+        """Accusers besides the first."""
+        return len(self.accusers) - 1
+
+    def confirm(self, by: str) -> bool:
+        """Another accusation came in; whether it counts: from somebody new, while any is wanted."""
+        if by in self.accusers or self.confirmations >= self._wanted:
+            return False
+        self.accusers.add(by)
+        self.lasts_s = suspicion_s(self.confirmations, self._wanted, self._least_s, self._most_s)
+        return True
+
+
+class Suspicions:
+    """All suspicions of one node.  ``wake_at``: when ``expired`` is wanted; it may come too early."""
+
+    __slots__ = ("_alarms", "_open", "_settings", "wake_at")
+
+    def __init__(self, settings: SwimSettings) -> None:
+        self._settings = settings
+        self._open: dict[str, Suspicion] = {}
+        self._alarms: list[tuple[float, str]] = []
+        self.wake_at = inf
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def begin(self, name: str, members: int, by: str, now: float) -> None:
+        """Somebody is suspected for the first time."""
+        self._open[name] = suspicion = Suspicion(self._settings, members, by, now)
+        self._set_alarm(name, suspicion)
+
+    def confirm(self, name: str, by: str) -> bool:
+        """Somebody suspects a member that may be suspected already; whether that is news to pass on."""
+        suspicion = self._open.get(name)
+        if suspicion is None or not suspicion.confirm(by):
+            return False
+        self._set_alarm(name, suspicion)
+        return True
+
+    def end(self, name: str) -> None:
+        """A member is suspected no more."""
+        self._open.pop(name, None)
+        if not self._open:
+            self._alarms.clear()
+            self.wake_at = inf
+
+    def expired(self, now: float) -> list[str]:
+        """Take out those whose time is over, in the order of their times."""
+        over: list[str] = []
+        while self._alarms and self._alarms[0][0] <= now:
+            at, name = heappop(self._alarms)
+            suspicion = self._open.get(name)
+            if suspicion is not None and suspicion.started_at + suspicion.lasts_s <= at:
+                del self._open[name]
+                over.append(name)
+        self.wake_at = self._alarms[0][0] if self._alarms else inf
+        return over
+
+    def restart(self, now: float) -> None:
+        """Count all times anew from now; the accusers stay."""
+        self._alarms.clear()
+        self.wake_at = inf
+        for name, suspicion in self._open.items():
+            suspicion.started_at = now
+            self._set_alarm(name, suspicion)
+
+    def level(self, name: str, now: float) -> float:
+        """How far the suspicion of a member has come, from 0 to 1; 0 without one."""
+        suspicion = self._open.get(name)
+        return 0.0 if suspicion is None else suspicion_level(now - suspicion.started_at, suspicion.lasts_s)
+
+    def _set_alarm(self, name: str, suspicion: Suspicion) -> None:
+        heappush(self._alarms, (suspicion.started_at + suspicion.lasts_s, name))
+        self.wake_at = self._alarms[0][0]
