@@ -6,8 +6,7 @@ It is the one file of the runtime that knows which transport understands which e
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -44,30 +43,44 @@ class Joining:
             raise InvalidOption(f"join={self.join} needs listen: peers send to this node at an endpoint of its own")
 
 
-async def open_network(node: Node, joining: Joining) -> Network:
+async def open_network(node: Node, joining: Joining, transports: Sequence[MakeTransport], incarnation: int) -> Network:
     """Start the network of a node: it listens when this returns, and dials from then on."""
-    from .remote.network import Network  # noqa: PLC0415  only who uses it pays for it
+    from .remote.introspecting import (  # noqa: PLC0415  only who uses it pays for it
+        FarIntrospection,
+        serve_introspection,
+    )
+    from .remote.lookups import Lookups  # noqa: PLC0415  see above
+    from .remote.network import Network  # noqa: PLC0415  see above
+    from .remote.rosters import Rosters  # noqa: PLC0415  see above
 
     async def spawn_here(actor: Callable[..., object], name: str | None, shutdown_s: float | None) -> ActorRef:
         return await spawn_awaited(node.system.user, actor, (), name, "temporary", shutdown_s, significant=False)
 
     network = Network(
         node.system,
-        [_maker(family, joining) for family in dict.fromkeys(map(_family, (*joining.listen, *joining.join)))],
+        transports,
         listen=joining.listen,
         join=joining.join,
-        incarnation=time.time_ns(),
+        incarnation=incarnation,
         spawn_here=spawn_here,
         find_here=lambda name: node.registry.whereis(name) or node.find(name),
         allowed_modules=joining.allowed_modules,
         rng=None if joining.seed is None else random.Random(f"{joining.seed} {node.name}"),
     )
+    Rosters(network, node.groups)
+    serve_introspection(network, node.introspection)
+    network.introspection, network.lookups = FarIntrospection(network), Lookups(network, node.registry)
     try:
         await network.start()
     except BaseException:
         await network.close()
         raise
     return network
+
+
+def transports_for(joining: Joining) -> list[MakeTransport]:
+    """Return makers of the transports that these endpoints are for; raises ``InvalidOption`` for an unknown one."""
+    return [_maker(family, joining) for family in dict.fromkeys(map(_family, (*joining.listen, *joining.join)))]
 
 
 def _family(endpoint: str) -> str:

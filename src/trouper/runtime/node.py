@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 from .blame import SLOW_HANDLER_S, Blame, LoopHeld
 from .fittings import Fittings
-from .joining import Joining, open_network
+from .joining import Joining, open_network, transports_for
 from .kernel.cell import Cell
 from .kernel.dispatcher import Dispatcher
 from .kernel.errors import InvalidOption, NodeClosed, NodeFailed
@@ -34,7 +34,7 @@ from .supervisor import Child, Supervisor
 
 if TYPE_CHECKING:
     from .journal.port import Journal
-    from .remote.network import Network
+    from .remote.network import MakeTransport, Network
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -141,7 +141,8 @@ class Node(Fittings, Spawner):
         if self._slow_handler_s is not None and not is_virtual(loop):
             self.blame = Blame(self.system, self._slow_handler_s, self._on_loop_held)
         if self._joining.listen:
-            self._network = await open_network(self, self._joining)
+            transports = self._make_transports(self._joining)
+            self._network = await open_network(self, self._joining, transports, self._make_incarnation())
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -169,6 +170,12 @@ class Node(Fittings, Spawner):
 
     def _make_dispatcher(self, loop: asyncio.AbstractEventLoop) -> Dispatcher:
         return Dispatcher(loop, time.perf_counter)
+
+    def _make_transports(self, joining: Joining) -> Sequence[MakeTransport]:
+        return transports_for(joining)
+
+    def _make_incarnation(self) -> int:
+        return time.time_ns()
 
     def _on_crash(self, cell: Cell, error: BaseException, text: str) -> None:  # noqa: ARG002  it subscribes to crashes
         """Take a handler that wants to end the program at its word."""
