@@ -33,9 +33,7 @@ def read_endpoint(text: str, schemes: Iterable[str] = SCHEMES) -> str:
     schemes: which of them are taken.
     """
     if len(text) > ENDPOINT_CHARS_MAX:
-        raise DiscoveryInvalid(
-            f"{shown(text)} has {len(text)} characters; an endpoint has {ENDPOINT_CHARS_MAX} at most"
-        )
+        raise DiscoveryInvalid(f"{shown(text)} has {len(text)} characters; {ENDPOINT_CHARS_MAX} are the limit")
     scheme, mark, rest = text.partition("://")
     schemes = tuple(schemes)
     if not mark or scheme not in schemes:

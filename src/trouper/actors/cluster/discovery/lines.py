@@ -67,7 +67,10 @@ def read_hosts(text: str, hosts_max: int) -> tuple[tuple[str, int], ...]:
         count = match["count"] or (slots[1] if slots else "0")
         if int(count) > SLOTS_MAX:
             raise DiscoveryInvalid(f"line {number}: {count} ranks on one host; {SLOTS_MAX} are the limit")
-        hosts.append((check_host(match["host"], f"line {number}"), int(count)))
+        try:
+            hosts.append((check_host(match["host"], entry), int(count)))
+        except DiscoveryInvalid as error:
+            raise DiscoveryInvalid(f"line {number}: {error}") from None
     return tuple(hosts)
 
 
