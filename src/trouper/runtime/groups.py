@@ -5,14 +5,14 @@ member until it has left as often.  Groups live in scopes, which know nothing of
 scope ``default``, and ``node.groups.scope(name)`` gives another one.  An actor that ends has left everything before
 anybody handles its ``Down``; a restart changes nothing.
 
-It is no router: ``broadcast`` is a loop over the members.  A node enters only its own actors.  The roster keeps members
-by node all the same, as ``pg`` does, so that what other nodes say about theirs can be merged in and dropped as a whole.
+It is no router: ``broadcast`` is a loop over the members.  A node enters only its own actors and tells the nodes it is
+linked to (``remote/rosters.py``); what they say of theirs is merged in, and dropped as a whole when they are lost.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from .delivery import deliver
@@ -50,12 +50,15 @@ class GroupLeft(Message[None]):
     members: tuple[ActorRef, ...]
 
 
+GroupChange = GroupJoined | GroupLeft
+
+
 class Scope:
     """The groups of one scope.  Made by ``node.groups.scope(name)``."""
 
-    def __init__(self, name: str, system: System) -> None:
+    def __init__(self, name: str, system: System, heard: list[Callable[[GroupChange], None]]) -> None:
         self.name = name
-        self._system = system
+        self._system, self._heard = system, heard
         self._roster: dict[str, dict[str, Counter[ActorRef]]] = {}
         """Group -> node -> member -> how often it has joined.  Nothing empty is kept."""
         self._groups_of: dict[ActorRef, dict[str, None]] = {}
@@ -81,13 +84,13 @@ class Scope:
             self._groups_of[member][group] = None
             self._roster.setdefault(group, {}).setdefault(self._system.name, Counter())[member] += 1
         if joined:
-            self._publish(group, GroupJoined(self.name, group, joined))
+            self._publish_own(group, GroupJoined(self.name, group, joined))
 
     def leave(self, group: str, *members: ActorRef) -> int:
         """Take actors out, each once for each time it is named; returns how many memberships that ended."""
         left = tuple(member for member in members if self._take_out(group, member, 1))
         if left:
-            self._publish(group, GroupLeft(self.name, group, left))
+            self._publish_own(group, GroupLeft(self.name, group, left))
         return len(left)
 
     def members(self, group: str) -> list[ActorRef]:
@@ -127,6 +130,43 @@ class Scope:
             del self._roster[group]
         return ended
 
+    # --- other nodes -------------------------------------------------------------------------------------------------
+
+    def enter(self, node: str, change: GroupChange) -> None:
+        """Merge in what another node says of its own actors; who leaves more often than they joined leaves once."""
+        group = change.group
+        entered = self._roster.setdefault(group, {}).setdefault(node, Counter())
+        before = entered.copy()
+        if isinstance(change, GroupJoined):
+            entered.update(change.members)
+        else:
+            entered.subtract(change.members)
+            for member in [member for member, times in entered.items() if times <= 0]:
+                del entered[member]
+        self._tidy(group, node)
+        self._publish_difference(group, before, entered)
+
+    def drop(self, node: str) -> None:
+        """Forget all members of a node that is lost."""
+        for group in [group for group, by_node in self._roster.items() if node in by_node]:
+            before = self._roster[group].pop(node)
+            self._roster[group][node] = after = Counter[ActorRef]()
+            self._tidy(group, node)
+            self._publish_difference(group, before, after)
+
+    def _tidy(self, group: str, node: str) -> None:
+        if not self._roster[group][node]:
+            del self._roster[group][node]
+        if not self._roster[group]:
+            del self._roster[group]
+
+    def _publish_difference(self, group: str, before: Counter[ActorRef], after: Counter[ActorRef]) -> None:
+        joined, left = tuple((after - before).elements()), tuple((before - after).elements())
+        if joined:
+            self._publish(group, GroupJoined(self.name, group, joined))
+        if left:
+            self._publish(group, GroupLeft(self.name, group, left))
+
     # --- monitors ----------------------------------------------------------------------------------------------------
 
     def monitor(self, group: str, watcher: ActorRef) -> None:
@@ -159,7 +199,13 @@ class Scope:
             cell.add_watcher(self)
         return not cell.gone
 
-    def _publish(self, group: str, change: GroupJoined | GroupLeft) -> None:
+    def _publish_own(self, group: str, change: GroupChange) -> None:
+        """Tell the monitors here and the other nodes what this node's actors have done."""
+        self._publish(group, change)
+        for hear in self._heard:
+            hear(change)
+
+    def _publish(self, group: str, change: GroupChange) -> None:
         if self._monitors:
             for watcher in {**self._monitors.get(group, {}), **self._monitors.get(None, {})}:
                 deliver(watcher, change)
@@ -174,7 +220,7 @@ class Scope:
         for group in list(self._groups_of.get(gone, ())):
             times = self._roster[group][self._system.name][gone]
             self._take_out(group, gone, times)
-            self._publish(group, GroupLeft(self.name, group, (gone,) * times))
+            self._publish_own(group, GroupLeft(self.name, group, (gone,) * times))
         self._groups_of.pop(gone, None)
 
     def _let_go(self, ref: ActorRef) -> None:
@@ -188,13 +234,15 @@ class Groups(Scope):
     """The groups of a node, as ``node.groups``: the scope ``default``, and the door to the others."""
 
     def __init__(self, system: System) -> None:
-        super().__init__(DEFAULT_SCOPE, system)
+        self.on_change: list[Callable[[GroupChange], None]] = []
+        """Who is called with each change among this node's own members, in any scope."""
+        super().__init__(DEFAULT_SCOPE, system, self.on_change)
         self._scopes: dict[str, Scope] = {DEFAULT_SCOPE: self}
 
     def scope(self, name: str) -> Scope:
         """Return the scope of this name, made at its first use."""
         if name not in self._scopes:
-            self._scopes[name] = Scope(name, self._system)
+            self._scopes[name] = Scope(name, self._system, self.on_change)
         return self._scopes[name]
 
     def scopes(self) -> Iterable[str]:

@@ -45,13 +45,8 @@ class Joining:
 
 async def open_network(node: Node, joining: Joining, transports: Sequence[MakeTransport], incarnation: int) -> Network:
     """Start the network of a node: it listens when this returns, and dials from then on."""
-    from .remote.introspecting import (  # noqa: PLC0415  only who uses it pays for it
-        FarIntrospection,
-        serve_introspection,
-    )
-    from .remote.lookups import Lookups  # noqa: PLC0415  see above
+    from .remote.features import furnish  # noqa: PLC0415  only who uses it pays for it
     from .remote.network import Network  # noqa: PLC0415  see above
-    from .remote.rosters import Rosters  # noqa: PLC0415  see above
 
     async def spawn_here(actor: Callable[..., object], name: str | None, shutdown_s: float | None) -> ActorRef:
         return await spawn_awaited(node.system.user, actor, (), name, "temporary", shutdown_s, significant=False)
@@ -67,9 +62,7 @@ async def open_network(node: Node, joining: Joining, transports: Sequence[MakeTr
         allowed_modules=joining.allowed_modules,
         rng=None if joining.seed is None else random.Random(f"{joining.seed} {node.name}"),
     )
-    Rosters(network, node.groups)
-    serve_introspection(network, node.introspection)
-    network.introspection, network.lookups = FarIntrospection(network), Lookups(network, node.registry)
+    furnish(network, node)
     try:
         await network.start()
     except BaseException:

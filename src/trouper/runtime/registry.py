@@ -5,8 +5,8 @@ both are gone before anybody handles the ``Down`` of an actor that has ended.  I
 ``Node.find`` looks an actor up by its path, whether it is registered or not.  The sources are Erlang's ``register`` and
 Akka's Receptionist.
 
-Everything here is local to one node.  Entries are refs and never cells, so refs to actors of other nodes can stand
-beside them once nodes exchange their registries.
+Everything here is local to one node; ``node.network`` asks the nodes that are linked to it.  Entries are refs and never
+cells, so a ref to an actor of another node may be registered too.
 """
 
 from __future__ import annotations

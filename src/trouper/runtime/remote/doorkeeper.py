@@ -45,7 +45,24 @@ class Doorkeeper:
             case Find(name):
                 peer.reply(correlation, self._around.find_here(name))
             case _:
-                raise Unhandled(f"node {self._around.home.node} was itself sent a {type(message).__qualname__}")
+                self._serve(message, correlation)
+
+    def _serve(self, message: Message[object], correlation: int) -> None:
+        """Do what a feature of this node does for its peers; an error of its own is the asker's, or is reported."""
+        serve = self._around.serves.get(type(message))
+        if serve is None:
+            raise Unhandled(f"node {self._around.home.node} was itself sent a {type(message).__qualname__}")
+        peer = self._peer
+        try:
+            reply = serve(message, peer)
+        except Exception as error:  # noqa: BLE001  one feature's fault must not keep the rest of the frame back
+            if correlation:
+                peer.reply_error(correlation, error)
+            else:
+                peer.system.reporter.problem(f"{type(message).__qualname__} from node {peer.node} failed", error)
+        else:
+            if correlation:
+                peer.reply(correlation, reply)
 
     def _take_for_actor(self, message: Watch | End | LinkedEnd) -> None:
         cell = self._around.exports.get(message.uid)

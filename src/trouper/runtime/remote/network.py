@@ -45,11 +45,13 @@ from .cell import Home
 from .control import Find, Spawn
 from .directory import Directory
 from .owning import tie
-from .peer import Peer
+from .peer import Peer, Serve
 from .spawning import resolve
 
 if TYPE_CHECKING:
     from ..kernel.system import System
+    from .introspecting import FarIntrospection
+    from .lookups import Lookups
 
 MakeTransport = Callable[[TransportOwner], Transport]
 SpawnHere = Callable[[Callable[..., object], str | None, float | None], Awaitable[ActorRef]]
@@ -68,6 +70,11 @@ class Network:
     allowed_modules: that may be imported for a spawn that another node asks for.
     """
 
+    introspection: FarIntrospection
+    """Looking into the actors of other nodes."""
+    lookups: Lookups
+    """Looking names and services up on all linked nodes."""
+
     def __init__(
         self,
         system: System,
@@ -84,6 +91,9 @@ class Network:
     ) -> None:
         self.system, self.home = system, Home(system.name, incarnation)
         self.exports: dict[int, Cell] = {}
+        self.serves: dict[type, Serve] = {}
+        self.on_peer: list[Callable[[Peer, bool], None]] = []
+        """Who is called with each node that is linked (True), and that is no longer (False)."""
         self.directory = Directory(self, self.home)
         self.endpoint = ""
         self._listen, self._join = listen, join
@@ -269,6 +279,8 @@ class Network:
             self.directory.begin_life(home)
             peer = Peer(self, home, _LinkWay(self, effect.link))
             self._of_link[effect.link.token] = self._peers[peer.node] = peer
+            for hear in self.on_peer:
+                hear(peer, True)
         elif isinstance(effect, PeerDown):
             self._lose(effect)
         elif isinstance(effect, DialRefused):
@@ -291,6 +303,8 @@ class Network:
         if self._peers.get(peer.node) is peer:
             del self._peers[peer.node]
         peer.lose(effect.detail, [bytes(b"".join(parts)) for parts in effect.unacknowledged])
+        for hear in self.on_peer:
+            hear(peer, False)
 
     # --- time and news -----------------------------------------------------------------------------------------------
 

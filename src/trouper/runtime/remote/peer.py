@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
@@ -22,7 +22,7 @@ from ..kernel.messages import Message
 from ..kernel.ref import DONE, ActorRef
 from ..wire.codec import REPLY, REPLY_ERROR, Item, RefDefinition, Tables
 from .cell import Home, RemoteCell
-from .control import CONTROLS, Cancel, Control, End, Failure, LinkedEnd, Pressure, Spawn
+from .control import CONTROLS, Cancel, End, Failure, LinkedEnd, Pressure, Spawn
 from .doorkeeper import Doorkeeper
 from .errors import failure_of, raised_from
 from .outbox import LIMIT, Outbox, Way
@@ -36,6 +36,10 @@ ASK_S_MAX = 86_400.0
 """Seconds that an ask of another node may have left; longer ones are cut to it."""
 ASK_GRID_PER_S = 100
 """What an ask has left is rounded up to such a part of a second, so that many asks share one timer."""
+
+
+Serve = Callable[["Message[object]", "Peer"], object]
+"""Called with what a peer has told this node itself, and that peer; what it returns is the reply if one is owed."""
 
 
 class Surroundings(Protocol):
@@ -54,6 +58,11 @@ class Surroundings(Protocol):
     @property
     def exports(self) -> dict[int, Cell]:
         """The actors of this node whose refs others may hold, by uid; nobody else can be reached from outside."""
+        ...
+
+    @property
+    def serves(self) -> Mapping[type, Serve]:
+        """What features of this node do for its peers, by the type of message that asks for it."""
         ...
 
     @property
@@ -131,8 +140,8 @@ class Peer:
             self._correlations[item] = correlation
         self._outbox.put((uid, correlation, number, message))
 
-    def control(self, message: Control) -> None:
-        """Tell the node itself something; a node that is lost is told nothing."""
+    def control(self, message: Message[object]) -> None:
+        """Tell the node itself something: a control message, or what ``serves`` knows.  A lost node is told nothing."""
         if self.lost is None:
             item = (0, 0, self.tables.number_of(type(message)), message)
             in_order = isinstance(message, LinkedEnd) or (isinstance(message, End) and message.how == "drain")
@@ -198,7 +207,7 @@ class Peer:
                 raise ActorStopped(f"trouper://{self._around.home.node} has no actor #{to} any more: look for another")
         except (WireError, ActorStopped, Unhandled) as error:
             if correlation:
-                self._outbox.put((0, correlation, REPLY_ERROR, failure_of(error)))
+                self.reply_error(correlation, error)
             reason = "decode_error" if isinstance(error, WireError) else "no_such_actor"
             self.system.count_gone(1, 0)
             absent = self._around.directory.cell(self._around.home, to, "") if cell is None else cell
@@ -242,13 +251,17 @@ class Peer:
         if self.lost is not None or was_cancelled:
             return
         if error is None:
-            self._outbox.put((0, correlation, REPLY, future.result()))
+            self.reply(correlation, future.result())
         else:
-            self._outbox.put((0, correlation, REPLY_ERROR, failure_of(error)))
+            self.reply_error(correlation, error)
 
     def reply(self, correlation: int, value: object) -> None:
         """Send the reply to the ask of this correlation."""
         self._outbox.put((0, correlation, REPLY, value))
+
+    def reply_error(self, correlation: int, error: BaseException) -> None:
+        """Send an error in place of the reply."""
+        self._outbox.put((0, correlation, REPLY_ERROR, failure_of(error)))
 
     def cancel_answer(self, correlation: int) -> None:
         """The asker of this correlation has given up."""
