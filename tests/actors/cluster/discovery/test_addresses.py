@@ -83,11 +83,10 @@ def test_any_text_is_an_endpoint_or_refused(text: str) -> None:
     for candidate in (text, f"tcp://{text}", f"tcp://{text}:1", f"ipc://{text}"):
         try:
             read = read_endpoint(candidate)
-        except DiscoveryInvalid as error:
-            assert len(str(error)) < 1_500
-        else:
-            assert read_endpoint(read) == read
-            assert read.isprintable()
+        except DiscoveryInvalid:
+            return
+        assert read_endpoint(read) == read
+        assert read.isprintable()
 
 
 def test_an_endpoint_is_written_from_host_and_port() -> None:

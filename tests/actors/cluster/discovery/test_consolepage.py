@@ -28,7 +28,10 @@ def test_fields_that_are_not_known_are_passed_over() -> None:
         (b'{"cluster":"\xff","endpoints":[]}', "the answer is no page of endpoints: "),
         (b'{"cluster":"a","endpoints":[],"version":2}', "the page of endpoints has version 2; this node reads 1"),
         (b'{"cluster":"b","endpoints":[]}', "the console is one of the cluster 'b', not of 'a'"),
-        (b'{"cluster":"a","endpoints":["ipc://a"]}', "the page of endpoints: 'ipc://a' is no endpoint: expected one of tcp"),
+        (
+            b'{"cluster":"a","endpoints":["ipc://a"]}',
+            "the page of endpoints: 'ipc://a' is no endpoint: expected one of tcp",
+        ),
     ],
 )
 def test_another_answer_is_refused(page: bytes, problem: str) -> None:
@@ -43,7 +46,6 @@ def test_any_answer_is_a_page_or_refused(page: bytes) -> None:
     """Whatever a server says, it is read or refused by the one error."""
     try:
         found = read_page(page, "a", 10)
-    except DiscoveryFailed as error:
-        assert str(error)
-    else:
-        assert all(endpoint.startswith("tcp://") for endpoint in found)
+    except DiscoveryFailed:
+        return
+    assert all(endpoint.startswith("tcp://") for endpoint in found)

@@ -18,7 +18,9 @@ HYDRA = {"PMI_RANK": "3", "PMI_SIZE": "4", "MPI_LOCALRANKID": "1", "MPI_LOCALNRA
 @pytest.mark.parametrize("launcher", [OPEN_MPI, HYDRA])
 def test_ranks_of_one_host_find_each_other_on_the_loopback(launcher: dict[str, str]) -> None:
     """Nobody has to name a host when all ranks are here."""
-    local = {name: "4" if "LOCAL" in name and ("SIZE" in name or "NRANKS" in name) else launcher[name] for name in launcher}
+    local = {
+        name: "4" if "LOCAL" in name and ("SIZE" in name or "NRANKS" in name) else launcher[name] for name in launcher
+    }
     assert read_mpi(local) == Ranks(3, 4, 1, (("127.0.0.1", 4),))
     assert not needs_host_file(local, "")
 
@@ -38,7 +40,7 @@ def test_ranks_of_many_hosts_need_to_be_told_the_hosts(launcher: dict[str, str])
 
 
 def test_the_hosts_of_slurm_and_lsf_are_taken() -> None:
-    """mpiexec within a job of a scheduler runs on the job's hosts."""
+    """An mpiexec within a job of a scheduler runs on the job's hosts."""
     slurm = HYDRA | {"SLURM_JOB_NODELIST": "n[1-2]", "LSB_HOSTS": "no no"}
     assert read_mpi(slurm).hosts == (("n1", 2), ("n2", 2))
     lsf = HYDRA | {"LSB_HOSTS": "n1 n1 n1 n2"}
@@ -60,7 +62,7 @@ def test_a_process_that_mpiexec_did_not_start_is_told_so() -> None:
     """Nothing is guessed outside of mpiexec."""
     assert is_rank(HYDRA)
     assert host_file(HYDRA) is None
-    with pytest.raises(DiscoveryFailed, match="this process was not started by mpiexec$"):
+    with pytest.raises(DiscoveryFailed, match=r"this process was not started by mpiexec$"):
         read_mpi({"PMI_SIZE": "4"})
 
 
@@ -73,8 +75,7 @@ def test_any_environment_is_read_or_refused(change: dict[str, str], lines: str |
     try:
         ranks = read_mpi(HYDRA | change, host_lines=lines)
         needs_host_file(HYDRA | change, "")
-    except DiscoveryFailed as error:
-        assert str(error)
-    else:
-        assert ranks.hosts
-        assert 0 <= ranks.rank < ranks.size
+    except DiscoveryFailed:
+        return
+    assert ranks.hosts
+    assert 0 <= ranks.rank < ranks.size

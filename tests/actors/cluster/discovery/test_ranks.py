@@ -45,13 +45,13 @@ def test_numbers_are_read_from_the_first_variable_that_is_set() -> None:
 @pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "\u0663", "9" * 50, "1000001"])
 def test_what_is_no_number_is_named_with_its_variable(text: str) -> None:
     """A broken environment is said, and no long number is turned into one."""
-    with pytest.raises(DiscoveryFailed, match="^the environment has A=.*, which is no number up to 1000000$"):
+    with pytest.raises(DiscoveryFailed, match=r"^the environment has A=.*, which is no number up to 1000000$"):
         number({"A": text}, ("A",), 7)
 
 
 @pytest.mark.parametrize("ranks", [Ranks(5, 5, 0, ()), Ranks(0, 5, 5, ()), Ranks(0, 0, 0, ())])
 def test_numbers_that_contradict_each_other_are_refused(ranks: Ranks) -> None:
     """A rank is below the size."""
-    with pytest.raises(DiscoveryFailed, match="that cannot be$"):
+    with pytest.raises(DiscoveryFailed, match=r"that cannot be$"):
         checked(ranks)
     assert checked(THREE) is THREE

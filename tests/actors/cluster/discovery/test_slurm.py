@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,13 +63,10 @@ def test_what_was_written_short_comes_back(groups: list[tuple[str, list[int]]]) 
 @given(st.text(alphabet="n0123456789[],-. \u0661"))
 def test_any_text_is_a_list_of_hosts_or_refused(text: str) -> None:
     """Whatever the environment holds, it is read or refused by the one error."""
-    for expand in (expand_hosts, lambda written: expand_counts(written, 3)):
-        try:
-            found = expand(text)
-        except DiscoveryInvalid as error:
-            assert str(error)
-        else:
-            assert len(found) >= 1
+    with suppress(DiscoveryInvalid):
+        assert len(expand_hosts(text)) >= 1
+    with suppress(DiscoveryInvalid):
+        assert len(expand_counts(text, 3)) == 3
 
 
 def test_tasks_per_node_are_written_out() -> None:
@@ -95,7 +94,7 @@ def test_a_job_is_read() -> None:
 
 
 def test_a_step_goes_before_its_job() -> None:
-    """srun may run on some of the nodes of its job."""
+    """A step may run on some of the nodes of its job."""
     step = {
         "SLURM_STEP_NODELIST": "n2",
         "SLURM_STEP_NUM_NODES": "1",
@@ -142,7 +141,6 @@ def test_any_environment_is_read_or_refused(change: dict[str, str]) -> None:
     """No value of a variable makes another error than the one."""
     try:
         ranks = read_slurm(JOB | change)
-    except DiscoveryFailed as error:
-        assert str(error)
-    else:
-        assert 0 <= ranks.rank < ranks.size
+    except DiscoveryFailed:
+        return
+    assert 0 <= ranks.rank < ranks.size

@@ -69,7 +69,7 @@ def test_what_is_not_understood_is_refused_with_what_would_be(text: str, problem
 @pytest.mark.parametrize("rest", ["ada:secret@host", "host/secret", "host?token=secret"])
 def test_a_secret_in_the_address_of_a_console_is_not_shown(rest: str) -> None:
     """Whoever writes a token into an address is told so without it being written to the log."""
-    with pytest.raises(DiscoveryInvalid, match="expected HOST or HOST:PORT alone; the token is given apart") as caught:
+    with pytest.raises(DiscoveryInvalid, match=r"expected HOST or HOST:PORT alone; the token is given apart") as caught:
         parse(f"console+https://{rest}")
     assert "secret" not in str(caught.value)
 
@@ -82,7 +82,6 @@ def test_any_text_is_understood_or_refused(form: str, text: str) -> None:
     """Whatever is given, the answer is a specification or the one error."""
     try:
         read = parse(form + text)
-    except DiscoveryInvalid as error:
-        assert str(error)
-    else:
-        assert isinstance(read, DiscoverySpec)
+    except DiscoveryInvalid:
+        return
+    assert isinstance(read, DiscoverySpec)

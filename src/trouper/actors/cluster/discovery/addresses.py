@@ -7,6 +7,7 @@ of a file, or of an answer, is named where it stands and never dialled.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -19,6 +20,7 @@ SCHEMES: Final = ("tcp", "ipc", "inprocess", "sim")
 """What a user may name.  A stranger on the network may name ``tcp`` only."""
 SHOWN_CHARS_MAX: Final = 80
 """Of a text that is shown in an error."""
+_HOST: Final = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 _WILD: Final = ("*", "0.0.0.0", "[::]")  # noqa: S104  compared with, never bound
 
 
@@ -68,15 +70,11 @@ def check_host(host: str, whole: str) -> str:
             return f"[{ipaddress.IPv6Address(host[1:-1])}]"
         except ValueError:
             raise DiscoveryInvalid(f"{shown(whole)}: {shown(host)} holds no IPv6 address") from None
-    if not 0 < len(host) <= HOST_CHARS_MAX or not all(_is_of_a_host(letter) for letter in host):
+    if len(host) > HOST_CHARS_MAX or not _HOST.fullmatch(host):
         raise DiscoveryInvalid(
             f"{shown(whole)}: {shown(host)} is no host; expected a name, an address, or an IPv6 address in brackets"
         )
     return host
-
-
-def _is_of_a_host(letter: str) -> bool:
-    return letter.isascii() and (letter.isalnum() or letter in "-._")
 
 
 def tcp_endpoint(host: str, port: int) -> str:

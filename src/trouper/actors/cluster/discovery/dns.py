@@ -77,7 +77,10 @@ class ServiceDiscovery:
         except ImportError as error:
             raise DiscoveryMissing("SRV records need the package dnspython: pip install 'trouper[dns]'") from error
         try:
-            answer = await self._resolver().resolve(self._name, "SRV", lifetime=self._limits.timeout_s)
+            async with asyncio.timeout(self._limits.timeout_s):
+                answer = await self._resolver().resolve(self._name, "SRV", lifetime=self._limits.timeout_s)
+        except TimeoutError:
+            raise DiscoveryFailed(f"{self.describe()}: no answer within {self._limits.timeout_s} s") from None
         except (NXDOMAIN, NoAnswer) as error:
             raise DiscoveryFailed(f"{self.describe()}: there are none") from error
         except (DNSException, OSError) as error:
