@@ -1,0 +1,160 @@
+"""Groups of the whole cluster: three replicas, a bad network, and watchers that follow by updates."""
+
+from collections import Counter
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.actors.cluster.replicas import NODES, Machine, Network
+from trouper.actors.cluster.groups import Groups, Update
+from trouper.actors.cluster.rows import RowFull
+
+Step = tuple[str, str, str, int]
+VERBS = ("join", "join", "leave", "gone", "deliver", "deliver", "lose", "sync", "restart", "hear")
+STEPS = st.lists(
+    st.tuples(st.sampled_from(VERBS), st.sampled_from(NODES), st.sampled_from("gh"), st.integers(0, 99)), max_size=60
+)
+Model = dict[str, Counter[tuple[str, str]]]
+"""By node, how often each of its actors is in which group."""
+
+
+class _Follower:
+    """What somebody knows who took the snapshot and was told of every update."""
+
+    def __init__(self, groups: Groups[str]) -> None:
+        self.counts = {group: Counter(members) for group, members in groups.monitor(self, "s").items()}
+
+    def follow(self, update: Update[str]) -> None:
+        counts = self.counts.setdefault(update.group, Counter())
+        counts.update(update.joined)
+        counts.subtract(update.left)
+        assert all(count >= 0 for count in counts.values())
+
+    def members(self, group: str) -> Counter[str]:
+        return +self.counts.get(group, Counter())
+
+
+def _play(network: Network[Groups[str]], steps: list[Step]) -> Model:
+    model: Model = {node: Counter() for node in NODES}
+    for verb, node, group, number in steps:
+        groups, ref = network.at[node], f"{node}/{number % 3}"
+        match verb:
+            case "join":
+                model[node][group, ref] += 1
+                network.do(node, groups.join("s", group, ref))
+            case "leave":
+                model[node] -= Counter({(group, ref): 1})
+                network.do(node, groups.leave("s", group, ref))
+            case "gone":
+                model[node] = Counter({key: times for key, times in model[node].items() if key[1] != ref})
+                network.do(node, groups.gone(ref))
+            case "restart":
+                model[node] = Counter()
+                network.restart(node)
+            case "deliver":
+                network.deliver(number)
+            case "lose":
+                network.lose(number)
+            case "hear":
+                network.hear(number)
+            case _:
+                network.sync(node, NODES[number % 3])
+    return model
+
+
+def _network(seed: int = 0) -> Network[Groups[str]]:
+    def make(node: str, incarnation: int) -> Groups[str]:
+        return Groups(node, incarnation)
+
+    def machine(groups: Groups[str]) -> Machine:
+        return cast("Machine", groups)  # the network passes on deltas of the kind that the replicas made
+
+    return Network(make, machine, seed)
+
+
+@given(STEPS, st.integers(0, 99))
+def test_all_replicas_see_the_members_of_all_in_the_end(steps: list[Step], seed: int) -> None:
+    """After any history each replica has what the owners have, each member as often as it joined."""
+    network = _network(seed)
+    model = _play(network, steps)
+    network.heal()
+    for group in "gh":
+        expected: Counter[str] = Counter()
+        for counts in model.values():
+            expected.update({ref: times for (name, ref), times in counts.items() if name == group})
+        for node in NODES:
+            assert Counter(network.at[node].members("s", group)) == expected
+            local = Counter(network.at[node].local_members("s", group))
+            assert local == Counter({ref: n for (name, ref), n in model[node].items() if name == group})
+    assert {network.at[node].groups("s") != () for node in NODES} == {any(model.values())}
+
+
+@given(STEPS, STEPS, st.integers(0, 99))
+def test_a_snapshot_and_the_updates_after_it_are_what_is_so(before: list[Step], after: list[Step], seed: int) -> None:
+    """Whoever monitors, from any moment on, knows at every later moment what its node knows."""
+    network = _network(seed)
+    _play(network, before)
+    network.done.clear()
+    replicas = dict(network.at)
+    followers = {node: _Follower(network.at[node]) for node in NODES}
+    for step in after:
+        if step[0] == "restart":
+            continue
+        _play(network, [step])
+        for node, update in cast("list[tuple[str, Update[str]]]", network.done):
+            assert update.watchers == (followers[node],)
+            assert update.joined or update.left
+            followers[node].follow(update)
+        network.done.clear()
+        for node in NODES:
+            for group in "gh":
+                assert followers[node].members(group) == Counter(replicas[node].members("s", group))
+
+
+def test_a_member_that_joined_twice_leaves_twice() -> None:
+    """As in OTP's pg; to leave once more changes nothing."""
+    groups: Groups[str] = Groups("a", 1)
+    groups.join("s", "g", "r")
+    groups.join("s", "g", "r")
+    assert groups.members("s", "g") == ("r", "r")
+    groups.leave("s", "g", "r")
+    assert groups.members("s", "g") == ("r",)
+    groups.leave("s", "g", "r")
+    assert groups.leave("s", "g", "r") == []
+    assert groups.groups("s") == ()
+
+
+def test_scopes_know_nothing_of_each_other() -> None:
+    """A group of the same name in another scope is another group, for watchers too."""
+    groups: Groups[str] = Groups("a", 1)
+    assert groups.monitor("watcher", "s") == {}
+    groups.join("other", "g", "r")
+    assert groups.members("s", "g") == ()
+    assert [type(effect).__name__ for effect in groups.join("other", "g", "q")] == ["Announce"]
+    groups.monitor("one", "other", "g")
+    groups.monitor("two", "other", "h")
+    assert groups.join("other", "g", "p")[1:] == [Update(("one",), "other", "g", ("p",), ())]
+    groups.demonitor("one")
+    assert len(groups.leave("other", "g", "p")) == 1
+
+
+def test_the_members_of_a_node_that_went_down_are_gone_in_one_update() -> None:
+    """One update a group, with everybody who was there."""
+    network = _network()
+    for ref in ("r", "q"):
+        network.do("a", network.at["a"].join("s", "g", ref))
+    network.heal()
+    network.at["b"].monitor("watcher", "s", "g")
+    assert network.at["b"].down("a") == [Update(("watcher",), "s", "g", (), ("r", "q"))]
+    assert network.at["c"].members("s", "g") == ("r", "q")
+
+
+def test_the_members_of_a_node_are_limited() -> None:
+    """The limit is told by its name."""
+    groups: Groups[str] = Groups("a", 1, members_max=1)
+    groups.join("s", "g", "r")
+    with pytest.raises(RowFull, match="1 entries are the limit"):
+        groups.join("s", "g", "q")
+    assert groups.members("s", "g") == ("r",)

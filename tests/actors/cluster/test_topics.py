@@ -1,0 +1,120 @@
+"""Topics of the whole cluster: three replicas, a bad network, and who gets what, once."""
+
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.actors.cluster.replicas import NODES, Machine, Network
+from trouper.actors.cluster.rows import Announce, RowFull
+from trouper.actors.cluster.topics import FanOut, Topics
+
+Step = tuple[str, str, str, int]
+VERBS = ("subscribe", "subscribe", "unsubscribe", "gone", "deliver", "deliver", "lose", "sync", "restart", "hear")
+STEPS = st.lists(
+    st.tuples(st.sampled_from(VERBS), st.sampled_from(NODES), st.sampled_from("tu"), st.integers(0, 99)), max_size=60
+)
+Model = dict[str, dict[tuple[str, str], None]]
+"""By node, who subscribes to what, in the order of subscribing."""
+
+
+def _play(network: Network[Topics[str]], steps: list[Step]) -> Model:
+    model: Model = {node: {} for node in NODES}
+    for verb, node, topic, number in steps:
+        topics, ref = network.at[node], f"{node}/{number % 3}"
+        match verb:
+            case "subscribe":
+                model[node][topic, ref] = None
+                network.do(node, topics.subscribe(topic, ref))
+            case "unsubscribe":
+                model[node].pop((topic, ref), None)
+                network.do(node, topics.unsubscribe(topic, ref))
+            case "gone":
+                model[node] = {key: None for key in model[node] if key[1] != ref}
+                network.do(node, topics.gone(ref))
+            case "restart":
+                model[node] = {}
+                network.restart(node)
+            case "deliver":
+                network.deliver(number)
+            case "lose":
+                network.lose(number)
+            case "hear":
+                network.hear(number)
+            case _:
+                network.sync(node, NODES[number % 3])
+    return model
+
+
+def _network(seed: int = 0) -> Network[Topics[str]]:
+    def make(node: str, incarnation: int) -> Topics[str]:
+        return Topics(node, incarnation)
+
+    def machine(topics: Topics[str]) -> Machine:
+        return cast("Machine", topics)  # the network passes on deltas of the kind that the replicas made
+
+    return Network(make, machine, seed)
+
+
+@given(STEPS, st.integers(0, 99))
+def test_a_message_reaches_every_subscriber_once_in_the_end(steps: list[Step], seed: int) -> None:
+    """After any history, whoever publishes reaches exactly those who subscribe, each once; nobody publishes to itself.
+
+    While things change nobody is reached twice either: a node is named once, and the publisher's own never.
+    """
+    network = _network(seed)
+    model = _play(network, steps)
+    for node in NODES:
+        nodes = network.at[node].publish("t").nodes
+        assert len(nodes) == len(set(nodes))
+        assert node not in nodes
+    network.heal()
+    for topic in "tu":
+        subscribers = {node: [ref for at, ref in model[node] if at == topic] for node in NODES}
+        for node in NODES:
+            fan_out = network.at[node].publish(topic)
+            reached = list(fan_out.local)
+            for other in fan_out.nodes:
+                assert network.at[other].receive(topic), "a node without subscribers was sent to"
+                reached += network.at[other].receive(topic)
+            assert sorted(reached) == sorted(ref for refs in subscribers.values() for ref in refs)
+
+
+def test_a_node_tells_the_others_of_its_first_and_its_last_subscriber_only() -> None:
+    """The others need to know whether the node wants the topic, not for whom."""
+    topics: Topics[str] = Topics("a", 1)
+    told = [
+        topics.subscribe("t", "r"),
+        topics.subscribe("t", "q"),
+        topics.subscribe("t", "q"),
+        topics.unsubscribe("t", "r"),
+        topics.unsubscribe("t", "r"),
+        topics.unsubscribe("t", "q"),
+    ]
+    assert [len(effects) for effects in told] == [1, 0, 0, 0, 0, 1]
+    assert all(isinstance(effect, Announce) for effects in told for effect in effects)
+    assert topics.publish("t") == FanOut((), ())
+
+
+def test_nothing_is_sent_to_a_node_that_went_down() -> None:
+    """Until it is back and wants the topic again."""
+    network = _network()
+    network.do("a", network.at["a"].subscribe("t", "r"))
+    network.heal()
+    publisher = network.at["b"]
+    assert publisher.publish("t") == FanOut((), ("a",))
+    publisher.down("a")
+    assert publisher.publish("t") == FanOut((), ())
+    publisher.up("a", 1)
+    network.sync("b", "a")
+    assert publisher.publish("t") == FanOut((), ("a",))
+
+
+def test_the_topics_of_a_node_are_limited() -> None:
+    """The limit is told by its name, and the subscriber is not in."""
+    topics: Topics[str] = Topics("a", 1, topics_max=1)
+    topics.subscribe("t", "r")
+    with pytest.raises(RowFull, match="1 entries are the limit"):
+        topics.subscribe("u", "r")
+    assert topics.receive("u") == ()
