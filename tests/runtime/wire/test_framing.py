@@ -52,11 +52,15 @@ def _read(buffers: list[bytes], limit: int) -> object:
     frame = framing.parse(buffers, limit)
     if frame.kind in (framing.HELLO, framing.WELCOME):
         return framing.read_greeting(frame)
+    if frame.kind in (framing.RESEND, framing.IDLE, framing.AGREE, framing.STAY):
+        return framing.read_numbers(frame)
     return framing.read_refusal(frame) if frame.kind == framing.REFUSE else frame
 
 
-def _body_of(kind: int, text: str) -> Greeting | Refusal:
+def _body_of(kind: int, text: str) -> Greeting | Refusal | list[int]:
     fields = json.loads(text)
+    if isinstance(fields, list):
+        return msgspec.convert(fields, list[int])
     for name in fields.keys() & {"extra"}:
         fields[name] = bytes.fromhex(fields[name])
     for name in fields.keys() & {"schemas"}:

@@ -3,7 +3,8 @@
 A frame is a header of ``HEADER_BYTES`` and 0 or more body parts.  The first buffer holds the header, and behind it the
 first body part when that is small (``JOIN_BYTES_MAX``); the others are one buffer each.  Only what two nodes need to
 keep order, acknowledge and push back stands in the header; a DATA frame's body is opaque here.  Bodies of HELLO,
-WELCOME and REFUSE are msgpack maps whose unknown keys are ignored, so that a later version can say more.
+WELCOME and REFUSE are msgpack maps whose unknown keys are ignored, so that a later version can say more; those of RESEND,
+IDLE, AGREE and STAY are msgpack arrays of integers.
 
 Laws of this file:
 1. ``parse`` and ``read_*`` raise ``FrameError`` for anything that is not a frame, and nothing else.
@@ -41,7 +42,12 @@ RESEND: Final = 6
 PING: Final = 7
 PONG: Final = 8
 BYE: Final = 9
-KIND_NAMES: Final = ("", "HELLO", "WELCOME", "REFUSE", "DATA", "ACK", "RESEND", "PING", "PONG", "BYE")
+IDLE: Final = 10
+AGREE: Final = 11
+STAY: Final = 12
+KIND_NAMES: Final = (
+    "", "HELLO", "WELCOME", "REFUSE", "DATA", "ACK", "RESEND", "PING", "PONG", "BYE", "IDLE", "AGREE", "STAY",
+)  # fmt: skip
 
 CONTROL: Final = 0
 NORMAL: Final = 1
@@ -58,8 +64,12 @@ FRAME_BYTES_LEAST: Final = 512
 ENDPOINT_CHARS_MAX: Final = 500
 SCHEMAS_MAX: Final = 20_000
 REFUSAL_CHARS_MAX: Final = 1_000
+RANGES_MAX: Final = 1_000
+"""Ranges of numbers that one RESEND asks for at most."""
 
-_BODIES: Final = frozenset({HELLO, WELCOME, REFUSE, DATA})
+_BODIES: Final = frozenset({HELLO, WELCOME, REFUSE, DATA, RESEND, IDLE, AGREE, STAY})
+_RANGE_BYTES_MAX: Final = 18
+_NUMBERS_BYTES_MAX: Final = 12
 _unpack = _HEADER.unpack_from
 _pack = _HEADER.pack
 
@@ -178,7 +188,7 @@ def parse(parts: Sequence[Buffer], frame_bytes_max: int) -> Frame:
         raise _bad_size(parts, total, frame_bytes_max)
     first = parts[0]
     magic, version, kind, lane, flags, count, body_bytes, session, sequence, acknowledged, credit = _unpack(first)
-    if magic != MAGIC or version != HEADER_VERSION or not 1 <= kind <= BYE or lane > BULK or flags:
+    if magic != MAGIC or version != HEADER_VERSION or not 1 <= kind <= STAY or lane > BULK or flags:
         raise _bad_header(bytes(first[:HEADER_BYTES]))
     if body_bytes != total - HEADER_BYTES:
         raise FrameError(f"{total - HEADER_BYTES} bytes of body came, the header says {body_bytes}", 8)
@@ -215,11 +225,32 @@ def read_refusal(frame: Frame) -> Refusal:
     return _read(frame, _refusal_decoder)
 
 
+def read_numbers(frame: Frame) -> list[int]:
+    """Read the body of a RESEND, IDLE, AGREE or STAY; raises ``FrameError``.
+
+    The first is the number of the question.  In a RESEND pairs follow: so many numbers of the stream are passed over,
+    beginning behind ``acknowledged``, and so many are asked for, and so on.
+    """
+    numbers = _read(frame, _numbers_decoder if frame.kind == RESEND else _number_decoder)
+    if len(numbers) % 2 == 0:
+        raise FrameError(f"a {KIND_NAMES[frame.kind]} with half a range", HEADER_BYTES)
+    return numbers
+
+
+def ranges_max(body_bytes_max: int) -> int:
+    """How many ranges a RESEND can ask for of a peer that takes bodies of so many bytes."""
+    return min(RANGES_MAX, (body_bytes_max - _NUMBERS_BYTES_MAX) // _RANGE_BYTES_MAX)
+
+
 encode_body = msgspec.msgpack.Encoder().encode
-"""Encodes a ``Greeting`` or a ``Refusal`` for ``build``."""
+"""Encodes a ``Greeting``, a ``Refusal`` or numbers for ``build``."""
 
 _greeting_decoder = msgspec.msgpack.Decoder(Greeting)
 _refusal_decoder = msgspec.msgpack.Decoder(Refusal)
+_number_decoder = msgspec.msgpack.Decoder(Annotated[list[_Number], msgspec.Meta(min_length=1, max_length=1)])
+_numbers_decoder = msgspec.msgpack.Decoder(
+    Annotated[list[_Number], msgspec.Meta(min_length=3, max_length=1 + 2 * RANGES_MAX)]
+)
 
 T = TypeVar("T")
 
@@ -247,7 +278,7 @@ def _bad_header(header: bytes) -> FrameError:
         return FrameError(f"a frame begins with {MAGIC!r}, not with {header[:2]!r}", 0)
     if version != HEADER_VERSION:
         return FrameError(f"a header of version {version}, known is {HEADER_VERSION}", 2)
-    if not 1 <= kind <= BYE:
+    if not 1 <= kind <= STAY:
         return FrameError(f"there is no kind {kind} of frame", 3)
     if lane > BULK:
         return FrameError(f"there is no lane {lane}", 4)

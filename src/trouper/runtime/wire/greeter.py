@@ -70,6 +70,10 @@ class Greeter:
         """Whether the greeting answers a HELLO of the present row."""
         return self._row_first <= greeting.echo <= self._last
 
+    def round_trip_s(self, greeting: Greeting, now: float) -> float | None:
+        """How long the answer took, in seconds; None when it is not to the last HELLO."""
+        return now - self._last_at if greeting.echo == self._last else None
+
     def end_row(self) -> None:
         """The peer has answered: no HELLO is due, and the answers to those sent so far will not count again."""
         self._row_first, self._tries, self.next_at = self._last + 1, 0, inf

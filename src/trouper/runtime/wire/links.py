@@ -49,10 +49,10 @@ class Link:
     """
 
     __slots__ = (
-        "_ack_at", "_bye_at", "_doubted_after", "_doubted_at", "_end_at", "_gap_told_after", "_gap_told_at", "_greeter",
-        "_heard_at", "_pinged_at", "_probe_at", "_probe_s", "_resent_after", "_resent_at", "_settings",
+        "_ack_at", "_bye_at", "_doubted_after", "_doubted_at", "_end_at", "_greeter",
+        "_heard_at", "_pinged_at", "_probe_at", "_probe_s", "_resend_number", "_settings",
         "_wanted_bytes", "_wire_full", "alarm_at", "body_bytes_max", "breaks", "duplicates", "endpoint", "ever_up",
-        "gaps", "identity", "peer", "received_frames", "resends", "state", "stream", "tentative", "token", "wake_at",
+        "identity", "peer", "received_frames", "resends", "state", "stream", "tentative", "token", "wake_at",
     )  # fmt: skip
 
     def __init__(self, greeter: Greeter, settings: LinkSettings, endpoint: str, expires_at: float = inf) -> None:
@@ -65,11 +65,9 @@ class Link:
         self.stream = Stream(settings)
         self.body_bytes_max = 0
         self.wake_at = self.alarm_at = inf
-        self.received_frames = self.breaks = self.duplicates = self.gaps = self.resends = 0
+        self.received_frames = self.breaks = self.duplicates = self.resends = self._resend_number = 0
         self._end_at = expires_at
-        self._heard_at = self._pinged_at = self._gap_told_at = self._resent_at = self._doubted_at = -inf
-        self._gap_told_after: int = -1
-        self._resent_after: int = -1
+        self._heard_at = self._pinged_at = self._doubted_at = -inf
         self._doubted_after = -1
         self._ack_at = self._probe_at = self._bye_at = inf
         self._probe_s = settings.probe_after_s
@@ -102,7 +100,7 @@ class Link:
             raise FrameTooLarge(f"{self}: a body of {body_bytes} bytes, it takes 1 to {self.body_bytes_max}")
         assert lane == framing.CONTROL or body_bytes <= stream.room_bytes, f"{self}: ask can_send first"
         if not stream.has_unacknowledged:
-            self._probe_in(self._settings.probe_after_s, now)
+            self._probe_in(self.stream.missing.round_trip.probe_s, now)
         kept = stream.append(parts, lane, body_bytes)
         if self.state == "up" and not self._wire_full and stream.handed == kept.sequence - 1:
             stream.handed = kept.sequence
@@ -120,12 +118,12 @@ class Link:
     def not_taken(self, sequence: int) -> None:
         """The wire is full, and did not take this DATA frame."""
         self._wire_full = True
-        self.stream.go_back(sequence - 1)
+        self.stream.not_taken(sequence)
 
-    def wire_ready(self) -> list[Effect]:
+    def wire_ready(self, now: float) -> list[Effect]:
         """The wire has room again."""
         self._wire_full = False
-        return self._flush()
+        return self._flush(now)
 
     # -- receiving -----------------------------------------------------------------------------------------------------
 
@@ -142,34 +140,38 @@ class Link:
         else:
             effects = self._answer(frame, now)
         if progress:
-            self._probe_in(self._settings.probe_after_s, now)
+            self._probe_in(self.stream.missing.round_trip.probe_s, now)
         if self._wanted_bytes and stream.room_bytes >= self._wanted_bytes:
             self._wanted_bytes = 0
             effects.append(Room(self))
         return effects
 
     def _data(self, frame: Frame, now: float) -> list[Effect]:
-        verdict = self.stream.take(frame)
-        if verdict == "gap":
-            return self._ask_again(now)
+        stream = self.stream
+        verdict = stream.take(frame, now)
         effects: list[Effect] = []
         if verdict == "next":
             effects.append(Deliver(self, frame.lane, frame.parts))
-            if self.stream.ack_is_due and self.state == "up":
+            if stream.early:
+                effects += [Deliver(self, follower.lane, follower.parts) for follower in stream.followers()]
+            if stream.ack_is_due and self.state == "up":
                 effects.append(self._control(framing.ACK))
-                return effects
-        else:
+            else:
+                self._owe(now)
+        elif verdict == "seen":
             self.duplicates += 1
-            self.stream.owed_frames += 1
-        effects += self._owe(now)
-        return effects
+            stream.owed_frames += 1
+            self._owe(now)
+        return effects if stream.missing.due_at == inf else effects + self._ask_again(now)
 
     def _answer(self, frame: Frame, now: float) -> list[Effect]:
         kind, missing = frame.kind, frame.sequence > self.stream.received
         if kind == framing.RESEND:
             return self._send_again(frame, now)
-        if missing and self.state != "broken" and (effects := self._ask_again(now)):
-            return effects
+        if missing:
+            self.stream.learn(frame.sequence, now)
+            if effects := self._ask_again(now):
+                return effects
         if kind == framing.PING and self.state != "broken":
             return [self._control(framing.PONG)]
         if kind == framing.BYE and not missing:
@@ -180,23 +182,27 @@ class Link:
         return []
 
     def _ask_again(self, now: float) -> list[Effect]:
-        """Something is missing: ask for it, but not with every frame that shows it."""
-        received, again_at = self.stream.received, self._gap_told_at + self._settings.resend_again_s
-        if self.state == "broken" or (received == self._gap_told_after and now < again_at):
+        """Something is missing: ask for what is due to be asked for."""
+        stream, effects = self.stream, list[Effect]()
+        if self.state != "up" and self.state != "leaving":
             return []
-        self.gaps += 1
-        self._gap_told_after, self._gap_told_at = received, now
-        return [self._control(framing.RESEND)]
+        if now >= stream.missing.due_at:
+            numbers = stream.missing.ask(stream.received, now, framing.ranges_max(self.body_bytes_max))
+            if numbers:
+                body = framing.encode_body(numbers)
+                effects.append(Transmit(self.endpoint, stream.control_frame(framing.RESEND, (body,))))
+        self._wake(stream.missing.due_at)
+        return effects
 
     def _send_again(self, frame: Frame, now: float) -> list[Effect]:
-        """The peer misses what comes after ``acknowledged``; a request that is repeated at once is the same request."""
-        acknowledged, again_at = frame.acknowledged, self._resent_at + self._settings.resend_again_s / 2
-        if acknowledged == self._resent_after and now < again_at:
+        """The peer misses some of what was sent; a request that comes twice is one."""
+        number, *ranges = framing.read_numbers(frame)
+        if number <= self._resend_number:
             return []
-        self._resent_after, self._resent_at = acknowledged, now
+        self._resend_number = number
         self.resends += 1
-        self.stream.go_back(frame.acknowledged)
-        return self._flush()
+        self.stream.is_missing(frame.acknowledged, ranges)
+        return self._flush(now)
 
     def _owe(self, now: float) -> list[Effect]:
         """An acknowledgement is owed; it goes with the next frame, or alone after a while."""
@@ -205,14 +211,17 @@ class Link:
             self._wake(self._ack_at)
         return []
 
-    def _flush(self) -> list[Effect]:
-        """Hand to the wire what it has not been handed."""
+    def _flush(self, now: float) -> list[Effect]:
+        """Hand to the wire what it has not been handed, a part of it at a time."""
         stream = self.stream
         if self._wire_full or (self.state != "up" and self.state != "leaving"):
             return []
-        unhanded = stream.unhanded()
-        stream.handed = stream.last
-        return [Transmit(self.endpoint, stream.frame_of(kept), kept.sequence) for kept in unhanded]
+        effects: list[Effect] = [
+            Transmit(self.endpoint, stream.frame_of(kept), kept.sequence) for kept in stream.hand_out()
+        ]
+        if stream.has_unhanded:
+            self._wake(now)
+        return effects
 
     # -- the handshake -------------------------------------------------------------------------------------------------
 
@@ -244,6 +253,9 @@ class Link:
         if knows_us:
             self.stream.hear(frame)
             if self._greeter.is_answered(greeting) and self.state in ("greeting", "broken"):
+                round_trip_s = self._greeter.round_trip_s(greeting, now)
+                if round_trip_s is not None:
+                    self.stream.missing.round_trip.sample(round_trip_s)
                 news = self._come_up(now)
                 self.stream.go_back(frame.acknowledged)
         if greeting.attempt:
@@ -252,7 +264,7 @@ class Link:
             reply = [self.greet(now, greeting.attempt) if asks else self._welcome(greeting)]
             self.stream.go_back(frame.acknowledged)
         # The news come last: whoever hears them may send at once, and that belongs behind all this.
-        return [*reply, *self._flush(), *news]
+        return [*reply, *self._flush(now), *news]
 
     def _meet(self, greeting: Greeting) -> None:
         """Before the first answer to this link's own token, whoever has greeted last is the peer."""
@@ -275,8 +287,10 @@ class Link:
         self._heard_at = self._pinged_at = now
         self._greeter.end_row()
         self._end_at = self._ack_at = inf
-        self._probe_in(self._settings.probe_after_s, now)
+        self.stream.missing.defer(now)
+        self._probe_in(self.stream.missing.round_trip.probe_s, now)
         self._wake(now + self._settings.ping_after_s)
+        self._wake(self.stream.missing.due_at)
         if self.ever_up:
             return [PeerBack(self)]
         self.ever_up, self.tentative = True, False
@@ -344,9 +358,9 @@ class Link:
             return []
         self.wake_at = inf
         if self.state == "up":
-            effects = self._tick_up(now)
+            effects = [*self._tick_up(now), *self._ask_again(now), *self._flush(now)]
         elif self.state == "leaving":
-            effects = self._tick_leaving(now)
+            effects = [*self._tick_leaving(now), *self._ask_again(now), *self._flush(now)]
         elif self.state == "closed":
             return []
         elif now >= self._end_at:
@@ -380,9 +394,12 @@ class Link:
     def _tick_leaving(self, now: float) -> list[Effect]:
         if now >= self._end_at:
             return self.end("closed", "this node took its leave; the peer did not confirm it")
-        self._bye_at = now + self._settings.linger_s / 4
+        effects: list[Effect] = []
+        if now >= self._bye_at:
+            self._bye_at = now + self._settings.linger_s / 4
+            effects = [self._control(framing.BYE)]
         self._wake(min(self._bye_at, self._end_at))
-        return [self._control(framing.BYE)]
+        return effects
 
     def _probe_in(self, delay_s: float, now: float) -> None:
         self._probe_s = delay_s

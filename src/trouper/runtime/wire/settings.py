@@ -15,11 +15,14 @@ class LinkSettings:
     frame_bytes_max: of one frame, header included, that this node takes; a HELLO tells the peer.
     window_bytes: of DATA bodies in the normal lane that the peer may send ahead of what this node has taken up, and
         that this node keeps for a peer that has not acknowledged them.  The control lane is not counted.
-    window_frames: DATA frames that this node keeps unacknowledged at most; the control lane may go beyond.
+    window_frames: DATA frames that this node keeps unacknowledged at most; the control lane may go beyond.  As many, of
+        ``window_bytes`` at most, are kept that came before others that are missing.
     ack_frames, ack_bytes: received since the last acknowledgement, that make the next one due at once.
     ack_delay_s: how long an acknowledgement waits for a frame that goes back anyway.
-    probe_after_s: an unacknowledged DATA this old makes a PING, which shows what was lost; doubled each time.
-    resend_again_s: between two requests, and two answers, to send the same frames again.
+    probe_after_s: an unacknowledged DATA this old makes a PING, which shows what was lost; sooner where it is known how
+        fast the peer answers; doubled each time.
+    resend_again_s: between two requests to send the same frames again, while it is not known how fast the peer answers.
+    resend_least_s: no such pause is shorter.
     ping_after_s: a peer that said nothing for so long is asked by a PING.
     peer_timeout_s: a peer that said nothing for so long is out of reach; the link begins to greet it again.
     greet_first_s, greet_max_s, jitter: the pause after the first HELLO of a row, doubled up to the largest, times
@@ -38,6 +41,7 @@ class LinkSettings:
     ack_delay_s: float = 0.02
     probe_after_s: float = 0.5
     resend_again_s: float = 0.25
+    resend_least_s: float = 0.01
     ping_after_s: float = 2.5
     peer_timeout_s: float = 10.0
     greet_first_s: float = 0.1
@@ -62,6 +66,8 @@ class LinkSettings:
             raise InvalidOption(f"{self}: ack_bytes must be half of window_bytes or less, ack_frames <= window_frames")
         if not (0 < self.greet_first_s <= self.greet_max_s and 0 <= self.jitter < 1):
             raise InvalidOption(f"{self}: wants 0 < greet_first_s <= greet_max_s and 0 <= jitter < 1")
+        if not 0 < self.resend_least_s <= self.ping_after_s:
+            raise InvalidOption(f"{self}: wants 0 < resend_least_s <= ping_after_s")
         times = (self.ack_delay_s, self.probe_after_s, self.resend_again_s, self.give_up_s)
         if min(*times, self.name_check_s, self.linger_s) <= 0:
             raise InvalidOption(f"{self}: every time must be above 0")

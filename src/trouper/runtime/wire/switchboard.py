@@ -157,7 +157,7 @@ class Switchboard:
     def wire_ready(self, endpoint: str, now: float) -> list[Effect]:
         """The wire has room again."""
         links = list(self._wires.get(endpoint, {}).values())
-        return [effect for link in links for effect in self._settle(link, link.wire_ready(), now)]
+        return [effect for link in links for effect in self._settle(link, link.wire_ready(now), now)]
 
     def wire_lost(self, endpoint: str, detail: str, now: float) -> list[Effect]:
         """The wire's connection broke."""
