@@ -48,7 +48,7 @@ class Directory:
         """A life of a node is known to have begun: the actors of earlier ones have ended."""
         known = self._lives.get(home.node, 0)
         self._lives[home.node] = max(known, home.incarnation)
-        if known and known < home.incarnation:
+        if known < home.incarnation:
             for cell in self.of_node(home.node):
                 if cell.home.incarnation < home.incarnation:
                     cell.end("node_lost", f"node {home.node} has begun another life")

@@ -35,7 +35,7 @@ from ..wire.effects import (
     Room,
     Transmit,
 )  # fmt: skip
-from ..wire.framing import CONTROL, NORMAL
+from ..wire.framing import HEADER_BYTES, NORMAL
 from ..wire.greeter import LocalNode
 from ..wire.links import Link
 from ..wire.settings import LinkSettings
@@ -46,7 +46,9 @@ from .control import Find, Spawn
 from .directory import Directory
 from .owning import tie
 from .peer import Peer, Serve
+from .reaching import Reaching
 from .spawning import resolve
+from .way import LinkWay
 
 if TYPE_CHECKING:
     from ..kernel.system import System
@@ -95,6 +97,7 @@ class Network:
         self.on_peer: list[Callable[[Peer, bool], None]] = []
         """Who is called with each node that is linked (True), and that is no longer (False)."""
         self.directory = Directory(self, self.home)
+        self.reaching = Reaching(self, system.loop)
         self.endpoint = ""
         self._listen, self._join = listen, join
         self._transports = [make(self) for make in transports]
@@ -106,6 +109,7 @@ class Network:
         self._wires: dict[str, Wire] = {}
         self._peers: dict[str, Peer] = {}
         self._of_link: dict[int, Peer] = {}
+        self._at: dict[str, Peer] = {}
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = inf
         self._changed: list[asyncio.Future[None]] = []
@@ -132,6 +136,7 @@ class Network:
         for peer in list(self._peers.values()):
             peer.flush()
         self._closed = True
+        self.reaching.close()
         self._announce()
         if self._board is not None:
             self._carry_out(self._board.close(self._now()))
@@ -204,10 +209,35 @@ class Network:
             tie(ref, spawn.owner)
         return ref
 
+    def abandon(self, node: str, detail: str) -> None:
+        """Give up a link at once: it is known for certain that this life of the node has ended."""
+        self._carry_out(self._switchboard.abandon(node, detail, self._now()))
+
     def linked(self, home: Home) -> Peer | None:
-        """Return this life of a node, if it is linked."""
+        """Return this life of a node, if it is linked, or can be on demand."""
         peer = self._peers.get(home.node)
-        return peer if peer is not None and peer.home == home and peer.lost is None else None
+        if peer is None or peer.lost is not None:
+            return None if self._closed else self.reaching.linked(home)
+        return peer if peer.home == home else None
+
+    # --- for what reaches out ----------------------------------------------------------------------------------------
+
+    def dial(self, endpoint: str) -> None:
+        """Dial an endpoint for what waits to be sent there."""
+        self._carry_out(self._switchboard.connect(endpoint, self._now()))
+
+    def hang_up(self, endpoint: str) -> None:
+        """Nothing waits to be sent there any more."""
+        self._carry_out(self._switchboard.disconnect(endpoint, self._now()))
+
+    def make_peer(self, home: Home, link: Link | None) -> tuple[Peer, LinkWay]:
+        """Make the side of a node that is here."""
+        way = LinkWay(self, link, self._settings.frame_bytes_max - HEADER_BYTES)
+        return Peer(self, home, way), way
+
+    def peer_at(self, endpoint: str) -> Peer | None:
+        """Return the linked node that listens there."""
+        return self._at.get(endpoint)
 
     def send(self, link: Link, body: bytes, lane: int) -> bool:
         """Give a body to a link; False when it has no room."""
@@ -277,7 +307,9 @@ class Network:
         if isinstance(effect, PeerUp):
             home = Home(effect.greeting.node, effect.greeting.incarnation)
             self.directory.begin_life(home)
-            peer = Peer(self, home, _LinkWay(self, effect.link))
+            endpoints = (effect.greeting.endpoint, effect.link.endpoint)
+            peer = self.reaching.arrived(home, effect.link, endpoints)
+            self._at.update(dict.fromkeys(endpoints, peer))
             self._of_link[effect.link.token] = self._peers[peer.node] = peer
             for hear in self.on_peer:
                 hear(peer, True)
@@ -285,6 +317,7 @@ class Network:
             self._lose(effect)
         elif isinstance(effect, DialRefused):
             self.refusals[effect.endpoint] = effect.text
+            self.reaching.refused(effect.endpoint, effect.text)
             self.system.reporter.problem(f"{effect.endpoint} refused the link ({effect.code}): {effect.text}")
         elif isinstance(effect, Faulty):
             self.system.reporter.problem(f"a frame was dropped: {effect.problem}")
@@ -302,6 +335,8 @@ class Network:
             return
         if self._peers.get(peer.node) is peer:
             del self._peers[peer.node]
+        for endpoint in [endpoint for endpoint, at in self._at.items() if at is peer]:
+            del self._at[endpoint]
         peer.lose(effect.detail, [bytes(b"".join(parts)) for parts in effect.unacknowledged])
         for hear in self.on_peer:
             hear(peer, False)
@@ -352,21 +387,3 @@ class Network:
         for future in changed:
             if not future.done():
                 future.set_result(None)
-
-
-class _LinkWay:
-    """The way to one peer: its link."""
-
-    __slots__ = ("_link", "_network")
-
-    def __init__(self, network: Network, link: Link) -> None:
-        self._network, self._link = network, link
-
-    def send(self, body: bytes, /, *, urgent: bool = False) -> bool:
-        """Give it a body; False when it has no room."""
-        return self._network.send(self._link, body, CONTROL if urgent else NORMAL)
-
-    @property
-    def body_bytes_max(self) -> int:
-        """Bytes of the largest body that the node takes."""
-        return self._link.body_bytes_max

@@ -1,0 +1,177 @@
+"""Reaching: nodes that are not linked are dialled when there is something to send to them.
+
+A cluster knows more nodes than a node has links.  ``know`` says where a life of a node listens: its refs then work as
+if it were linked, and the first message opens the link.  ``send`` gives a packet to whoever listens at an endpoint,
+known or not.  What waits for a link waits for ``REACH_S`` at most, and is limited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ..kernel.messages import Message
+    from ..wire.links import Link
+    from .cell import Home
+    from .peer import Peer
+
+REACH_S = 10.0
+"""Seconds that a node may take to answer when it is dialled for something that waits."""
+PACKET_S = 2.0
+"""Seconds that a packet which may be lost waits for a link; later it would mislead."""
+PACKETS_MAX = 64
+"""Packets that wait for one endpoint; the oldest are dropped."""
+DIALS_MAX = 256
+"""Endpoints that are dialled at one time for what waits; beyond it packets are dropped, and refs reach nobody."""
+
+
+class OpenWay(Protocol):
+    """The way to a peer, which leads nowhere until it has a link."""
+
+    link: Link | None
+
+
+class Dialler(Protocol):
+    """What is needed of the network around."""
+
+    def dial(self, endpoint: str, /) -> None:
+        """Dial an endpoint, once."""
+        ...
+
+    def hang_up(self, endpoint: str, /) -> None:
+        """Dial it no more."""
+        ...
+
+    def make_peer(self, home: Home, link: Link | None, /) -> tuple[Peer, OpenWay]:
+        """Make the side of a node that is here, with a link or without one as yet."""
+        ...
+
+    def peer_at(self, endpoint: str, /) -> Peer | None:
+        """Return the linked node that listens there."""
+        ...
+
+
+class _Waiting:
+    """What waits for a link to one endpoint."""
+
+    __slots__ = ("packets", "peer", "timer", "way")
+
+    def __init__(self, timer: asyncio.TimerHandle) -> None:
+        self.timer = timer
+        self.packets: deque[tuple[float, Message[object]]] = deque(maxlen=PACKETS_MAX)
+        self.peer: Peer | None = None
+        self.way: OpenWay | None = None
+
+
+class Reaching:
+    """See the top of the file."""
+
+    def __init__(self, network: Dialler, loop: asyncio.AbstractEventLoop) -> None:
+        self._network, self._loop = network, loop
+        self._known: dict[str, tuple[Home, str]] = {}
+        self._waiting: dict[str, _Waiting] = {}
+        self.dropped = 0
+        """Packets that were dropped because no link came, or too many waited."""
+
+    # --- what is known -----------------------------------------------------------------------------------------------
+
+    def know(self, home: Home, endpoint: str) -> None:
+        """This life of a node listens at this endpoint, and replaces what was known of the name."""
+        self._known[home.node] = (home, endpoint)
+
+    def forget(self, home: Home) -> None:
+        """This life of a node is over, or not of the cluster any more."""
+        if self._known.get(home.node, (None,))[0] == home:
+            del self._known[home.node]
+
+    # --- sending -----------------------------------------------------------------------------------------------------
+
+    def linked(self, home: Home) -> Peer | None:
+        """Return a side of a node that is not linked, and dial it; None when it is not known where it listens."""
+        known, endpoint = self._known.get(home.node, (None, ""))
+        waiting = self._wait(endpoint) if known == home else None
+        if waiting is None:
+            return None
+        if waiting.peer is None:
+            waiting.peer, waiting.way = self._network.make_peer(home, None)
+        return waiting.peer if waiting.peer.home == home else None
+
+    def send(self, endpoint: str, packet: Message[object], *, reliable: bool) -> None:
+        """Give a packet to the node that listens at an endpoint, and dial it when it is not linked.
+
+        reliable: False drops it where the link is broken just now, since it would come too late to be worth anything.
+        """
+        peer = self._network.peer_at(endpoint)
+        if peer is not None:
+            if reliable or peer.in_reach:
+                peer.control(packet)
+            else:
+                self.dropped += 1
+            return
+        waiting = self._wait(endpoint)
+        if waiting is None or len(waiting.packets) == PACKETS_MAX:
+            self.dropped += 1
+        if waiting is not None:
+            until = self._loop.time() + (REACH_S if reliable else PACKET_S)
+            waiting.packets.append((until, packet))
+
+    # --- what comes of it --------------------------------------------------------------------------------------------
+
+    def arrived(self, home: Home, link: Link, endpoints: tuple[str, ...]) -> Peer:
+        """A node is linked: return its side, and send what has waited for it, at whichever of its endpoints."""
+        peer: Peer | None = None
+        packets: list[tuple[float, Message[object]]] = []
+        for endpoint in dict.fromkeys(endpoints):
+            waiting = self._waiting.pop(endpoint, None)
+            if waiting is None:
+                continue
+            waiting.timer.cancel()
+            packets += waiting.packets
+            if waiting.peer is None or waiting.way is None:
+                continue
+            if peer is None and waiting.peer.home == home:
+                peer, waiting.way.link = waiting.peer, link
+                peer.in_reach = True
+            else:
+                waiting.peer.lose(f"another node listens at {endpoint}: {home.node}", [])
+        if peer is None:
+            peer, _ = self._network.make_peer(home, link)
+        now = self._loop.time()
+        for until, packet in packets:
+            if now <= until:
+                peer.control(packet)
+            else:
+                self.dropped += 1
+        self._loop.call_soon(peer.flush)
+        return peer
+
+    def refused(self, endpoint: str, why: str) -> None:
+        """Whoever listens there does not want a link."""
+        self._give_up(endpoint, f"refused: {why}")
+
+    def close(self) -> None:
+        """Dial nobody any more."""
+        for endpoint in list(self._waiting):
+            self._give_up(endpoint, "this node closes")
+        self._known.clear()
+
+    def _wait(self, endpoint: str) -> _Waiting | None:
+        waiting = self._waiting.get(endpoint)
+        if waiting is None and len(self._waiting) < DIALS_MAX:
+            why = f"it did not answer within {REACH_S:g} s"
+            timer = self._loop.call_later(REACH_S, self._give_up, endpoint, why)
+            waiting = self._waiting[endpoint] = _Waiting(timer)
+            self._network.dial(endpoint)
+        return waiting
+
+    def _give_up(self, endpoint: str, why: str) -> None:
+        waiting = self._waiting.pop(endpoint, None)
+        if waiting is None:
+            return
+        waiting.timer.cancel()
+        self.dropped += len(waiting.packets)
+        self._network.hang_up(endpoint)
+        if waiting.peer is not None:
+            waiting.peer.lose(why, [])

@@ -1,0 +1,32 @@
+"""The way to one peer: its link, once there is one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..wire.framing import CONTROL, NORMAL
+
+if TYPE_CHECKING:
+    from ..wire.links import Link
+    from .network import Network
+
+
+class LinkWay:
+    """See the top of the file; what an ``Outbox`` gives its bodies to.
+
+    body_bytes_max: bytes of the largest body that the node takes; this node's own limit until the other one is known.
+    """
+
+    __slots__ = ("_body_bytes_max", "_network", "link")
+
+    def __init__(self, network: Network, link: Link | None, body_bytes_max: int) -> None:
+        self._network, self.link, self._body_bytes_max = network, link, body_bytes_max
+
+    def send(self, body: bytes, /, *, urgent: bool = False) -> bool:
+        """Give it a body; False when it has no room."""
+        return self.link is not None and self._network.send(self.link, body, CONTROL if urgent else NORMAL)
+
+    @property
+    def body_bytes_max(self) -> int:
+        """Bytes of the largest body that the node takes."""
+        return self._body_bytes_max if self.link is None else self.link.body_bytes_max
