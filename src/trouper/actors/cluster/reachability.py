@@ -131,12 +131,7 @@ def _newest(one: Row, other: Row) -> Row:
     """Of two copies of a row the newer; of one stamp, everything that either still has."""
     if one.stamp != other.stamp:
         return max(one, other, key=lambda row: row.stamp)
-    if one.subjects == other.subjects:
-        return one
-    subjects: dict[str, Reach] = dict(one.subjects)
-    for name, reach in other.subjects.items():
-        subjects[name] = _worst((subjects.get(name, "reachable"), reach))
-    return Row(one.incarnation, one.version, subjects)
+    return Row(one.incarnation, one.version, {**one.subjects, **other.subjects})
 
 
 def _worst(found: Iterable[Reach]) -> Reach:

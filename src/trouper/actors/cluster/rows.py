@@ -240,7 +240,6 @@ class Rows(Generic[Key, Value]):
             before = row.put(key, value, delta.version)
             if before != value:
                 changes.append(Change(delta.owner, key, before, value))
-        row.version = delta.version
         return Applied(tuple(changes))
 
     def _refused(self, delta: Delta[Key, Value], entries: int) -> Applied[Key, Value]:

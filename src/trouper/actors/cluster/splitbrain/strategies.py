@@ -154,13 +154,13 @@ def _keep_oldest(view: View, strategy: KeepOldest) -> Verdict:
 
 
 def _oldest(view: View, strategy: KeepOldest, changing: bool) -> Verdict:
-    """``changing``: as if members that are leaving had left, and, where it matters, the joining ones were up."""
+    """``changing``: as if members that are leaving had left, and the joining ones were up and could keep company."""
     role = strategy.role
     candidates = view.counted(role, without_leaving=changing)
     if not candidates:
         return Verdict("down_all", f"nobody counts with role {role}" if role else "nobody counts")
     oldest = min(candidates, key=age).name
-    members = view.counted(role, with_joining=changing and strategy.down_if_alone, without_leaving=changing)
+    members = view.counted(role, with_joining=changing, without_leaving=changing)
     here = sum(member.name not in view.unreachable for member in members)
     there = len(members) - here
     if oldest not in view.unreachable:
