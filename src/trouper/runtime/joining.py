@@ -6,7 +6,7 @@ It is the one file of the runtime that knows which transport understands which e
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ class Joining:
 
     listen: tuple[str, ...] = ()
     join: tuple[str, ...] = ()
-    allowed_modules: tuple[str, ...] = ()
+    allowed_modules: Collection[str] = ()
     keys: Path | None = None
     insecure: bool = False
     seed: int | None = None

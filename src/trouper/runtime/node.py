@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from os import PathLike
@@ -34,6 +34,8 @@ from .supervisor import Child, Supervisor
 
 if TYPE_CHECKING:
     from .journal.port import Journal
+    from .processes.settings import Processes
+    from .processes.staff import Staff
     from .remote.network import MakeTransport, Network
 
 T = TypeVar("T")
@@ -59,6 +61,8 @@ class Node(Fittings, Spawner):
     insecure: True lets ``tcp://`` go without keys, in the clear and with anybody; it is warned of.
     allowed_modules: modules that may be imported because another node asks for an actor of theirs; those that are
         loaded already need not be named.
+    processes: how many worker processes to start, as nodes ``worker-1`` and so on that are linked to this one and to one
+        another; 0 starts none.  ``Processes`` sets their limits and times.
     seed: of the node's only source of chance; None takes one from the operating system.
     """
 
@@ -74,9 +78,10 @@ class Node(Fittings, Spawner):
         slow_handler_s: float | None = SLOW_HANDLER_S,
         listen: str | Sequence[str] = (),
         join: Sequence[str] = (),
-        allowed_modules: Sequence[str] = (),
+        allowed_modules: Collection[str] = (),
         keys: str | PathLike[str] | None = None,
         insecure: bool = False,
+        processes: int | Processes = 0,
         seed: int | None = None,
     ) -> None:
         if ask_timeout_s <= 0:
@@ -95,12 +100,18 @@ class Node(Fittings, Spawner):
         self._joining = Joining(
             listen=(listen,) if isinstance(listen, str) else tuple(listen),
             join=tuple(join),
-            allowed_modules=tuple(allowed_modules),
+            allowed_modules=allowed_modules,
             keys=None if keys is None else Path(keys),
             insecure=insecure,
             seed=seed,
         )
         self._network: Network | None = None
+        self._staff: Staff | None = None
+        if processes != 0:
+            from .processes.staff import make_staff  # noqa: PLC0415  only who uses it pays for it
+
+            self._staff = make_staff(self, processes, threads, slow_handler_s)
+            self.shutdown.add(AFTER_STOP, "worker processes", self._staff.end)
         self._slow_handler_s = slow_handler_s
         self.blame: Blame | None = None
         """The watch over the loop; None where there is none."""
@@ -138,11 +149,14 @@ class Node(Fittings, Spawner):
         """Open what the node has besides actors."""
         if self._given_journal is not None:
             await self._given_journal.open(self.offload)
-        if self._slow_handler_s is not None and not is_virtual(loop):
+        joining = self._joining if self._staff is None else self._staff.open(self._joining)
+        if joining.listen:
+            transports = self._make_transports(joining)
+            self._network = await open_network(self, joining, transports, self._make_incarnation())
+        if self._slow_handler_s is not None and not is_virtual(loop):  # what is imported above is nobody's fault
             self.blame = Blame(self.system, self._slow_handler_s, self._on_loop_held)
-        if self._joining.listen:
-            transports = self._make_transports(self._joining)
-            self._network = await open_network(self, self._joining, transports, self._make_incarnation())
+        if self._staff is not None:
+            await self._staff.start()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -213,6 +227,11 @@ class Node(Fittings, Spawner):
             raise NodeClosed(f"node {self.name} has no network: give it listen=..., or wait until it has started")
         return self._network
 
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """The names of this node's worker processes, each a place for ``spawn``."""
+        return () if self._staff is None else self._staff.settings.names
+
     async def offload(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking function in the node's thread pool; raises what it raises."""
         if self._pool is None:
@@ -239,6 +258,8 @@ class Node(Fittings, Spawner):
         """Give back the threads, once the node is down."""
         if self.blame is not None:
             self.blame.stop()
+        if self._staff is not None:
+            self._staff.close()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 

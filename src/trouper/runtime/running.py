@@ -22,11 +22,12 @@ def run(main: Callable[[], Coroutine[object, object, T]]) -> T:
     """
     if asyncio._get_running_loop() is not None:  # noqa: SLF001  the public way raises where there is none
         raise RuntimeError("trouper.run() begins a loop of its own: in a running event loop use `async with Node()`")
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_until_signal(main))
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the fastest loop there is; None is asyncio's own."""
     if sys.platform == "win32":
         return None
     try:

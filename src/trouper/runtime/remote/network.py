@@ -213,6 +213,10 @@ class Network:
         """Give up a link at once: it is known for certain that this life of the node has ended."""
         self._carry_out(self._switchboard.abandon(node, detail, self._now()))
 
+    def disconnect(self, endpoint: str) -> None:
+        """Dial an endpoint no more; whoever was found there is taken leave of."""
+        self._carry_out(self._switchboard.disconnect(endpoint, self._now()))
+
     def linked(self, home: Home) -> Peer | None:
         """Return this life of a node, if it is linked, or can be on demand."""
         peer = self._peers.get(home.node)

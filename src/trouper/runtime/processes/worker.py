@@ -1,0 +1,215 @@
+"""A worker process, from its first line to its last: ``main`` is what the interpreter runs.
+
+It lives for its parent.  A thread reads the pipe to it, which works also while a handler holds the loop: when the pipe
+ends, the parent is gone, and so is this process at once.  Where a handler holds the interpreter itself, Linux kills the
+process when its parent is gone.  SIGINT, which a terminal sends to all processes of a program, is left to the parent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Collection, Iterator
+from types import FrameType
+from typing import NoReturn
+
+from ..kernel.errors import NodeClosed, TrouperError
+from ..node import Node
+from ..reports import brief
+from ..running import loop_factory
+from .control import Gone, Leave, Meet, Ready, Setup, ToWorker, Trouble, Unpacker, read_to_worker
+from .logs import Home, send_home
+from .program import take_over
+
+PR_SET_PDEATHSIG = 1
+READ_BYTES = 65_536
+
+
+class OfTheProgram(Collection[str]):
+    """The modules that may be imported for a spawn: those that the asker has loaded, which it sees to itself.
+
+    Only the parent and the other workers can ask, all of them this same program: the sockets lie in a folder that no
+    other user can enter.
+    """
+
+    def __contains__(self, module: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sys.modules)
+
+    def __len__(self) -> int:
+        return len(sys.modules)
+
+
+class Life:
+    """One worker process.
+
+    leaving: whether it has been told to end.
+    """
+
+    def __init__(self, pipe: socket.socket) -> None:
+        self.pipe, self.home = pipe, Home(pipe)
+        self._unpacker = Unpacker()
+        self.leaving = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._node: Node | None = None
+        self._folder = ""
+        self._dialled: dict[str, str] = {}
+        self._meeting: asyncio.Future[None] | None = None
+
+    # --- the pipe ----------------------------------------------------------------------------------------------------
+
+    def read_setup(self) -> Setup:
+        """Wait for the first message."""
+        bodies: list[bytes] = []
+        while not bodies:
+            data = self.pipe.recv(READ_BYTES)
+            if not data:
+                os._exit(1)
+            bodies = self._unpacker.feed(data)
+        setup = read_to_worker(bodies[0])
+        assert isinstance(setup, Setup), "the parent begins with it, and waits for an answer"
+        self._folder = setup.folder
+        return setup
+
+    def read_on(self) -> NoReturn:
+        """In a thread: take messages for as long as the parent lives."""
+        while True:
+            try:
+                data = self.pipe.recv(READ_BYTES)
+            except OSError:
+                data = b""
+            if not data:
+                self.end_at_once()
+            for body in self._unpacker.feed(data):
+                self._take(read_to_worker(body))
+
+    def _take(self, message: ToWorker) -> None:
+        if isinstance(message, Leave):
+            self.leave()
+        elif isinstance(message, Meet | Gone) and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._meet if isinstance(message, Meet) else self._give_up, message)
+
+    def end_at_once(self) -> NoReturn:
+        """The parent is gone: leave nothing behind."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os._exit(1)
+
+    # --- ending ------------------------------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """End in order; from any thread, and from a signal handler.  A second call changes nothing."""
+        if self.leaving:
+            return
+        self.leaving = True
+        if self._loop is not None and self._task is not None:
+            self._loop.call_soon_threadsafe(self._task.cancel, "told to leave")
+
+    def on_sigterm(self, number: int, _: FrameType | None) -> None:
+        """Leave; whoever was told before, and is still here, ends now."""
+        if self.leaving:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self.leave()
+
+    # --- running -----------------------------------------------------------------------------------------------------
+
+    async def live(self, setup: Setup) -> None:
+        """Be a node until told to leave."""
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        if self.leaving:
+            return
+        take_over(setup.program)
+        node = self._node = Node(
+            setup.node,
+            listen=setup.endpoint,
+            join=[setup.parent_endpoint],
+            allowed_modules=OfTheProgram(),
+            ask_timeout_s=setup.ask_timeout_s,
+            shutdown_s=setup.shutdown_s,
+            threads=setup.threads,
+            slow_handler_s=setup.slow_handler_s,
+        )
+        async with node:
+            await node.network.wait_for_peer(setup.parent)
+            await asyncio.get_running_loop().create_future()
+
+    def _meet(self, meet: Meet) -> None:
+        self._meeting = asyncio.ensure_future(self._link(meet))
+
+    async def _link(self, meet: Meet) -> None:
+        assert self._node is not None, "the parent sees it linked before it says whom to meet"
+        network = self._node.network
+        for endpoint in meet.others.values():
+            network.connect(endpoint)
+        self._dialled.update(meet.others)
+        try:
+            async with asyncio.timeout(meet.limit_s):
+                for other in meet.others:
+                    await network.wait_for_peer(other)
+        except (TimeoutError, NodeClosed):
+            pass
+        self.home.send(Ready())
+
+    def _give_up(self, gone: Gone) -> None:
+        if self._node is None:
+            return
+        try:
+            peer = self._node.network.peers.get(gone.node)
+            if peer is not None and peer.home.incarnation == gone.incarnation:
+                self._node.network.abandon(gone.node, gone.detail)
+                if gone.node in self._dialled:  # its next life dials us
+                    self._node.network.disconnect(self._dialled.pop(gone.node))
+        except NodeClosed:
+            pass  # it is not up yet, or not any more
+
+
+def main() -> None:
+    """Live; returns when told to leave, and exits with 1 after a failure."""
+    life = Life(_take_pipe())
+    setup = life.read_setup()
+    _die_with(setup.parent_pid)
+    signal.signal(signal.SIGTERM, life.on_sigterm)
+    threading.Thread(target=life.read_on, name="trouper-parent", daemon=True).start()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # both are files here
+    send_home(life.home, setup.program.levels)
+    code = 0
+    try:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(life.live(setup))
+    except asyncio.CancelledError:
+        code = int(not life.leaving)
+    except TrouperError as error:
+        life.home.send(Trouble(brief(error)))
+        code = 1
+    finally:
+        logging.shutdown()
+    raise SystemExit(code)
+
+
+def _take_pipe() -> socket.socket:
+    """Take the pipe away from stdin, where programs that this one starts would find it."""
+    pipe = socket.socket(fileno=os.dup(0))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return pipe
+
+
+def _die_with(parent_pid: int) -> None:
+    """Have the system kill this process when its parent ends; on Linux, for the rest there is the pipe."""
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415  only a worker needs it
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent_pid:
+            os._exit(1)  # it ended before that was asked for

@@ -1,0 +1,120 @@
+"""The actors under ``/system/workers``: one for each worker process, and their supervisor.
+
+A ``Worker`` lives as long as its process: it is started when the process is linked, fails when that dies, and ends it
+when it is stopped.  So the rules for restarts are those of all actors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ..actor import Actor
+from ..kernel.cell import Cell
+from ..kernel.errors import ActorFailed, StartFailed
+from ..kernel.messages import Message
+from ..kernel.ref import ActorRef
+from ..spawning import spawn_awaited
+from .process import WorkerProcess
+
+if TYPE_CHECKING:
+    from .staff import Staff
+
+
+class Worker(Actor):
+    """Owns the process of one worker."""
+
+    def __init__(self, staff: Staff, name: str) -> None:
+        self._staff, self.name = staff, name
+        self._process: WorkerProcess | None = None
+
+    async def on_start(self) -> None:
+        """Start the process and wait until it is linked."""
+        self._cell.own(self)
+        process = self._process = self._staff.make(self.name)
+        try:
+            await process.start(self._staff.setup(self.name))
+        except OSError as error:
+            raise StartFailed(f"{self.name}: the process cannot be started: {error}") from error
+        await self._wait_until_linked(process)
+        self.pipe_to_self(_death(process), _never)
+
+    async def _wait_until_linked(self, process: WorkerProcess) -> None:
+        linked = asyncio.ensure_future(self._staff.link(process, again=self._cell.restarts > 0))
+        limit_s = self._staff.settings.start_s
+        try:
+            await asyncio.wait((linked, process.ended), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            linked.cancel()
+        if process.ended.done():
+            await process.drained()
+            raise StartFailed(f"{process.describe_end()}, before it was linked to node {self.node.name}")
+        if not process.ready.done():
+            raise StartFailed(
+                f"{process.describe_end()}, but was not linked to node {self.node.name} within start_s={limit_s:g}"
+            )
+
+    async def on_stop(self) -> None:
+        """Take leave of the process, or end it."""
+        self._staff.tell_to_leave()
+        if self._process is not None:
+            await self._process.stop()
+
+    @property
+    def held(self) -> int:
+        """It keeps no message."""
+        return 0
+
+    def release(self, cell: Cell, *, restarting: bool) -> None:  # noqa: ARG002  a Belonging's
+        """This instance has ended, however: no process is left without one."""
+        if self._process is not None:
+            self._process.kill()
+
+
+async def _death(process: WorkerProcess) -> None:
+    """Raise when the process dies, and was not told to."""
+    await asyncio.shield(process.ended)
+    while process.leaving:
+        await asyncio.Event().wait()  # its actor is about to be stopped
+    await process.drained()
+    raise ActorFailed(process.describe_end())
+
+
+def _never(_: None) -> Message[object]:
+    raise AssertionError("a death is raised, and never comes to a message")
+
+
+class Workers(Actor):
+    """Keeps the worker processes alive."""
+
+    def __init__(self, staff: Staff) -> None:
+        self._staff = staff
+
+    async def on_start(self) -> None:
+        """Start all of them at once; when one cannot start, none is left."""
+        spec = self._staff.settings
+        starts = [
+            asyncio.ensure_future(
+                _started(
+                    spawn_awaited(
+                        self._cell, partial(Worker, self._staff, name), (), name, "permanent", spec.stop_s, False
+                    )
+                )
+            )
+            for name in spec.names
+        ]
+        done, pending = await asyncio.wait(starts, return_when=asyncio.FIRST_EXCEPTION)
+        for start in pending:
+            start.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        for error in [start.exception() for start in starts if start in done]:
+            if error is not None:
+                raise error
+
+
+async def _started(spawned: Awaitable[ActorRef]) -> ActorRef:
+    return await spawned
+
+
