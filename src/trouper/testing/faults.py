@@ -12,8 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-FaultKind = Literal["crash", "kill", "pause", "slow", "flood", "leap"]
+FaultKind = Literal[
+    "crash", "kill", "pause", "slow", "flood", "leap",
+    "node_crash", "node_pause", "node_slow", "node_drift", "partition", "hold", "reset", "degrade",
+]  # fmt: skip
 KINDS: tuple[FaultKind, ...] = ("crash", "kill", "pause", "slow", "flood", "leap")
+"""What goes wrong with actors, and with the clock of all."""
+NODE_KINDS: tuple[FaultKind, ...] = (
+    "node_crash", "node_pause", "node_slow", "node_drift", "partition", "hold", "reset", "degrade",
+)  # fmt: skip
+"""What goes wrong with nodes and the network between them; it needs a cluster."""
 SHRINK_RUNS_MAX = 200
 """Runs of the scenario that a shrinker may spend."""
 
@@ -42,7 +50,12 @@ class Fault:
     kind: ``crash`` fails the actor as by an exception, ``kill`` ends it, ``pause`` lets it handle nothing for ``for_s``
         seconds, ``slow`` lets it rest that long after each message, ``flood`` tells it ``count`` messages that it does
         not know, ``leap`` moves the clock ahead by ``for_s`` seconds, as after a suspended host wakes.
-    pick: which actor, as a share in [0, 1) of the list of those that live at that time, oldest first.
+        Of nodes: ``node_crash`` ends one at once and starts it again after ``for_s`` seconds, ``node_pause`` lets it
+        stand still so long, ``node_slow`` lets it rest after each turn, ``node_drift`` lets its clock go wrong.
+        Of the network, for ``for_s`` seconds: ``partition`` parts the cluster, ``hold`` keeps what is between two
+        nodes, ``degrade`` makes the link between them slow, lossy, double or disordered; ``reset`` breaks it once.
+    pick: which actor, as a share in [0, 1) of the list of those that live at that time, oldest first; or which node.
+    other: which other node; or how a node or the network is struck.
     """
 
     at_s: float
@@ -50,8 +63,11 @@ class Fault:
     pick: float = 0.0
     for_s: float = 0.0
     count: int = 0
+    other: float = 0.0
 
     def __str__(self) -> str:
+        if self.kind in NODE_KINDS:
+            return f"at {self.at_s:.3g} s {self.kind} of {self.pick:.0%}, {self.other:.0%} for {self.for_s:.3g} s"
         whom = "" if self.kind == "leap" else f" the actor at {self.pick:.0%} of the list"
         how_long = f" for {self.for_s:.3g} s" if self.kind in ("pause", "slow", "leap") else ""
         how_many = f" with {self.count} messages" if self.kind == "flood" else ""
@@ -76,7 +92,9 @@ class Plan:
 class Risks:
     """What may go wrong: a seed draws up to ``faults_max`` faults of these kinds within the first ``within_s`` seconds.
 
-    for_s_max: the longest pause, slowness (a tenth of it) or leap.  flood_max: messages of the largest flood.
+    kinds: one that stands there twice is drawn twice as often.
+    for_s_max: the longest pause, slowness (a tenth of it), leap, or trouble of a node or the network.
+    flood_max: messages of the largest flood.
     """
 
     kinds: tuple[FaultKind, ...] = KINDS
@@ -99,6 +117,8 @@ class Risks:
             pick=chance.random(),
             for_s=round(chance.random() * longest_s, 3),
             count=chance.randint(1, self.flood_max),
+            # What needs it draws it: the seeds of a single node keep their meaning.
+            other=chance.random() if kind in NODE_KINDS else 0.0,
         )
 
 

@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 from ..runtime.kernel.ask import content, current_turn
@@ -28,24 +28,35 @@ _REDRAW = 0.02
 
 
 class Trace:
-    """What happened, as a running hash, its last events as text, and all cells that had a part in it."""
+    """What happened, as a running hash, its last events as text, and all cells that had a part in it.
 
-    def __init__(self, loop: VirtualLoop) -> None:
-        self._loop = loop
+    several: whether there are several nodes, whose names then stand before the paths.
+    """
+
+    def __init__(self, loop: VirtualLoop, *, several: bool = False) -> None:
+        self._loop, self._several = loop, several
         self._hash = hashlib.blake2b(digest_size=16)
         self._tail: deque[str] = deque(maxlen=TAIL_MAX)
-        self._paths: dict[int, str] = {}
-        self.cells: dict[int, Cell] = {}
+        self._paths: dict[Cell, str] = {}
         self.events = 0
+
+    @property
+    def cells(self) -> Iterable[Cell]:
+        """All cells that had a part in it, in the order of their first events."""
+        return self._paths
 
     def add(self, cell: Cell, what: str) -> None:
         """Enter an event: the virtual time, the path of the cell, and what happened, usually a type of message."""
-        path = self._paths.get(cell.uid)
+        path = self._paths.get(cell)
         if path is None:
             address = cell.address
-            path = self._paths[cell.uid] = f"{address.path}#{address.uid}"
-            self.cells[cell.uid] = cell
-        line = f"{self._loop.time()!r} {path} {what}"
+            path = f"{address.path}#{address.uid}"
+            self._paths[cell] = path = f"{address.node}/{path}" if self._several else path
+        self.note(f"{path} {what}")
+
+    def note(self, what: str) -> None:
+        """Enter an event that is of no cell."""
+        line = f"{self._loop.time()!r} {what}"
         self.events += 1
         self._tail.append(line)
         self._hash.update(line.encode())
@@ -133,23 +144,25 @@ class _MailSource(list[Mail]):
 
 
 class SeededDispatcher(Dispatcher):
-    """A dispatcher whose every choice comes from a seed."""
+    """A dispatcher whose every choice comes from a seed.  steps: the loop that counts its runs; None is its own."""
 
     __slots__ = ("_asked", "_chance", "_fuel_chance", "_now", "_runs", "_stop_chance", "_trace")
 
-    def __init__(self, loop: VirtualLoop, seed: int, trace: Trace) -> None:
+    def __init__(self, loop: VirtualLoop, seed: int | str, trace: Trace, steps: VirtualLoop | None = None) -> None:
         self._asked: object = None
         self._chance = chance = random.Random(f"{seed}/schedule")
         self._fuel_chance, self._stop_chance = chance.choice([0.0, 0.5, 1.0]), chance.choice([0.0, 0.1, 0.5])
         self._now = 0.0
         self._trace = trace
-        self._runs = SeededQueue(chance, trace, loop)
+        self._runs = SeededQueue(chance, trace, steps or loop)
         super().__init__(loop, self._count, queue=self._runs, run_length=1)
         self.idle_queues = _MailSource(self._took)
 
     def refuel(self) -> bool:
         """Draw whether the next ask of an idle actor is answered inline, where the runtime would allow it."""
         if self._chance.random() >= self._fuel_chance or not super().refuel():
+            return False
+        if asyncio.get_running_loop() is not self._loop:  # whoever asks is outside, and not on this node's stack
             return False
         self.fuel = 1
         return True

@@ -4,16 +4,18 @@ The same seed gives the same run, event for event, in every process (of one vers
 actors run, how long turns last, what ``random`` says and which faults strike are all drawn from it.  What a program
 takes from elsewhere is not: the real clock, ``os.urandom``, the order of a set of texts, real threads.
 
-At the end of every simulation ``checks.py`` holds the node to its laws.  There is one node; a cluster of them, over a
-simulated network, will have the same face.
+At the end of every simulation ``checks.py`` holds each node to its laws.  Without ``nodes`` there is one node, in the
+scenario's own loop and without a network; with them, there is a cluster, see ``cluster.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import astuple, dataclass
+from typing import Any, overload
 
 from ..runtime.accounting import Accounting
 from ..runtime.kernel.cell import Cell
@@ -24,10 +26,15 @@ from ..runtime.kernel.ref import ActorRef
 from ..runtime.kernel.supervision import Strategy
 from ..runtime.node import Node
 from ..runtime.observing import observe, unobserve
+from ..transports.network import Quality
 from . import checks
-from .faults import Fault, Plan
+from .cluster import Cluster, ClusterSpec
+from .faults import NODE_KINDS, Fault, Plan
+from .machines import Boot
+from .node_loop import NodeLoop, WorldLoop, asks_awaited_anywhere
 from .probe import ProbeActor
 from .schedule import SeededDispatcher, Trace
+from .verbs import ClusterVerbs
 from .virtual_time import START_S, STEPS_MAX, VirtualLoop, refuse_inside_a_loop
 
 NO_FAULTS = Plan()
@@ -60,6 +67,7 @@ class Outcome:
     """What a simulation came to.
 
     digest: the hash of its trace, which is the virtual time, path and type of message of each event.
+    accounting: of the one node, or of all nodes that lived at the end together.
     """
 
     seed: int
@@ -70,21 +78,34 @@ class Outcome:
     accounting: Accounting
 
 
-class Simulation:
-    """What a scenario gets: the node, chance, and the verbs that make things go wrong.
+class Simulation(ClusterVerbs):
+    """What a scenario gets: the nodes, chance, and the verbs that make things go wrong.
 
     random: the scenario's own source of chance; it shares no number with the schedule's.
     """
 
     def __init__(
-        self, loop: VirtualLoop, seed: int, plan: Plan, *, supervision: Strategy | None, ask_timeout_s: float
+        self,
+        loop: VirtualLoop,
+        seed: int,
+        plan: Plan,
+        spec: ClusterSpec | None = None,
+        *,
+        supervision: Strategy | None,
+        ask_timeout_s: float,
     ) -> None:
         self.loop, self.seed, self.plan = loop, seed, plan
         self.random = random.Random(f"{seed}/scenario")
-        self.trace = Trace(loop)
-        self.node = SimulatedNode(self, supervision=supervision, ask_timeout_s=ask_timeout_s)
+        self.trace = Trace(loop, several=spec is not None)
+        self._spec, self._cluster = spec, None
+        self._one = SimulatedNode(self, supervision=supervision, ask_timeout_s=ask_timeout_s)
         self._spared: set[ActorRef] = set()
         self._slow: dict[Cell, _Rest] = {}
+
+    @property
+    def node(self) -> Node:
+        """The one node; in a cluster, the first."""
+        return self._one if self._cluster is None else self[self._cluster.spec.names[0]]
 
     @property
     def now_s(self) -> float:
@@ -97,29 +118,50 @@ class Simulation:
 
     # --- what goes wrong ---------------------------------------------------------------------------------------------
 
-    def crash(self, ref: ActorRef) -> None:
-        """Fail an actor between two messages, as an exception does; its supervisor decides."""
-        _cell(ref).post(SUPERVISION, _crash)
+    @overload
+    def crash(self, what: ActorRef) -> None: ...
+    @overload
+    def crash(self, what: str, *, torn: bool = True, silently: bool = False) -> None: ...
+    def crash(self, what: ActorRef | str, *, torn: bool = True, silently: bool = False) -> None:
+        """Fail an actor between two messages, as an exception does; or end a node at once, see ``crash_node``."""
+        if isinstance(what, str):
+            self.crash_node(what, torn=torn, silently=silently)
+        else:
+            _cell(what).post(SUPERVISION, _crash)
 
     def kill(self, ref: ActorRef) -> None:
         """End an actor at once."""
         ref.kill()
 
-    def pause(self, ref: ActorRef) -> None:
-        """Let an actor handle no further messages until ``resume``; it can still be stopped and restarted."""
-        cell = _cell(ref)
+    def pause(self, what: ActorRef | str) -> None:
+        """Let an actor handle no further messages until ``resume``; it can still be stopped and restarted.
+
+        A node, by its name, stands still altogether: its clock goes on, and what comes in waits.
+        """
+        if isinstance(what, str):
+            self.cluster.pause(self.cluster.machine(what))
+            return
+        cell = _cell(what)
         cell.suspended = True
         cell.post(REQUEST, Cell.refresh)
 
-    def resume(self, ref: ActorRef) -> None:
+    def resume(self, what: ActorRef | str) -> None:
         """Undo ``pause``."""
-        cell = _cell(ref)
+        if isinstance(what, str):
+            self.cluster.resume(self.cluster.machine(what))
+            return
+        cell = _cell(what)
         cell.suspended = False
         cell.post(REQUEST, Cell.refresh)
 
-    def slow(self, ref: ActorRef, seconds: float) -> None:
-        """Let an actor rest so long after each message; 0 makes it as quick as before."""
-        cell = _cell(ref)
+    def slow(self, what: ActorRef | str, seconds: float) -> None:
+        """Let an actor rest so long after each message, or a node after each turn; 0 makes it as quick as before."""
+        if isinstance(what, str):
+            loop = self.cluster.machine(what).loop
+            if loop is not None:
+                loop.rest_s = seconds
+            return
+        cell = _cell(what)
         rest = self._slow.pop(cell, None)
         if rest is not None:
             unobserve(cell, rest)
@@ -141,7 +183,11 @@ class Simulation:
         self._spared.update(refs)
 
     def strike(self, fault: Fault) -> None:
-        """Carry out one fault of a plan."""
+        """Carry out one fault of a plan; one of nodes needs a cluster."""
+        if fault.kind in NODE_KINDS:
+            if self._cluster is not None:
+                self._cluster.strike(fault)
+            return
         victims = self._victims()
         if fault.kind == "leap":
             self.leap(fault.for_s)
@@ -158,47 +204,81 @@ class Simulation:
                 {"crash": self.crash, "kill": self.kill}[fault.kind](ref)
 
     def _victims(self) -> list[Cell]:
-        user = self.node.system.user
-        living = [cell for cell in self.node.system.cells() if cell.parent is not None and cell is not user]
-        system = self.node.system.system
-        return sorted(
-            (
-                cell
-                for cell in living
-                if cell is not system and not isinstance(cell.actor, ProbeActor) and cell.ref not in self._spared
-            ),
-            key=lambda cell: cell.uid,
-        )
+        """The actors of all nodes that live, the oldest of each node first."""
+        nodes = [self._one] if self._cluster is None else self.nodes
+        return [
+            cell for node in nodes for cell in sorted(_living(node), key=lambda cell: cell.uid) if self._is_fair(cell)
+        ]
+
+    def _is_fair(self, cell: Cell) -> bool:
+        return not isinstance(cell.actor, ProbeActor) and cell.ref not in self._spared
 
     # --- the run -----------------------------------------------------------------------------------------------------
 
     async def play(self, scenario: Callable[[Simulation], Coroutine[object, object, object]]) -> None:
-        """Run the scenario inside the node, and hold the node to its laws at the end."""
-        async with self.node:
-            self.node.system.on_life = (*self.node.system.on_life, self.trace.add)
-            strikes = [self.loop.call_at(START_S + fault.at_s, self.strike, fault) for fault in self.plan.faults]
-            try:
-                await scenario(self)
-            finally:
-                for strike in strikes:
-                    strike.cancel()
-            checks.hold(checks.miscounted(self.node.accounting(), ended=False))
+        """Run the scenario with the nodes, and hold them to their laws at the end."""
+        await (self._play_with_one(scenario) if self._spec is None else self._play_with_several(scenario, self._spec))
         await self.settle()
         left = asyncio.all_tasks(self.loop) - {asyncio.current_task(self.loop)}
+        loops = {cell.system.loop for cell in self.trace.cells}
+        gone = {loop for loop in loops if isinstance(loop, NodeLoop) and loop.dead}
         checks.hold(
             [
-                *checks.miscounted(self.node.accounting(), ended=True),
-                *checks.leaked(self.trace.cells.values()),
+                *(
+                    self._cluster.check(ended=True)
+                    if self._cluster
+                    else checks.miscounted(self._one.accounting(), ended=True)
+                ),
+                *checks.leaked(cell for cell in self.trace.cells if cell.system.loop not in gone),
                 *checks.forgotten_timers(self.loop),
                 *checks.failed_tasks(self.loop.failed_tasks()),
                 *(f"{task!r} still runs" for task in sorted(left, key=hash)),
             ]
         )
 
+    async def _play_with_one(self, scenario: Callable[[Simulation], Coroutine[object, object, object]]) -> None:
+        node = self._one
+        async with node:
+            node.system.on_life = (*node.system.on_life, self.trace.add)
+            await self._play_under_faults(scenario)
+            checks.hold(checks.miscounted(node.accounting(), ended=False))
+
+    async def _play_with_several(
+        self, scenario: Callable[[Simulation], Coroutine[object, object, object]], spec: ClusterSpec
+    ) -> None:
+        assert isinstance(self.loop, WorldLoop), "simulate() makes it"
+        self._cluster = cluster = Cluster(spec, self.seed, self.loop, self.trace)
+        try:
+            await cluster.start()
+            await self._play_under_faults(scenario)
+            checks.hold(cluster.check(ended=False))
+        finally:
+            await cluster.stop()
+
+    async def _play_under_faults(self, scenario: Callable[[Simulation], Coroutine[object, object, object]]) -> None:
+        strikes = [self.loop.call_at(START_S + fault.at_s, self.strike, fault) for fault in self.plan.faults]
+        try:
+            await scenario(self)
+        finally:
+            for strike in strikes:
+                strike.cancel()
+
+    def accounting(self) -> Accounting:
+        """The books of the one node, or of all nodes that live or have shut down in order, added up."""
+        nodes = [self._one] if self._cluster is None else self._cluster.accountable
+        books = [astuple(node.accounting()) for node in nodes]
+        return Accounting(*map(sum, zip(*books, strict=True)))
+
+    def bury(self) -> None:
+        """Let go of the nodes, once all is checked."""
+        if self._cluster is not None:
+            self._cluster.bury()
+
     def describe(self) -> str:
         """Say what was simulated and how it ended, for a failure."""
         tail = "\n".join(f"  {event}" for event in self.trace.tail)
-        return (
+        problems = [] if self._cluster is None else self._cluster.problems_of_loops()
+        return "\n".join(problems) + (
             f"simulated with seed {self.seed} and {self.plan}; at {self.now_s:g} s of virtual time, after "
             f"{self.trace.events} events (digest {self.trace.digest}), the last ones:\n{tail}"
         )
@@ -209,32 +289,48 @@ def simulate(
     *,
     seed: int = 0,
     plan: Plan = NO_FAULTS,
+    nodes: int | Sequence[str] | None = None,
+    joins: Mapping[str, Sequence[str]] | None = None,
+    options: Callable[[str], Mapping[str, Any]] | None = None,  # Any: each argument of Node has its own type
+    boot: Boot | None = None,
+    quality: Quality | None = None,
     supervision: Strategy | None = None,
     ask_timeout_s: float = 5.0,
     steps_max: int = STEPS_MAX,
 ) -> Outcome:
     """Run ``await scenario(simulation)`` on virtual time, in the order that the seed draws, and return what it came to.
 
-    plan: what goes wrong, besides what the scenario does.  supervision, ask_timeout_s: of the node.
-    steps_max: turns of the loop and runs of actors, see ``VirtualLoop``.
-    Raises what the scenario raises, ``SimulationFailed`` when the node has not kept its laws, ``Stalled`` and
+    plan: what goes wrong, besides what the scenario does.  supervision, ask_timeout_s: of every node.
+    nodes: how many nodes, ``n1`` and so on, or their names; None is one node, without a network.
+    joins, options, boot, quality: of these nodes, see ``ClusterSpec``; the scenario begins when they are linked.
+    steps_max: turns of the loop, turns of nodes and runs of actors, see ``VirtualLoop``.
+    Raises what the scenario raises, ``SimulationFailed`` when a node has not kept its laws, ``Stalled`` and
     ``StepsExceeded``; each has a note with the seed, the plan and the end of the trace.
     """
     refuse_inside_a_loop()
+    spec: ClusterSpec | None = None
+    if nodes is not None:
+        names = [f"n{number}" for number in range(1, nodes + 1)] if isinstance(nodes, int) else list(nodes)
+        defaults = {"supervision": supervision, "ask_timeout_s": ask_timeout_s}
+        spec = ClusterSpec(names, joins, options, boot, quality, defaults)
     loop = VirtualLoop(steps_max=steps_max)
-    simulation = Simulation(loop, seed, plan, supervision=supervision, ask_timeout_s=ask_timeout_s)
+    if spec is not None:
+        loop = WorldLoop(steps_max=steps_max, chance=random.Random(f"{seed}/turns"))
+    simulation = Simulation(loop, seed, plan, spec, supervision=supervision, ask_timeout_s=ask_timeout_s)
     before = random.getstate()
     random.seed(f"{seed}/program")
     try:
-        loop.run_until_complete(simulation.play(scenario))
+        with nullcontext() if spec is None else asks_awaited_anywhere():
+            loop.run_until_complete(simulation.play(scenario))
     except BaseException as error:
         error.add_note(simulation.describe())
         raise
     finally:
         random.setstate(before)
+        simulation.bury()
         loop.unwind()
     trace = simulation.trace
-    return Outcome(seed, plan, trace.digest, trace.events, simulation.now_s, simulation.node.accounting())
+    return Outcome(seed, plan, trace.digest, trace.events, simulation.now_s, simulation.accounting())
 
 
 class _Rest:
@@ -254,6 +350,12 @@ class _Rest:
 def _crash(cell: Cell, _: object) -> None:
     if cell.phase == "live":
         crash(cell, SimulatedCrash(f"{cell.address} was crashed by the simulation"), None)
+
+
+def _living(node: Node) -> list[Cell]:
+    """The actors of a node, without its guardians."""
+    system = node.system
+    return [cell for cell in system.cells() if cell.parent is not None and cell not in (system.user, system.system)]
 
 
 def _cell(ref: ActorRef) -> Cell:

@@ -1,0 +1,329 @@
+"""The loops of a simulated cluster: one for the world, and one for each life of a node.
+
+A node has an event loop of its own, as it has on a machine of its own, so that it can stand still, rest, read another
+clock, or be gone from one moment to the next.  ``NodeLoop`` runs only when the world's loop gives it a turn; the order
+in which nodes get their turns is drawn from the seed.  The scenario runs in the world, and may await what nodes have.
+
+Laws of this file:
+1. A loop that has died runs nothing any more, not even a ``finally``; what it held is kept until ``bury``, since Python
+   would run that as soon as it let go of it.
+2. A task is woken in its own loop, whichever loop the future that it awaited is of.
+3. A loop that stands still loses nothing: what is due meanwhile is done afterwards, and its clock goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import warnings
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from contextlib import contextmanager, suppress
+from contextvars import Context
+from heapq import heapify, heappop
+from random import Random
+from typing import Any, TypeVar, cast
+
+from ..runtime.kernel.ask import Ask
+from ..runtime.kernel.errors import ActorError
+from ..runtime.reports import bounded, trace
+from .virtual_time import VirtualLoop, _Future
+
+T = TypeVar("T")
+_Callback = Callable[..., object]
+_TIMERS_SWEPT_FROM = 200
+"""Timers from which on cancelled ones are looked for."""
+_WAITS_SWEPT_FROM = 100
+_TRACE_CHARS_MAX = 3_000
+
+
+class NodeCrashed(ActorError):
+    """A simulated node went down, so what was awaited of it will never come."""
+
+
+class _SharedLoop(VirtualLoop):
+    """A virtual loop that knows of others: it wakes a task in the loop that the task is of."""
+
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
+
+    def create_future(self) -> asyncio.Future[Any]:  # Any, as asyncio declares it
+        """Make a future of this loop, which may be awaited in the others too."""
+        return SharedFuture(self, next(self._numbers))
+
+    def _call_soon(self, callback: _Callback, args: Iterable[Any], context: Context | None) -> asyncio.Handle:
+        task = getattr(callback, "__self__", None)
+        if isinstance(task, asyncio.Task):
+            home = _home_of(task)
+            if home is not self and isinstance(home, _SharedLoop):
+                return home._call_soon(callback, args, context)
+        return cast("asyncio.Handle", super()._call_soon(callback, args, context))  # type: ignore[misc]  # pyright: ignore  BaseEventLoop's own
+
+
+class WorldLoop(_SharedLoop):
+    """The loop that has the clock, runs the network and the scenario, and gives the nodes their turns."""
+
+    def __init__(self, *, steps_max: int, chance: Random) -> None:
+        super().__init__(steps_max=steps_max)
+        self._chance = chance
+        self._waiting: list[NodeLoop] = []
+        self.loops: list[NodeLoop] = []
+        """All loops that nodes ever had, in the order in which they began."""
+
+    def give_turn(self, loop: NodeLoop) -> None:
+        """Let a loop that has something to do run, soon."""
+        if not self._waiting:
+            self.call_soon(self._give_turns)
+        self._waiting.append(loop)
+
+    def _give_turns(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if len(waiting) > 1:
+            self._chance.shuffle(waiting)
+        self.steps += len(waiting)
+        for loop in waiting:
+            loop.turn()
+
+
+class NodeLoop(_SharedLoop):
+    """The loop of one life of a node; see the top of the file.
+
+    rest_s: how long it rests after each turn; a slow machine.
+    """
+
+    def __init__(self, world: WorldLoop, name: str) -> None:
+        self.world, self.name = world, name
+        self._rate, self._shift = 1.0, 0.0
+        self.dead = self.paused = self._dying = self._armed = self._in_turn = False
+        self.rest_s = 0.0
+        self._not_before = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+        self.problems: list[str] = []
+        """What callbacks of this loop raised."""
+        self._awaited_outside: list[asyncio.Future[Any]] = []  # Any: of whatever result
+        self._morgue: list[asyncio.Task[Any]] = []  # Any, as asyncio declares it
+        super().__init__()
+        self._numbers = world._numbers  # noqa: SLF001  tasks of all loops have numbers of one row
+        world.loops.append(self)
+        self.set_exception_handler(self._note_problem)
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    def time(self) -> float:
+        """Return the time by the clock of this machine."""
+        return self.world.time() * self._rate + self._shift
+
+    def drift(self, share: float) -> None:
+        """Let the clock go faster by this share of the time, or slower, from now on; it never jumps."""
+        now, world = self.time(), self.world.time()
+        self._rate = 1.0 + share
+        self._shift = now - world * self._rate
+        self._wake_for_timers()
+
+    def _world_time(self, when: float) -> float:
+        """Return the first moment of the world at which this clock says ``when`` or more."""
+        at = max(self.world.time(), (when - self._shift) / self._rate)
+        while at * self._rate + self._shift < when:
+            at = math.nextafter(at, math.inf)
+        return at
+
+    # --- running -----------------------------------------------------------------------------------------------------
+
+    def _call_soon(self, callback: _Callback, args: Iterable[Any], context: Context | None) -> asyncio.Handle:
+        if self.dead:
+            return self._pass_over(callback, args, context)
+        handle = super()._call_soon(callback, args, context)
+        if not self._armed and not self._in_turn:
+            self._arm()
+        return handle
+
+    def call_at(
+        self,
+        when: float,
+        callback: _Callback,
+        *args: Any,  # asyncio's own
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Set a timer, by this loop's clock."""
+        timer = super().call_at(when, callback, *args, context=context)
+        if not self._armed and not self._in_turn:
+            self._wake_for_timers()
+        return timer
+
+    def advance(self, timeout_s: float | None) -> None:
+        """Do nothing: only the world's loop moves the clock."""
+
+    @contextmanager
+    def entered(self) -> Generator[None, None, None]:
+        """Be the running loop for a while, for what is called from outside."""
+        before = asyncio._get_running_loop()  # noqa: SLF001  the public way raises where there is none
+        asyncio._set_running_loop(self)  # noqa: SLF001  as run_forever does
+        try:
+            yield
+        finally:
+            asyncio._set_running_loop(before)  # noqa: SLF001  see above
+
+    def turn(self) -> None:
+        """Run what is ready, once."""
+        self._armed = False
+        if self.dead or self.paused:
+            return
+        ready, self._in_turn = self._ready, True
+        with self.entered():
+            self._take_due_timers()
+            try:
+                for _ in range(len(ready)):
+                    handle = ready.popleft()
+                    if not handle.cancelled():
+                        handle._run()  # noqa: SLF001  as run_forever does
+                        if self.dead:
+                            break
+            finally:
+                self._in_turn = False
+        self._not_before = self.world.time() + self.rest_s
+        if ready:
+            self._arm()
+        else:
+            self._wake_for_timers()
+
+    def _take_due_timers(self) -> None:
+        now, timers = self.time(), self._scheduled
+        until = now + 4 * math.ulp(now)  # as far as the clock of the world and the way to it may be off
+        while timers and (timers[0].cancelled() or timers[0].when() <= until):
+            timer = heappop(timers)
+            timer._scheduled = False  # noqa: SLF001  as run_forever does
+            if not timer.cancelled():
+                self._ready.append(timer)
+        if len(timers) > _TIMERS_SWEPT_FROM and sum(timer.cancelled() for timer in timers) * 2 > len(timers):
+            timers[:] = [timer for timer in timers if not timer.cancelled()]
+            heapify(timers)
+
+    def _arm(self) -> None:
+        if self.dead or self.paused or self._armed:
+            return
+        self._armed = True
+        if self.world.time() < self._not_before:
+            self.world.call_at(self._not_before, self.world.give_turn, self)
+        else:
+            self.world.give_turn(self)
+
+    def _wake_for_timers(self) -> None:
+        """See that this loop gets a turn when its first timer is due."""
+        timers = self._scheduled
+        while timers and timers[0].cancelled():
+            heappop(timers)._scheduled = False  # noqa: SLF001  as run_forever does
+        if self.dead or self.paused or not timers:
+            return
+        at = self._world_time(timers[0].when())
+        if self._alarm is not None:
+            if self._alarm.when() == at:
+                return
+            self._alarm.cancel()
+        self._alarm = self.world.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._arm()
+
+    def pause(self) -> None:
+        """Stand still."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """Go on, with all that has come meanwhile."""
+        self.paused = False
+        if self._ready:
+            self._arm()
+        self._wake_for_timers()
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def note_awaited_outside(self, future: asyncio.Future[Any]) -> None:  # Any: of whatever result
+        """Somebody outside waits for something of this node."""
+        waits = self._awaited_outside
+        if len(waits) >= _WAITS_SWEPT_FROM:
+            waits[:] = [each for each in waits if not each.done()]
+        waits.append(future)
+
+    def die(self) -> None:
+        """Run nothing any more.  Whoever awaits something of it from outside gets ``NodeCrashed``."""
+        self.dead = self._dying = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+        for future in self._awaited_outside:
+            if not future.done():
+                self.tell_of_death(future)
+        self._awaited_outside.clear()
+        self._dying = False
+        self._morgue = self.tasks()
+
+    def tell_of_death(self, future: asyncio.Future[Any]) -> None:  # Any: of whatever result
+        """Tell whoever awaits this outside; not by the future's own ways, which may do things at the node."""
+        asyncio.Future.set_exception(future, NodeCrashed(f"node {self.name} crashed, and this was awaited of it"))
+
+    def tasks(self) -> list[asyncio.Task[Any]]:  # Any, as asyncio declares it
+        """All tasks of this loop that have not ended."""
+        return sorted(asyncio.all_tasks(self), key=hash)
+
+    def _pass_over(self, callback: _Callback, args: Iterable[Any], context: Context | None) -> asyncio.Handle:
+        """A dead loop calls nothing; but others are told of its death."""
+        task = getattr(callback, "__self__", None)
+        home = _home_of(task) if isinstance(task, asyncio.Task) else self.world if self._dying else self
+        if home is not self and isinstance(home, _SharedLoop):
+            return home._call_soon(callback, args, context)
+        handle = asyncio.Handle(callback, list(args), self, context)
+        handle.cancel()
+        return handle
+
+    def bury(self) -> None:
+        """Let go of what the dead held: its coroutines are closed now, which no living thing can notice."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of coroutines that the dead begin, and nobody will await
+            for task in self._morgue:
+                task._log_destroy_pending = False  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # noqa: SLF001  it is known
+                with suppress(BaseException):  # the dead have no say
+                    cast("Coroutine[object, object, object]", task.get_coro()).close()
+        self._morgue = []
+        self._ready.clear()
+        self._scheduled.clear()
+        self.close()
+
+    def _note_problem(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # Any: asyncio's own
+        if not self.dead:
+            error = context.get("exception")
+            text = context["message"] if error is None else f"{context['message']}: {trace(error)}"
+            self.problems.append(f"a callback of node {self.name} failed: {bounded(text, _TRACE_CHARS_MAX)}")
+
+
+class SharedFuture(_Future[T]):
+    """A future that may be awaited in every loop of its simulation."""
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop of whoever asks."""
+        return _loop_of_awaiter(self)
+
+
+def _loop_of_awaiter(future: asyncio.Future[Any]) -> asyncio.AbstractEventLoop:  # Any: of whatever result
+    """Return the loop that runs, when it and the future's are of one simulation: a task awaits only its own loop's."""
+    home, running = _home_of(future), asyncio._get_running_loop()  # noqa: SLF001  the public way raises where there is none
+    if running is home or not (isinstance(home, _SharedLoop) and isinstance(running, _SharedLoop)):
+        return home
+    if isinstance(home, NodeLoop):
+        home.note_awaited_outside(future)
+        if home.dead and not future.done():
+            home.tell_of_death(future)
+    return running
+
+
+def _home_of(future: asyncio.Future[Any]) -> asyncio.AbstractEventLoop:  # Any: of whatever result
+    return cast("asyncio.AbstractEventLoop", future._loop)  # noqa: SLF001  get_loop may say otherwise
+
+
+@contextmanager
+def asks_awaited_anywhere() -> Generator[None, None, None]:
+    """Let the asks of a node be awaited in the world, which the kernel's own do not know."""
+    setattr(Ask, "get_loop", _loop_of_awaiter)  # noqa: B010  type checkers would take it for a mistake
+    try:
+        yield
+    finally:
+        delattr(Ask, "get_loop")

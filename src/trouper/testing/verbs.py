@@ -1,0 +1,117 @@
+"""The verbs of a cluster, by name: what a scenario does to nodes and to the network between them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..runtime.kernel.errors import CallerError
+from ..runtime.node import Node
+from ..transports.network import Quality
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
+
+class ClusterVerbs:
+    """The part of ``Simulation`` that is about several nodes.  Nodes are named; None is every node."""
+
+    _cluster: Cluster | None
+
+    @property
+    def cluster(self) -> Cluster:
+        """The machines and the network; raises ``CallerError`` in a simulation of one node."""
+        if self._cluster is None:
+            raise CallerError("this simulation has one node and no network: give simulate(..., nodes=5)")
+        return self._cluster
+
+    def __getitem__(self, name: str) -> Node:
+        """Return the node of this name in its present life, or, while it is down, in its last one."""
+        node = self.cluster.machine(name).node
+        if node is None:
+            raise CallerError(f"node {name} has not started yet")
+        return node
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The nodes that live, in the order of their names as given."""
+        return [machine.node for machine in self.cluster.up if machine.node is not None]
+
+    def is_up(self, name: str) -> bool:
+        """Whether the node lives."""
+        return self.cluster.machine(name).is_up
+
+    # --- nodes -------------------------------------------------------------------------------------------------------
+
+    def crash_node(self, name: str, *, torn: bool = True, silently: bool = False) -> None:
+        """End a node from one moment to the next; nothing of it runs any more.
+
+        torn: of what was written and not fsynced, the disk keeps a part, as drawn; False keeps none of it.
+        silently: the others are not told, as when a machine loses power; otherwise its connections are reset.
+        """
+        self.cluster.machine(name).crash(torn=torn, silently=silently)
+
+    async def restart(self, name: str) -> Node:
+        """Start a node that is down, with the same name, a later incarnation, and what its disk has kept."""
+        await self.cluster.machine(name).start()
+        return self[name]
+
+    async def stop(self, name: str) -> None:
+        """Let a node shut down in order; ``restart`` brings it back."""
+        await self.cluster.machine(name).stop()
+
+    def run_on(self, name: str, call: Callable[[Node], Awaitable[Any]]) -> Awaitable[Any]:  # Any: whatever it gives
+        """Have a node run ``await call(node)`` in its own loop, as a part of it; awaiting gives what comes of it."""
+        return self.cluster.machine(name).do(partial(call, self[name]))
+
+    def skew(self, name: str, seconds: float = 0.0, *, drift: float = 0.0) -> None:
+        """Set the clocks of a machine wrong.
+
+        seconds: by how much the clock on the wall is ahead, or behind; incarnations are taken from it.
+        drift: the share by which time goes faster there, or slower; timers and deadlines obey it, and it outlives a
+            crash.  0.01 gains 36 s in an hour.
+        """
+        machine = self.cluster.machine(name)
+        machine.clock_off_s, machine.drift = seconds, drift
+        if machine.loop is not None:
+            machine.loop.drift(drift)
+
+    async def wait_linked(self) -> None:
+        """Wait until the nodes that live are linked as they were told to join."""
+        for machine in self.cluster.up:
+            await self.cluster.wait_linked(machine)
+
+    # --- the network -------------------------------------------------------------------------------------------------
+
+    def partition(self, *groups: str | Iterable[str], one_way: bool = False) -> None:
+        """Lose everything between these groups of nodes; one group alone is cut off from all others.
+
+        one_way: only what a group sends to those named after it; the way back stays as it is.
+        """
+        from .cluster import pairs_between  # noqa: PLC0415  it would wait for this file
+
+        faults = self.cluster.network.faults
+        for one, other in pairs_between(groups, self.cluster.machines):
+            (faults.cut if one_way else faults.partition)(one, other)
+
+    def repair(self, a: str | None = None, b: str | None = None) -> None:
+        """Take back partitions between two nodes, of one node, or all of them."""
+        self.cluster.network.faults.repair(a, b)
+
+    def hold(self, a: str | None = None, b: str | None = None) -> None:
+        """Keep everything between two nodes, in order, until ``release``."""
+        self.cluster.network.faults.hold(a, b)
+
+    def release(self, a: str | None = None, b: str | None = None) -> None:
+        """Let go what is held between two nodes, of one node, or everything."""
+        self.cluster.network.release(a, b)
+
+    def reset(self, a: str, b: str) -> None:
+        """Break the connections between two nodes: what is on its way is lost, and both are told."""
+        self.cluster.network.reset(a, b)
+        self.cluster.network.reset(b, a)
+
+    def set_quality(self, quality: Quality, a: str | None = None, b: str | None = None) -> None:
+        """Set delay, jitter, loss, duplication, reordering and bandwidth between two nodes, of one node, or of all."""
+        self.cluster.network.faults.set_quality(quality, a, b)
