@@ -9,15 +9,17 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from .blame import SLOW_HANDLER_S, Blame, LoopHeld
 from .fittings import Fittings
 from .joining import Joining, open_network, transports_for
+from .kernel.ask import Ask
 from .kernel.cell import Cell
 from .kernel.dispatcher import Dispatcher
 from .kernel.errors import InvalidOption, NodeClosed, NodeFailed
@@ -33,6 +35,8 @@ from .supervising import instance_ended
 from .supervisor import Child, Supervisor
 
 if TYPE_CHECKING:
+    from ..actors.cluster.config import ClusterConfig
+    from ..actors.cluster.face import Cluster
     from .journal.port import Journal
     from .processes.settings import Processes
     from .processes.staff import Staff
@@ -61,8 +65,12 @@ class Node(Fittings, Spawner):
     insecure: True lets ``tcp://`` go without keys, in the clear and with anybody; it is warned of.
     allowed_modules: modules that may be imported because another node asks for an actor of theirs; those that are
         loaded already need not be named.
+    strict_wire: True sends every message between its own actors through the codec, as between two nodes, so that a test
+        shows what cannot travel; see ``strict.py``.  ``trouper.testing.simulate`` does.
     processes: how many worker processes to start, as nodes ``worker-1`` and so on that are linked to this one and to one
         another; 0 starts none.  ``Processes`` sets their limits and times.
+    cluster: how this node takes part in a cluster, which it joins through one of the nodes at ``join``; None takes part
+        in none, and is linked to those nodes alone.
     seed: of the node's only source of chance; None takes one from the operating system.
     """
 
@@ -81,7 +89,9 @@ class Node(Fittings, Spawner):
         allowed_modules: Collection[str] = (),
         keys: str | PathLike[str] | None = None,
         insecure: bool = False,
+        strict_wire: bool = False,
         processes: int | Processes = 0,
+        cluster: ClusterConfig | None = None,
         seed: int | None = None,
     ) -> None:
         if ask_timeout_s <= 0:
@@ -105,6 +115,10 @@ class Node(Fittings, Spawner):
             insecure=insecure,
             seed=seed,
         )
+        if cluster is not None and not listen:
+            raise InvalidOption(f"cluster={cluster.name!r} needs listen: members reach a node at its own endpoint")
+        self._cluster_config = cluster
+        self._cluster: Cluster | None = None
         self._network: Network | None = None
         self._staff: Staff | None = None
         if processes != 0:
@@ -112,7 +126,7 @@ class Node(Fittings, Spawner):
 
             self._staff = make_staff(self, processes, threads, slow_handler_s)
             self.shutdown.add(AFTER_STOP, "worker processes", self._staff.end)
-        self._slow_handler_s = slow_handler_s
+        self._slow_handler_s, self._strict_wire = slow_handler_s, strict_wire
         self.blame: Blame | None = None
         """The watch over the loop; None where there is none."""
         self._pool: ThreadPoolExecutor | None = None
@@ -124,6 +138,7 @@ class Node(Fittings, Spawner):
         if self._system is not None:
             raise NodeClosed(f"node {self.name} was started before: make another Node")
         loop = asyncio.get_running_loop()
+        make_ref, make_ask = _strict() if self._strict_wire else (ActorRef, Ask)
         guardian = type("UserGuardian", (Guardian,), {"supervision": self._supervision})
         self._system = System(
             self.name,
@@ -131,6 +146,8 @@ class Node(Fittings, Spawner):
             seed=self._seed,
             ask_timeout_s=self._ask_timeout_s,
             guardian=guardian,
+            make_ref=make_ref,
+            make_ask=make_ask,
             reporter=self.reports,
             instance_ended=instance_ended,
             escalated=self._escalated,
@@ -152,11 +169,14 @@ class Node(Fittings, Spawner):
         joining = self._joining if self._staff is None else self._staff.open(self._joining)
         if joining.listen:
             transports = self._make_transports(joining)
-            self._network = await open_network(self, joining, transports, self._make_incarnation())
+            linked = joining if self._cluster_config is None else replace(joining, join=())
+            self._network = await open_network(self, linked, transports, self._make_incarnation())
         if self._slow_handler_s is not None and not is_virtual(loop):  # what is imported above is nobody's fault
             self.blame = Blame(self.system, self._slow_handler_s, self._on_loop_held)
         if self._staff is not None:
             await self._staff.start()
+        if self._cluster_config is not None:
+            self._cluster = await self._cluster_config.open(self, joining.join)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -228,6 +248,13 @@ class Node(Fittings, Spawner):
         return self._network
 
     @property
+    def cluster(self) -> Cluster:
+        """The cluster that this node takes part in; raises ``NodeClosed`` when it takes part in none."""
+        if self._cluster is None:
+            raise NodeClosed(f"node {self.name} is in no cluster: give it cluster=..., or wait until it has started")
+        return self._cluster
+
+    @property
     def workers(self) -> tuple[str, ...]:
         """The names of this node's worker processes, each a place for ``spawn``."""
         return () if self._staff is None else self._staff.settings.names
@@ -262,6 +289,13 @@ class Node(Fittings, Spawner):
             self._staff.close()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _strict() -> tuple[Callable[[Cell], ActorRef], type[Ask[Any]]]:  # Any: of whatever reply
+    """Return the refs and asks of a strict node."""
+    from .strict import Passage, StrictAsk, StrictRef  # noqa: PLC0415  only who uses it pays for it
+
+    return partial(StrictRef, passage=Passage()), StrictAsk
 
 
 def _why(error: BaseException | None, failure: BaseException | None) -> str:

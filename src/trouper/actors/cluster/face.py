@@ -1,0 +1,186 @@
+"""``Cluster``: what a program sees of the cluster, as ``node.cluster``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ...runtime.kernel.errors import NodeClosed
+from ...runtime.kernel.ref import ActorRef
+from ...runtime.shutdown import BEFORE_STOP
+from ...runtime.spawning import spawn_awaited
+from . import cards
+from .config import ClusterConfig
+from .events import MemberEvent, MemberInfo, MemberJoined
+from .facts import detect
+from .manager import ClusterManager
+from .membership.machine import Membership
+from .membership.records import Member
+from .messages import Rejoin, TakeDown, TakeLeave, Tell
+from .metadata import Facts, Location, Metadata, make_metadata
+
+if TYPE_CHECKING:
+    from ...runtime.node import Node
+
+ASK_S = 30.0
+"""Seconds within which the manager must have taken leave, or a member down."""
+
+
+class Cluster:
+    """See the top of the file.  It is made by ``open_cluster``.
+
+    machine: the membership, which others only read.  manager: the actor that keeps it.
+    """
+
+    machine: Membership
+    manager: ActorRef
+
+    def __init__(self, node: Node, config: ClusterConfig, seeds: tuple[str, ...], metadata: Metadata) -> None:
+        self._node, self.config, self._seeds = node, config, seeds
+        self._metadata = metadata
+        self._began = False
+        self._life = node.network.home.incarnation
+        self._changed: list[asyncio.Future[None]] = []
+        self._settings = config.settings()
+
+    # --- looking -----------------------------------------------------------------------------------------------------
+
+    def members(self) -> list[MemberInfo]:
+        """All members, this node included, by name: alive, suspected or unreachable, and not those who are over."""
+        return sorted(map(cards.read, self.machine.members()), key=lambda member: member.name)
+
+    def member(self, name: str) -> MemberInfo | None:
+        """The member of this name; None when there is none."""
+        record = self.machine.records().get(name)
+        return None if record is None or record.is_over else cards.read(record)
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether this node was taken in, or stands alone by its own will."""
+        return self.machine.is_joined
+
+    @property
+    def metadata(self) -> Metadata:
+        """What this node tells the others about itself."""
+        return self._metadata
+
+    def suspicion(self, name: str) -> float:
+        """How strongly a member is suspected: 0 not at all, below 1 while it may refute, 1 when gone or unknown."""
+        return self.machine.suspicion(name)
+
+    async def watch(self) -> AsyncIterator[MemberEvent]:
+        """Go through what befalls members: first one ``MemberJoined`` for each member of now, then what happens."""
+        with self._node.events.stream(MemberEvent) as stream:
+            for member in self.members():
+                yield MemberJoined(member)
+            async for event in stream:
+                yield event
+
+    async def wait_for(self, members: int | None = None) -> list[MemberInfo]:
+        """Wait until so many members are alive, this node among them, and return the members.
+
+        members: None is the least number of ``ClusterConfig.nodes``.  Use ``asyncio.timeout`` to wait no longer than
+        that.  Raises ``NodeClosed`` when this node's membership ends meanwhile.
+        """
+        wanted = self.config.nodes[0] if members is None else members
+        while sum(member.status == "alive" for member in self.members()) < wanted or not self.is_joined:
+            await self.wait_changed()
+        return self.members()
+
+    async def wait_changed(self) -> None:
+        """Wait until something befalls a member; raises ``NodeClosed`` when this node's membership ends."""
+        if self.machine.is_over:
+            raise NodeClosed(f"node {self._node.name} is no member of the cluster {self.config.name!r} any more")
+        future: asyncio.Future[None] = self._node.system.loop.create_future()
+        self._changed.append(future)
+        await future
+
+    # --- acting ------------------------------------------------------------------------------------------------------
+
+    async def leave(self) -> None:
+        """Take leave of the cluster, and wait until the others know; the node itself goes on, alone."""
+        await self.manager.ask(TakeLeave(), ASK_S)
+
+    async def down(self, name: str, reason: str = "somebody decided so") -> bool:
+        """Take a member down for good, everywhere; False when there is none of this name.
+
+        It is for a node that is known to be dead: one that lives stops its actors when it hears of it.
+        """
+        return await self.manager.ask(TakeDown(name, reason), ASK_S)
+
+    async def update(
+        self,
+        *,
+        labels: Mapping[str, str] | None = None,
+        roles: frozenset[str] | None = None,
+        location: Location | None = None,
+        versions: Mapping[str, str] | None = None,
+    ) -> None:
+        """Tell the others something else about this node; what is None stays.  Raises ``MetadataInvalid``."""
+        now = self._metadata
+        changed = make_metadata(
+            now.facts,
+            location=location or now.location,
+            roles=now.roles if roles is None else roles,
+            labels=now.labels if labels is None else labels,
+            versions=now.versions if versions is None else versions,
+        )
+        card = self._card(changed)
+        self._metadata = changed
+        await self.manager.ask(Tell(card), ASK_S)
+
+    # --- for the manager ---------------------------------------------------------------------------------------------
+
+    def begin_life(self, chance: Callable[[], float], now: float) -> Membership:
+        """Make the machine; after a restart of the manager, or when this node was thrown out, with what was known."""
+        network = self._node.network
+        old = self.machine if self._began else None
+        refutation = 0
+        if old is not None and old.is_over:
+            self._life = max(self._life, old.me.life) + 1
+        elif old is not None:
+            self._life, refutation = old.me.life, old.me.refutation + 1
+        me = Member(self._node.name, network.endpoint, self._life, refutation, metadata=self._card(self._metadata))
+        known = [] if old is None else [record for record in old.records().values() if record.name != me.name]
+        seeds = (*self._seeds, *(record.endpoint for record in known if not record.is_over))
+        machine = Membership(me, cluster=self.config.name, seeds=seeds, settings=self._settings, chance=chance, now=now)
+        self.machine, self._began = machine, True
+        if known:
+            machine.acquaint(known, now)
+        return machine
+
+    def changed(self) -> None:
+        """Something has befallen a member."""
+        waiting, self._changed = self._changed, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def thrown_out(self, why: str) -> None:
+        """The cluster has taken this node down: stop its actors, and go, or come back as another life."""
+        node = self._node
+        if self.config.when_downed == "shut_down":
+            node.shutdown.begin(f"thrown out of the cluster {self.config.name!r}: {why}")
+            return
+        for cell in list((node.system.user.children or {}).values()):
+            cell.request_stop()
+        self.manager.tell(Rejoin())
+
+    def _card(self, metadata: Metadata) -> bytes:
+        return cards.write(self._node.network.home.incarnation, metadata, self._settings.metadata_bytes_max)
+
+
+async def open_cluster(node: Node, config: ClusterConfig, seeds: tuple[str, ...]) -> Cluster:
+    """Start a node's part of the cluster.  Returns at once: ``Cluster.wait_for`` waits for the others."""
+    facts = await detect() if config.detect else Facts()
+    metadata = make_metadata(
+        facts, location=config.location, roles=config.roles, labels=config.labels, versions=config.versions
+    )
+    cluster = Cluster(node, config, seeds, metadata)
+    make = partial(ClusterManager, cluster)
+    system = node.system.system
+    cluster.manager = await spawn_awaited(system, make, (), "cluster", "permanent", 5.0, significant=False)
+    node.shutdown.add(BEFORE_STOP, "leave the cluster", cluster.leave)
+    return cluster

@@ -1,0 +1,197 @@
+"""The cluster manager: the actor ``/system/cluster``, which carries out what the pure ``Membership`` decides.
+
+It sends packets over the node's links, wakes the machine when it asks for it, keeps the directory of the network in
+step with the members, and publishes what happens.  When it is restarted it begins with what it knew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING
+
+from ...runtime.actor import Actor
+from ...runtime.handlers import handler
+from ...runtime.kernel.messages import Message
+from ...runtime.remote.cell import Home
+from . import cards
+from .events import ClusterNotice, MemberInfo
+from .membership import effects
+from .membership.effects import Changed, Effect, Ended, Send, Strained
+from .messages import ClusterPacket, Due, LinkLost, Rejoin, Strain, TakeDown, TakeLeave, Tell, ViewChanged
+from .resolving import Resolving
+from .strain import StrainGauge
+
+if TYPE_CHECKING:
+    from ...runtime.remote.peer import Peer
+    from .face import Cluster
+
+GRUMBLES = frozenset(
+    {"refused", "name_conflict", "other_cluster", "implausible", "seeds_silent", "downed", "superseded"}
+)
+"""Kinds of notices that are logged as warnings."""
+
+
+class ClusterManager(Actor):
+    """See the top of the file.  cluster: its face, which outlives it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = inf
+        self._left: asyncio.Future[None] | None = None
+
+    async def on_start(self) -> None:
+        """Join, or found the cluster."""
+        cluster, node = self.cluster, self.node
+        network, loop = node.network, node.system.loop
+        self._loop, self._network = loop, network
+        self._chance = random.Random(node.system.random()).random
+        self.machine = cluster.begin_life(self._chance, loop.time())
+        network.serves[ClusterPacket] = self._hear
+        network.on_peer.append(self._linked)
+        self._gauge = StrainGauge(loop, self._strained)
+        if cluster.config.split_brain is not None:
+            await self.spawn(partial(Resolving, cluster), name="resolver", restart="permanent")
+        self._carry_out(self.machine.start(loop.time()))
+
+    def on_stop(self) -> None:
+        """Let go of the network; the others find out by themselves, unless this node took its leave."""
+        self._network.serves.pop(ClusterPacket, None)
+        self._network.on_peer.remove(self._linked)
+        self._gauge.close()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # --- what comes in -----------------------------------------------------------------------------------------------
+
+    def _hear(self, message: Message[object], _: Peer) -> None:
+        self.ref.tell(message)
+
+    def _linked(self, peer: Peer, up: bool) -> None:
+        if not up:
+            self.ref.tell(LinkLost(peer.node))
+
+    def _strained(self, loop_lag_s: float, gc_pause_s: float) -> None:
+        self.ref.tell(Strain(loop_lag_s, gc_pause_s, len(self._cell.mail or ())))
+
+    @handler
+    def packet(self, msg: ClusterPacket) -> None:
+        """Another node's membership says something."""
+        self._carry_out(self.machine.receive(msg.packet, self._loop.time()))
+
+    @handler
+    def due(self, msg: Due) -> None:
+        """The machine asked to be woken."""
+        self._carry_out(self.machine.tick(self._loop.time()))
+
+    @handler
+    def link_lost(self, msg: LinkLost) -> None:
+        """A link broke."""
+        self._carry_out(self.machine.link_lost(msg.node, self._loop.time()))
+
+    @handler
+    def strain(self, msg: Strain) -> None:
+        """The process is not well, or well again."""
+        evidence = Strained(msg.loop_lag_s, msg.gc_pause_s, msg.mailbox_depth)
+        self._carry_out(self.machine.strained(evidence, self._loop.time()))
+
+    @handler
+    def take_down(self, msg: TakeDown) -> bool:
+        """Somebody has decided that a member is down."""
+        known = self.machine.records().get(msg.name)
+        found = known is not None and not known.is_over
+        if found:
+            self._notice("split_brain", f"{msg.name} is taken down: {msg.reason}")
+            self._carry_out(self.machine.down(msg.name, self._loop.time()))
+        return found
+
+    @handler(reentrant=True)
+    async def take_leave(self, msg: TakeLeave) -> None:
+        """Leave, and wait until the others know."""
+        if self.machine.is_over:
+            return
+        if self._left is None:
+            self._left = self._loop.create_future()
+            self._carry_out(self.machine.leave(self._loop.time()))
+        await asyncio.shield(self._left)
+
+    @handler
+    def rejoin(self, msg: Rejoin) -> None:
+        """This node was thrown out, and its actors are stopped: come back as a new member."""
+        now = self._loop.time()
+        self.machine = self.cluster.begin_life(self._chance, now)
+        self._carry_out(self.machine.start(now))
+
+    @handler
+    def tell_others(self, msg: Tell) -> None:
+        """This node says something else about itself."""
+        self._carry_out(self.machine.update(msg.metadata, self._loop.time()))
+
+    # --- what is to be done ------------------------------------------------------------------------------------------
+
+    def _carry_out(self, wanted: Sequence[Effect]) -> None:
+        reaching = self._network.reaching
+        changed = False
+        for effect in wanted:
+            if isinstance(effect, Send):
+                reaching.send(effect.to, ClusterPacket(effect.packet), reliable=effect.reliable)
+            else:
+                changed |= self._publish(effect)
+        if self.machine.wake_at != self._timer_at:
+            self._set_timer()
+        if changed:
+            self.cluster.changed()
+            for child in (self._cell.children or {}).values():
+                child.ref.tell(ViewChanged())
+
+    def _publish(self, effect: Changed) -> bool:
+        """Publish an event; returns whether it is about a member."""
+        event = effect.event
+        if isinstance(event, effects.MemberEvent):
+            info = cards.read(event.member)
+            self._keep_directory(event, info)
+            self.node.events.publish(cards.event_of(event, info))
+            return True
+        said = cards.notice_of(event)
+        if said is not None:
+            self._notice(*said)
+        if isinstance(event, Ended):
+            self._ended(event)
+        return False
+
+    def _keep_directory(self, event: effects.MemberEvent, info: MemberInfo) -> None:
+        """Have refs reach members wherever they listen, and end all that hung on one that is over."""
+        home = Home(info.name, info.incarnation)
+        if event.member.name == self.node.name:
+            return
+        if event.member.is_over:
+            self._network.reaching.forget(home)
+            why = "took its leave" if isinstance(event, effects.Left) else "was taken down by the cluster"
+            peer = self._network.peers.get(info.name)
+            if peer is not None and peer.home == home:
+                self._network.abandon(info.name, f"it {why}")
+        else:
+            self._network.reaching.know(home, info.endpoint)
+
+    def _notice(self, kind: str, text: str) -> None:
+        if kind in GRUMBLES:
+            self.node.system.reporter.problem(f"cluster {self.cluster.config.name}: {text}")
+        self.node.events.publish(ClusterNotice(kind, text))
+
+    def _ended(self, event: Ended) -> None:
+        if self._left is not None and not self._left.done():
+            self._left.set_result(None)
+        if event.reason != "left":
+            self.cluster.thrown_out(event.detail)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_at = self.machine.wake_at
+        if self._timer_at < inf:
+            self._timer = self._loop.call_at(self._timer_at, self.ref.tell, Due())
