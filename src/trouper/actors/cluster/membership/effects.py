@@ -51,8 +51,8 @@ class ReachableAgain(msgspec.Struct, frozen=True):
 class Down(msgspec.Struct, frozen=True):
     """This life of a member is over, and it did not leave.
 
-    reason: ``downed`` (somebody decided so), ``restarted`` (the same endpoint has a later life), ``superseded`` (a later
-        life stands at another endpoint), ``forgotten`` (unreachable for ``tombstone_s``).
+    reason: ``downed`` (somebody decided so), ``restarted`` (a later life is at the same endpoint), ``superseded`` (a
+        later life is at another endpoint), ``forgotten`` (unreachable for ``tombstone_s``).
     """
 
     member: Member
@@ -77,7 +77,7 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 class LifeRaised(msgspec.Struct, frozen=True):
-    """The cluster remembers a later life of this node, at an end or at this endpoint: it goes on with a larger number."""
+    """The cluster remembers a later life of this node, ended or at this endpoint: it goes on with a larger number."""
 
     before: int
     life: int
@@ -107,7 +107,7 @@ class OtherCluster(msgspec.Struct, frozen=True):
 
 
 class Implausible(msgspec.Struct, frozen=True):
-    """A record was dropped because it cannot be true: a life or refutation from the future, or metadata over its limit."""
+    """A record was dropped because it cannot be true: life or refutation from the future, metadata over its limit."""
 
     name: str
     source: str
@@ -144,7 +144,7 @@ ClusterEvent: TypeAlias = MemberEvent | OwnEvent
 class Send(msgspec.Struct, frozen=True, gc=False):
     """Give a packet to whoever listens at an endpoint.
 
-    reliable: by a link that sends again what was lost; otherwise it may be dropped on the way, or when there is no room.
+    reliable: by a link that sends again what was lost; otherwise it may be dropped, on the way or for want of room.
     """
 
     to: str

@@ -72,8 +72,9 @@ class Joining:
         if self._join_at <= now:
             self._ask(now)
         if self._sync_at <= now:
-            self._soon = False
-            self._sync_at = now + self._sync_pause_s()
+            # A view that is growing is exchanged again and again until an exchange has brought nothing.
+            self._soon = self._soon and self._view.present > self._size_synced
+            self._sync_at = now + (self._jitter(self._settings.settle_s) if self._soon else self._sync_pause_s())
             self._size_synced = self._view.present
             for name in sample(1, 3 * len(self._view.members), self._view.prober.pick, self._is_present):
                 self._send_view(self._view.members[name].endpoint)

@@ -14,7 +14,6 @@ Sources: the SWIM paper, the Lifeguard paper, memberlist; ``docs/internals/membe
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import cast
@@ -31,14 +30,13 @@ from .effects import (
 )
 from .health import Health
 from .joining import Joining
-from .packets import TEXT_BYTES_MAX, Ack, Gossip, IndirectPing, Nack, Packet, Ping, Refusal, Sync, text_bytes
-from .prober import sample
+from .packets import TEXT_BYTES_MAX, Ack, Gossip, IndirectPing, Nack, Packet, Ping, Refusal, Sync
+from .probing import Probing
 from .records import Accusation, Member, Status, Update
 from .settings import SwimSettings
+from .spreading import Spreading
 from .view import View
 
-NOTICES_MAX = 64
-"""Accused members that are told of it after one packet."""
 OTHERS_MAX = 100
 """Nodes of other clusters that are remembered, so that each is told of only once a minute."""
 OTHERS_AGAIN_S = 60.0
@@ -53,9 +51,8 @@ class Membership:
     """
 
     __slots__ = (
-        "_chance", "_gossip_after", "_joining", "_leave_at", "_next_probe_at", "_now", "_on", "_others", "_relays",
-        "_room", "_score_told", "_sequence", "_settings", "_view", "_warm", "_warm_place", "cluster", "health",
-        "wake_at",
+        "_chance", "_joining", "_leave_at", "_now", "_on", "_others", "_probing", "_score_told", "_settings",
+        "_spreading", "_view", "cluster", "health", "wake_at",
     )  # fmt: skip
 
     def __init__(
@@ -77,14 +74,10 @@ class Membership:
         self._joining = Joining(self._view, cluster, seeds, settings, chance)
         self.health = Health(settings)
         self._now, self.wake_at = now, inf
-        self._sequence = self._score_told = 0
-        self._gossip_after, self._leave_at = -inf, inf
-        self._relays: deque[tuple[float, int, str, int]] = deque()
+        self._spreading = Spreading(self._view, cluster, settings, chance)
+        self._probing = Probing(self._view, self._spreading, self.health, cluster, settings)
+        self._score_told, self._leave_at = 0, inf
         self._others: dict[str, float] = {}
-        self._warm: list[str] = []
-        self._warm_place = 0
-        fixed = 64 + text_bytes(cluster) + text_bytes(me.name) + text_bytes(me.endpoint)
-        self._room = settings.packet_bytes_max - fixed
         self._on = {
             Ping: self._ping, Ack: self._ack, Nack: self._nack, IndirectPing: self._indirect_ping,
             Gossip: self._gossip_in, Sync: self._joining.sync, Refusal: self._joining.refused,
@@ -108,7 +101,7 @@ class Membership:
         return self._view.ended
 
     def members(self) -> list[Member]:
-        """Everybody who belongs to the cluster, this node included: alive, suspected or unreachable; not who is over."""
+        """Everybody who belongs to the cluster, this node too: alive, suspected or unreachable; not who is over."""
         return [member for member in self._view.members.values() if not member.is_over]
 
     def records(self) -> dict[str, Member]:
@@ -116,7 +109,7 @@ class Membership:
         return dict(self._view.members)
 
     def suspicion(self, name: str) -> float:
-        """How strongly a member is suspected: 0 not at all, below 1 while it may refute, 1 when it is gone or unknown."""
+        """How strongly a member is suspected: 0 not at all, below 1 while it may refute, 1 when gone or unknown."""
         member = self._view.members.get(name)
         if member is None or not member.is_present:
             return 1.0
@@ -146,12 +139,8 @@ class Membership:
         view = self._view
         if view.suspicions.wake_at <= now:
             view.expire(now)
-        if view.prober.wake_at <= now:
-            self._step_probe(now)
-        while self._relays and self._relays[0][0] <= now:
-            _, _, origin, sequence = self._relays.popleft()
-            if self._settings.lifeguard:
-                view.effects.append(Send(origin, Nack(self.cluster, view.me.name, sequence)))
+        if self._probing.wake_at <= now:
+            self._probing.tick(now)
         if self._joining.wake_at <= now:
             self._joining.tick(now)
         return self._finish(now)
@@ -222,37 +211,25 @@ class Membership:
         view = self._view
         if packet.target != view.me.name:
             return
-        self._meet(packet.source)
+        self._spreading.meet(packet.source)
         if packet.updates:
             self._hear(packet.updates, packet.source, now)
-        answer = Ack(self.cluster, view.me.name, packet.sequence, self._ride(packet.source, packet.endpoint))
+        answer = Ack(self.cluster, view.me.name, packet.sequence, self._spreading.ride(packet.source, packet.endpoint))
         view.effects.append(Send(packet.endpoint, answer))
 
     def _ack(self, packet: Ack, now: float) -> None:
         if packet.updates:
             self._hear(packet.updates, packet.source, now)
-        if self._view.prober.acked(packet.sequence):
-            self.health.probed(-1)
-            return
-        for place, (_, sequence, origin, origin_sequence) in enumerate(self._relays):
-            if sequence == packet.sequence:
-                del self._relays[place]
-                self._view.effects.append(Send(origin, Ack(self.cluster, packet.source, origin_sequence)))
-                return
+        self._probing.acked(packet)
 
     def _nack(self, packet: Nack, now: float) -> None:
         self._view.prober.nacked(packet.sequence)
 
     def _indirect_ping(self, packet: IndirectPing, now: float) -> None:
-        self._meet(packet.source)
+        self._spreading.meet(packet.source)
         if packet.updates:
             self._hear(packet.updates, packet.source, now)
-        self._sequence += 1
-        nack_at = now + self._settings.nack_fraction * self._settings.probe_timeout_s
-        self._relays.append((nack_at, self._sequence, packet.endpoint, packet.sequence))
-        me = self._view.me
-        ping = Ping(self.cluster, me.name, me.endpoint, packet.target, self._sequence)
-        self._view.effects.append(Send(packet.target_endpoint, ping))
+        self._probing.ping_for(packet, now)
 
     def _gossip_in(self, packet: Gossip, now: float) -> None:
         self._hear(packet.updates, packet.source, now)
@@ -277,133 +254,6 @@ class Membership:
             refusal = Refusal(packet.cluster, self._view.me.name, "cluster", text)
             self._view.effects.append(Send(packet.endpoint, refusal))
 
-    # -- probing -------------------------------------------------------------------------------------------------------
-
-    def _step_probe(self, now: float) -> None:
-        prober = self._view.prober
-        if prober.stage == "direct":
-            self._probe_indirectly(now)
-            return
-        if prober.stage == "indirect":
-            self._verdict(now)
-        self.health.wear(now)
-        interval_s = self.health.scale(self._settings.probe_interval_s)
-        target = prober.next_target(self._is_probed)
-        if target is None:
-            prober.rest(now + interval_s)
-            return
-        self._sequence += 1
-        timeout_s = self.health.scale(self._settings.probe_timeout_s)
-        prober.begin(target, self._sequence, now, timeout_s, interval_s)
-        self._meet(target)
-        self._send_ping(self._view.members[target], reliable=False)
-
-    def _send_ping(self, member: Member, *, reliable: bool) -> None:
-        me = self._view.me
-        updates = self._ride(member.name, member.endpoint)
-        if member.status is Status.SUSPECT and self._settings.lifeguard:
-            # The buddy system: the suspect hears of it first, from whoever pings it (Lifeguard, IV.C).
-            updates = (Accusation(member.name, member.life, member.refutation, me.name), *updates)
-        ping = Ping(self.cluster, me.name, me.endpoint, member.name, self._view.prober.sequence, updates)
-        self._view.effects.append(Send(member.endpoint, ping, reliable))
-
-    def _probe_indirectly(self, now: float) -> None:
-        view, settings = self._view, self._settings
-        prober, members = view.prober, view.members
-        target = members.get(prober.target)
-        if target is None:
-            prober.rest()
-            return
-        helpers = self._sample(settings.indirect_probes, lambda name: self._helps(name, target.name))
-        prober.go_indirect(len(helpers) if settings.lifeguard else 0)
-        me = view.me
-        for name in helpers:
-            endpoint = members[name].endpoint
-            asked = IndirectPing(
-                self.cluster, me.name, me.endpoint, target.name, target.endpoint, prober.sequence,
-                self._ride(name, endpoint, target.endpoint),
-            )  # fmt: skip
-            view.effects.append(Send(endpoint, asked))
-        if settings.stream_fallback:
-            self._send_ping(target, reliable=True)
-
-    def _verdict(self, now: float) -> None:
-        """Nobody has heard of the target within the interval."""
-        prober, view = self._view.prober, self._view
-        self.health.probed(prober.nacks_due - prober.nacks if prober.nacks_due else 1)
-        target = view.members.get(prober.target)
-        if target is not None and target.is_present:
-            # It has been silent since before its first ping timed out, and its time to refute counts from there.
-            silent_s = self._settings.probe_interval_s - self._settings.probe_timeout_s
-            accusation = Accusation(target.name, target.life, target.refutation, view.me.name)
-            view.accuse(accusation, now, silent_s=silent_s)
-
-    def _is_probed(self, name: str) -> bool | None:
-        member = self._view.members.get(name)
-        if member is None or not member.is_present:
-            return None
-        return member is not self._view.me
-
-    def _helps(self, name: str, target: str) -> bool:
-        member = self._view.members.get(name)
-        return member is not None and member.status is Status.ALIVE and name not in (self._view.me.name, target)
-
-    # -- gossip --------------------------------------------------------------------------------------------------------
-
-    def _gossip(self, now: float) -> None:
-        view, settings = self._view, self._settings
-        self._gossip_after = now + settings.gossip_interval_s
-        me = view.me
-        for name in self._sample(settings.gossip_nodes, lambda name: self._is_told(name, now)):
-            endpoint = view.members[name].endpoint
-            updates = self._ride(name, endpoint)
-            if not updates:
-                return
-            view.effects.append(Send(endpoint, Gossip(self.cluster, me.name, updates)))
-
-    def _is_told(self, name: str, now: float) -> bool:
-        member = self._view.members.get(name)
-        if member is None or member is self._view.me:
-            return False
-        if member.is_present:
-            return True
-        return member.status is Status.UNREACHABLE and now < self._view.gone[name] + self._settings.gossip_to_dead_s
-
-    def _ride(self, *texts: str) -> tuple[Update, ...]:
-        """News that fit into a packet besides these texts."""
-        broadcasts = self._view.broadcasts
-        if not broadcasts:
-            return ()
-        return broadcasts.take(self._room - sum(map(text_bytes, texts)))
-
-    def _meet(self, name: str) -> None:
-        """A member with whom a link stands now."""
-        if len(self._warm) < self._settings.warm_peers:
-            self._warm.append(name)
-        elif self._warm:
-            self._warm[self._warm_place] = name
-            self._warm_place = (self._warm_place + 1) % len(self._warm)
-
-    def _sample(self, count: int, fits: Callable[[str], bool]) -> Sequence[str]:
-        """Up to so many fitting members, from those met lately where that gives enough."""
-        warm, chance, prober = self._warm, self._chance, self._view.prober
-        if len(warm) >= min(self._settings.warm_peers, self._view.present // 2) > 0:
-            found = sample(count, 3 * count, lambda: warm[int(chance() * len(warm))], fits)
-            if len(found) == count:
-                return found
-        return sample(count, 3 * self._view.present, prober.pick, fits)
-
-    def _tell_doubted(self) -> None:
-        """Whoever is held to be dead elsewhere, and not here, is told of it and refutes."""
-        view = self._view
-        doubted, view.doubted = view.doubted, []
-        skipped = max(0, len(doubted) - NOTICES_MAX)
-        first = int(self._chance() * (skipped + 1))
-        for member, source in doubted[first : first + NOTICES_MAX]:
-            accusation = Accusation(member.name, member.life, member.refutation, source)
-            view.effects.append(Send(member.endpoint, Gossip(self.cluster, view.me.name, (accusation,))))
-            view.prober.hurry(member.name)
-
     def _leave_is_out(self, now: float) -> bool:
         """Whether everybody has been told often enough that this node leaves, or there is no more time for it."""
         view = self._view
@@ -419,35 +269,33 @@ class Membership:
             view, settings = self._view, self._settings
             self.health.strained(Strained(loop_lag_s=abs(gap_s)), now)
             view.suspicions.restart(now)
-            self._relays.clear()
             view.gone = dict.fromkeys(view.gone, now)
-            if view.prober.wake_at < inf:
-                view.prober.rest(now + self._chance() * settings.probe_interval_s)
-            self._gossip_after = min(self._gossip_after, now + settings.gossip_interval_s)
-            self._leave_at = min(self._leave_at, now + settings.leave_s)
+            self._probing.leapt(now + self._chance() * settings.probe_interval_s)
+            self._spreading.due_after = min(self._spreading.due_after, now + settings.gossip_interval_s)
+            if self._leave_at < inf:
+                self._leave_at = now + settings.leave_s
             self._joining.leapt(now)
             view.tell(ClockLeapt(gap_s))
         self._now = now
 
     def _finish(self, now: float) -> list[Effect]:
         """After each event: what is due at once, and when to wake."""
-        view, joining = self._view, self._joining
+        view, joining, spreading = self._view, self._joining, self._spreading
         if view.doubted:
-            self._tell_doubted()
-        if view.ended:
-            self.wake_at = inf
-        else:
-            if view.broadcasts and now >= self._gossip_after and view.present > 1:
-                self._gossip(now)
+            self._spreading.tell_doubted()
+        if not view.ended:
+            if view.broadcasts and now >= spreading.due_after and view.present > 1:
+                spreading.gossip(now)
             if self._leave_at < inf and self._leave_is_out(now):
                 view.end(Ended("left", f"{view.me.name} has left the cluster {self.cluster!r}"))
             joining.look_at_growth(now)
-            wake_at = min(view.prober.wake_at, view.suspicions.wake_at, joining.wake_at, self._leave_at)
-            if self._relays and self._relays[0][0] < wake_at:
-                wake_at = self._relays[0][0]
-            if view.broadcasts and self._gossip_after < wake_at and view.present > 1:
-                wake_at = max(now, self._gossip_after)
-            self.wake_at = wake_at
+            wake_at = min(self._probing.wake_at, view.suspicions.wake_at, joining.wake_at, self._leave_at)
+            if view.broadcasts and spreading.due_after < wake_at and view.present > 1:
+                wake_at = spreading.due_after
+            # What is overdue, such as a suspicion that was just confirmed, is due now: that is no leap of the clock.
+            self.wake_at = max(now, wake_at)
+        if view.ended:
+            self.wake_at = inf
         if self.health.score != self._score_told:
             self._score_told = self.health.score
             view.tell(HealthChanged(self.health.score))

@@ -1,7 +1,7 @@
 """What the memberships of two nodes say to each other (PURE).
 
 Plain structs: a Trouper message can carry one in a field of type ``Packet``.  Every packet names the cluster, and two
-clusters never mix.  Sizes are computed, never by encoding: each bound is at least the bytes of msgpack, and tests hold it.
+clusters never mix.  Sizes are computed, never by encoding: each is at least the bytes of msgpack, which tests hold.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RefusalReason = Literal["cluster", "name", "full", "over"]
 class Ping(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
     """Are you there?  Answered by an ``Ack`` of the same sequence.
 
-    source, endpoint: who asks and where the answer goes.  target: who is meant; another node at that endpoint is silent.
+    source, endpoint: who asks and where the answer goes.  target: who is meant; another node there stays silent.
     """
 
     cluster: str

@@ -18,13 +18,13 @@ URGENT_MAX = 8
 class Prober:
     """The list and the one probe of a node.
 
-    stage: ``idle`` until the next probe, ``direct`` or ``indirect`` while one runs.  wake_at: when the next step is due.
+    stage: ``idle`` until the next probe, ``direct`` or ``indirect`` in one.  wake_at: when the next step is due.
     sequence: of the probe.  nacks_due, nacks: how many helpers owe word, and how many have given it.
     """
 
     __slots__ = (
-        "_chance", "_listed", "_order", "_place", "_urgent", "ends_at", "nacks", "nacks_due", "sequence", "stage", "target",
-        "wake_at",
+        "_chance", "_listed", "_order", "_place", "_urgent", "ends_at", "nacks", "nacks_due", "sequence", "stage",
+        "target", "wake_at",
     )  # fmt: skip
 
     def __init__(self, chance: Callable[[], float]) -> None:

@@ -82,9 +82,8 @@ class SwimSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.probe_timeout_s < self.probe_interval_s:
-            raise InvalidOption(
-                f"probe_timeout_s={self.probe_timeout_s} must be above 0, below probe_interval_s={self.probe_interval_s}"
-            )
+            interval = f"probe_interval_s={self.probe_interval_s}"
+            raise InvalidOption(f"probe_timeout_s={self.probe_timeout_s} must be above 0 and below {interval}")
         if not 0 < self.nack_fraction <= 1:
             raise InvalidOption(f"nack_fraction={self.nack_fraction} must be above 0 and at most 1")
         counts = (self.indirect_probes, self.warm_peers, self.metadata_bytes_max, self.refutation_ahead_max)

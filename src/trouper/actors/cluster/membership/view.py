@@ -107,7 +107,7 @@ class View:
             self._hear_early(record, now)
 
     def accuse(self, accusation: Accusation, now: float, *, silent_s: float = 0.0) -> None:
-        """Somebody suspects a member, or has given it up.  silent_s: how long it has been silent to this node itself."""
+        """Somebody suspects a member, or has given it up.  silent_s: how long it was silent to this node itself."""
         name, known = accusation.name, self.members.get(accusation.name)
         if known is None or accusation.life < known.life or known.is_over:
             return

@@ -1,0 +1,151 @@
+"""``Probing``: the pings of a node, its own and those for others (PURE).
+
+SWIM's failure detector (section 3.1) with Lifeguard's additions: times grow with the health score, helpers that hear
+nothing say so, and a suspect is told of it by whoever pings it.
+
+Difference from memberlist: the time to refute counts, for the node whose own probe failed, from when the first ping
+timed out, since the member was asked by three ways from then on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from math import inf
+
+from .effects import Send
+from .health import Health
+from .packets import Ack, IndirectPing, Nack, Ping
+from .records import Accusation, Member, Status
+from .settings import SwimSettings
+from .spreading import Spreading
+from .view import View
+
+RELAYS_MAX = 1_000
+"""Pings for others that run at a time; more are not made."""
+
+
+class Probing:
+    """The probe of one node, and the pings that it makes for others.
+
+    ``prober`` of the view says whose turn it is.
+    """
+
+    __slots__ = ("_cluster", "_health", "_relays", "_sequence", "_settings", "_spreading", "_view")
+
+    def __init__(self, view: View, spreading: Spreading, health: Health, cluster: str, settings: SwimSettings) -> None:
+        self._view, self._spreading, self._health = view, spreading, health
+        self._cluster, self._settings = cluster, settings
+        self._sequence = 0
+        self._relays: deque[tuple[float, int, str, int]] = deque()
+
+    @property
+    def wake_at(self) -> float:
+        """When ``tick`` is wanted."""
+        relay_at = self._relays[0][0] if self._relays else inf
+        return min(self._view.prober.wake_at, relay_at)
+
+    def tick(self, now: float) -> None:
+        """Take the next step of the probe, and tell those for whom nothing was heard."""
+        if self._view.prober.wake_at <= now:
+            self._step(now)
+        while self._relays and self._relays[0][0] <= now:
+            _, _, origin, sequence = self._relays.popleft()
+            if self._settings.lifeguard:
+                self._view.effects.append(Send(origin, Nack(self._cluster, self._view.me.name, sequence)))
+
+    def leapt(self, until: float) -> None:
+        """This node stood still: what runs says nothing."""
+        self._relays.clear()
+        if self._view.prober.wake_at < inf:
+            self._view.prober.rest(until)
+
+    def acked(self, packet: Ack) -> None:
+        """An answer came, to the probe or to a ping for somebody else."""
+        if self._view.prober.acked(packet.sequence):
+            self._health.probed(-1)
+            return
+        for place, (_, sequence, origin, origin_sequence) in enumerate(self._relays):
+            if sequence == packet.sequence:
+                del self._relays[place]
+                self._view.effects.append(Send(origin, Ack(self._cluster, packet.source, origin_sequence)))
+                return
+
+    def ping_for(self, packet: IndirectPing, now: float) -> None:
+        """Ping somebody in the place of another node."""
+        if len(self._relays) >= RELAYS_MAX:
+            return
+        self._sequence += 1
+        nack_at = now + self._settings.nack_fraction * self._settings.probe_timeout_s
+        self._relays.append((nack_at, self._sequence, packet.endpoint, packet.sequence))
+        me = self._view.me
+        ping = Ping(self._cluster, me.name, me.endpoint, packet.target, self._sequence)
+        self._view.effects.append(Send(packet.target_endpoint, ping))
+
+    def _step(self, now: float) -> None:
+        prober = self._view.prober
+        if prober.stage == "direct":
+            self._probe_indirectly(now)
+            return
+        if prober.stage == "indirect":
+            self._verdict(now)
+        self._health.wear(now)
+        interval_s = self._health.scale(self._settings.probe_interval_s)
+        target = prober.next_target(self._is_probed)
+        if target is None:
+            prober.rest(now + interval_s)
+            return
+        self._sequence += 1
+        timeout_s = self._health.scale(self._settings.probe_timeout_s)
+        prober.begin(target, self._sequence, now, timeout_s, interval_s)
+        self._spreading.meet(target)
+        self._send_ping(self._view.members[target], reliable=False)
+
+    def _send_ping(self, member: Member, *, reliable: bool) -> None:
+        me = self._view.me
+        updates = self._spreading.ride(member.name, member.endpoint)
+        if member.status is Status.SUSPECT and self._settings.lifeguard:
+            # The buddy system: the suspect hears of it first, from whoever pings it (Lifeguard, IV.C).
+            updates = (Accusation(member.name, member.life, member.refutation, me.name), *updates)
+        ping = Ping(self._cluster, me.name, me.endpoint, member.name, self._view.prober.sequence, updates)
+        self._view.effects.append(Send(member.endpoint, ping, reliable))
+
+    def _probe_indirectly(self, now: float) -> None:
+        view, settings = self._view, self._settings
+        prober, members = view.prober, view.members
+        target = members.get(prober.target)
+        if target is None:
+            prober.rest()
+            return
+        helpers = self._spreading.sample(settings.indirect_probes, lambda name: self._helps(name, target.name))
+        prober.go_indirect(len(helpers) if settings.lifeguard else 0)
+        me = view.me
+        for name in helpers:
+            endpoint = members[name].endpoint
+            asked = IndirectPing(
+                self._cluster, me.name, me.endpoint, target.name, target.endpoint, prober.sequence,
+                self._spreading.ride(name, endpoint, target.endpoint),
+            )  # fmt: skip
+            view.effects.append(Send(endpoint, asked))
+        if settings.stream_fallback:
+            self._send_ping(target, reliable=True)
+
+    def _verdict(self, now: float) -> None:
+        """Nobody has heard of the target within the interval."""
+        prober, view = self._view.prober, self._view
+        self._health.probed(prober.nacks_due - prober.nacks if prober.nacks_due else 1)
+        target = view.members.get(prober.target)
+        if target is not None and target.is_present:
+            # It has been silent since before its first ping timed out, and its time to refute counts from there.
+            silent_s = self._settings.probe_interval_s - self._settings.probe_timeout_s
+            accusation = Accusation(target.name, target.life, target.refutation, view.me.name)
+            view.accuse(accusation, now, silent_s=silent_s)
+
+    def _is_probed(self, name: str) -> bool | None:
+        member = self._view.members.get(name)
+        if member is None or not member.is_present:
+            return None
+        return member is not self._view.me
+
+    def _helps(self, name: str, target: str) -> bool:
+        member = self._view.members.get(name)
+        return member is not None and member.status is Status.ALIVE and name not in (self._view.me.name, target)
