@@ -18,4 +18,10 @@ def test_control_messages_keep_their_numbers_and_fields() -> None:
         7: ("trouper.Cancel", "correlation: int"),
         8: ("trouper.Pressure", "uid: int", "high: bool"),
         9: ("trouper.LinkedEnd", "uid: int", "ref: ActorRef", "reason: str", "error: str|None = ..."),
+        10: ("trouper.ShareOffer", "host: str", "process: int", "probe: Segment"),
+        11: ("trouper.ShareAccept",),
+        12: ("trouper.Lend", "number: int", "segment: Segment", "buffer_bytes: int"),
+        13: ("trouper.Return", "tokens: list[int]"),
+        14: ("trouper.Retire", "tokens: list[int]"),
+        15: ("trouper.Forget", "numbers: list[int]"),
     }  # fmt: skip

@@ -9,6 +9,7 @@ from tests.runtime.stage import play
 from trouper import ActorRef, WireError
 from trouper.runtime.remote.control import CONTROLS, Cancel
 from trouper.runtime.remote.outbox import HIGH_WATER, Outbox
+from trouper.runtime.wire.bulk import BulkSettings, Chunk
 from trouper.runtime.wire.codec import ITEMS_MAX, Item, RefDefinition, Tables
 from trouper.testing import settle
 
@@ -22,6 +23,7 @@ class Link:
         self.room = 1_000
         self.sent: list[tuple[bool, int]] = []
         self.payloads: list[object] = []
+        self.chunks: list[Chunk] = []
 
     def send(self, body: bytes, /, *, urgent: bool = False) -> bool:
         """Take a body, and keep how many items it had."""
@@ -33,6 +35,14 @@ class Link:
         self.payloads += [item[3].get("n", item[3].get("correlation")) for item in items]
         return True
 
+    def send_chunk(self, chunk: Chunk, /) -> bool:
+        """Take a part of a buffer, and keep it."""
+        if not self.room:
+            return False
+        self.room -= 1
+        self.chunks.append(chunk)
+        return True
+
 
 class Box:
     """An outbox with a way, and what it did not send."""
@@ -40,8 +50,9 @@ class Box:
     def __init__(self) -> None:
         self.link = Link()
         self.tables = Tables(self._describe, self._ref_of, CONTROLS)
+        self.bulk = BulkSettings(bulk_bytes_min=100)
         self.rejected: list[tuple[object, str | None]] = []
-        self.outbox = Outbox(self.link, self.tables, {}, self._reject, asyncio.get_running_loop())
+        self.outbox = Outbox(self.link, self.tables, {}, self._reject, asyncio.get_running_loop(), self.bulk)
 
     def item(self, n: int, correlation: int = 0) -> Item:
         """A message with this number."""

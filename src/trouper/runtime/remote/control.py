@@ -7,7 +7,7 @@ correlation.  Their numbers on the wire are fixed, so they need no definition: `
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -84,8 +84,66 @@ class LinkedEnd(Message[None], tag="trouper.LinkedEnd"):
     error: str | None = None
 
 
-Control = Spawn | Find | Watch | Ended | End | Cancel | Pressure | LinkedEnd
-CONTROLS: tuple[type[Control], ...] = (Spawn, Find, Watch, Ended, End, Cancel, Pressure, LinkedEnd)
+class Segment(msgspec.Struct, frozen=True):
+    """Shared memory of the process that says so.
+
+    token: random, part of the segment's name.  descriptor: its number in that process.  size_bytes: of all of it.
+    """
+
+    token: Annotated[int, msgspec.Meta(ge=0)]
+    descriptor: Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+    size_bytes: Annotated[int, msgspec.Meta(ge=1, lt=2**62)]
+
+
+class ShareOffer(Message[None], tag="trouper.ShareOffer"):
+    """This node would lend shared memory to that one, if it runs on the same host, for the same user.
+
+    host: told apart from others by it.  process: the number of this process there.  probe: a segment to try it with.
+    """
+
+    host: str
+    process: int
+    probe: Segment
+
+
+class ShareAccept(Message[None], tag="trouper.ShareAccept"):
+    """The probe could be read: lend."""
+
+
+class Lend(Message[None], tag="trouper.Lend"):
+    """The buffer of this number is the first so many bytes of that segment, which is lent until ``Return``."""
+
+    number: int
+    segment: Segment
+    buffer_bytes: int
+
+
+class Return(Message[None], tag="trouper.Return"):
+    """Nobody here looks at these segments any more."""
+
+    tokens: list[int]
+
+
+class Retire(Message[None], tag="trouper.Retire"):
+    """These segments will not be lent again."""
+
+    tokens: list[int]
+
+
+class Forget(Message[None], tag="trouper.Forget"):
+    """The buffers of these numbers will not be named by any message: their asker has given up."""
+
+    numbers: list[int]
+
+
+Control = (
+    Spawn | Find | Watch | Ended | End | Cancel | Pressure | LinkedEnd
+    | ShareOffer | ShareAccept | Lend | Return | Retire | Forget
+)  # fmt: skip
+CONTROLS: tuple[type[Control], ...] = (
+    Spawn, Find, Watch, Ended, End, Cancel, Pressure, LinkedEnd,
+    ShareOffer, ShareAccept, Lend, Return, Retire, Forget,
+)  # fmt: skip
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -11,7 +11,22 @@ from ..kernel.errors import Unhandled
 from ..kernel.messages import Message
 from ..kernel.ref import Down
 from ..links import Link
-from .control import Cancel, End, Ended, Find, LinkedEnd, Pressure, Spawn, Watch
+from .control import (
+    Cancel,
+    End,
+    Ended,
+    Find,
+    Forget,
+    Lend,
+    LinkedEnd,
+    Pressure,
+    Retire,
+    Return,
+    ShareAccept,
+    ShareOffer,
+    Spawn,
+    Watch,
+)  # fmt: skip
 from .errors import travelling
 
 if TYPE_CHECKING:
@@ -40,6 +55,8 @@ class Doorkeeper:
                 peer.cancel_answer(asked)
             case Pressure(uid, high):
                 peer.hold(uid, high=high)
+            case ShareOffer() | ShareAccept() | Return() | Retire() | Lend() | Forget():
+                peer.parcels.hear(message)
             case Spawn():
                 peer.answer(correlation, self._around.spawn_here(message, peer.tables))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  a future of a ref is one of an object
             case Find(name):

@@ -19,6 +19,7 @@ from ..kernel.ask import current_turn
 from ..kernel.cell import Cell
 from ..kernel.errors import InvalidOption, NodeClosed, NodeUnreachable, WireError
 from ..kernel.ref import ActorRef
+from ..wire.bulk import BulkSettings
 from ..wire.codec import Tables
 from ..wire.effects import (
     CloseWire,
@@ -35,7 +36,7 @@ from ..wire.effects import (
     Room,
     Transmit,
 )  # fmt: skip
-from ..wire.framing import HEADER_BYTES, NORMAL
+from ..wire.framing import BULK, CONTROL, HEADER_BYTES, byte_count
 from ..wire.greeter import LocalNode
 from ..wire.links import Link
 from ..wire.settings import LinkSettings
@@ -45,6 +46,7 @@ from .cell import Home
 from .control import Find, Spawn
 from .directory import Directory
 from .owning import tie
+from .parcels import Bulk
 from .peer import Peer, Serve
 from .reaching import Reaching
 from .spawning import resolve
@@ -57,7 +59,6 @@ if TYPE_CHECKING:
 
 MakeTransport = Callable[[TransportOwner], Transport]
 SpawnHere = Callable[[Callable[..., object], str | None, float | None], Awaitable[ActorRef]]
-
 
 SPAWN_S = 60.0
 """Seconds until an actor must have started on another node."""
@@ -89,6 +90,7 @@ class Network:
         find_here: Callable[[str], ActorRef | None],
         settings: LinkSettings | None = None,
         allowed_modules: Collection[str] = (),
+        bulk: BulkSettings | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.system, self.home = system, Home(system.name, incarnation)
@@ -114,6 +116,7 @@ class Network:
         self._alarm_at = inf
         self._changed: list[asyncio.Future[None]] = []
         self._closed = False
+        self.bulk = Bulk(bulk or BulkSettings(), partial(self._rng.getrandbits, 64), listen)
         self.refusals: dict[str, str] = {}
         """Why a dial came to nothing, by endpoint, in the words of the node that was dialled."""
         system.on_life += (self._heard,)
@@ -150,6 +153,7 @@ class Network:
             self._alarm.cancel()
         for transport in self._transports:
             await transport.close()
+        self.bulk.close()
 
     def connect(self, endpoint: str) -> None:
         """Dial an endpoint until somebody answers, and again after each loss."""
@@ -243,11 +247,11 @@ class Network:
         """Return the linked node that listens there."""
         return self._at.get(endpoint)
 
-    def send(self, link: Link, body: bytes, lane: int) -> bool:
+    def send(self, link: Link, parts: tuple[Buffer, ...], lane: int) -> bool:
         """Give a body to a link; False when it has no room."""
-        if link.state not in ("up", "broken") or (lane == NORMAL and not link.can_send(len(body))):
+        if link.state not in ("up", "broken") or (lane != CONTROL and not link.can_send(byte_count(parts))):
             return False
-        self._carry_out(self._switchboard.send(link, (body,), lane, self._now()))
+        self._carry_out(self._switchboard.send(link, parts, lane, self._now()))
         return True
 
     # --- what the transports report ----------------------------------------------------------------------------------
@@ -301,9 +305,11 @@ class Network:
         peer = self._of_link.get(effect.link.token)
         if peer is None:
             return
-        body = effect.parts[0] if len(effect.parts) == 1 else b"".join(effect.parts)
         try:
-            peer.receive(body)
+            if effect.lane == BULK:
+                peer.parcels.take_chunk(effect.parts)
+            else:
+                peer.receive(effect.parts[0] if len(effect.parts) == 1 else b"".join(effect.parts))
         except WireError as error:
             self.system.reporter.problem(f"node {peer.node} sent what cannot be read: {error}")
 
@@ -341,7 +347,8 @@ class Network:
             del self._peers[peer.node]
         for endpoint in [endpoint for endpoint, at in self._at.items() if at is peer]:
             del self._at[endpoint]
-        peer.lose(effect.detail, [bytes(b"".join(parts)) for parts in effect.unacknowledged])
+        # A body of items has one part, a chunk of a large buffer two: its message comes after it.
+        peer.lose(effect.detail, [bytes(parts[0]) for parts in effect.unacknowledged if len(parts) == 1])
         for hear in self.on_peer:
             hear(peer, False)
 

@@ -1,7 +1,8 @@
 """What waits to go to one node: all that one loop turn says goes out together, encoded once.
 
 An item that cannot be sent is handed back alone, and the others of its frame go on.  While the link has no room,
-signals (the end of an actor, a watch, a cancelled ask) go ahead of what waits, in the link's control lane.
+signals (the end of an actor, a watch, a cancelled ask) go ahead of what waits, in the link's control lane.  Messages
+with large buffers wait in ``transfers`` until those have gone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from typing import Protocol
 
 from ..kernel.ask import Ask
 from ..kernel.errors import WireError
-from ..wire.codec import ITEMS_MAX, REPLY_ERROR, BodyTooLarge, Item, Tables
+from ..wire.bulk import BulkSettings, Chunk
+from ..wire.codec import ITEMS_MAX, REPLY_ERROR, BodyTooLarge, Item, Parcel, Tables
+from .control import Forget
+from .transfers import Lender, Transfers
 
 HIGH_WATER = 1_000
 """Items that wait for the link before ``await tell`` waits too."""
@@ -22,6 +26,10 @@ LIMIT = 100_000
 """Items that wait for the link before more become dead letters."""
 SIGNALS_MAX = 64
 """Signals in one frame of the control lane."""
+BULK_HIGH_BYTES = 67_108_864
+"""Bytes of large buffers that wait to go before ``await tell`` waits too."""
+BULK_TURN_BYTES = 8_388_608
+"""Bytes of large buffers that are moved before the loop does something else."""
 
 Rejected = Callable[[Item, WireError | None], None]
 
@@ -31,6 +39,10 @@ class Way(Protocol):
 
     def send(self, body: bytes, /, *, urgent: bool = False) -> bool:
         """Give it a body; False when it has no room."""
+        ...
+
+    def send_chunk(self, chunk: Chunk, /) -> bool:
+        """Give it a part of a large buffer; False when it has no room."""
         ...
 
     @property
@@ -53,9 +65,13 @@ class Outbox:
         asks: Mapping[int, Ask[object]],
         rejected: Rejected,
         loop: asyncio.AbstractEventLoop,
+        bulk: BulkSettings,
+        lender: Lender | None = None,
     ) -> None:
         self._way, self._tables, self._asks, self._rejected, self._loop = way, tables, asks, rejected, loop
         self._context = Context()  # what is sent has nothing to do with what its first sender was at
+        self._bulk, self._transfers = bulk, Transfers(way, bulk, lender, self._is_given_up)
+        self._bulk_bytes = 0
         self._items: list[Item] = []
         self._signals: list[Item] = []
         self._bodies: deque[bytes] = deque()
@@ -65,33 +81,45 @@ class Outbox:
     @property
     def pressed(self) -> bool:
         """Whether so much waits for the link that senders should wait too."""
+        if self._bulk_bytes and (self._bulk_bytes >= BULK_HIGH_BYTES or self._transfers.held_items >= HIGH_WATER):
+            return True
         return bool(self._bodies) or len(self._items) >= HIGH_WATER
 
     @property
     def full(self) -> bool:
         """Whether messages must be refused."""
-        return len(self._items) >= LIMIT
+        return len(self._items) >= LIMIT or (self._bulk_bytes > 0 and self._transfers.held_items >= LIMIT)
+
+    def reserve(self, buffer_bytes: int) -> bool:
+        """Take note that a parcel with so many bytes of large buffers will be put next; False for too many."""
+        if self._bulk_bytes + buffer_bytes > self._bulk.queue_bytes_max:
+            return False
+        self._bulk_bytes += buffer_bytes
+        return True
 
     def put(self, item: Item) -> None:
         """Send an item with all else that this turn says."""
         self._items.append(item)
         if not self._armed:
-            self._armed = True
-            self._loop.call_soon(self.flush, context=self._context)
+            self._arm()
+
+    def _arm(self) -> None:
+        self._armed = True
+        self._loop.call_soon(self.flush, context=self._context)
 
     def put_signal(self, item: Item) -> None:
         """Send a signal: in order with all else, unless the link has no room."""
         if self._bodies:
             self._signals.append(item)
             if not self._armed:
-                self._armed = True
-                self._loop.call_soon(self.flush, context=self._context)
+                self._arm()
         else:
             self.put(item)
 
     def flush(self) -> None:
         """Put what was said into frames, and give them to the link as far as it has room."""
         self._armed = False
+        moved_bytes = 0
         while self._signals and not self.closed:
             signals, self._signals = self._signals[:SIGNALS_MAX], self._signals[SIGNALS_MAX:]
             if not self._way.send(self._tables.encode(signals, (), self._way.body_bytes_max), urgent=True):
@@ -104,6 +132,14 @@ class Outbox:
                 self._bodies.popleft()
             elif self._items:
                 self._encode(self._next_items())
+            elif self._transfers:
+                if moved_bytes >= BULK_TURN_BYTES:
+                    self._arm()
+                    break
+                moved = self._move()
+                if not moved:
+                    break
+                moved_bytes += moved
             else:
                 break
         if self._room is not None and not self.pressed:
@@ -119,8 +155,9 @@ class Outbox:
     def close(self) -> tuple[list[bytes], list[Item]]:
         """Send nothing any more; returns what was not sent: bodies, and after them items."""
         self.closed = True
-        bodies, items = list(self._bodies), self._items
+        bodies, items = list(self._bodies), [*map(_unpacked, self._transfers.close()), *map(_unpacked, self._items)]
         self._bodies.clear()
+        self._bulk_bytes = 0
         self._items, self._signals = [], []
         if self._room is not None:
             self._release()
@@ -131,14 +168,53 @@ class Outbox:
             self._room.set()
             self._room = None
 
-    def _next_items(self) -> list[Item]:
+    def _next_items(self) -> Sequence[Item]:
         items = self._items
         if len(items) <= ITEMS_MAX:
-            self._items = []
-            return items
-        head = items[:ITEMS_MAX]
-        del items[:ITEMS_MAX]
+            self._items, head = [], items
+        else:
+            head = items[:ITEMS_MAX]
+            del items[:ITEMS_MAX]
+        if self._bulk_bytes:
+            return self._sorted(head)
         return head
+
+    def _sorted(self, items: Sequence[Item]) -> list[Item]:
+        """Leave out the items whose buffers have to go first, and those that must not overtake them."""
+        through: list[Item] = []
+        for item in items:
+            if self._transfers.follow(item):
+                continue
+            if not isinstance(item[3], Parcel):
+                through.append(item)
+            elif self._can_travel(item):
+                self._transfers.add(item, item[3])
+            else:
+                self._bulk_bytes -= item[3].buffer_bytes
+        return through
+
+    def _move(self) -> int:
+        """Move a part of the large buffers; returns how many bytes, 0 for no room."""
+        moved, lends, ready = self._transfers.step()
+        if ready:
+            before = [(0, 0, self._tables.number_of(type(lend)), lend) for lend in lends]
+            self._encode([*before, ready[0]])
+            followers = self._sorted(ready[1:])
+            for at in range(0, len(followers), ITEMS_MAX):
+                self._encode(followers[at : at + ITEMS_MAX])
+            self._bulk_bytes -= _buffer_bytes(ready[0])
+        return moved
+
+    def _is_given_up(self, item: Item) -> bool:
+        return item[1] > 0 and item[2] > REPLY_ERROR and item[1] not in self._asks
+
+    def _reject(self, item: Item, error: WireError | None) -> None:
+        """Hand back an item; the node need not keep the buffers that went ahead of it."""
+        if isinstance(item[3], Parcel):
+            numbers = [beside.number for beside in item[3].buffers if beside.number]
+            if numbers:
+                self.put((0, 0, self._tables.number_of(Forget), Forget(numbers)))
+        self._rejected(_unpacked(item), error)
 
     def _encode(self, items: Sequence[Item]) -> None:
         """Make bodies of these items; one that cannot travel is taken out."""
@@ -154,7 +230,7 @@ class Outbox:
                     self._encode(fit)
                     return
             if len(wanted) == 1:
-                self._rejected(wanted[0], error)
+                self._reject(wanted[0], error)
                 return
             half = len(wanted) // 2
             self._encode(wanted[:half])
@@ -175,7 +251,7 @@ class Outbox:
         if not given_up:
             return items, deadlines
         for item in given_up:
-            self._rejected(item, None)
+            self._reject(item, None)
         left_out = {item[1] for item in given_up}
         return [item for item in items if item[2] <= REPLY_ERROR or item[1] not in left_out], deadlines
 
@@ -183,6 +259,16 @@ class Outbox:
         try:
             self._tables.check(item[3])
         except WireError as error:
-            self._rejected(item, error)
+            self._reject(item, error)
             return False
         return True
+
+
+def _unpacked(item: Item) -> Item:
+    """The item as it was put: a parcel's value for the parcel."""
+    to, correlation, number, payload = item
+    return (to, correlation, number, payload.value) if isinstance(payload, Parcel) else item
+
+
+def _buffer_bytes(item: Item) -> int:
+    return item[3].buffer_bytes if isinstance(item[3], Parcel) else 0

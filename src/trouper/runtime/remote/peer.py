@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
@@ -20,12 +20,13 @@ from ..kernel.cell import Cell
 from ..kernel.errors import ActorStopped, MailboxFull, Unhandled, WireError
 from ..kernel.messages import Message
 from ..kernel.ref import DONE, ActorRef
-from ..wire.codec import REPLY, REPLY_ERROR, Item, RefDefinition, Tables
+from ..wire.codec import NO_BUFFERS, REPLY, REPLY_ERROR, Body, Item, Parcel, RefDefinition, Tables, Taken
 from .cell import Home, RemoteCell
 from .control import CONTROLS, Cancel, End, Failure, LinkedEnd, Pressure, Spawn
 from .doorkeeper import Doorkeeper
 from .errors import failure_of, raised_from
 from .outbox import LIMIT, Outbox, Way
+from .parcels import Bulk, Parcels
 
 if TYPE_CHECKING:
     from ..kernel.system import System
@@ -70,6 +71,11 @@ class Surroundings(Protocol):
         """The actors of other nodes that somebody here has a ref to."""
         ...
 
+    @property
+    def bulk(self) -> Bulk:
+        """What this node has for large buffers."""
+        ...
+
     def spawn_here(self, spawn: Spawn, tables: Tables, /) -> asyncio.Future[ActorRef]:
         """Start an actor that the peer asks for."""
         ...
@@ -93,7 +99,10 @@ class Peer:
         self._correlation = 0
         self._asks: dict[int, Ask[object]] = {}
         self._correlations: dict[Ask[object], int] = {}
-        self._outbox = Outbox(way, self.tables, self._asks, self._rejected, self.system.loop)
+        self.parcels = Parcels(around.bulk, self.control, self.system.loop)
+        self._outbox = Outbox(
+            way, self.tables, self._asks, self._rejected, self.system.loop, around.bulk.settings, self.parcels.sharing
+        )
         self._answering: dict[int, asyncio.Future[object]] = {}
         self._held: set[RemoteCell] = set()
         self._pressed: set[int] = set()
@@ -130,6 +139,7 @@ class Peer:
             if self._outbox.full:
                 raise MailboxFull(f"{LIMIT} messages wait for node {self.node} already: await tell()")
             number = self.tables.number_of(type(message))
+            parcel = self._packed(message) if number in self.tables.carriers else None
         except (WireError, MailboxFull) as error:
             self._undeliverable(uid, item, error)
             return
@@ -138,7 +148,14 @@ class Peer:
             correlation = self._correlation = self._correlation + 1
             self._asks[correlation] = item
             self._correlations[item] = correlation
-        self._outbox.put((uid, correlation, number, message))
+        self._outbox.put((uid, correlation, number, parcel or message))
+
+    def _packed(self, value: object) -> Parcel | None:
+        """Take the large buffers out of a message or reply; raises ``WireError``, and ``MailboxFull`` for too much."""
+        parcel = self.parcels.pack(value)
+        if parcel is not None and not self._outbox.reserve(parcel.buffer_bytes):
+            raise MailboxFull(f"too many large buffers wait for node {self.node}, see queue_bytes_max: await tell()")
+        return parcel
 
     def control(self, message: Message[object]) -> None:
         """Tell the node itself something: a control message, or what ``serves`` knows.  A lost node is told nothing."""
@@ -188,6 +205,8 @@ class Peer:
         """Take a body apart and give each item to whom it is for; raises ``WireError`` when the body is none."""
         opened = self.tables.open(body)
         deadlines = iter(opened.deadlines)
+        if opened.beside:
+            self._receive_parcels(opened, deadlines)
         for to, correlation, number, payload in opened.items:
             if number <= REPLY_ERROR:
                 self._reply(correlation, number, payload)
@@ -196,10 +215,29 @@ class Peer:
                 self._take(to, correlation, number, payload, timeout_s)
         self._outbox.flush()
 
-    def _take(self, to: int, correlation: int, number: int, payload: msgspec.Raw, timeout_s: float | None) -> None:
+    def _receive_parcels(self, opened: Body, deadlines: Iterator[float]) -> None:
+        """The same for a body with items whose buffers came before it; none of them is left in it."""
+        beside = dict(opened.beside)
+        for at, (to, correlation, number, payload) in enumerate(opened.items):
+            taken = self.parcels.take(beside.get(at, ()))
+            if number <= REPLY_ERROR:
+                self._reply(correlation, number, payload, taken)
+            else:
+                self._take(to, correlation, number, payload, next(deadlines, 0.0) if correlation else None, taken)
+        opened.items.clear()
+
+    def _take(
+        self,
+        to: int,
+        correlation: int,
+        number: int,
+        payload: msgspec.Raw,
+        timeout_s: float | None,
+        taken: Taken = NO_BUFFERS,
+    ) -> None:
         cell = self._around.exports.get(to)
         try:
-            message = self.tables.read(number, payload)
+            message = self.tables.read(number, payload, taken)
             if not to:
                 self._doorkeeper.take(message, correlation)
                 return
@@ -257,7 +295,10 @@ class Peer:
 
     def reply(self, correlation: int, value: object) -> None:
         """Send the reply to the ask of this correlation."""
-        self._outbox.put((0, correlation, REPLY, value))
+        try:
+            self._outbox.put((0, correlation, REPLY, self._packed(value) or value))
+        except (WireError, MailboxFull) as error:
+            self.reply_error(correlation, error)
 
     def reply_error(self, correlation: int, error: BaseException) -> None:
         """Send an error in place of the reply."""
@@ -283,7 +324,7 @@ class Peer:
             cell.hold(high=high)
             (self._held.add if high else self._held.discard)(cell)
 
-    def _reply(self, correlation: int, number: int, payload: msgspec.Raw) -> None:
+    def _reply(self, correlation: int, number: int, payload: msgspec.Raw, taken: Taken = NO_BUFFERS) -> None:
         ask = self._take_ask(correlation)
         if ask is None:
             self.system.late_replies += 1
@@ -294,7 +335,7 @@ class Peer:
                 assert isinstance(failure, Failure)  # the codec has seen to it
                 ask.refuse(raised_from(failure, self.node))
             else:
-                ask.answer(self.tables.read_reply(type(ask.message), payload))
+                ask.answer(self.tables.read_reply(type(ask.message), payload, taken))
         except WireError as error:
             ask.refuse(error)
 
@@ -327,6 +368,7 @@ class Peer:
         for future in list(self._answering.values()):
             future.cancel()
         self._doorkeeper.leave()
+        self.parcels.end()
         for body in (*unacknowledged, *bodies):
             for uid, name, asked in self.tables.sent(body):
                 unsent = Unreadable(self.node, f"{name} was sent and not acknowledged")

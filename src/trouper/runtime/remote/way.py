@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..wire.framing import CONTROL, NORMAL
+from ..wire.framing import BULK, CONTROL, NORMAL
 
 if TYPE_CHECKING:
+    from ..wire.bulk import Chunk
     from ..wire.links import Link
     from .network import Network
 
@@ -24,7 +25,11 @@ class LinkWay:
 
     def send(self, body: bytes, /, *, urgent: bool = False) -> bool:
         """Give it a body; False when it has no room."""
-        return self.link is not None and self._network.send(self.link, body, CONTROL if urgent else NORMAL)
+        return self.link is not None and self._network.send(self.link, (body,), CONTROL if urgent else NORMAL)
+
+    def send_chunk(self, chunk: Chunk, /) -> bool:
+        """Give it a part of a large buffer; False when it has no room."""
+        return self.link is not None and self._network.send(self.link, chunk, BULK)
 
     @property
     def body_bytes_max(self) -> int:

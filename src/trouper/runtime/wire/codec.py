@@ -1,10 +1,11 @@
 """The codec: what one loop turn says to one peer, as the body of one DATA frame, and back.
 
-A body is ``[tags, refs, items, deadlines]`` in msgpack.  ``tags`` and ``refs`` define numbers for message types and
-actors from this frame on, so that a name travels once per session.  Each item is ``[to, correlation, tag, payload]``;
-``deadlines`` holds the seconds left of each ask, in order.  A payload is decoded only when its target is known, by the
-target's own message type, so that a wrong field is an error that names it.  A ref in a payload is an extension of
-msgpack, so that it is one also where the type of a field says nothing.
+A body is ``[tags, refs, items, deadlines, beside]`` in msgpack.  ``tags`` and ``refs`` define numbers for message types
+and actors from this frame on, so that a name travels once per session.  Each item is ``[to, correlation, tag,
+payload]``; ``deadlines`` holds the seconds left of each ask, in order; ``beside`` says which items have large buffers
+that came before them (``bulk``), and is left out where none has.  A payload is decoded only when its target is known,
+by the target's own message type, so that a wrong field is an error that names it.  Refs and buffers in a payload are
+extensions of msgpack, so that they are such also where the type of a field says nothing.
 
 Laws of this file:
 1. Both ends number alike, because frames arrive in order and once (``links``); a new session starts at no numbers.
@@ -13,7 +14,8 @@ Laws of this file:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, cast
 
 import msgspec
@@ -21,6 +23,9 @@ import msgspec
 from ..kernel.errors import WireError
 from ..kernel.messages import Message, message_class, reply_annotation, tag_of
 from ..kernel.ref import ActorRef
+from .buffers import BUFFER_CODE, Beside, expected, may_carry
+from .buffers import read as read_buffer
+from .buffers import write as write_buffer
 from .schemas import fields_of, fingerprint
 
 ITEMS_MAX = 512
@@ -62,13 +67,30 @@ class Body(msgspec.Struct, array_like=True, frozen=True, gc=False):
     refs: list[RefDefinition]
     items: list[tuple[int, int, int, msgspec.Raw]]
     deadlines: list[Annotated[float, msgspec.Meta(ge=0)]]
+    beside: list[tuple[int, list[int]]] = []
+
+
+class Parcel:
+    """A message or reply with large buffers, as an item's payload.  Of a Struct msgspec would write every field.
+
+    value: as it was sent.  payload: what of it stands in the payload.
+    """
+
+    __slots__ = ("buffer_bytes", "buffers", "payload", "value")
+
+    def __init__(self, value: object, payload: object, buffers: list[Beside]) -> None:
+        self.value, self.payload, self.buffers = value, payload, buffers
+        self.buffer_bytes = sum(len(beside.view) for beside in buffers)
 
 
 Item = tuple[int, int, int, object]
+_AS_THEY_ARE = (bytes, bytearray, memoryview, datetime)
 RefOf = Callable[[RefDefinition], ActorRef]
 Describe = Callable[[ActorRef], tuple[str, int, str, int]]
 
+Taken = Mapping[int, memoryview]
 _bodies = msgspec.msgpack.Decoder(Body)
+NO_BUFFERS: Taken = {}
 
 
 class Tables:
@@ -85,11 +107,15 @@ class Tables:
         self._ref_numbers: dict[tuple[str, int, int], int] = {}
         self._new_tags: list[TagDefinition] = []
         self._new_refs: list[RefDefinition] = []
+        self._parcels = 0
         self._types: dict[int, type[Message[object]] | WireError] = {
             number: cast("type[Message[object]]", type_) for type_, number in self._numbers.items()
         }
         self._refs: dict[int, ActorRef] = {}
         self._decoders: dict[type | object, msgspec.msgpack.Decoder[object]] = {}
+        self._untyped = msgspec.msgpack.Decoder(ext_hook=self._extension_hook)
+        self._taken = NO_BUFFERS
+        self.carriers: set[int] = set()
 
     # --- out ---------------------------------------------------------------------------------------------------------
 
@@ -101,14 +127,25 @@ class Tables:
                 raise WireError(f"{type_.__qualname__} is no Message: only messages travel")
             number = self._numbers[type_] = len(self._numbers) + TAGS_FROM
             self._new_tags.append(TagDefinition(number, tag_of(type_), fingerprint(type_)))
+            if may_carry(type_):
+                self.carriers.add(number)
         return number
 
     def encode(self, items: Sequence[Item], deadlines: Sequence[float], bytes_max: int) -> bytes:
         """Make a body; raises ``BodyTooLarge``, and ``WireError`` when a payload holds something that cannot travel."""
         if len(self._ref_numbers) >= REFS_MAX and not self._new_refs:
             self._ref_numbers.clear()
+        self._parcels = 0
         encoded = self._try(items, "a message")
-        body = self._encoder.encode((self._new_tags, self._new_refs, msgspec.Raw(encoded), deadlines))
+        parts: tuple[object, ...] = (self._new_tags, self._new_refs, msgspec.Raw(encoded), deadlines)
+        if self._parcels:
+            beside = [
+                (at, [each.number for each in item[3].buffers])
+                for at, item in enumerate(items)
+                if type(item[3]) is Parcel
+            ]
+            parts = (*parts, beside)
+        body = self._encoder.encode(parts)
         if len(body) > bytes_max:
             self._forget_new_refs()
             raise BodyTooLarge(f"it takes {len(body)} bytes, a frame holds {bytes_max}")
@@ -134,8 +171,11 @@ class Tables:
         self._new_refs = []
 
     def _encode_hook(self, value: object) -> object:
+        if type(value) is Parcel:
+            self._parcels += 1
+            return value.payload
         if not isinstance(value, ActorRef):
-            raise TypeError(f"{type(value).__qualname__} is no type that the wire knows")
+            return msgspec.msgpack.Ext(BUFFER_CODE, write_buffer(value))
         node, incarnation, path, uid = self._describe(value)
         key = (node, incarnation, uid)
         number = self._ref_numbers.get(key)
@@ -158,14 +198,17 @@ class Tables:
             self._refs[ref.number] = self._ref_of(ref)
         return opened
 
-    def read(self, number: int, payload: msgspec.Raw) -> Message[object]:
-        """Decode a message; raises ``WireError`` naming the type and the field."""
+    def read(self, number: int, payload: msgspec.Raw, taken: Taken = NO_BUFFERS) -> Message[object]:
+        """Decode a message; raises ``WireError`` naming the type and the field.
+
+        taken: the buffers beside the payload, by number.
+        """
         type_ = self._types.get(number)
         if type_ is None:
             raise WireError(f"the number {number} was never defined as a message type in this session")
         if isinstance(type_, WireError):
             raise WireError(str(type_))  # a new one: an exception keeps every place where it was raised
-        return cast("Message[object]", self._decode(type_, payload, type_.__qualname__))
+        return cast("Message[object]", self._decode(type_, payload, type_.__qualname__, taken))
 
     def sent(self, body: bytes) -> list[tuple[int, str, bool]]:
         """Give the target and type name of each message in a body of this side's, and whether it was an ask."""
@@ -175,27 +218,43 @@ class Tables:
             (to, names[number], bool(correlation)) for to, correlation, number, _ in items if to and number in names
         ]
 
-    def read_reply(self, asked: type, payload: msgspec.Raw) -> object:
+    def read_reply(self, asked: type, payload: msgspec.Raw, taken: Taken = NO_BUFFERS) -> object:
         """Decode the reply to a message of type ``asked``; raises ``WireError`` naming both."""
-        return self._decode(reply_annotation(asked), payload, f"the reply to {asked.__qualname__}")
+        return self._decode(reply_annotation(asked), payload, f"the reply to {asked.__qualname__}", taken)
 
     def read_as(self, annotation: object, payload: msgspec.Raw, name: str) -> object:
         """Decode a value of any type that the wire knows; raises ``WireError`` naming it."""
         return self._decode(annotation, payload, name)
 
-    def _decode(self, type_: object, payload: msgspec.Raw, name: str) -> object:
+    def _decode(self, type_: object, payload: msgspec.Raw, name: str, taken: Taken = NO_BUFFERS) -> object:
         try:
+            if taken:
+                return self._decode_with(type_, payload, taken)
             decoder = self._decoders.get(type_)
             if decoder is None:
                 wanted = cast("type[object]", type_)
                 decoder = self._decoders[type_] = msgspec.msgpack.Decoder(
-                    wanted, dec_hook=_decode_hook, ext_hook=self._extension_hook
+                    wanted, dec_hook=expected, ext_hook=self._extension_hook
                 )
             return decoder.decode(payload)
         except Exception as error:  # a message's own __post_init__ may raise anything
             raise WireError(f"{name} came in wrong: {error}") from error
 
-    def _extension_hook(self, code: int, data: memoryview) -> ActorRef:
+    def _decode_with(self, type_: object, payload: msgspec.Raw, taken: Taken) -> object:
+        """Decode a payload whose buffers came beside it: first what it holds, and then into its type.
+
+        In one step it cannot be done: msgspec takes no extension for the bytes of an annotation.
+        """
+        self._taken = taken
+        try:
+            plain = self._untyped.decode(payload)
+        finally:
+            self._taken = NO_BUFFERS
+        return msgspec.convert(plain, cast("type[object]", type_), builtin_types=_AS_THEY_ARE, dec_hook=expected)
+
+    def _extension_hook(self, code: int, data: memoryview) -> object:
+        if code == BUFFER_CODE:
+            return read_buffer(data, self._buffer)
         if code != REF_CODE or len(data) != REF_BYTES:
             raise ValueError(f"the extension {code} of {len(data)} bytes is no ref")
         number = int.from_bytes(data, "big")
@@ -204,11 +263,11 @@ class Tables:
             raise ValueError(f"the number {number} was never defined as an actor in this session")
         return ref
 
-
-def _decode_hook(type_: type, value: object) -> object:
-    if isinstance(value, type_):
-        return value
-    raise ValueError(f"expected {type_.__qualname__}, got {type(value).__qualname__}")
+    def _buffer(self, number: int) -> memoryview:
+        buffer = self._taken.get(number)
+        if buffer is None:
+            raise ValueError(f"buffer {number} did not come")
+        return buffer
 
 
 def _type_of(tag: TagDefinition) -> type[Message[object]] | WireError:
