@@ -142,12 +142,21 @@ class Cluster:
             self._life = max(self._life, old.me.life) + 1
         elif old is not None:
             self._life, refutation = old.me.life, old.me.refutation + 1
+        thrown_out = old is not None and old.is_over
         me = Member(self._node.name, network.endpoint, self._life, refutation, metadata=self._card(self._metadata))
         known = [] if old is None else [record for record in old.records().values() if record.name != me.name]
         seeds = (*self._seeds, *(record.endpoint for record in known if not record.is_over))
-        machine = Membership(me, cluster=self.config.name, seeds=seeds, settings=self._settings, chance=chance, now=now)
+        machine = Membership(
+            me,
+            cluster=self.config.name,
+            seeds=seeds,
+            settings=self._settings,
+            chance=chance,
+            now=now,
+            rejoins=thrown_out,
+        )
         self.machine, self._began = machine, True
-        if known:
+        if known and not thrown_out:
             machine.acquaint(known, now)
         return machine
 

@@ -124,6 +124,8 @@ class ClusterManager(Actor):
         """This node was thrown out, and its actors are stopped: come back as a new member."""
         now = self._loop.time()
         self.machine = self.cluster.begin_life(self._chance, now)
+        for child in (self._cell.children or {}).values():
+            child.ref.tell(msg)
         self._carry_out(self.machine.start(now))
 
     @handler

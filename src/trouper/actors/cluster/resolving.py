@@ -12,7 +12,7 @@ from ...runtime.handlers import handler
 from . import cards
 from .membership.records import Member as Record
 from .membership.records import Status
-from .messages import Due, LeaseAnswer, TakeDown, ViewChanged
+from .messages import Due, LeaseAnswer, Rejoin, TakeDown, ViewChanged
 from .splitbrain import resolver as pure
 from .splitbrain.view import Member, View
 
@@ -33,16 +33,24 @@ class Resolving(Actor):
 
     def on_start(self) -> None:
         """Begin with the members of now."""
-        settings = self.cluster.config.split_brain
-        assert settings is not None, "it is spawned where there are settings"
         self._loop = self.node.system.loop
-        self.machine = pure.Resolver(self.node.name, settings, self._loop.time())
-        self._look()
+        self._begin()
 
     def on_stop(self) -> None:
         """Nothing more is decided."""
         if self._timer is not None:
             self._timer.cancel()
+
+    def _begin(self) -> None:
+        settings = self.cluster.config.split_brain
+        assert settings is not None, "it is spawned where there are settings"
+        self.machine = pure.Resolver(self.node.name, settings, self._loop.time())
+        self._look()
+
+    @handler
+    def rejoin(self, msg: Rejoin) -> None:
+        """This node was thrown out, and comes back as a new member."""
+        self._begin()
 
     @handler
     def view_changed(self, msg: ViewChanged) -> None:

@@ -33,19 +33,28 @@ class Joining:
     """Join, exchange, reconnect; for one node.
 
     joined: whether this node was taken in, or founded the cluster.  asked: the seeds that were asked so far.
+    waits: whether it takes nobody in before it has been taken in itself, and founds nothing.
     """
 
     __slots__ = (
         "_chance", "_cluster", "_join_at", "_pause_s", "_reconnect_at", "_seeds", "_settings", "_size_synced",
-        "_soon", "_sync_at", "_tries", "_view", "asked", "joined",
+        "_soon", "_sync_at", "_tries", "_view", "_waits", "asked", "joined",
     )  # fmt: skip
 
     def __init__(
-        self, view: View, cluster: str, seeds: Sequence[str], settings: SwimSettings, chance: Callable[[], float]
+        self,
+        view: View,
+        cluster: str,
+        seeds: Sequence[str],
+        settings: SwimSettings,
+        chance: Callable[[], float],
+        *,
+        waits: bool,
     ) -> None:
         self._view, self._cluster, self._settings, self._chance = view, cluster, settings, chance
         self._seeds = tuple(dict.fromkeys(seed for seed in seeds if seed != view.me.endpoint))
-        self.joined = not self._seeds or view.me.endpoint in seeds
+        self._waits = waits
+        self.joined = not waits and (not self._seeds or view.me.endpoint in seeds)
         self.asked: dict[str, None] = {}
         self._tries, self._pause_s, self._size_synced = 0, settings.join_retry_s, 1
         self._join_at = self._sync_at = self._reconnect_at = inf
@@ -109,6 +118,8 @@ class Joining:
 
     def sync(self, packet: Sync, now: float) -> None:
         """A view came in, or a part of one."""
+        if packet.joining and self._waits and not self.joined:
+            return
         if packet.joining and (refusal := self._why_not(packet)):
             reason, text = refusal
             answer = Refusal(self._cluster, self._view.me.name, reason, text)

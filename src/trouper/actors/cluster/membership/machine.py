@@ -47,7 +47,8 @@ class Membership:
 
     me: this node: name, endpoint, life, metadata, versions.  cluster: its name.  seeds: endpoints to join through; with
     none, or when this node is one of them, it is a cluster by itself until others come.  chance: random numbers in
-    [0, 1).  now: the time at which it is made.
+    [0, 1).  now: the time at which it is made.  rejoins: it was thrown out of the cluster: it founds none, and takes
+    nobody in before it has been taken in again, so that those who were thrown out do not make a cluster of their own.
     """
 
     __slots__ = (
@@ -64,6 +65,7 @@ class Membership:
         settings: SwimSettings,
         chance: Callable[[], float],
         now: float = 0.0,
+        rejoins: bool = False,
     ) -> None:
         for what, text in (("name", me.name), ("endpoint", me.endpoint), ("cluster", cluster)):
             if not 0 < len(text.encode()) <= TEXT_BYTES_MAX:
@@ -71,7 +73,7 @@ class Membership:
         _check_metadata(me.name, me.metadata, settings)
         self.cluster, self._settings, self._chance = cluster, settings, chance
         self._view = View(me, settings, chance, now)
-        self._joining = Joining(self._view, cluster, seeds, settings, chance)
+        self._joining = Joining(self._view, cluster, seeds, settings, chance, waits=rejoins)
         self.health = Health(settings)
         self._now, self.wake_at = now, inf
         self._spreading = Spreading(self._view, cluster, settings, chance)
@@ -99,6 +101,11 @@ class Membership:
     def is_over(self) -> bool:
         """Whether ``Ended`` was told."""
         return self._view.ended
+
+    @property
+    def present(self) -> int:
+        """How many members take part, this one included: alive, or suspected."""
+        return self._view.present
 
     def members(self) -> list[Member]:
         """Everybody who belongs to the cluster, this node too: alive, suspected or unreachable; not who is over."""
@@ -215,7 +222,7 @@ class Membership:
         if packet.updates:
             self._hear(packet.updates, packet.source, now)
         answer = Ack(self.cluster, view.me.name, packet.sequence, self._spreading.ride(packet.source, packet.endpoint))
-        view.effects.append(Send(packet.endpoint, answer))
+        view.effects.append(Send(packet.endpoint, answer, packet.by_stream))
 
     def _ack(self, packet: Ack, now: float) -> None:
         if packet.updates:
