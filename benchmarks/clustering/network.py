@@ -83,6 +83,7 @@ class Network:
         self._alarm: dict[str, float] = {}
         self._side: dict[str, int] = {}
         self._paused: dict[str, float] = {}
+        self._blocked: dict[str, float] = {}
 
     def add(self, name: str, seeds: Sequence[str] = (), *, life: int = LIFE) -> Membership:
         """Make a node; its endpoint is its name.  It does nothing before ``start``."""
@@ -130,6 +131,10 @@ class Network:
         """A node stands still for so long."""
         self._paused[name] = self.now + time_s
 
+    def block(self, name: str, time_s: float) -> None:
+        """A node sends and receives nothing for so long, then all of it; its timers go on (Lifeguard's experiment)."""
+        self._blocked[name] = self.now + time_s
+
     def partition(self, one: Sequence[str]) -> None:
         """Cut these nodes off from the others."""
         self._side = dict.fromkeys(one, 1)
@@ -141,6 +146,7 @@ class Network:
     def run(self, until: float) -> None:
         """Go on until this time."""
         heap, nodes, alarm, crashed, paused = self._heap, self.nodes, self._alarm, self.crashed, self._paused
+        blocked = self._blocked
         while heap and heap[0][0] <= until:
             at, _, name, item = heappop(heap)
             self.now = at
@@ -152,6 +158,9 @@ class Network:
             if name in crashed:
                 continue
             if name in paused and not self._is_awake(name, at, item):
+                continue
+            if name in blocked and item is not None and at < blocked[name]:
+                self._push(blocked[name], name, item)
                 continue
             node = nodes[name]
             if item is None:
@@ -182,6 +191,7 @@ class Network:
 
     def _carry_out(self, name: str, effects: list[Effect]) -> None:
         chance, heap, now = self._random.random, self._heap, self.now
+        sent_at = max(now, self._blocked.get(name, now)) if self._blocked else now
         for effect in effects:
             if type(effect) is Changed:
                 self.observe(now, name, effect.event)
@@ -200,7 +210,7 @@ class Network:
                 continue
             if to in self.nodes:
                 self._order += 1
-                heappush(heap, (now + delay, self._order, to, effect.packet))
+                heappush(heap, (sent_at + delay, self._order, to, effect.packet))
         node = self.nodes[name]
         if node.wake_at < self._alarm[name]:
             self._set_alarm(name, node)

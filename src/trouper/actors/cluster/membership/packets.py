@@ -23,6 +23,7 @@ class Ping(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
     """Are you there?  Answered by an ``Ack`` of the same sequence.
 
     source, endpoint: who asks and where the answer goes.  target: who is meant; another node there stays silent.
+    by_stream: whether it came by the reliable way, by which the answer goes too.
     """
 
     cluster: str
@@ -31,6 +32,7 @@ class Ping(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
     target: str
     sequence: int
     updates: tuple[Update, ...] = ()
+    by_stream: bool = False
 
 
 class Ack(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
@@ -141,7 +143,7 @@ def packet_bytes(packet: Packet) -> int:
         total += text_bytes(packet.endpoint) + _NUMBER + 3
         return total + _LARGE + _sum(packet.records)
     if isinstance(packet, Ping):
-        total += text_bytes(packet.endpoint) + text_bytes(packet.target) + _NUMBER
+        total += text_bytes(packet.endpoint) + text_bytes(packet.target) + _NUMBER + 1
     elif isinstance(packet, IndirectPing):
         total += text_bytes(packet.endpoint) + text_bytes(packet.target) + text_bytes(packet.target_endpoint) + _NUMBER
     elif isinstance(packet, Ack):

@@ -106,7 +106,7 @@ class Probing:
         if member.status is Status.SUSPECT and self._settings.lifeguard:
             # The buddy system: the suspect hears of it first, from whoever pings it (Lifeguard, IV.C).
             updates = (Accusation(member.name, member.life, member.refutation, me.name), *updates)
-        ping = Ping(self._cluster, me.name, me.endpoint, member.name, self._view.prober.sequence, updates)
+        ping = Ping(self._cluster, me.name, me.endpoint, member.name, self._view.prober.sequence, updates, reliable)
         self._view.effects.append(Send(member.endpoint, ping, reliable))
 
     def _probe_indirectly(self, now: float) -> None:
