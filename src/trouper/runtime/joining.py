@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .kernel.ref import ActorRef
     from .node import Node
     from .remote.network import MakeTransport, Network
+    from .wire.bulk import BulkSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Joining:
     listen: endpoints, the first of which peers connect back to.  join: endpoints of other nodes, dialled for ever.
     allowed_modules: modules that may be imported because another node asks for an actor of theirs.
     keys: the folder that ``trouper keygen`` made, for tcp; None for none.  insecure: tcp may go without keys.
+    bulk: what becomes of large buffers in messages; None is ``BulkSettings()``.
     seed: of the tokens and the jitter of links; None takes them from the operating system, since others can be guessed.
     """
 
@@ -36,6 +38,7 @@ class Joining:
     allowed_modules: Collection[str] = ()
     keys: Path | None = None
     insecure: bool = False
+    bulk: BulkSettings | None = None
     seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -60,6 +63,7 @@ async def open_network(node: Node, joining: Joining, transports: Sequence[MakeTr
         spawn_here=spawn_here,
         find_here=lambda name: node.registry.whereis(name) or node.find(name),
         allowed_modules=joining.allowed_modules,
+        bulk=joining.bulk,
         rng=None if joining.seed is None else random.Random(f"{joining.seed} {node.name}"),
     )
     furnish(network, node)

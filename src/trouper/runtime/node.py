@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .processes.settings import Processes
     from .processes.staff import Staff
     from .remote.network import MakeTransport, Network
+    from .wire.bulk import BulkSettings
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -65,6 +66,7 @@ class Node(Fittings, Spawner):
     insecure: True lets ``tcp://`` go without keys, in the clear and with anybody; it is warned of.
     allowed_modules: modules that may be imported because another node asks for an actor of theirs; those that are
         loaded already need not be named.
+    bulk: what becomes of large buffers in messages to and from other nodes; None is ``BulkSettings()``.
     strict_wire: True sends every message between its own actors through the codec, as between two nodes, so that a test
         shows what cannot travel; see ``strict.py``.  ``trouper.testing.simulate`` does.
     processes: how many worker processes to start, as nodes ``worker-1`` and so on that are linked to this one and to one
@@ -89,6 +91,7 @@ class Node(Fittings, Spawner):
         allowed_modules: Collection[str] = (),
         keys: str | PathLike[str] | None = None,
         insecure: bool = False,
+        bulk: BulkSettings | None = None,
         strict_wire: bool = False,
         processes: int | Processes = 0,
         cluster: ClusterConfig | None = None,
@@ -113,6 +116,7 @@ class Node(Fittings, Spawner):
             allowed_modules=allowed_modules,
             keys=None if keys is None else Path(keys),
             insecure=insecure,
+            bulk=bulk,
             seed=seed,
         )
         if cluster is not None and not listen:

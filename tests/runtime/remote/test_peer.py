@@ -86,8 +86,8 @@ class Giver(Clerk):
 async def test_what_is_too_large_for_a_frame_fails_alone(a: Node, b: Node) -> None:
     """Others of the same turn go in as many frames as they need; names that were new are not lost with it."""
     ada = await far(a, "b", Clerk)
-    large = ada.ask(Anything(b"x" * 2_000_000))
-    halves = [ada.ask(Anything(b"y" * 600_000)) for _ in range(3)]
+    large = ada.ask(Anything("x" * 2_000_000))
+    halves = [ada.ask(Anything("y" * 600_000)) for _ in range(3)]
     assert [len(str(await half)) > 600_000 for half in halves] == [True] * 3
     with pytest.raises(WireError, match=r"^it takes 20001\d\d bytes, a frame holds 10485\d\d(\n|$)"):
         await large
