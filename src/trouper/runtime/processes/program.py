@@ -59,7 +59,9 @@ def _script_of(main: ModuleType | None) -> Path | None:
 
 
 def _levels() -> dict[str, int]:
-    known = {name: logger for name, logger in logging.root.manager.loggerDict.items() if isinstance(logger, logging.Logger)}
+    known = {
+        name: logger for name, logger in logging.root.manager.loggerDict.items() if isinstance(logger, logging.Logger)
+    }
     levels = {name: logger.level for name, logger in known.items() if logger.level}
     return {"": logging.root.level, **dict(list(levels.items())[:LEVELS_MAX])}
 

@@ -2,7 +2,7 @@
 
 It lives for its parent.  A thread reads the pipe to it, which works also while a handler holds the loop: when the pipe
 ends, the parent is gone, and so is this process at once.  Where a handler holds the interpreter itself, Linux kills the
-process when its parent is gone.  SIGINT, which a terminal sends to all processes of a program, is left to the parent.
+process soon after its parent.  SIGINT, which a terminal sends to all processes of a program, is left to the parent.
 """
 
 from __future__ import annotations
@@ -176,7 +176,8 @@ def main() -> None:
     """Live; returns when told to leave, and exits with 1 after a failure."""
     life = Life(_take_pipe())
     setup = life.read_setup()
-    _die_with(setup.parent_pid)
+    if not _die_with(setup.parent_pid):
+        life.end_at_once()
     signal.signal(signal.SIGTERM, life.on_sigterm)
     threading.Thread(target=life.read_on, name="trouper-parent", daemon=True).start()
     for stream in (sys.stdout, sys.stderr):
@@ -205,11 +206,20 @@ def _take_pipe() -> socket.socket:
     return pipe
 
 
-def _die_with(parent_pid: int) -> None:
-    """Have the system kill this process when its parent ends; on Linux, for the rest there is the pipe."""
+def _die_with(parent_pid: int) -> bool:
+    """Have the system kill this process some seconds after its parent ends, on Linux; elsewhere there is the pipe alone.
+
+    The system sends SIGTRAP (5) then, and what handles it is the C library's ``alarm`` itself: called with the number of
+    the signal, it has SIGALRM kill the process in as many seconds.  No Python is needed for that, so it also ends a
+    handler that never gives the interpreter back; and the thread that reads the pipe has the time to tidy up before.
+    Returns whether the parent is still there.
+    """
     if sys.platform == "linux":
         import ctypes  # noqa: PLC0415  only a worker needs it
 
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent_pid:
-            os._exit(1)  # it ended before that was asked for
+        library = ctypes.CDLL(None)
+        library.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+        library.signal.restype = ctypes.c_void_p
+        library.signal(signal.SIGTRAP, ctypes.cast(library.alarm, ctypes.c_void_p))
+        library.prctl(PR_SET_PDEATHSIG, signal.SIGTRAP, 0, 0, 0)
+    return os.getppid() == parent_pid

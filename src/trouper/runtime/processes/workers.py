@@ -39,7 +39,7 @@ class Worker(Actor):
         except OSError as error:
             raise StartFailed(f"{self.name}: the process cannot be started: {error}") from error
         await self._wait_until_linked(process)
-        self.pipe_to_self(_death(process), _never)
+        self.pipe_to_self(self._death(process), _never)
 
     async def _wait_until_linked(self, process: WorkerProcess) -> None:
         linked = asyncio.ensure_future(self._staff.link(process, again=self._cell.restarts > 0))
@@ -56,6 +56,14 @@ class Worker(Actor):
                 f"{process.describe_end()}, but was not linked to node {self.node.name} within start_s={limit_s:g}"
             )
 
+    async def _death(self, process: WorkerProcess) -> None:
+        """Raise when the process dies, and was not told to."""
+        await asyncio.shield(process.ended)
+        while process.leaving or self.node.shutdown.reason is not None:
+            await asyncio.Event().wait()  # this actor is about to be stopped
+        await process.drained()
+        raise ActorFailed(process.describe_end())
+
     async def on_stop(self) -> None:
         """Take leave of the process, or end it."""
         self._staff.tell_to_leave()
@@ -71,15 +79,6 @@ class Worker(Actor):
         """This instance has ended, however: no process is left without one."""
         if self._process is not None:
             self._process.kill()
-
-
-async def _death(process: WorkerProcess) -> None:
-    """Raise when the process dies, and was not told to."""
-    await asyncio.shield(process.ended)
-    while process.leaving:
-        await asyncio.Event().wait()  # its actor is about to be stopped
-    await process.drained()
-    raise ActorFailed(process.describe_end())
 
 
 def _never(_: None) -> Message[object]:
@@ -116,5 +115,3 @@ class Workers(Actor):
 
 async def _started(spawned: Awaitable[ActorRef]) -> ActorRef:
     return await spawned
-
-
