@@ -6,8 +6,9 @@ from typing import cast
 
 from .kernel.ask import Ask, check_cycle, content, current_turn, is_ask, open_ask
 from .kernel.cell import Cell
-from .kernel.errors import CallerError, DeadlockError
+from .kernel.errors import CallerError, DeadlockError, WireError
 from .kernel.messages import Message
+from .kernel.ref import ActorRef
 
 
 def take_over(cell: Cell, message: Message[object] | None, target: Cell) -> object:
@@ -47,5 +48,23 @@ def forward(cell: Cell, target: Cell, message: Message[object] | None) -> None:
             check_cycle(item.asker, target)
         except DeadlockError as error:
             item.refuse(error)
+    if type(target.ref) is not ActorRef:
+        item = _copied(item, target.ref)
     if not is_ask(item) or not item.done():
         target.accept(item)
+
+
+def _copied(item: object, ref: ActorRef) -> object:
+    """Take a message through the codec; when it cannot travel, its asker hears so, or else who passes it on."""
+    from .strict import passage_of  # noqa: PLC0415  only who uses it pays for it
+
+    passage = passage_of(ref)
+    if passage is None:
+        return item
+    if not is_ask(item):
+        return passage.message(cast("Message[object]", item))
+    try:
+        item.message = passage.message(item.message)
+    except WireError as error:
+        item.refuse(error)
+    return item

@@ -150,7 +150,7 @@ class ChildCounts(msgspec.Struct, frozen=True):
     workers: int
 
 
-class StartChild(Message[ActorRef]):
+class StartChild(Message[ActorRef], local=True):
     """Add a child to the end of the list and start it; the reply is its ref.
 
     Refused when the name is in the list, and when the child cannot start, which leaves the list as it was.

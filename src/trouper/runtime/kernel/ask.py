@@ -180,14 +180,14 @@ def open_ask(message: Message[R], target: Cell, timeout_s: float | None, turn: T
     if not timeout >= 0:
         raise InvalidOption(f"ask of {target.address} with timeout_s={timeout}: it must be 0 or more")
     if turn is None or turn.over:
-        return Ask(message, target, timeout, None if turn is None else turn.cell, None)
+        return system.make_ask(message, target, timeout, None if turn is None else turn.cell, None)
     if is_ask(turn.item):
         timeout = max(0.0, min(timeout, turn.item.deadline - system.loop.time()))
     if turn.task is None:  # a plain handler waits for nothing
-        return Ask(message, target, timeout, turn.cell, None)
+        return system.make_ask(message, target, timeout, turn.cell, None)
     if not target.admits_reentry(type(message)):
         check_cycle(turn, target)
-    return Ask(message, target, timeout, turn.cell, turn)
+    return system.make_ask(message, target, timeout, turn.cell, turn)
 
 
 def check_cycle(asker: Turn, target: Cell) -> None:

@@ -28,7 +28,7 @@ from .errors import ActorFailed, ActorStopped, MailboxFull, Unhandled
 from .lane import CLOSED
 from .lifecycle import SUPERVISION, Belonging, Signal, Watcher
 from .mailbox import Mail, Room
-from .ref import DONE, ActorRef, Down
+from .ref import DONE, Down
 
 if TYPE_CHECKING:
     from .actor import BareActor
@@ -62,7 +62,7 @@ class Cell:
         self.system, self.parent, self.spec, self.args = system, parent, spec, args
         self.uid = system.next_uid()
         self.name = f"${self.uid}" if name is None else name
-        self.ref = ActorRef(self)
+        self.ref = system.make_ref(self)
         self.behaviour: Behaviour = spec.actor.__behaviour__
         self.high_water = self.usual_high_water()
         self.actor: BareActor | None = None

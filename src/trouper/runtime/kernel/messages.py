@@ -65,14 +65,16 @@ class MessageMeta(msgspec.StructMeta):
         **config: Any,  # Any: the keywords of msgspec.Struct, each of its own type
     ) -> MessageMeta:
         if not bases or namespace.get("__module__") == __name__:
-            config.setdefault("frozen", True)
+            config = {"frozen": True, "tag": "trouper.Message", "tag_field": _TAG_FIELD, **config}
             return super().__new__(mcls, name, bases, namespace, **config)
-        tag = config.pop("tag", None) or _default_tag(namespace)
+        tag, local = config.pop("tag", None) or _default_tag(namespace), config.pop("local", None)
         config = {"frozen": True, "tag_field": _TAG_FIELD, **config}
         made = super().__new__(mcls, name, bases, namespace, tag=tag, **config)
         message = cast("type[Message[object]]", made)
         message.__reply_annotation__ = _reply_annotation(namespace, bases)
         message.__reply__ = reply_types(message.__reply_annotation__)
+        if local is not None:
+            message.__local__ = local
         _register(str(tag), message)
         return made
 
@@ -84,11 +86,13 @@ class Message(msgspec.Struct, Generic[R], metaclass=MessageMeta):
 
     Fields are declared as in a dataclass and may hold what msgpack can carry (numbers, text, bytes, containers,
     other structs) and ``ActorRef``.  Class keywords of ``msgspec.Struct`` work; ``tag="..."`` overrides the tag.
+    ``local=True`` is for a class whose fields hold what lives here only: it never leaves its node.
     Raises ``TagTaken`` when the class is made and another class, made elsewhere, owns the tag.
     """
 
     __reply__: ClassVar[tuple[type, ...] | None] = (types.NoneType,)
     __reply_annotation__: ClassVar[object] = None
+    __local__: ClassVar[bool] = False
 
 
 def tag_of(cls: type) -> str:

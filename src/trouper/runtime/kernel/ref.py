@@ -166,7 +166,7 @@ class Down(Message[None]):
     error: str | None = None
 
 
-class DeadLetter(Message[None]):
+class DeadLetter(Message[None], local=True):
     """A message that no handler took, with the reason.
 
     reason: ``unhandled``, ``failed`` (its handler raised), ``rejected``, ``stopped``, ``killed``, ``no_such_actor``,

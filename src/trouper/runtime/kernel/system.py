@@ -11,11 +11,11 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .actor import BareActor
 from .address import checked_name
-from .ask import current_turn
+from .ask import Ask, current_turn
 from .cell import Cell
 from .clock import Deadlines
 from .dispatcher import Dispatcher
@@ -64,6 +64,7 @@ class System:
 
     seed: of the only source of chance in the kernel.  dispatcher: another one makes a simulation.
     ask_timeout_s: the deadline of an ask that names none.  guardian: the class of ``/user``, with its strategy.
+    make_ref, make_ask: the classes of its refs and asks; others may look at each message and reply on its way.
     reporter: where it says what went wrong.  instance_ended: decides what becomes of an actor whose instance has failed
     (with the error) or has left (None).  escalated: called with the error when a failure has reached the root.
     """
@@ -76,6 +77,8 @@ class System:
         seed: int | None = None,
         ask_timeout_s: float = 5.0,
         guardian: type[BareActor] = Guardian,
+        make_ref: Callable[[Cell], ActorRef] = ActorRef,
+        make_ask: type[Ask[Any]] = Ask,  # Any: of whatever reply
         reporter: Reporter,
         instance_ended: Callable[[Cell, BaseException | None], None],
         escalated: Callable[[BaseException], None],
@@ -85,6 +88,7 @@ class System:
         self.dispatcher = dispatcher
         self.deadlines = Deadlines(self.loop)
         self.ask_timeout_s = ask_timeout_s
+        self.make_ref, self.make_ask = make_ref, make_ask
         self.random: Callable[[], float] = random.Random(seed).random
         self.next_uid: Callable[[], int] = itertools.count(1).__next__
         self.reporter = reporter

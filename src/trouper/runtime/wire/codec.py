@@ -26,6 +26,7 @@ from ..kernel.ref import ActorRef
 from .buffers import BUFFER_CODE, Beside, expected, may_carry
 from .buffers import read as read_buffer
 from .buffers import write as write_buffer
+from .culprits import culprit
 from .schemas import fields_of, fingerprint
 
 ITEMS_MAX = 512
@@ -125,6 +126,8 @@ class Tables:
         if number is None:
             if not hasattr(type_, "__reply__"):
                 raise WireError(f"{type_.__qualname__} is no Message: only messages travel")
+            if cast("type[Message[object]]", type_).__local__:
+                raise WireError(f"{type_.__qualname__} says local=True: it does not leave its node")
             number = self._numbers[type_] = len(self._numbers) + TAGS_FROM
             self._new_tags.append(TagDefinition(number, tag_of(type_), fingerprint(type_)))
             if may_carry(type_):
@@ -154,8 +157,21 @@ class Tables:
 
     def check(self, payload: object) -> None:
         """Raise ``WireError`` when this payload by itself cannot travel."""
-        self._try(payload, type(payload).__qualname__)
+        try:
+            self._try(payload, type(payload).__qualname__)
+        except WireError as error:
+            where = culprit(payload, self._encoder.encode)
+            raise WireError(
+                f"{error}, in {type(payload).__qualname__}{where}" if where else str(error)
+            ) from error.__cause__
+        finally:
+            self._forget_new_refs()
+
+    def forget_refs(self) -> None:
+        """Begin to number refs anew, in both directions: for who sends to himself."""
         self._forget_new_refs()
+        self._ref_numbers.clear()
+        self._refs.clear()
 
     def _try(self, value: object, name: str) -> bytes:
         try:
