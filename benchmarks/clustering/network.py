@@ -85,11 +85,16 @@ class Network:
         self._paused: dict[str, float] = {}
         self._blocked: dict[str, float] = {}
 
-    def add(self, name: str, seeds: Sequence[str] = (), *, life: int = LIFE) -> Membership:
-        """Make a node; its endpoint is its name.  It does nothing before ``start``."""
-        me = Member(name, name, life, metadata=METADATA)
+    def add(
+        self, name: str, seeds: Sequence[str] = (), *, life: int = LIFE, called: str = "", cluster: str = "sim"
+    ) -> Membership:
+        """Make a node; it does nothing before ``start``.
+
+        name: its endpoint, and what it is called unless ``called`` says otherwise.
+        """
+        me = Member(called or name, name, life, metadata=METADATA)
         chance = random.Random(self._random.random()).random
-        node = Membership(me, cluster="sim", seeds=seeds, settings=self.settings, chance=chance, now=self.now)
+        node = Membership(me, cluster=cluster, seeds=seeds, settings=self.settings, chance=chance, now=self.now)
         self.nodes[name] = node
         self.crashed.discard(name)
         self._alarm[name] = inf

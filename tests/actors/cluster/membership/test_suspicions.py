@@ -1,0 +1,55 @@
+"""Suspicions: how long they last, who may shorten them, and what a leap of the clock does."""
+
+from math import inf
+
+from trouper.actors.cluster.membership import SwimSettings
+from trouper.actors.cluster.membership.suspicions import Suspicions
+
+
+def test_confirmations_shorten_and_each_accuser_counts_once() -> None:
+    """N = 1,000: from 72 s by way of 34.1 s to 12 s with two more accusers, and not further."""
+    suspicions = Suspicions(SwimSettings())
+    suspicions.begin("a", 1_000, "x", 0.0)
+    assert suspicions.wake_at == 72.0
+    assert not suspicions.confirm("a", "x")
+    assert suspicions.confirm("a", "y")
+    assert 34.1 < suspicions.wake_at < 34.2
+    assert not suspicions.confirm("a", "y")
+    assert suspicions.confirm("a", "z")
+    assert suspicions.wake_at == 12.0
+    assert not suspicions.confirm("a", "w")
+    assert suspicions.level("a", 6.0) == 0.5
+    assert suspicions.expired(11.9) == []
+    assert suspicions.expired(12.0) == ["a"]
+    assert len(suspicions) == 0
+
+
+def test_a_suspicion_that_has_ended_does_not_expire() -> None:
+    """And one that was begun anew has its whole time again."""
+    suspicions = Suspicions(SwimSettings())
+    suspicions.begin("a", 3, "x", 0.0)
+    suspicions.end("a")
+    assert suspicions.wake_at == inf
+    suspicions.begin("a", 3, "x", 3.0)
+    assert suspicions.expired(4.5) == []
+    assert suspicions.expired(7.0) == ["a"]
+    assert suspicions.confirm("a", "y") is False
+
+
+def test_after_a_leap_everybody_has_time_again() -> None:
+    """The accusers stay: what was confirmed is confirmed."""
+    suspicions = Suspicions(SwimSettings())
+    suspicions.begin("a", 1_000, "x", 0.0)
+    suspicions.confirm("a", "y")
+    suspicions.confirm("a", "z")
+    suspicions.restart(3600.0)
+    assert suspicions.expired(3611.0) == []
+    assert suspicions.expired(3612.0) == ["a"]
+
+
+def test_without_lifeguard_the_least_time_is_the_only_one() -> None:
+    """Plain SWIM: one fixed time, no confirmations."""
+    suspicions = Suspicions(SwimSettings().plain())
+    suspicions.begin("a", 1_000, "x", 0.0)
+    assert suspicions.wake_at == 12.0
+    assert not suspicions.confirm("a", "y")
