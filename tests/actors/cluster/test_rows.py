@@ -1,5 +1,6 @@
 """Rows that only their owner writes: copies converge, stale news loses, limits hold."""
 
+import random
 from collections.abc import Sequence
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trouper.actors.cluster.rows import Applied, Delta, Refused, Resync, RowFull, Rows
+from trouper.runtime.kernel.errors import InvalidOption
 
 Writes = list[tuple[str, int | None]]
 WRITES = st.lists(st.tuples(st.sampled_from("xyz"), st.one_of(st.none(), st.integers(0, 3))), max_size=30)
@@ -35,7 +37,7 @@ def _all(rows: Rows[str, int]) -> dict[str, dict[str, int]]:
     return {node: dict(rows.row(node)) for node in "abc"}
 
 
-@given(WRITES, WRITES, WRITES, st.integers(0, 5))
+@given(WRITES, WRITES, WRITES, st.integers(1, 5))
 def test_copies_merge_in_any_order_any_number_of_times(one: Writes, two: Writes, three: Writes, log: int) -> None:
     """Merging is commutative, associative and idempotent, and gives what the owners say."""
     owners = {node: _rows(node, log) for node in "abc"}
@@ -52,7 +54,7 @@ def test_copies_merge_in_any_order_any_number_of_times(one: Writes, two: Writes,
     assert results[0] == {node: dict(owners[node].row(node)) for node in "abc"}
 
 
-@given(WRITES, st.integers(0, 5), st.data())
+@given(WRITES, st.integers(1, 5), st.data())
 def test_a_copy_follows_its_owner_through_any_network(writes: Writes, log: int, data: st.DataObject) -> None:
     """News that is late, doubled, lost or out of order never does harm, and one exchange makes the copy right.
 
@@ -82,7 +84,7 @@ def test_a_copy_follows_its_owner_through_any_network(writes: Writes, log: int, 
     assert not owner.deltas_for(copy.digest())
 
 
-@given(WRITES, st.integers(0, 5))
+@given(WRITES, st.integers(1, 5))
 def test_changes_add_up_to_the_row(writes: Writes, log: int) -> None:
     """Whoever applies the changes that a copy reports has the same row, whatever way the news came."""
     owner, copy = _rows("a", log), _rows("b", log)
@@ -124,9 +126,47 @@ def test_a_new_life_begins_with_an_empty_row_and_news_of_the_old_one_is_ignored(
     assert copy.row("a") == {}
     assert copy.up("a", 1) == ()
     copy.down("a")
-    assert copy.apply(Delta("a", 2, 0, 1, (("x", 1),))) == Applied()
+    assert copy.apply(Delta("a", 2, 0, 1, (("x", 1),), 1)) == Applied()
     copy.up("a", 2)
-    assert copy.apply(Delta("a", 2, 0, 1, (("x", 1),))).changes
+    assert copy.apply(Delta("a", 2, 0, 1, (("x", 1),), 1)).changes
+
+
+@given(st.integers(1, 30), st.integers(1, 5), st.randoms(use_true_random=False), st.data())
+def test_a_long_row_comes_in_parts(size: int, part: int, order: random.Random, data: st.DataObject) -> None:
+    """No delta has more changes than are remembered, and a copy takes a row in as a whole, from whomever the parts are.
+
+    What it had before stays until then, so nothing that is still there ever seems to be gone.
+    """
+    owner, relay, copy = _rows("a", part), _rows("b", part), _rows("c", part)
+    keys = [f"key{number}" for number in range(size)]
+    _write(owner, [(key, 0) for key in keys])
+    _take(copy, owner.deltas_for({}))
+    _write(owner, [(key, 1) for key in [*keys[1:], "more"]])
+    _take(relay, order.sample(owner.deltas_for({}), len(owner.deltas_for({}))))
+    parts = owner.deltas_for({}) + relay.deltas_for({})
+    assert all(len(delta.changes) <= part for delta in parts)
+    before = dict(copy.row("a"))
+    for delta in data.draw(st.permutations(parts)):
+        changes = copy.apply(delta).changes
+        assert dict(copy.row("a")) in (before, dict(owner.row("a")))
+        assert all(change.after is not None for change in changes)
+    assert dict(copy.row("a")) == dict(owner.row("a"))
+
+
+def test_parts_of_a_row_that_has_changed_meanwhile_are_not_mixed() -> None:
+    """Only parts of one version make a row; older ones are dropped, and so is a row that does not add up."""
+    owner, copy = _rows("a", changes_max=1), _rows("b")
+    _write(owner, [("x", 1), ("y", 1), ("z", 1)])
+    old = owner.deltas_for({})
+    _write(owner, [("x", None), ("y", 2)])
+    new = owner.deltas_for({})
+    _take(copy, [old[0], old[1], new[0], old[2]])
+    assert dict(copy.row("a")) == {}
+    _take(copy, [new[1]])
+    assert dict(copy.row("a")) == {"z": 1, "y": 2}
+    wrong: Delta[str, int] = Delta("c", 1, 0, 5, (("x", 1), ("y", 1)), 1)
+    assert "2 entries, and said 1" in copy.apply(wrong).refused
+    assert dict(copy.row("c")) == {}
 
 
 def test_the_own_row_is_written_by_nobody_else() -> None:
@@ -141,6 +181,8 @@ def test_the_own_row_is_written_by_nobody_else() -> None:
 
 def test_limits_hold() -> None:
     """An owner at its limit is refused with the limit's name, and so is news beyond it, whole or in part."""
+    with pytest.raises(InvalidOption, match="changes_max=0"):
+        _rows("a", changes_max=0)
     rows = _rows("a", entries_max=2)
     _write(rows, [("x", 1), ("y", 1)])
     with pytest.raises(RowFull, match="entries_max"):

@@ -6,8 +6,8 @@ newer, so copies merge in any order, any number of times, and stale gossip loses
 are not held: when a node goes down its row goes with it everywhere, and a later life begins with an empty one.
 
 Anti-entropy: send ``digest()``; the other answers with ``deltas_for(digest)``, and sends its own digest in turn.  A
-delta is the changes since a version, while they are still remembered, or the whole row.  One that does not join on to
-what is here is a *gap*; after one, send the digest again.
+delta is the changes since a version, while they are still remembered, or the whole row, in parts if it is long.  One
+that does not join on to what is here is a *gap*; after one, send the digest again.
 
 The scheme is that of version-numbered deltas by owner, as in van Renesse and others, "Efficient reconciliation and flow
 control for anti-entropy protocols" (LADIS 2008), with the whole row where the log is too short.
@@ -21,7 +21,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from ...runtime.kernel.errors import CallerError
+from ...runtime.kernel.errors import CallerError, InvalidOption
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -34,9 +34,10 @@ class RowFull(CallerError):
 
 
 class Delta(msgspec.Struct, Generic[Key, Value], frozen=True):
-    """The changes of one owner's row after version ``base`` up to ``version``; base 0 is the whole row.
+    """The changes of one owner's row after version ``base`` up to ``version``; base 0 is the whole row, or a part.
 
     changes: keys with their new values; None for a key that is gone.  Each key stands once.
+    entries: with base 0 how many entries the whole row has; parts of one version, from whomever, add up to it.
     """
 
     owner: str
@@ -44,6 +45,7 @@ class Delta(msgspec.Struct, Generic[Key, Value], frozen=True):
     base: int
     version: int
     changes: tuple[tuple[Key, Value | None], ...]
+    entries: int = 0
 
 
 class Announce(msgspec.Struct, Generic[Key, Value], frozen=True):
@@ -110,17 +112,20 @@ class Rows(Generic[Key, Value]):
     """One node's copy of all rows.  Values are never None.
 
     node, incarnation: whose copy it is; ``members`` maps the nodes that are in, itself too, to their incarnations.
-    changes_max: how many changes of each row are remembered for deltas.  entries_max: the most entries of a row, of
-    this node's own (``RowFull``) and of others' (the delta is refused).
+    changes_max: how many changes of each row are remembered for deltas, and how many a delta has at most.
+    entries_max: the most entries of a row, of this node's own (``RowFull``) and of others' (the delta is refused).
     """
 
-    __slots__ = ("_changes_max", "_entries_max", "_rows", "members", "node")
+    __slots__ = ("_changes_max", "_entries_max", "_parts", "_rows", "members", "node")
 
     def __init__(self, node: str, incarnation: int, changes_max: int = 1_000, entries_max: int = 100_000) -> None:
         self.node = node
         self.members: dict[str, int] = {node: incarnation}
         self._changes_max, self._entries_max = changes_max, entries_max
+        if changes_max < 1 or entries_max < 1:
+            raise InvalidOption(f"node {node}: changes_max={changes_max}, entries_max={entries_max}: give 1 or more")
         self._rows: dict[str, _Row[Key, Value]] = {node: _Row(incarnation, changes_max)}
+        self._parts: dict[str, tuple[int, dict[Key, Value]]] = {}  # by owner: of which version, and what has come of it
 
     # -- this node's own row -------------------------------------------------------------------------------------------
 
@@ -137,7 +142,8 @@ class Rows(Generic[Key, Value]):
                 f"node {self.node}: {len(row.entries)} entries are the limit (entries_max); take one out first"
             )
         row.put(key, value, row.version + 1)
-        return Delta(self.node, row.incarnation, row.version - 1, row.version, ((key, value),))
+        base, entries = row.version - 1, 1 if row.version == 1 else 0
+        return Delta(self.node, row.incarnation, base, row.version, ((key, value),), entries)
 
     # -- members -------------------------------------------------------------------------------------------------------
 
@@ -154,6 +160,7 @@ class Rows(Generic[Key, Value]):
         if node == self.node:
             return ()
         self.members.pop(node, None)
+        self._parts.pop(node, None)
         row = self._rows.pop(node, None)
         return () if row is None else tuple(Change(node, key, value, None) for key, value in row.entries.items())
 
@@ -169,7 +176,7 @@ class Rows(Generic[Key, Value]):
         for owner, row in self._rows.items():
             incarnation, version = digest.get(owner, (-1, 0))
             if (incarnation, version) < (row.incarnation, row.version):
-                deltas.append(self._delta(owner, row, version if incarnation == row.incarnation else 0))
+                deltas += self._deltas(owner, row, version if incarnation == row.incarnation else 0)
         return deltas
 
     def apply(self, delta: Delta[Key, Value]) -> Applied[Key, Value]:
@@ -207,18 +214,33 @@ class Rows(Generic[Key, Value]):
 
     # -- within --------------------------------------------------------------------------------------------------------
 
-    def _delta(self, owner: str, row: _Row[Key, Value], base: int) -> Delta[Key, Value]:
+    def _deltas(self, owner: str, row: _Row[Key, Value], base: int) -> list[Delta[Key, Value]]:
         """The changes after ``base``, or the whole row when they are forgotten or more than it has entries."""
         if base > 0 and row.logged_from <= base:
             changes = {key: value for version, key, value in row.log if version > base}
             if len(changes) <= len(row.entries):
-                return Delta(owner, row.incarnation, base, row.version, tuple(changes.items()))
-        return Delta(owner, row.incarnation, 0, row.version, tuple(row.entries.items()))
+                return [Delta(owner, row.incarnation, base, row.version, tuple(changes.items()))]
+        entries: list[tuple[Key, Value | None]] = list(row.entries.items())
+        begins = range(0, max(1, len(entries)), self._changes_max)
+        parts = (tuple(entries[begin : begin + self._changes_max]) for begin in begins)
+        return [Delta(owner, row.incarnation, 0, row.version, part, len(entries)) for part in parts]
 
     def _replace(self, row: _Row[Key, Value] | None, delta: Delta[Key, Value]) -> Applied[Key, Value]:
-        entries = {key: value for key, value in delta.changes if value is not None}
-        if len(entries) > self._entries_max:
-            return self._refused(delta, len(entries))
+        """Take in a part of a whole row, and put the row in the place of the old one when all parts are there."""
+        if delta.entries > self._entries_max:
+            return self._refused(delta, delta.entries)
+        version, entries = self._parts.get(delta.owner, (0, {}))
+        if delta.version < version:
+            return Applied()
+        if delta.version > version:
+            entries = {}
+        entries.update((key, value) for key, value in delta.changes if value is not None)
+        self._parts[delta.owner] = delta.version, entries
+        if len(entries) < delta.entries:
+            return Applied()
+        del self._parts[delta.owner]
+        if len(entries) > delta.entries:
+            return Applied(refused=f"node {delta.owner} has {len(entries)} entries, and said {delta.entries}")
         before = {} if row is None else row.entries
         fresh: _Row[Key, Value] = _Row(delta.incarnation, self._changes_max, delta.version)
         fresh.entries = entries
@@ -235,6 +257,8 @@ class Rows(Generic[Key, Value]):
         added = sum(value is not None and key not in row.entries for key, value in delta.changes)
         if len(row.entries) + added > self._entries_max:
             return self._refused(delta, len(row.entries) + added)
+        if self._parts.get(delta.owner, (delta.version + 1,))[0] <= delta.version:
+            del self._parts[delta.owner]  # the row has come here another way
         changes: list[Change[Key, Value]] = []
         for key, value in delta.changes:
             before = row.put(key, value, delta.version)
@@ -243,5 +267,5 @@ class Rows(Generic[Key, Value]):
         return Applied(tuple(changes))
 
     def _refused(self, delta: Delta[Key, Value], entries: int) -> Applied[Key, Value]:
-        limit = self._entries_max
-        return Applied(refused=f"node {delta.owner} has {entries} entries, {limit} are taken of a node (entries_max)")
+        problem = f"node {delta.owner} has {entries} entries, {self._entries_max} are taken of a node (entries_max)"
+        return Applied(refused=problem)
