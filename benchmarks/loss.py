@@ -1,8 +1,8 @@
 """``python -m benchmarks.loss``: what a link carries while its wires lose frames, over the simulated transport.
 
-One node sends bodies of 10,000 bytes as fast as its link takes them, over a way of 100 MB a second that loses frames, both
-ways, and the other one counts.  Time is virtual: the figures say what the protocol makes of a network, and are the same
-on every machine; what the code costs stands in ``benchmarks.transport``.
+One node sends bodies of 10,000 bytes as fast as its link takes them, over a way of 100 MB a second that loses frames,
+both ways, and the other one counts.  Time is virtual: the figures say what the protocol makes of a network, and are the
+same on every machine; what the code costs stands in ``benchmarks.transport``.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ class End:
         for effect in effects:
             match effect:
                 case Transmit(endpoint, parts, sequence):
-                    if (not sequence or endpoint not in full) and not self._wires[endpoint].send_nowait(parts):
-                        if sequence:
-                            full.add(endpoint)
-                            self.board.not_taken(endpoint, sequence)
+                    is_taken = endpoint not in full and self._wires[endpoint].send_nowait(parts)
+                    if sequence and not is_taken and endpoint not in full:
+                        full.add(endpoint)
+                        self.board.not_taken(endpoint, sequence)
                 case OpenWire(endpoint):
                     self._wires[endpoint] = self.transport.connect(endpoint)
                 case CloseWire(endpoint):

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from tests.runtime.wire.world import World
+from trouper.runtime.wire.flow import LinkClosed
 from trouper.runtime.wire.framing import CONTROL
-from trouper.runtime.wire.links import LinkClosed
 from trouper.runtime.wire.settings import LinkSettings
 from trouper.runtime.wire.transport import FrameTooLarge
 
@@ -36,6 +36,14 @@ def _perform(world: World, line: str) -> None:
         case "leave":
             life = world.nodes[words[0]]
             world.carry_out(life, life.board.leave(words[1], world.now))
+        case "once":
+            life = world.nodes[words[0]]
+            world.carry_out(life, life.board.connect(f"test://{words[1]}", world.now, once=True))
+        case "free" | "hold":
+            world.nodes[words[0]].up[words[1]].held = verb == "hold"
+        case "part":
+            life = world.nodes[words[0]]
+            world.carry_out(life, life.board.close_idle(life.up[words[1]], world.now))
         case "run":
             world.run(float(words[0]))
         case "crash" | "reset" | "fill" | "empty":

@@ -31,8 +31,9 @@ from trouper.runtime.wire.effects import (
 from trouper.runtime.wire.framing import CONTROL, NORMAL
 from trouper.runtime.wire.greeter import LocalNode
 from trouper.runtime.wire.links import Link
+from trouper.runtime.wire.refusals import Admit
 from trouper.runtime.wire.settings import LinkSettings
-from trouper.runtime.wire.switchboard import Admit, Switchboard
+from trouper.runtime.wire.switchboard import Switchboard
 from trouper.runtime.wire.transport import Buffer, Source
 
 FRAMES_AT_ONCE_MAX = 400
@@ -211,6 +212,7 @@ class World:
             case PeerDown(link, reason, detail, unacknowledged):
                 assert link.peer is not None, "who was up has a name"
                 assert life.up.pop(link.peer.node) is link, "down without up"
+                assert reason != "idle" or not unacknowledged, "an idle session has nothing unacknowledged"
                 life.returned[link.token] = len(unacknowledged)
                 back = f", {len(unacknowledged)} bodies come back" if unacknowledged else ""
                 return f"down {link.peer.node} {reason}: {detail}{back}"

@@ -17,7 +17,7 @@ from .transport import Buffer, Source
 if TYPE_CHECKING:
     from .links import Link
 
-DownReason = Literal["node_lost", "goodbye", "closed", "refused"]
+DownReason = Literal["node_lost", "goodbye", "closed", "refused", "idle"]
 
 
 class OpenWire(msgspec.Struct, frozen=True):
@@ -69,7 +69,8 @@ class PeerDown(msgspec.Struct, frozen=True):
     """The session is over: once for each ``PeerUp``.
 
     reason: ``node_lost`` (it stayed away, or came back without knowing the session), ``goodbye`` (it took its leave),
-        ``closed`` (this node took its leave), ``refused`` (it does not want to go on).  detail: for people.
+        ``closed`` (this node took its leave), ``refused`` (it does not want to go on), ``idle`` (both had nothing to
+        say: nothing is lost, and what there is to say later begins a new session).  detail: for people.
     unacknowledged: the bodies that it has not acknowledged, oldest first; it may have received some of them.
     """
 
@@ -93,7 +94,10 @@ class PeerBack(msgspec.Struct, frozen=True):
 
 
 class Room(msgspec.Struct, frozen=True, gc=False):
-    """A link that had no room, when ``Link.can_send`` was asked, has room for what it was asked about."""
+    """A link that had no room, when ``Link.can_send`` was asked, has room for what it was asked about.
+
+    It is said too of a link that took nothing while the peer was asked whether the session may end, when it goes on.
+    """
 
     link: Link
 

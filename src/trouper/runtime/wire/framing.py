@@ -3,8 +3,8 @@
 A frame is a header of ``HEADER_BYTES`` and 0 or more body parts.  The first buffer holds the header, and behind it the
 first body part when that is small (``JOIN_BYTES_MAX``); the others are one buffer each.  Only what two nodes need to
 keep order, acknowledge and push back stands in the header; a DATA frame's body is opaque here.  Bodies of HELLO,
-WELCOME and REFUSE are msgpack maps whose unknown keys are ignored, so that a later version can say more; those of RESEND,
-IDLE, AGREE and STAY are msgpack arrays of integers.
+WELCOME and REFUSE are msgpack maps whose unknown keys are ignored, so that a later version can say more; those of
+RESEND, IDLE, AGREE and STAY are msgpack arrays of integers.
 
 Laws of this file:
 1. ``parse`` and ``read_*`` raise ``FrameError`` for anything that is not a frame, and nothing else.
@@ -231,7 +231,7 @@ def read_numbers(frame: Frame) -> list[int]:
     The first is the number of the question.  In a RESEND pairs follow: so many numbers of the stream are passed over,
     beginning behind ``acknowledged``, and so many are asked for, and so on.
     """
-    numbers = _read(frame, _numbers_decoder if frame.kind == RESEND else _number_decoder)
+    numbers: list[int] = _read(frame, _numbers_decoder if frame.kind == RESEND else _number_decoder)
     if len(numbers) % 2 == 0:
         raise FrameError(f"a {KIND_NAMES[frame.kind]} with half a range", HEADER_BYTES)
     return numbers

@@ -90,6 +90,19 @@ class Greeter:
         """Take note of the number of a HELLO."""
         self._heard_attempt = greeting.attempt
 
+    def question(self) -> int:
+        """A number for a question other than a HELLO, counted with the HELLOs."""
+        self._last += 1
+        return self._last
+
+    def is_stale(self, question: int) -> bool:
+        """Whether this question of the peer, or a later one, or a later HELLO, was heard before."""
+        return question <= self._heard_attempt
+
+    def heard_question(self, question: int) -> None:
+        """Take note of the number of a question: it was answered, and means nothing when it comes again."""
+        self._heard_attempt = question
+
     def meet(self) -> None:
         """Somebody else greets than before: their HELLOs are numbered anew."""
         self._heard_attempt = 0

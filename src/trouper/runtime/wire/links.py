@@ -2,12 +2,17 @@
 
     greeting --the peer answers our HELLO--> up --nothing heard, wire lost--> broken --the peer answers--> up
     greeting --handshake_s--> closed         up --leave--> leaving --> closed         broken --give_up_s--> closed
+    up --part--> parting --the peer agrees--> closed         up --the peer asks, and may--> parted --linger_s--> closed
 
 Each end gives the session a *token*, and each frame carries the token of the end that it goes to.  A link is up once
 the peer has answered a HELLO of this very attempt with this very token: so both directions work now, and no late or
 repeated frame can bring a session to life or bring one down.  After a break both ends greet again with the tokens that
 they had and say what they have received; the rest is sent again.  An end that has given up takes a new token, which
 tells the other that the session is over.  Which link a greeting belongs to is the business of ``switchboard``.
+
+A session that nobody needs ends when both agree: who asks has nothing unacknowledged, and takes nothing new until it
+has the answer; who agrees has nothing to say either, and hears the question for a while yet, in case the answer was
+lost.  When no answer comes at all, the asker greets, and finds out whether the session goes on.
 
 Each public method is one event: it takes the time in seconds and returns the effects.  ``wake_at`` says when ``tick``
 is wanted; a tick that comes too early does nothing.
@@ -20,110 +25,48 @@ Laws of this file:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import inf
-from typing import Literal
 
-from ..kernel.errors import ActorError
 from . import framing
+from .doubt import Doubt, Sign
 from .effects import Deliver, DownReason, Effect, PeerBack, PeerBroken, PeerDown, PeerUp, Room, Transmit
-from .framing import HEADER_BYTES, Frame, Greeting, byte_count
+from .flow import Flow
+from .framing import HEADER_BYTES, Frame, Greeting
 from .greeter import Greeter
 from .settings import LinkSettings
-from .stream import Stream
-from .transport import Buffer, FrameTooLarge
-
-State = Literal["greeting", "up", "broken", "leaving", "closed"]
 
 
-class LinkClosed(ActorError):
-    """The session is not up, or over; its ``PeerDown`` says why."""
-
-
-class Link:
+class Link(Flow):
     """One session.  ``Switchboard`` makes links and is who calls their events; see the top of the file.
 
-    endpoint: the wire it sends on.  expires_at: when a handshake that has not ended is forgotten; inf for never.
+    expires_at: when a handshake that has not ended is forgotten; inf for never.
     peer: what the peer said of itself; None until it has said anything.  identity: who the transport says it is.
     tentative: whether another link to the peer is up and may stay so.  alarm_at: when the switchboard will tick.
+    held: whether this side has any use for the session, so that it must not end for being idle; the layer above says.
+    kept: whether the endpoint was dialled for good.
     """
 
     __slots__ = (
-        "_ack_at", "_bye_at", "_doubted_after", "_doubted_at", "_end_at", "_greeter",
-        "_heard_at", "_pinged_at", "_probe_at", "_probe_s", "_resend_number", "_settings",
-        "_wanted_bytes", "_wire_full", "alarm_at", "body_bytes_max", "breaks", "duplicates", "endpoint", "ever_up",
-        "identity", "peer", "received_frames", "resends", "state", "stream", "tentative", "token", "wake_at",
+        "_bye_at", "_doubt", "_end_at", "_greeter", "_heard_at", "_pinged_at", "_question", "alarm_at",
+        "breaks", "duplicates", "ever_up", "held", "identity", "kept", "peer", "received_frames", "tentative", "token",
     )  # fmt: skip
 
     def __init__(self, greeter: Greeter, settings: LinkSettings, endpoint: str, expires_at: float = inf) -> None:
-        self._greeter, self._settings = greeter, settings
-        self.token, self.endpoint = greeter.token, endpoint
-        self.state: State = "greeting"
+        super().__init__(settings, endpoint)
+        self._greeter, self.token = greeter, greeter.token
         self.ever_up = self.tentative = False
         self.peer: Greeting | None = None
         self.identity: str | None = None
-        self.stream = Stream(settings)
-        self.body_bytes_max = 0
-        self.wake_at = self.alarm_at = inf
-        self.received_frames = self.breaks = self.duplicates = self.resends = self._resend_number = 0
+        self.held, self.kept = True, False
+        self.received_frames = self.breaks = self.duplicates = self._question = 0
         self._end_at = expires_at
-        self._heard_at = self._pinged_at = self._doubted_at = -inf
-        self._doubted_after = -1
-        self._ack_at = self._probe_at = self._bye_at = inf
-        self._probe_s = settings.probe_after_s
-        self._wanted_bytes = 0
-        self._wire_full = False
+        self._heard_at = self._pinged_at = -inf
+        self._doubt = Doubt(settings)
+        self._bye_at = self.alarm_at = inf
 
     def __repr__(self) -> str:
         peer = "an unknown node" if self.peer is None else f"{self.peer.node}#{self.peer.incarnation}"
         return f"<Link to {peer} at {self.endpoint}: {self.state}>"
-
-    # -- sending -------------------------------------------------------------------------------------------------------
-
-    def can_send(self, body_bytes: int) -> bool:
-        """Whether a body of so many bytes may be sent in the normal lane; after False, ``Room`` says when it may."""
-        if self.stream.room_bytes >= body_bytes:
-            return True
-        self._wanted_bytes = body_bytes
-        return False
-
-    def send(self, parts: Sequence[Buffer], lane: int, now: float) -> list[Effect]:
-        """Send a body of 1 or more bytes; ask ``can_send`` before, except in the control lane.
-
-        While the peer is out of reach the body is kept.  Raises ``LinkClosed`` outside of the session and
-        ``FrameTooLarge`` above ``body_bytes_max``.
-        """
-        if self.state != "up" and self.state != "broken":
-            raise LinkClosed(f"{self}: send only between its PeerUp and its PeerDown")
-        stream, body_bytes = self.stream, byte_count(parts)
-        if not 0 < body_bytes <= self.body_bytes_max:
-            raise FrameTooLarge(f"{self}: a body of {body_bytes} bytes, it takes 1 to {self.body_bytes_max}")
-        assert lane == framing.CONTROL or body_bytes <= stream.room_bytes, f"{self}: ask can_send first"
-        if not stream.has_unacknowledged:
-            self._probe_in(self.stream.missing.round_trip.probe_s, now)
-        kept = stream.append(parts, lane, body_bytes)
-        if self.state == "up" and not self._wire_full and stream.handed == kept.sequence - 1:
-            stream.handed = kept.sequence
-            return [Transmit(self.endpoint, stream.frame_of(kept), kept.sequence)]
-        return []
-
-    def retain(self, byte_change: int, now: float) -> list[Effect]:
-        """Hold back credit for bytes that were delivered and have no room yet; a negative change gives it free."""
-        stream = self.stream
-        stream.retain(byte_change)
-        if self.state == "up" and stream.grantable - stream.granted >= self._settings.window_bytes // 4:
-            return [self._control(framing.ACK)]  # the peer may stand still
-        return self._owe(now)
-
-    def not_taken(self, sequence: int) -> None:
-        """The wire is full, and did not take this DATA frame."""
-        self._wire_full = True
-        self.stream.not_taken(sequence)
-
-    def wire_ready(self, now: float) -> list[Effect]:
-        """The wire has room again."""
-        self._wire_full = False
-        return self._flush(now)
 
     # -- receiving -----------------------------------------------------------------------------------------------------
 
@@ -131,6 +74,8 @@ class Link:
         """A frame of this session came in, other than a greeting.  Raises ``FrameError`` when it breaks the rules."""
         if self.state == "greeting" or self.state == "closed":
             return []
+        if framing.IDLE <= frame.kind <= framing.STAY or self.state == "parted":
+            return self._part_answer(frame, now) if frame.kind >= framing.IDLE else []
         stream = self.stream
         progress = stream.hear(frame)
         self._heard_at = now
@@ -151,6 +96,7 @@ class Link:
         verdict = stream.take(frame, now)
         effects: list[Effect] = []
         if verdict == "next":
+            self.used_at = now
             effects.append(Deliver(self, frame.lane, frame.parts))
             if stream.early:
                 effects += [Deliver(self, follower.lane, follower.parts) for follower in stream.followers()]
@@ -181,48 +127,6 @@ class Link:
             return [reply, *self.end("goodbye", "it took its leave")]
         return []
 
-    def _ask_again(self, now: float) -> list[Effect]:
-        """Something is missing: ask for what is due to be asked for."""
-        stream, effects = self.stream, list[Effect]()
-        if self.state != "up" and self.state != "leaving":
-            return []
-        if now >= stream.missing.due_at:
-            numbers = stream.missing.ask(stream.received, now, framing.ranges_max(self.body_bytes_max))
-            if numbers:
-                body = framing.encode_body(numbers)
-                effects.append(Transmit(self.endpoint, stream.control_frame(framing.RESEND, (body,))))
-        self._wake(stream.missing.due_at)
-        return effects
-
-    def _send_again(self, frame: Frame, now: float) -> list[Effect]:
-        """The peer misses some of what was sent; a request that comes twice is one."""
-        number, *ranges = framing.read_numbers(frame)
-        if number <= self._resend_number:
-            return []
-        self._resend_number = number
-        self.resends += 1
-        self.stream.is_missing(frame.acknowledged, ranges)
-        return self._flush(now)
-
-    def _owe(self, now: float) -> list[Effect]:
-        """An acknowledgement is owed; it goes with the next frame, or alone after a while."""
-        if self._ack_at == inf and self.state == "up":
-            self._ack_at = now + self._settings.ack_delay_s
-            self._wake(self._ack_at)
-        return []
-
-    def _flush(self, now: float) -> list[Effect]:
-        """Hand to the wire what it has not been handed, a part of it at a time."""
-        stream = self.stream
-        if self._wire_full or (self.state != "up" and self.state != "leaving"):
-            return []
-        effects: list[Effect] = [
-            Transmit(self.endpoint, stream.frame_of(kept), kept.sequence) for kept in stream.hand_out()
-        ]
-        if stream.has_unhanded:
-            self._wake(now)
-        return effects
-
     # -- the handshake -------------------------------------------------------------------------------------------------
 
     def greet(self, now: float, echo: int = 0) -> Effect:
@@ -252,7 +156,7 @@ class Link:
         reply, news = list[Effect](), list[Effect]()
         if knows_us:
             self.stream.hear(frame)
-            if self._greeter.is_answered(greeting) and self.state in ("greeting", "broken"):
+            if self._greeter.is_answered(greeting) and self.state in ("greeting", "broken", "parting"):
                 round_trip_s = self._greeter.round_trip_s(greeting, now)
                 if round_trip_s is not None:
                     self.stream.missing.round_trip.sample(round_trip_s)
@@ -283,6 +187,7 @@ class Link:
 
     def _come_up(self, now: float) -> list[Effect]:
         assert self.peer is not None, "an answer came from somebody"
+        news: Effect = Room(self) if self.state == "parting" else PeerBack(self)
         self.state = "up"
         self._heard_at = self._pinged_at = now
         self._greeter.end_row()
@@ -292,8 +197,8 @@ class Link:
         self._wake(now + self._settings.ping_after_s)
         self._wake(self.stream.missing.due_at)
         if self.ever_up:
-            return [PeerBack(self)]
-        self.ever_up, self.tentative = True, False
+            return [news]
+        self.ever_up, self.tentative, self.used_at = True, False, now
         return [PeerUp(self, self.peer)]
 
     def postpone(self, now: float) -> None:
@@ -315,7 +220,7 @@ class Link:
 
     def leave(self, now: float) -> list[Effect]:
         """Say goodbye: ``PeerDown`` follows when the peer has everything, or after ``linger_s``."""
-        if self.state != "up":
+        if self.state != "up" and self.state != "parting":
             return [] if self.state == "leaving" else self.end("closed", "this node took its leave")
         self.state = "leaving"
         self._end_at, self._bye_at = now + self._settings.linger_s, now + self._settings.linger_s / 4
@@ -326,22 +231,86 @@ class Link:
         """End the session now."""
         if self.state == "closed":
             return []
+        is_told = self.state == "parted" or not self.ever_up
         self.state, self.wake_at = "closed", inf
         left = tuple(kept.parts for kept in self.stream.drain())
-        return [PeerDown(self, reason, detail, left)] if self.ever_up else []
+        return [] if is_told else [PeerDown(self, reason, detail, left)]
 
-    def doubt(self, now: float) -> tuple[Literal["asked", "alive", "silent"], list[Effect]]:
-        """Another node claims the peer's name: ask the peer for a sign of life, and say what is known by now.
+    def give_way(self) -> list[Effect]:
+        """Another session with the peer is up: this one is over there."""
+        if self.state == "parting":
+            return self.end("idle", "neither side had anything to say")
+        return self.end("node_lost", "it came back without this session")
 
-        The other node greets again and again, so a doubt is settled by a later call, and forgotten if none comes.
-        """
-        since_s = now - self._doubted_at
-        if since_s > self._settings.name_check_s + 2 * self._settings.greet_max_s:
-            self._doubted_at, self._doubted_after = now, self.received_frames
-            return "asked", [self._control(framing.PING)]
-        if self.received_frames > self._doubted_after:
-            return "alive", []
-        return ("silent" if since_s >= self._settings.name_check_s else "asked"), []
+    # -- the end of an idle session ------------------------------------------------------------------------------------
+
+    @property
+    def may_part(self) -> bool:
+        """Whether this side has nothing to say: it is up, not held, and nothing is unacknowledged or missing."""
+        if self.state != "up" and self.state != "parting":
+            return False
+        return not (self.held or self.kept or self.stream.has_unacknowledged or self.stream.missing.gaps)
+
+    def part(self, now: float) -> list[Effect]:
+        """Ask the peer whether the session may end; does nothing unless ``may_part``."""
+        if self.state != "up" or not self.may_part:
+            return []
+        self.state, self._question = "parting", self._greeter.question()
+        self._end_at, self._bye_at = now + self._settings.linger_s, now + self._settings.linger_s / 4
+        self._wake(self._bye_at)
+        return [self._frame(framing.IDLE, (self._question,))]
+
+    def _part_answer(self, frame: Frame, now: float) -> list[Effect]:
+        (number,) = framing.read_numbers(frame)
+        if frame.kind == framing.IDLE:
+            return self._asked_to_part(frame, number, now)
+        if self.state != "parting" or number != self._question:
+            return []
+        if frame.kind == framing.AGREE:
+            return self.end("idle", "neither side had anything to say")
+        self.stream.hear(frame)
+        self.used_at = now
+        news = self._come_up(now)
+        self._owe(now)
+        return news
+
+    def _asked_to_part(self, frame: Frame, number: int, now: float) -> list[Effect]:
+        if self.state == "parted":
+            return [self._frame(framing.AGREE, (number,))]
+        if self.state != "up" and self.state != "parting":
+            return []
+        self.stream.hear(frame)
+        self._heard_at = now
+        self.received_frames += 1
+        if self._greeter.is_stale(number) or not self.may_part or frame.sequence != self.stream.received:
+            if not self._greeter.is_stale(number):
+                self._greeter.heard_question(number)
+            return [self._frame(framing.STAY, (number,))]
+        self.state, self._end_at = "parted", now + self._settings.linger_s
+        self.wake_at = self._end_at
+        answer = self._frame(framing.AGREE, (number,))
+        return [answer, PeerDown(self, "idle", "neither side had anything to say", ())]
+
+    def _tick_parting(self, now: float) -> list[Effect]:
+        """Ask again; when no answer comes, greet: either the session goes on, or the peer begins a new one."""
+        settings = self._settings
+        if now >= self._end_at + settings.give_up_s:
+            return self.end("node_lost", f"it stayed out of reach for {settings.give_up_s} s")
+        effects: list[Effect] = []
+        if now >= self._end_at:
+            if now >= self._greeter.next_at or self._greeter.next_at == inf:
+                effects = [self.greet(now)]
+            self._wake(self._greeter.next_at)
+        elif now >= self._bye_at:
+            self._bye_at = now + settings.linger_s / 4
+            effects = [self._frame(framing.IDLE, (self._question,))]
+        self._wake(min(self._bye_at, self._end_at) if now < self._end_at else self._end_at + settings.give_up_s)
+        return effects
+
+    def doubt(self, now: float) -> tuple[Sign, list[Effect]]:
+        """Another node claims the peer's name: ask the peer for a sign of life, and say what is known by now."""
+        sign = self._doubt.look(self.received_frames, now)
+        return sign, [self._control(framing.PING)] if sign == "ask" else []
 
     def _break(self, detail: str, now: float) -> list[Effect]:
         self.state = "broken"
@@ -361,8 +330,12 @@ class Link:
             effects = [*self._tick_up(now), *self._ask_again(now), *self._flush(now)]
         elif self.state == "leaving":
             effects = [*self._tick_leaving(now), *self._ask_again(now), *self._flush(now)]
+        elif self.state == "parting":
+            effects = self._tick_parting(now)
         elif self.state == "closed":
             return []
+        elif self.state == "parted":
+            return self.end("idle", "") if now >= self._end_at else []
         elif now >= self._end_at:
             return self.end("node_lost", f"it stayed out of reach for {self._settings.give_up_s} s")
         else:
@@ -400,18 +373,3 @@ class Link:
             effects = [self._control(framing.BYE)]
         self._wake(min(self._bye_at, self._end_at))
         return effects
-
-    def _probe_in(self, delay_s: float, now: float) -> None:
-        self._probe_s = delay_s
-        self._probe_at = now + delay_s
-        if self._probe_at < self.wake_at:
-            self.wake_at = self._probe_at
-
-    def _wake(self, at: float) -> None:
-        if at < self.wake_at:
-            self.wake_at = at
-
-    # -- frames --------------------------------------------------------------------------------------------------------
-
-    def _control(self, kind: int) -> Transmit:
-        return Transmit(self.endpoint, self.stream.control_frame(kind))

@@ -1,9 +1,9 @@
 """``Missing``: which numbers of a stream have not come though later ones have, and when to ask for them (PURE).
 
-A gap is asked for as soon as it shows, and again when the answer should have come by the ``RoundTrip``.  Only the answer
-to a first request shows how long one takes (Karn and Partridge, 1987).  What comes twice shows that a request was
-repeated too soon: this doubles the pause until such an answer comes.  Gaps that show within ``resend_least_s / 10`` of a
-request wait for each other.
+A gap is asked for as soon as it shows, and again when the answer should have come by the ``RoundTrip``.  Only the
+answer to a first request shows how long one takes (Karn and Partridge, 1987).  What comes twice shows that a request
+was repeated too soon: this doubles the pause until such an answer comes.  Gaps that show within ``resend_least_s / 10``
+of a request wait for each other.
 """
 
 from __future__ import annotations

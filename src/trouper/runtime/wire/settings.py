@@ -31,6 +31,9 @@ class LinkSettings:
     name_check_s: a connected peer whose name another node claims has so long to show that it is alive.
     linger_s: how long a goodbye waits for the peer to acknowledge the rest.
     peers_max: nodes linked to this one, and endpoints dialled; a HELLO from one more is refused.
+    links_max: links that are up; above it those that nobody holds are ended, the least recently used first.  None for
+        as many as ``peers_max``.
+    idle_after_s: a link that nobody holds, and over which nothing was said for so long, is ended; None for never.
     """
 
     frame_bytes_max: int = 1_048_576
@@ -51,6 +54,8 @@ class LinkSettings:
     name_check_s: float = 1.0
     linger_s: float = 1.0
     peers_max: int = 1_000
+    links_max: int | None = None
+    idle_after_s: float | None = None
 
     def __post_init__(self) -> None:
         if not FRAME_BYTES_LEAST <= self.frame_bytes_max < 2**31:
@@ -68,6 +73,8 @@ class LinkSettings:
             raise InvalidOption(f"{self}: wants 0 < greet_first_s <= greet_max_s and 0 <= jitter < 1")
         if not 0 < self.resend_least_s <= self.ping_after_s:
             raise InvalidOption(f"{self}: wants 0 < resend_least_s <= ping_after_s")
+        if self.links_max is not None and self.links_max < 0:
+            raise InvalidOption(f"links_max={self.links_max} must be 0 or more, or None")
         times = (self.ack_delay_s, self.probe_after_s, self.resend_again_s, self.give_up_s)
         if min(*times, self.name_check_s, self.linger_s) <= 0:
             raise InvalidOption(f"{self}: every time must be above 0")

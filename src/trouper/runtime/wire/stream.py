@@ -1,9 +1,9 @@
 """One session's stream of DATA frames in both directions: order, acknowledgement, credit (PURE).
 
-The sending half numbers bodies 1, 2, 3, ... and keeps each until the peer has acknowledged it.  The receiving half lets
-bodies out in order only: what was received before is dropped, and what comes before others that are missing is kept
-until those have come, which are asked for one by one (selective repeat).  After a break the sender goes back to what was
-acknowledged, and sends everything after it again.
+The sending half numbers bodies 1, 2, 3, ... and keeps each until the peer has acknowledged it.  The receiving half
+lets bodies out in order only: what was received before is dropped, and what comes before others that are missing is
+kept until those have come, which are asked for one by one (selective repeat).  After a break the sender goes back to
+what was acknowledged, and sends everything after it again.
 
 Credit is counted from the start of the session, as in QUIC: a lost or repeated grant does no harm.  The receiver grants
 what it has received, plus its window, minus what it was told to retain.  The control lane is outside of credit and
@@ -56,9 +56,9 @@ class Stream:
     """
 
     __slots__ = (
-        "_again", "_batch", "_batch_after", "_early_bytes", "_early_counted_bytes", "_kept", "_received_bytes", "_retained_bytes",
-        "_settings", "acknowledged", "credit", "early", "granted", "handed", "last", "missing", "owed_bytes",
-        "owed_frames", "peer_token", "received", "sent_bytes", "unacknowledged_bytes",
+        "_again", "_batch", "_batch_after", "_early_bytes", "_early_counted_bytes", "_kept", "_received_bytes",
+        "_retained_bytes", "_settings", "acknowledged", "credit", "early", "granted", "handed", "last", "missing",
+        "owed_bytes", "owed_frames", "peer_token", "received", "sent_bytes", "unacknowledged_bytes",
     )  # fmt: skip
 
     def __init__(self, settings: LinkSettings) -> None:

@@ -22,15 +22,15 @@ from math import inf
 
 from ..kernel.errors import CallerError
 from . import framing
-from .effects import CloseWire, DialRefused, Effect, Faulty, OpenWire, Refuse
+from .effects import CloseWire, DialRefused, Effect, Faulty, OpenWire
 from .framing import Frame, FrameError, Greeting, Refusal
 from .greeter import Greeter, LocalNode
+from .idle import unused
 from .links import Link
+from .refusals import Admit, Refusals
 from .settings import LinkSettings
 from .transport import Buffer, Source
-
-Admit = Callable[[Greeting, Source], str | None]
-"""Decides who may link: returns None for yes, or why not, in one sentence that the refused node is told."""
+from .wishes import Wishes
 
 
 class TooManyPeers(CallerError):
@@ -55,15 +55,15 @@ class Switchboard:
         admit: Admit | None = None,
     ) -> None:
         self._local, self._settings = local, settings or LinkSettings()
-        self._token, self._chance, self._admit = token, chance, admit
+        self._token, self._chance = token, chance
+        self._refusals = Refusals(local, self._settings, admit)
         self._links: dict[int, Link] = {}
         self._peers: dict[str, Link] = {}
         self._candidates: dict[str, Link] = {}
         self._dials: dict[str, Link] = {}
-        self._wanted: dict[str, str | None] = {}
+        self._wishes = Wishes()
         self._wires: dict[str, dict[int, Link]] = {}
         self._alarms: list[tuple[float, int]] = []
-        self._refused_at: dict[str, float] = {}
         self._closing = False
         self.strangers = self.faults = 0
 
@@ -83,29 +83,49 @@ class Switchboard:
         """When ``tick`` is wanted next, in seconds; inf for not at all.  It may be early."""
         return self._alarms[0][0] if self._alarms else inf
 
-    def connect(self, endpoint: str, now: float) -> list[Effect]:
+    def connect(self, endpoint: str, now: float, *, once: bool = False) -> list[Effect]:
         """Dial an endpoint, again and again, and again after each loss, until ``disconnect``.
 
-        Raises ``TooManyPeers``.
+        once: until a link to the node there is up, or ``forget``; it may be idle.  Raises ``TooManyPeers``.
         """
-        if endpoint in self._wanted or self._closing:
+        if self._closing:
             return []
-        if len(self._wanted) >= self._settings.peers_max:
+        if endpoint in self._wishes:
+            self._wishes.add(endpoint, once=once)
+            return []
+        if len(self._wishes) >= self._settings.peers_max:
             raise TooManyPeers(f"{endpoint} is not dialled: peers_max={self._settings.peers_max} endpoints are")
+        self._wishes.add(endpoint, once=once)
         return self._want(endpoint, now)
+
+    def forget(self, endpoint: str, now: float) -> list[Effect]:
+        """Dial this endpoint no more.  A link to the node that was found there goes on."""
+        self._wishes.drop(endpoint)
+        return self._settle(dial, dial.leave(now), now) if (dial := self._dials.get(endpoint)) else []
 
     def disconnect(self, endpoint: str, now: float) -> list[Effect]:
         """Dial this endpoint no more, and take leave of the peer that was found there."""
-        node = self._wanted.pop(endpoint, None)
-        dial = self._dials.get(endpoint)
-        effects = [] if dial is None else self._settle(dial, dial.leave(now), now)
+        node = self._wishes.drop(endpoint)
+        effects = self.forget(endpoint, now)
         return effects if node is None else effects + self.leave(node, now)
 
     def leave(self, node: str, now: float) -> list[Effect]:
         """Take leave of a peer, and dial no more the endpoints that led to it."""
-        self._wanted = {endpoint: name for endpoint, name in self._wanted.items() if name != node}
+        self._wishes.drop_node(node)
         link = self._peers.get(node)
         return [] if link is None else self._settle(link, link.leave(now), now)
+
+    def close_idle(self, link: Link, now: float) -> list[Effect]:
+        """Ask the peer whether the session may end, unless this side needs it; ``idle`` says what the caller owes."""
+        link.kept = self._is_kept(link)
+        return self._settle(link, link.part(now), now)
+
+    def close_unused(self, now: float) -> list[Effect]:
+        """``close_idle`` for what ``idle.unused`` chooses; call it after each ``PeerUp``, and now and then."""
+        for link in self._peers.values():
+            link.kept = self._is_kept(link)
+        links = unused(self._peers.values(), self._settings, now)
+        return [effect for link in links for effect in self.close_idle(link, now)]
 
     def send(self, link: Link, parts: Sequence[Buffer], lane: int, now: float) -> list[Effect]:
         """``Link.send``: a body to a peer that is up.  Raises ``LinkClosed``, ``FrameTooLarge``."""
@@ -126,7 +146,7 @@ class Switchboard:
     def close(self, now: float) -> list[Effect]:
         """Take leave of all peers and greet nobody any more; ``is_empty`` tells when it is done."""
         self._closing = True
-        self._wanted.clear()
+        self._wishes.clear()
         return [effect for link in list(self._links.values()) for effect in self._settle(link, link.leave(now), now)]
 
     # -- what the transport reports ------------------------------------------------------------------------------------
@@ -143,6 +163,8 @@ class Switchboard:
                 return []
             if link.identity != source.identity:
                 raise FrameError(f"a frame for {link} from {source.identity}, it is with {link.identity}", 12)
+            if frame.kind == framing.IDLE:
+                link.kept = self._is_kept(link)
             return self._settle(link, link.receive(frame, now), now)
         except FrameError as error:
             self.faults += 1
@@ -184,7 +206,7 @@ class Switchboard:
         greeting = framing.read_greeting(frame)
         if bool(greeting.attempt) != (frame.kind == framing.HELLO) or not (greeting.attempt or greeting.echo):
             raise FrameError(f"{greeting.node} greets with attempt {greeting.attempt} and echo {greeting.echo}", 3)
-        found = self._objection(greeting, source, ours)
+        found = self._refusals.objection(greeting, source, closing=self._closing and ours is None)
         if found is not None:
             return self._refuse(greeting, *found, ours, now)
         current, dial = self._peers.get(greeting.node), ours if ours and self._is_dial(ours) else None
@@ -205,31 +227,13 @@ class Switchboard:
             current.identity = source.identity
         return effects + self._settle(current, current.greeted(frame, greeting, now), now)
 
-    def _objection(self, greeting: Greeting, source: Source, ours: Link | None) -> tuple[str, str] | None:
-        """Why not to link with this node; None when there is no reason."""
-        local = self._local
-        if greeting.node == local.node:
-            if greeting.incarnation == local.incarnation:
-                return "itself", f"{local.node} has dialled itself"
-            return "name_taken", f"this node is called {local.node} too; give one of the two another name"
-        if greeting.protocol_min > framing.PROTOCOL_MAX or greeting.protocol_max < framing.PROTOCOL_MIN:
-            theirs = f"{greeting.node} speaks the protocol versions {greeting.protocol_min} to {greeting.protocol_max}"
-            return (
-                "protocol",
-                f"{theirs}, {local.node} {framing.PROTOCOL_MIN} to {framing.PROTOCOL_MAX}: upgrade the older one",
-            )
-        if self._closing and ours is None:
-            return "closing", f"{local.node} is shutting down"
-        reason = self._admit(greeting, source) if self._admit is not None else None
-        return None if reason is None else ("not_admitted", reason)
-
     def _met(self, dial: Link | None, frame: Frame, greeting: Greeting, source: Source, now: float) -> list[Effect]:
         """A node without a link greets, or answers the dial."""
         effects: list[Effect] = []
         link = dial or self._dials.get(greeting.endpoint)
         if link is not None:
             self._dials.pop(link.endpoint)
-            self._wanted[link.endpoint] = greeting.node
+            self._wishes.found(link.endpoint, greeting.node)
         elif len(self._peers) >= self._settings.peers_max:
             text = f"{self._local.node} has peers_max={self._settings.peers_max} links already"
             return self._refuse(greeting, "full", text, None, now)
@@ -251,7 +255,7 @@ class Switchboard:
             if sign == "alive":
                 text = f"another {greeting.node} is linked already, and alive at {current.peer.endpoint}"
                 return self._refuse(greeting, "name_taken", text, dial, now)
-            if sign == "asked":
+            if sign in ("ask", "asked"):
                 return asking
         effects: list[Effect] = []
         candidate = self._candidates.get(greeting.node)
@@ -262,7 +266,7 @@ class Switchboard:
                 effects += opened
             else:
                 self._dials.pop(dial.endpoint)
-                self._wanted[dial.endpoint] = greeting.node
+                self._wishes.found(dial.endpoint, greeting.node)
                 candidate = dial
             candidate.be_tentative(now + self._settings.handshake_s)
             self._candidates[greeting.node] = candidate
@@ -277,16 +281,10 @@ class Switchboard:
             dial = self._links.get(greeting.token)
             if dial is None or not self._is_dial(dial):
                 return []
-            del self._wanted[dial.endpoint]
+            self._wishes.drop(dial.endpoint)
             return [*self._settle(dial, dial.end("refused", text), now), DialRefused(dial.endpoint, code, text)]
         effects = self._postpone([ours.endpoint], code, text, now) if ours and self._is_dial(ours) else []
-        if now < self._refused_at.get(greeting.endpoint, -inf) + self._settings.greet_first_s:
-            return effects
-        if len(self._refused_at) >= self._settings.peers_max:
-            self._refused_at.clear()
-        self._refused_at[greeting.endpoint] = now
-        body = framing.encode_body(Refusal(self._local.node, code, text))
-        return [*effects, Refuse(greeting.endpoint, framing.build(framing.REFUSE, greeting.token, 0, 0, 0, (body,)))]
+        return [*effects, *self._refusals.tell(greeting, code, text, now)]
 
     def _refused(self, ours: Link | None, refusal: Refusal, now: float) -> list[Effect]:
         """A peer does not want the link whose token this is."""
@@ -294,7 +292,8 @@ class Switchboard:
             self.strangers += 1
             return []
         nodes = {node for node, link in self._peers.items() if link is ours}
-        endpoints = [endpoint for endpoint, node in self._wanted.items() if node in nodes or endpoint == ours.endpoint]
+        endpoints = [endpoint for node in nodes for endpoint in self._wishes.endpoints(node)]
+        endpoints += [ours.endpoint] if ours.endpoint in self._wishes and ours.endpoint not in endpoints else []
         effects: list[Effect] = []
         if not self._is_dial(ours):
             effects = self._settle(ours, ours.end("refused", f"{refusal.node}: {refusal.text}"), now)
@@ -313,9 +312,9 @@ class Switchboard:
         """Dial the endpoint, unless there is a link to whoever listens there."""
         for node, link in self._peers.items():
             if endpoint in (link.endpoint, link.peer and link.peer.endpoint):
-                self._wanted[endpoint] = node
+                self._wishes.found(endpoint, node)
+                self._settle(link, [], now)
                 return []
-        self._wanted[endpoint] = None
         dial, effects = self._make_link(endpoint, inf)
         self._dials[endpoint] = dial
         return effects + self._settle(dial, [dial.greet(now)], now)
@@ -324,7 +323,7 @@ class Switchboard:
         """The dial has led to a node that has a link: it has done its work."""
         if dial is None:
             return []
-        self._wanted[dial.endpoint] = node
+        self._wishes.found(dial.endpoint, node)
         return self._settle(dial, dial.end("closed", "another link leads there"), now)
 
     def _is_dial(self, link: Link) -> bool:
@@ -351,7 +350,11 @@ class Switchboard:
             if self._candidates.get(node) is link:
                 del self._candidates[node]
                 old, self._peers[node] = self._peers[node], link
-                return self._settle(old, old.end("node_lost", "it came back without this session"), now) + effects
+                effects = self._settle(old, old.give_way(), now) + effects
+        if link.state == "up" and link.peer is not None:
+            self._wishes.is_up(link.peer.node)
+        elif link.state == "parted":
+            effects += self._part_from(link, now)
         return effects
 
     def _forget(self, link: Link, now: float) -> list[Effect]:
@@ -366,6 +369,11 @@ class Switchboard:
             effects.append(CloseWire(link.endpoint))
         if self._dials.get(link.endpoint) is link:
             del self._dials[link.endpoint]
+        return effects + self._part_from(link, now)
+
+    def _part_from(self, link: Link, now: float) -> list[Effect]:
+        """The session with a peer is over; another may take its place."""
+        effects: list[Effect] = []
         node = link.peer.node if link.peer is not None else ""
         if self._candidates.get(node) is link:
             del self._candidates[node]
@@ -375,9 +383,12 @@ class Switchboard:
                 self._peers[node] = heir = self._candidates.pop(node)
                 heir.tentative = False
             else:
-                for endpoint in [endpoint for endpoint, name in self._wanted.items() if name == node]:
+                for endpoint in self._wishes.endpoints(node):
                     effects += self._want(endpoint, now)
         return effects
+
+    def _is_kept(self, link: Link) -> bool:
+        return link.peer is not None and self._wishes.wants_for_good(link.peer.node)
 
     def _set_alarm(self, link: Link) -> None:
         link.alarm_at = link.wake_at

@@ -1,0 +1,73 @@
+"""``Wishes``: which endpoints a node wants to be linked with, and which node was found there (PURE)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class _Wish:
+    node: str | None
+    once: bool
+
+
+class Wishes:
+    """An endpoint is wished for until it is dropped, or, ``once``, until a link to the node that is there is up."""
+
+    def __init__(self) -> None:
+        self._wishes: dict[str, _Wish] = {}
+        self._once = 0
+
+    def __contains__(self, endpoint: str) -> bool:
+        return endpoint in self._wishes
+
+    def __len__(self) -> int:
+        return len(self._wishes)
+
+    def add(self, endpoint: str, *, once: bool) -> None:
+        """Wish for an endpoint.  A wish for good is not changed by one for once."""
+        known = self._wishes.get(endpoint)
+        if known is None:
+            self._wishes[endpoint] = _Wish(None, once)
+            self._once += once
+        elif known.once and not once:
+            known.once = False
+            self._once -= 1
+
+    def found(self, endpoint: str, node: str) -> None:
+        """This node is at the endpoint."""
+        if endpoint in self._wishes:
+            self._wishes[endpoint].node = node
+
+    def drop(self, endpoint: str) -> str | None:
+        """Wish for the endpoint no more; returns the node that was found there."""
+        wish = self._wishes.pop(endpoint, None)
+        if wish is None:
+            return None
+        self._once -= wish.once
+        return wish.node
+
+    def drop_node(self, node: str) -> None:
+        """Wish no more for the endpoints where this node was found."""
+        for endpoint in self.endpoints(node):
+            self.drop(endpoint)
+
+    def endpoints(self, node: str) -> list[str]:
+        """The endpoints where this node was found."""
+        return [endpoint for endpoint, wish in self._wishes.items() if wish.node == node]
+
+    def wants_for_good(self, node: str) -> bool:
+        """Whether the node was found at an endpoint that is wished for until it is dropped."""
+        return any(wish.node == node and not wish.once for wish in self._wishes.values())
+
+    def is_up(self, node: str) -> None:
+        """A link to the node is up: what was wished for once has come true."""
+        if self._once:
+            for endpoint in self.endpoints(node):
+                if self._wishes[endpoint].once:
+                    self.drop(endpoint)
+
+    def clear(self) -> None:
+        """Wish for nothing."""
+        self._wishes.clear()
+        self._once = 0
