@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import time
 
 from trouper.actors.cluster.strain import StrainGauge
 from trouper.testing import run_virtual
@@ -34,10 +33,9 @@ def test_a_loop_that_was_held_is_told_of_and_that_it_is_well_again() -> None:
                 over.set()
 
         gauge = StrainGauge(asyncio.get_running_loop(), hear)
-        gauge._due_at -= 0.9  # noqa: SLF001  as if the first look had come 0.9 s late
+        gauge._due_at -= 1.9  # noqa: SLF001  as if the first look had come 0.9 s late
         gauge._timer.cancel()  # noqa: SLF001  see above
         asyncio.get_running_loop().call_soon(gauge._look)  # noqa: SLF001  see above
-        gauge._due_at -= 1.0  # noqa: SLF001  see above
         await over.wait()
         gauge.close()
 
@@ -62,4 +60,3 @@ def test_a_long_collection_is_told_of() -> None:
 
     asyncio.run(main())
     assert told[0] >= 0.5
-    assert time.perf_counter() > 0
