@@ -15,8 +15,9 @@ from ..kernel.messages import Message
 from ..wire.buffers import extract
 from ..wire.bulk import Assembly, BulkSettings
 from ..wire.codec import Parcel
+from .arena import Arena
 from .control import Forget, Lend, Retire, Return, ShareAccept, ShareOffer
-from .segments import Pool, allocate, host
+from .segments import Pool, host
 from .sharing import Sharing
 
 BulkControl: TypeAlias = ShareOffer | ShareAccept | Return | Retire | Lend | Forget
@@ -37,6 +38,7 @@ class Bulk:
         self.host = host() if may_share else ""
         self.pool = Pool(settings.shared_bytes_max, token)
         self.pool.retired = self._retired
+        self.arena = Arena()
         self.sharings: set[Sharing] = set()
 
     def _retired(self, token: int) -> None:
@@ -56,7 +58,7 @@ class Parcels:
         self.sharing = Sharing(bulk.pool, bulk.host, os.getpid(), say, loop) if bulk.host else None
         if self.sharing is not None:
             bulk.sharings.add(self.sharing)
-        self.assembly = Assembly(bulk.settings, allocate)
+        self.assembly = Assembly(bulk.settings, bulk.arena.allocate)
         self.take_chunk, self.take = self.assembly.take_chunk, self.assembly.take
 
     def pack(self, value: object) -> Parcel | None:

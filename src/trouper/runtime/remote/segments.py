@@ -129,11 +129,6 @@ class Pool:
             self.close(lent)
 
 
-def allocate(size_bytes: int) -> memoryview:
-    """Return memory of this process, each page of which is there once it is written to."""
-    return memoryview(mmap.mmap(-1, size_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
-
-
 def _ignore(_: int) -> None: ...
 
 
@@ -159,11 +154,18 @@ class Borrowed:
         self.size_bytes = segment.size_bytes
 
     def view(self, size_bytes: int, dropped: Callable[[], None]) -> memoryview:
-        """Return its first bytes, read-only; ``dropped`` is called, in any thread, when no view of them is left."""
-        exporter = (ctypes.c_ubyte * size_bytes).from_buffer(self._map)
-        end = weakref.finalize(exporter, dropped)
-        end.atexit = False
-        return memoryview(exporter).cast("B").toreadonly()
+        """Return its first bytes, read-only; see ``exported``."""
+        return exported(self._map, size_bytes, dropped).toreadonly()
+
+
+def exported(memory: mmap.mmap, size_bytes: int, dropped: Callable[[], None]) -> memoryview:
+    """Return a view of the first bytes of a map; ``dropped`` is called, in any thread, when none of them is left.
+
+    Views of views, and arrays made of them, hold what the first one was made of, and it is that which is waited for.
+    """
+    exporter = (ctypes.c_ubyte * size_bytes).from_buffer(memory)
+    weakref.finalize(exporter, dropped).atexit = False
+    return memoryview(exporter).cast("B")
 
 
 def _check(descriptor: int, segment: Segment) -> None:
