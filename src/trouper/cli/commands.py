@@ -41,18 +41,27 @@ def trouper() -> None:
     help="Count every file of text below this folder.  [default: the .py files of Python's standard library]",
 )
 @click.option("--workers", type=click.IntRange(1, 1_000), default=4, show_default=True, help="Worker actors.")
+@click.option(
+    "--processes",
+    type=click.IntRange(min=0, max=128),
+    default=0,
+    show_default=True,
+    help="Worker processes to spread them over; one is killed midway.",
+)
 @click.option("--top", type=click.IntRange(min=0), default=15, show_default=True, help="Rows of the table.")
-@click.option("--no-chaos", is_flag=True, help="Do not make a worker crash midway.")
+@click.option("--no-chaos", is_flag=True, help="Let nothing go wrong midway.")
 @click.option("--verify", is_flag=True, help="Count again one file after the other, and compare.")
-def demo(folder: Path | None, workers: int, top: int, *, no_chaos: bool, verify: bool) -> None:
+def demo(folder: Path | None, workers: int, processes: int, top: int, *, no_chaos: bool, verify: bool) -> None:
     """Count identifiers with a pool of supervised actors.
 
-    One of them is made to crash midway.  The files that it reads are those of Python's standard library, or all text
-    below the folder named by --input; what is no text, or is too large, is skipped with a reason.
+    One of them is made to crash midway; with --processes it is a whole process that is killed with SIGKILL.  The files
+    are those of Python's standard library, or all text below the folder named by --input; what is no text, or is too
+    large, is skipped with a reason.
     """
     from .demo.show import show_demo
 
-    raise SystemExit(show_demo(folder, workers=workers, top=top, chaos=not no_chaos, verify=verify))
+    options = {"workers": workers, "processes": processes, "top": top}
+    raise SystemExit(show_demo(folder, **options, chaos=not no_chaos, verify=verify))
 
 
 @trouper.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

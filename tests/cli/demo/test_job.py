@@ -22,7 +22,9 @@ def paths(tmp_path: Path) -> list[Path]:
 
 def _run(paths: list[Path], *, chaos: bool, on_progress: Callable[[Progress], None]) -> Outcome:
     ended: list[Outcome] = []
-    trouper.run(partial(count_with_crew, paths, 3, chaos=chaos, on_progress=on_progress, on_end=ended.append))
+    trouper.run(
+        partial(count_with_crew, paths, 3, processes=0, chaos=chaos, on_progress=on_progress, on_end=ended.append)
+    )
     (outcome,) = ended
     return outcome
 
@@ -53,7 +55,9 @@ def test_a_count_that_is_given_up_has_an_outcome(paths: list[Path]) -> None:
 
     ended: list[Outcome] = []
     with pytest.raises(asyncio.CancelledError):
-        trouper.run(partial(count_with_crew, paths, 3, chaos=False, on_progress=give_up, on_end=ended.append))
+        trouper.run(
+            partial(count_with_crew, paths, 3, processes=0, chaos=False, on_progress=give_up, on_end=ended.append)
+        )
     (outcome,) = ended
     assert not outcome.complete
     assert outcome.totals.progress.done < len(paths)
@@ -69,3 +73,15 @@ def test_differences_name_the_word_and_the_file() -> None:
         "5 bytes by the actors, 6 in sequence",
     ]
     assert differences(plain, plain) == []
+
+
+def test_a_process_killed_midway_costs_no_file(paths: list[Path]) -> None:
+    """Spread over two processes, one of which kills itself with SIGKILL in the middle of a file, the table is right."""
+    ended: list[Outcome] = []
+    count = partial(count_with_crew, paths, 2, processes=2, chaos=True, on_progress=lambda _: None)
+    trouper.run(partial(count, on_end=ended.append))
+    (outcome,) = ended
+    assert outcome.complete
+    assert differences(outcome.totals, count_in_sequence(paths)) == []
+    assert outcome.totals.progress.reissued >= 1
+    assert outcome.totals.progress.restarts >= 1

@@ -29,7 +29,7 @@ def _steady(text: str) -> str:
 
 def test_plain_output_is_lines(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where stdout is no terminal, the table and the figures are plain lines, and reports go to stderr."""
-    assert show_demo(folder, workers=2, top=2, chaos=True, verify=True) == 0
+    assert show_demo(folder, workers=2, processes=0, top=2, chaos=True, verify=True) == 0
     out, err = capsys.readouterr()
     assert _steady(out) == (
         f"counting identifiers in 3 files below {folder} with 2 workers\n"
@@ -42,7 +42,7 @@ def test_plain_output_is_lines(folder: Path, capsys: pytest.CaptureFixture[str])
     )
     failed, restarted, again = err.splitlines()
     assert re.fullmatch(
-        r"trouper://demo/user/crew/worker-\d#\d+ failed .*CountFile\(number=1, .*stumble=True\).*: "
+        r"trouper://demo/user/crew/worker-\d#\d+ failed .*CountFile\(number=1, .*mishap='stumble'\).*: "
         r"trouper\.cli\.demo\.crew\.Stumbled: tripped over a cable, on purpose \(see --no-chaos\)",
         failed,
     )
@@ -54,7 +54,7 @@ def test_plain_output_is_lines(folder: Path, capsys: pytest.CaptureFixture[str])
 
 def test_without_chaos_nothing_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--no-chaos` reports nothing and restarts nobody; no table is printed for `--top 0`."""
-    assert show_demo(folder, workers=1, top=0, chaos=False, verify=False) == 0
+    assert show_demo(folder, workers=1, processes=0, top=0, chaos=False, verify=False) == 0
     out, err = capsys.readouterr()
     assert "restarts: 0, files handed out again: 0\n" in out
     assert "identifier\n" not in out
@@ -63,7 +63,7 @@ def test_without_chaos_nothing_fails(folder: Path, capsys: pytest.CaptureFixture
 
 def test_an_empty_folder_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a file to count the exit code is 2 and the way out is named."""
-    assert show_demo(tmp_path, workers=1, top=1, chaos=True, verify=True) == 2
+    assert show_demo(tmp_path, workers=1, processes=0, top=1, chaos=True, verify=True) == 2
     assert capsys.readouterr().err == f"there is no file to count below {tmp_path}: name another folder with --input\n"
 
 

@@ -97,8 +97,8 @@ class Clerk(Actor):
 
     @handler
     def write(self, msg: Write) -> None:
-        print(msg.text)
-        print(msg.text, file=sys.stderr)
+        sys.stdout.write(f"{msg.text}\n")
+        sys.stderr.write(f"{msg.text}\n")
 
     @handler
     def log(self, msg: Log) -> None:

@@ -15,6 +15,7 @@ from tests.runtime.processes.stage import GONE_S, QUICK, folders, run
 from tests.runtime.stage import play
 from trouper import InvalidOption, Node, StartFailed
 from trouper.runtime.processes import program
+from trouper.runtime.processes.control import Program
 from trouper.runtime.processes.settings import PROCESSES_MAX
 
 
@@ -94,7 +95,7 @@ def test_an_interpreter_that_is_not_there_is_an_error(tmp_path: Path, monkeypatc
         async with Node(processes=1):
             pass
 
-    with pytest.raises(StartFailed, match="the process cannot be started: .*no-python"):
+    with pytest.raises(StartFailed, match=r"the process cannot be started: .*no-python"):
         run(scene())
     assert folders(tmp_path) == []
 
@@ -145,6 +146,6 @@ def test_a_script_with_the_name_of_a_module_is_refused(tmp_path: Path) -> None:
     sys.modules["asyncio_"] = asyncio
     try:
         with pytest.raises(StartFailed, match="has the name of the module 'asyncio_': rename the script"):
-            program.take_over(program.Program(list(sys.argv), str(script), "asyncio_", "", {}))
+            program.take_over(Program(list(sys.argv), str(script), "asyncio_", "", {}))
     finally:
         del sys.modules["asyncio_"]

@@ -1,17 +1,21 @@
 """The demo's actors: a foreman who hands out files, and a crew of workers who count them.
 
-Files are handed out on demand: a worker says ``Ready`` when it starts and ``Counted`` after each file, and gets the
-next one for either.  The runtime does not retry a message whose handler failed, so it is the foreman who makes good
-for a failure: a worker who says ``Ready`` while a file is out to it was restarted and has lost that file, and a worker
-whose ``Down`` comes is gone with it.  Either way the file goes back to the front of the queue, to be handed out again.
+With worker processes the workers are spread over them, and the foreman stays.  Files are handed out on demand: a worker
+says ``Ready`` when it starts and ``Counted`` after each file, and gets the next one for either.  The runtime does not
+retry a message whose handler failed, so it is the foreman who makes good for a failure: a worker who says ``Ready``
+while a file is out to it was restarted and has lost that file, and a worker whose ``Down`` comes is gone with it.
+Either way the file goes back to the front of the queue, to be handed out again.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import signal
 from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -20,6 +24,8 @@ from .folder import FileCount, count_file
 
 ATTEMPTS_MAX = 2
 """How often a file is handed out; one that fails its workers as often as this is skipped."""
+
+Mishap = Literal["none", "stumble", "kill"]
 
 log = logging.getLogger("trouper.demo")
 
@@ -31,11 +37,11 @@ class Ready(Message):
 
 
 class CountFile(Message):
-    """Count a file.  stumble: fail in the middle of it, for the demonstration."""
+    """Count a file.  mishap: what is to go wrong in the middle of it, for the demonstration."""
 
     number: int
     path: str
-    stumble: bool = False
+    mishap: Mishap = "none"
 
 
 class Counted(Message):
@@ -90,7 +96,9 @@ class Worker(Actor):
     async def count(self, msg: CountFile) -> None:
         """Read and count in a thread, since a slow disk would hold the loop and everyone on it."""
         result = await self.offload(count_file, Path(msg.path))
-        if msg.stumble:
+        if msg.mishap == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if msg.mishap == "stumble":
             raise Stumbled("tripped over a cable, on purpose (see --no-chaos)")
         self.foreman.tell(Counted(self.ref, msg.number, result))
 
@@ -104,18 +112,20 @@ class Crew(Actor):
         self.foreman, self.size = foreman, size
 
     async def on_start(self) -> None:
-        """Hire everybody."""
-        for number in range(1, self.size + 1):
-            await self.spawn(Worker, self.foreman, name=f"worker-{number}")
+        """Hire everybody, by turns in each of the node's processes when it has some."""
+        places = self.node.workers or (None,)
+        for number in range(self.size):
+            await self.spawn(Worker, self.foreman, name=f"worker-{number + 1}", place=places[number % len(places)])
 
 
 class Foreman(Actor):
     """Hands out files and adds up what comes back; each file counts once, whoever fails on the way."""
 
-    def __init__(self, paths: Sequence[Path], *, chaos: bool) -> None:
+    def __init__(self, paths: Sequence[Path], *, chaos: bool, deadly: bool = False) -> None:
         self.paths = paths
         self.queue = deque(range(len(paths)))
-        self.stumble_at = len(paths) // 2 if chaos else None
+        self.mishap_at = len(paths) // 2 if chaos else None
+        self.mishap: Mishap = "kill" if deadly else "stumble"
         self.out: dict[ActorRef, int] = {}
         self.crew: set[ActorRef] = set()
         self.idle: list[ActorRef] = []
@@ -146,12 +156,13 @@ class Foreman(Actor):
 
     @handler
     def lost(self, msg: Down) -> None:
-        """Give the file of a worker that is gone to one that is idle."""
+        """Give the file of a worker that is gone to one that is idle; one in a process comes back as somebody new."""
+        self.restarts += msg.reason in ("failed", "node_lost")
         self.crew.discard(msg.ref)
         if msg.ref in self.idle:
             self.idle.remove(msg.ref)
         self._take_back(msg.ref)
-        if self.queue and self.idle:
+        while self.queue and self.idle:
             self._hand_out(self.idle.pop())
 
     @handler
@@ -169,8 +180,8 @@ class Foreman(Actor):
             self.idle.append(worker)
             return
         number = self.out[worker] = self.queue.popleft()
-        stumble = number == self.stumble_at and not self.failures[number]
-        worker.tell(CountFile(number, str(self.paths[number]), stumble))
+        due = number == self.mishap_at and not self.failures[number]
+        worker.tell(CountFile(number, str(self.paths[number]), self.mishap if due else "none"))
 
     def _take_back(self, worker: ActorRef) -> None:
         """Queue the file of a worker that has lost it; a file that fails everybody is skipped."""

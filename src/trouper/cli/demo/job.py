@@ -31,17 +31,21 @@ async def count_with_crew(
     paths: Sequence[Path],
     workers: int,
     *,
+    processes: int,
     chaos: bool,
     on_progress: Callable[[Progress], None],
     on_end: Callable[[Outcome], None],
 ) -> None:
-    """Count the files with ``workers`` actors.  ``on_end`` is called once, also when the count is cancelled halfway.
+    """Count the files with ``workers`` actors, spread over so many processes; 0 is this one alone.
 
-    The foreman is ``temporary``: what it has added up would be lost by a restart, so its failure ends the count.
+    ``on_end`` is called once, also when the count is cancelled halfway.  The foreman is ``temporary``: what it has
+    added up would be lost by a restart, so its failure ends the count.
     """
     began = time.perf_counter()
-    async with Node("demo", threads=workers) as node:
-        foreman = await node.spawn(partial(Foreman, paths, chaos=chaos), name="foreman", restart="temporary")
+    async with Node("demo", threads=workers, processes=processes) as node:
+        foreman = await node.spawn(
+            partial(Foreman, paths, chaos=chaos, deadly=processes > 0), name="foreman", restart="temporary"
+        )
         await node.spawn(Crew, foreman, workers, name="crew")
         complete = False
         try:

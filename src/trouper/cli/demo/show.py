@@ -24,7 +24,7 @@ WORD_CHARS_MAX = 60
 Print = Callable[[str], None]
 
 
-def show_demo(folder: Path | None, *, workers: int, top: int, chaos: bool, verify: bool) -> int:
+def show_demo(folder: Path | None, *, workers: int, processes: int, top: int, chaos: bool, verify: bool) -> int:
     """Run the demo and return the exit code: 0, 1 when the counts differ, 2 without files, 130 after Ctrl-C."""
     place = standard_library() if folder is None else folder
     stdout: object = sys.stdout
@@ -35,8 +35,10 @@ def show_demo(folder: Path | None, *, workers: int, top: int, chaos: bool, verif
         if not paths:
             sys.stderr.write(f"there is no file to count below {place}: name another folder with --input\n")
             return 2
-        print(f"counting identifiers in {len(paths):,} files below {place} with {workers} workers", flush=True)
-        outcome, code = _count(paths, workers, chaos=chaos)
+        workers = max(workers, processes)
+        spread = f" in {processes} processes" if processes else ""
+        print(f"counting identifiers in {len(paths):,} files below {place} with {workers} workers{spread}", flush=True)
+        outcome, code = _count(paths, workers, processes, chaos=chaos)
         if outcome is None:
             return code
         _print_table(outcome, top)
@@ -47,13 +49,14 @@ def show_demo(folder: Path | None, *, workers: int, top: int, chaos: bool, verif
         return INTERRUPTED
 
 
-def _count(paths: list[Path], workers: int, *, chaos: bool) -> tuple[Outcome | None, int]:
+def _count(paths: list[Path], workers: int, processes: int, *, chaos: bool) -> tuple[Outcome | None, int]:
     """Count by the crew; a signal ends it in order, with what there is by then."""
     ended: list[Outcome] = []
     code = 0
     with _progress(len(paths)) as (show, say), _told(say):
         try:
-            run(partial(count_with_crew, paths, workers, chaos=chaos, on_progress=show, on_end=ended.append))
+            count = partial(count_with_crew, paths, workers, processes=processes, chaos=chaos)
+            run(partial(count, on_progress=show, on_end=ended.append))
         except KeyboardInterrupt:
             code = INTERRUPTED
         except SystemExit:

@@ -98,16 +98,16 @@ class WorkerProcess(asyncio.SubprocessProtocol):
     async def stop(self) -> None:
         """End it in order: the goodbye, SIGTERM, SIGKILL, each when the one before has not helped in its time."""
         self.leave()
-        for send, limit_s in (
-            (lambda: None, self._settings.goodbye_s),
-            (lambda: self._signal(signal.SIGTERM), self._settings.terminate_s),
-            (self.kill, None),
-        ):
-            send()
-            await asyncio.wait((self.ended,), timeout=limit_s)
-            if self.ended.done():
-                break
+        if not await self._ends_within(self._settings.goodbye_s):
+            self._signal(signal.SIGTERM)
+            if not await self._ends_within(self._settings.terminate_s):
+                self.kill()
+                await self._ends_within(None)
         await self.drained()
+
+    async def _ends_within(self, limit_s: float | None) -> bool:
+        await asyncio.wait((self.ended,), timeout=limit_s)
+        return self.ended.done()
 
     def kill(self) -> None:
         """End it at once; nobody need wait."""

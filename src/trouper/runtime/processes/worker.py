@@ -95,8 +95,10 @@ class Life:
     def _take(self, message: ToWorker) -> None:
         if isinstance(message, Leave):
             self.leave()
-        elif isinstance(message, Meet | Gone) and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._meet if isinstance(message, Meet) else self._give_up, message)
+        elif isinstance(message, Meet) and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._meet, message)
+        elif isinstance(message, Gone) and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._give_up, message)
 
     def end_at_once(self) -> NoReturn:
         """The parent is gone: leave nothing behind."""
@@ -207,10 +209,10 @@ def _take_pipe() -> socket.socket:
 
 
 def _die_with(parent_pid: int) -> bool:
-    """Have the system kill this process some seconds after its parent ends, on Linux; elsewhere there is the pipe alone.
+    """Have the system kill this process some seconds after its parent ends, on Linux; elsewhere there is the pipe only.
 
-    The system sends SIGTRAP (5) then, and what handles it is the C library's ``alarm`` itself: called with the number of
-    the signal, it has SIGALRM kill the process in as many seconds.  No Python is needed for that, so it also ends a
+    The system sends SIGTRAP (5) then, and what handles it is the C library's ``alarm`` itself: called with the number
+    of the signal, it has SIGALRM kill the process in as many seconds.  No Python is needed for that, so it also ends a
     handler that never gives the interpreter back; and the thread that reads the pipe has the time to tidy up before.
     Returns whether the parent is still there.
     """
