@@ -79,6 +79,9 @@ async def _ask_nvidia_smi(timeout_s: float) -> tuple[Gpu, ...] | None:
     finally:
         if process.returncode is None:
             process.kill()
+            # The wait ends when the pipe has, and that when it has been read: here by a reader that keeps nothing.
+            while await process.stdout.read(OUTPUT_BYTES_MAX):
+                pass
             await process.wait()
     return None if failed else read_nvidia_smi(output.decode("utf-8", "replace"))
 

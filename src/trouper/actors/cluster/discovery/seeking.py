@@ -259,7 +259,7 @@ class Seeker:
 
     def _reached(self, endpoint: str, now: float, effects: list[Effect]) -> None:
         if self._fruitless and not self._members:
-            effects.append(Say("info", f"reached {endpoint} after {self._fruitless} rounds without anybody"))
+            effects.append(Say("info", f"reached {endpoint} in round {self._fruitless + 1}"))
         self._know(self._members | {endpoint}, now)
 
     def _ended(self, endpoint: str, problem: str) -> None:
