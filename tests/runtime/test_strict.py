@@ -128,7 +128,10 @@ def test_a_ref_arrives_as_the_same_ref() -> None:
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        (Anything([1, object()]), "Anything cannot travel: object is no type that the wire knows, in Anything.value[1]"),
+        (
+            Anything([1, object()]),
+            "Anything cannot travel: object is no type that the wire knows, in Anything.value[1]",
+        ),
         (Anything(2**64), "Anything cannot travel: can't serialize ints < -2**63 or > 2**64 - 1, in Anything.value"),
         (Text(5), "Text came in wrong: Expected `str`, got `int` - at `$.text`"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  wrong on purpose
         (Whole(Text("a")), "Whole came in wrong: Invalid value 'tests.runtime.test_strict.Text' - at `$.inner.$type`"),
@@ -169,7 +172,9 @@ def test_a_reply_that_cannot_travel_fails_at_the_asker(busy: bool) -> None:
         fool = await node.spawn(Fool)
         if busy:
             fool.tell(Odd())
-        with pytest.raises(WireError, match=r"dict cannot travel: object is no type that the wire knows, in dict\['a'\]"):
+        with pytest.raises(
+            WireError, match=r"dict cannot travel: object is no type that the wire knows, in dict\['a'\]"
+        ):
             await fool.ask(Odd())
 
     play_on(strict(), scene)
@@ -256,5 +261,3 @@ def test_simulations_are_strict() -> None:
             clerk.tell(Anything(object()))
 
     simulate(scene)
-
-

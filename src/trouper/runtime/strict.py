@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 BODY_BYTES_MAX = LinkSettings().frame_bytes_max - HEADER_BYTES
 """Bytes of the largest message, as between nodes with the usual settings."""
+NO_LIMIT = 2**32
+"""Where large buffers may be, which travel beside a message."""
 
 
 class Passage:
@@ -47,24 +49,36 @@ class Passage:
         if not hasattr(type_, "__reply__") or type_.__local__:
             return message
         number = self._tables.number_of(type_)
-        return cast("Message[R]", self._passed((1, 0, number, message), type_, type_.__qualname__))
+        bytes_max = NO_LIMIT if number in self._tables.carriers else BODY_BYTES_MAX
+        return cast("Message[R]", self._passed((1, 0, number, message), type_, type_.__qualname__, bytes_max))
 
     def reply(self, asked: Message[R], value: R) -> R:
         """Return a reply as another node would see it; raises ``WireError`` naming what was asked."""
         if type(asked).__local__:
             return value
-        return cast("R", self._passed((0, 1, REPLY, value), type(asked), None))
+        return cast("R", self._passed((0, 1, REPLY, value), type(asked), None, NO_LIMIT))
 
-    def _passed(self, item: tuple[int, int, int, object], type_: type, name: str | None) -> object:
+    def value(self, annotation: object, value: object, name: str) -> object:
+        """Return any value as another node would read it by its annotation; raises ``WireError`` naming it."""
+        try:
+            return self._passed((0, 0, REPLY, value), annotation, name, NO_LIMIT)
+        except WireError as error:
+            raise WireError(f"{name} cannot travel: {error.__cause__ or error}") from None
+
+    def _passed(self, item: tuple[int, int, int, object], type_: object, name: str | None, bytes_max: int) -> object:
         tables = self._tables
         try:
             try:
-                body = tables.encode([item], (), BODY_BYTES_MAX)
+                body = tables.encode([item], (), bytes_max)
             except WireError:
                 tables.check(item[3])  # it names the field
                 raise
             payload = tables.open(body).items[0][3]
-            return tables.read_reply(type_, payload) if name is None else tables.read_as(type_, payload, name)
+            return (
+                tables.read_reply(cast("type", type_), payload)
+                if name is None
+                else tables.read_as(type_, payload, name)
+            )
         finally:
             if self._refs:
                 self._refs = []

@@ -53,6 +53,13 @@ class Unwilling(Actor):
         raise ConnectionError("no database")
 
 
+class Loose(Actor):
+    """Takes anything."""
+
+    def __init__(self, thing: object) -> None:
+        self.thing = thing
+
+
 def double(msg: Add) -> int:
     """An actor that is a function."""
     return 2 * msg.n
@@ -78,12 +85,18 @@ async def test_a_function_is_spawned_elsewhere(a: Node, b: Node) -> None:
 
 @paired
 async def test_a_wrong_argument_is_named(a: Node, b: Node) -> None:
-    """The type is checked where the actor is to start, and the spawner hears which argument it was."""
-    with pytest.raises(WireError) as caught:
-        await far(a, "b", Clerk, "seven")
-    assert str(caught.value) == "the argument 'start' of Clerk came in wrong: Expected `int`, got `str`"
+    """Types are checked at the call, before anything is sent; what does not fit an annotation, or cannot travel."""
+    for wrong, said in {
+        partial(Clerk, "seven"): "the argument 'start' of Clerk cannot travel: Expected `int`, got `str`",  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  wrong on purpose
+        partial(Made, None): "the argument 'point' of Made cannot travel: Expected `object`, got `None`",  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  wrong on purpose
+        partial(Made, Point(1, 2), 3, "4"): "the argument 'more' of Made cannot travel: Expected `int`, got `str`",  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  wrong on purpose
+        partial(Loose, object()): "the argument 'thing' of Loose cannot travel: object is no type that the wire knows",
+    }.items():
+        with pytest.raises(WireError) as caught:
+            a.spawn(wrong, place="b")
+        assert str(caught.value) == said
     with pytest.raises(TypeError, match=r"^too many positional arguments$"):
-        await far(a, "b", partial(Clerk, 1, 2))  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  wrong on purpose
+        a.spawn(partial(Clerk, 1, 2), place="b")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  wrong on purpose
     await settle()
     assert b.system.user.children in (None, {})
 
@@ -183,7 +196,7 @@ def test_a_module_that_is_not_allowed_is_never_imported(tmp_path: Path, monkeypa
         (_spawn(f"{__name__}:Made", {"x": 1}), "the arguments of Made came in wrong: Expected `array`, got `object`"),
         (
             _spawn(f"{__name__}:Made", [{"x": 1, "y": 2}], {"nobody": 1}),
-            "Made cannot be made from what came in: got an unexpected keyword argument 'nobody'",
+            "Made cannot be made from these arguments: got an unexpected keyword argument 'nobody'",
         ),
     ],
 )  # fmt: skip

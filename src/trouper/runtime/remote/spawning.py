@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from types import FunctionType
 from typing import cast, get_type_hints
@@ -17,6 +17,7 @@ import msgspec
 
 from ..kernel.actor import BareActor
 from ..kernel.errors import InvalidHandler, WireError
+from ..strict import Passage
 from ..wire.codec import Tables
 from .control import Spawn
 from .naming import find_loaded, loaded_module, name_of
@@ -27,8 +28,9 @@ def request(
 ) -> Spawn:
     """Make the request.
 
-    Raises ``InvalidHandler`` for what another process cannot find by name, and ``TypeError`` for arguments of which
-    there are too many or too few.  Their types are checked by the node that starts the actor.
+    Raises ``InvalidHandler`` for what another process cannot find by name, ``TypeError`` for arguments of which there
+    are too many or too few, and ``WireError`` for one that cannot travel, or is not what the annotation of its
+    parameter says.  The node that starts the actor checks all of it again.
     """
     keywords: dict[str, object] = {}
     if isinstance(actor, partial):
@@ -40,6 +42,7 @@ def request(
         raise InvalidHandler(f"{actor!r} cannot be spawned on another node: define it at the top of a module")
     if isinstance(actor, type):
         inspect.signature(actor).bind(*args, **keywords)
+        _read_arguments(actor, args, keywords, Passage().value, qualified)
     elif args or keywords:
         raise InvalidHandler(f"{wanted} is a function: it takes messages, not the arguments {args!r}")
     return Spawn(
@@ -75,30 +78,39 @@ def resolve(spawn: Spawn, tables: Tables, allowed: Collection[str]) -> Callable[
         return found
     if not is_class:
         raise WireError(f"{spawn.actor} is a function: it takes messages, not arguments")
-    args, keywords = _read_arguments(found, values, named, tables, qualified)
+
+    def read(annotation: object, value: object, said: str) -> object:
+        return tables.read_as(annotation, cast("msgspec.Raw", value), said)
+
+    args, keywords = _read_arguments(found, values, named, read, qualified)
     return partial(found, *args, **keywords)
 
 
 def _read_arguments(
-    actor: Callable[..., object], values: list[msgspec.Raw], named: dict[str, msgspec.Raw], tables: Tables, name: str
+    actor: Callable[..., object],
+    values: Sequence[object],
+    named: Mapping[str, object],
+    read_as: Callable[[object, object, str], object],
+    name: str,
 ) -> tuple[tuple[object, ...], dict[str, object]]:
     """Read each argument by the annotation of its parameter; one without an annotation may be anything."""
     try:
         bound = inspect.signature(actor).bind(*values, **named)
         hints = get_type_hints(getattr(actor, "__init__"), include_extras=True)  # noqa: B009  each class has its own
     except (TypeError, NameError) as error:
-        raise WireError(f"{name} cannot be made from what came in: {error}") from error
+        raise WireError(f"{name} cannot be made from these arguments: {error}") from error
 
     def read(parameter: str, value: object) -> object:
-        raw = cast("msgspec.Raw", value)
-        return tables.read_as(hints.get(parameter, object), raw, f"the argument {parameter!r} of {name}")
+        return read_as(hints.get(parameter, object), value, f"the argument {parameter!r} of {name}")
 
     for parameter in bound.signature.parameters.values():
-        given = bound.arguments.get(parameter.name)
-        if parameter.kind is parameter.VAR_POSITIONAL and given:
+        if parameter.name not in bound.arguments:
+            continue
+        given = bound.arguments[parameter.name]
+        if parameter.kind is parameter.VAR_POSITIONAL:
             bound.arguments[parameter.name] = tuple(read(parameter.name, value) for value in given)
-        elif parameter.kind is parameter.VAR_KEYWORD and given:
+        elif parameter.kind is parameter.VAR_KEYWORD:
             bound.arguments[parameter.name] = {key: read(parameter.name, value) for key, value in given.items()}
-        elif given is not None:
+        else:
             bound.arguments[parameter.name] = read(parameter.name, given)
     return bound.args, bound.kwargs
