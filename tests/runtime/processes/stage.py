@@ -18,7 +18,7 @@ from typing import Literal, TypeVar
 from tests.house.sources import ROOT
 from trouper import Actor, ActorRef, ActorStopped, Down, Message, handler
 from trouper.runtime.processes.folder import PREFIX
-from trouper.runtime.processes.settings import Processes
+from trouper import Processes
 
 T = TypeVar("T")
 QUICK = Processes(2, goodbye_s=0.5, terminate_s=0.5)
@@ -178,7 +178,7 @@ import asyncio, os, sys
 import trouper
 from tests.runtime.processes.stage import Clerk, Hold, Pid
 from trouper import Node
-from trouper.runtime.processes.settings import Processes
+from trouper import Processes
 
 async def main():
     async with Node(processes=Processes(2, goodbye_s=0.5, terminate_s=0.5)) as node:
