@@ -92,6 +92,7 @@ from .runtime.observing import Trace as Trace
 from .runtime.observing import Traced as Traced
 from .runtime.recorder import FlightRecorder as FlightRecorder
 from .runtime.registry import Listing as Listing
+from .runtime.processes.settings import Processes as Processes
 from .runtime.registry import Registry as Registry
 from .runtime.registry import ServiceKey as ServiceKey
 from .runtime.routers.group import GroupRouter as GroupRouter
