@@ -90,9 +90,9 @@ from .runtime.mailboxes import PriorityQueue as PriorityQueue
 from .runtime.node import Node as Node
 from .runtime.observing import Trace as Trace
 from .runtime.observing import Traced as Traced
+from .runtime.processes.settings import Processes as Processes
 from .runtime.recorder import FlightRecorder as FlightRecorder
 from .runtime.registry import Listing as Listing
-from .runtime.processes.settings import Processes as Processes
 from .runtime.registry import Registry as Registry
 from .runtime.registry import ServiceKey as ServiceKey
 from .runtime.routers.group import GroupRouter as GroupRouter
@@ -133,8 +133,8 @@ __all__ = [
     "JournalCorrupt",
     "JournalError", "JournalFailed", "JournalLocked", "LeastMailbox", "LinkedActorFailed", "Listing", "LoopHeld",
     "Mailbox", "MailboxFull", "MailboxPeek", "MemoryJournal", "Message", "NameTaken", "Node", "NodeClosed",
-    "NodeFailed", "NodeUnreachable", "OneForAll", "OneForOne", "Pool", "PriorityQueue", "RandomChoice", "Record",
-    "RecordTooLarge",
+    "NodeFailed", "NodeUnreachable", "OneForAll", "OneForOne", "Pool", "PriorityQueue", "Processes", "RandomChoice",
+    "Record", "RecordTooLarge",
     "RecordsGone", "Registry", "Reject", "Resize", "RestForOne", "RestartChild", "RestartsExceeded", "RoundRobin",
     "Routees", "Routing", "ScatterGatherFirst", "Scope", "ServiceKey", "Shutdown", "Snapshot", "StartChild",
     "StartFailed", "StashFull", "StateMachine", "Supervisor", "SupervisorHandle", "TagTaken", "TerminateChild", "Trace",
