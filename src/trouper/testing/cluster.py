@@ -18,7 +18,7 @@ from ..transports.network import Quality
 from ..transports.simulated import SimulatedNetwork
 from . import checks
 from .faults import Fault
-from .machines import Boot, Machine
+from .machines import Machine
 from .node_loop import WorldLoop
 from .schedule import Trace
 
@@ -34,14 +34,12 @@ class ClusterSpec:
     joins: whom each node dials, by name; None has all dial all.
     options: returns the arguments of ``Node`` for a name, besides those that the simulation gives: ``listen``,
         ``join``, ``seed``, ``journal`` and the two below, each of which it may give instead.
-    boot: awaited with the node at the begin of each of its lives, to spawn what runs there.
     defaults: arguments of every node.  quality: of all links, until a scenario says otherwise.
     """
 
     names: Sequence[str]
     joins: Mapping[str, Sequence[str]] | None = None
     options: Callable[[str], Mapping[str, Any]] | None = None  # Any: each argument of Node has its own type
-    boot: Boot | None = None
     quality: Quality | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -69,7 +67,7 @@ class Cluster:
         self.spec, self._world, self._trace = spec, world, trace
         self.network = SimulatedNetwork(Random(f"{seed}/network"), spec.quality)
         self.machines = {
-            name: Machine(name, seed, world, trace, self.network, spec.options_of, spec.boot) for name in spec.names
+            name: Machine(name, seed, world, trace, self.network, spec.options_of) for name in spec.names
         }
         self._tasks: set[asyncio.Task[None]] = set()
         self.problems: list[str] = []
@@ -164,7 +162,12 @@ class Cluster:
         if not machine.is_up or loop is None:
             return
         if fault.kind == "node_crash":
-            machine.crash(torn=True, silently=fault.count % 2 == 0)
+            silently = fault.count % 2 == 0
+            if fault.other < 0.3:  # noqa: PLR2004  now and then; it crashes after a while, unless it writes before
+                machine.crash_in_operation(fault.count % 9 + 1, silently=silently)
+                self._later(fault.for_s / 2, partial(self._crash, machine, silently))
+            else:
+                machine.crash(torn=True, silently=silently)
             self._later(fault.for_s, partial(self._restart, machine))
         elif fault.kind == "node_pause":
             self.pause(machine)
@@ -210,6 +213,10 @@ class Cluster:
 
     def _later(self, seconds: float, call: Callable[[], object]) -> None:
         self._world.call_later(seconds, call)
+
+    def _crash(self, machine: Machine, silently: bool) -> None:  # noqa: FBT001  partial hands it on
+        if machine.is_up:
+            machine.crash(torn=True, silently=silently)
 
     def _restart(self, machine: Machine) -> None:
         if not machine.is_up:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import PurePath
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from ..runtime.journal.file import FileJournal
-from ..runtime.journal.simulated import SimulatedDisk
+from ..runtime.journal.simulated import SimulatedCrash, SimulatedDisk
 from ..runtime.kernel.dispatcher import Dispatcher
 from ..runtime.kernel.errors import CallerError
 from ..runtime.kernel.ref import ActorRef
@@ -82,10 +83,28 @@ class _Doorstep:
         self._loop.call_soon(self._owner.wire_lost, wire, reason)
 
 
+class MachineDisk(SimulatedDisk):
+    """The disk of a machine: when it goes down in the middle of an operation, so does the node, and at once."""
+
+    blocks = True  # the node goes on meanwhile, as with a real one
+
+    def __init__(self, went_down: Callable[[], None]) -> None:
+        super().__init__()
+        self._went_down = went_down
+
+    def operate(self, operation: str, path: PurePath) -> SimulatedCrash | None:
+        """See ``SimulatedDisk``."""
+        crashed = super().operate(operation, path)
+        if crashed is not None:
+            self._went_down()
+        return crashed
+
+
 class Machine:
     """See the top of the file.
 
     life: how many nodes have begun here.  problems: what was wrong with them, apart from what they did on purpose.
+    boot: what each life begins with; None is nothing.
     clock_off_s: how wrong the clock on its wall is; incarnations come from it.
     """
 
@@ -97,14 +116,14 @@ class Machine:
         trace_: Trace,
         network: SimulatedNetwork,
         options: Options,
-        boot: Boot | None,
     ) -> None:
         self.name, self.world, self.trace, self.network = name, world, trace_, network
-        self._seed, self._options, self._boot = seed, options, boot
-        self.disk = SimulatedDisk()
-        self.disk.blocks = True  # so that the node goes on meanwhile, as with a real one
+        self._seed, self._options = seed, options
+        self.boot: Boot | None = None
+        self.disk = MachineDisk(self._went_down)
         self.chance = Random(f"{seed}/{name}/disk")
         self.life = 0
+        self._silently = False
         self.clock_off_s = self.drift = 0.0
         self.node: Node | None = None
         self.loop: NodeLoop | None = None
@@ -163,8 +182,8 @@ class Machine:
         try:
             async with node:
                 node.system.on_life = (*node.system.on_life, self.trace.add)
-                if self._boot is not None:
-                    await self._boot(node)
+                if self.boot is not None:
+                    await self.boot(node)
                 started.set_result(None)
                 await leaving
         except BaseException as error:  # noqa: BLE001  whatever ends a node, the simulation tells of it
@@ -197,9 +216,21 @@ class Machine:
             started.set_exception(NodeCrashed(f"node {self.name} crashed while it started"))
         else:
             self.problems += checks.miscounted(self.node.accounting(), ended=False)
-        self.loop.die()
+        if not self.loop.dead:
+            self.loop.die()
         self.network.crash(self.name, silently=silently)
         self.disk.crash(self.chance if torn else _Whole())
+
+    def crash_in_operation(self, operation: int, *, silently: bool) -> None:
+        """End the life in the middle of this one of the disk operations to come, from 1; a restart calls it off."""
+        self._silently = silently
+        self.disk.crash_at = self.disk.operations + operation
+
+    def _went_down(self) -> None:
+        loop = self.loop
+        assert loop is not None, "only a node has operated the disk"
+        loop.die()  # now; and the rest when the operation, in whose middle this is, has left off
+        self.world.call_soon(lambda: self.crash(torn=True, silently=self._silently))
 
     def do(self, call: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:  # Any: whatever it gives
         """Have the node do something, as its next step; awaiting gives what comes of it."""

@@ -27,7 +27,7 @@ from typing import Any, TypeVar, cast
 from ..runtime.kernel.ask import Ask
 from ..runtime.kernel.errors import ActorError
 from ..runtime.reports import bounded, trace
-from .virtual_time import VirtualLoop, _Future
+from .virtual_time import VirtualLoop, _Future, _Task
 
 T = TypeVar("T")
 _Callback = Callable[..., object]
@@ -274,6 +274,17 @@ class NodeLoop(_SharedLoop):
         handle = asyncio.Handle(callback, list(args), self, context)
         handle.cancel()
         return handle
+
+    def _make_task(
+        self,
+        loop: object,
+        coroutine: Coroutine[object, object, T],
+        **options: Any,  # asyncio.Task's own
+    ) -> _Task[T]:
+        if self.dead:  # what is thrown away cleans up after itself
+            coroutine.close()
+            raise NodeCrashed(f"node {self.name} crashed: it begins nothing any more")
+        return super()._make_task(loop, coroutine, **options)
 
     def bury(self) -> None:
         """Let go of what the dead held: its coroutines are closed now, which no living thing can notice."""

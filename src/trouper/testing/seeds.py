@@ -16,12 +16,13 @@ import logging
 import os
 import random
 import sys
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 
 from ..runtime.kernel.errors import InvalidOption
 from ..runtime.kernel.supervision import Strategy
+from ..transports.network import Quality
 from .faults import Plan, Risks, shrink
 from .simulation import NO_FAULTS, Simulation, simulate
 from .virtual_time import STEPS_MAX
@@ -37,6 +38,10 @@ def seeds(
     count: int,
     *,
     risks: Risks | None = None,
+    nodes: int | Sequence[str] | None = None,
+    joins: Mapping[str, Sequence[str]] | None = None,
+    options: Callable[[str], Mapping[str, Any]] | None = None,  # Any: each argument of Node has its own type
+    quality: Quality | None = None,
     supervision: Strategy | None = None,
     ask_timeout_s: float = 5.0,
     steps_max: int = STEPS_MAX,
@@ -55,6 +60,10 @@ def seeds(
                     lambda sim: test(sim, *args, **kwargs),
                     seed=seed,
                     plan=plan,
+                    nodes=nodes,
+                    joins=joins,
+                    options=options,
+                    quality=quality,
                     supervision=supervision,
                     ask_timeout_s=ask_timeout_s,
                     steps_max=steps_max,

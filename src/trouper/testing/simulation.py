@@ -30,7 +30,6 @@ from ..transports.network import Quality
 from . import checks
 from .cluster import Cluster, ClusterSpec
 from .faults import NODE_KINDS, Fault, Plan
-from .machines import Boot
 from .node_loop import NodeLoop, WorldLoop, asks_awaited_anywhere
 from .probe import ProbeActor
 from .schedule import SeededDispatcher, Trace
@@ -54,7 +53,9 @@ class SimulatedNode(Node):
     """A node whose dispatcher takes its choices from the simulation's seed."""
 
     def __init__(self, simulation: Simulation, *, supervision: Strategy | None, ask_timeout_s: float) -> None:
-        super().__init__("sim", supervision=supervision, ask_timeout_s=ask_timeout_s, seed=simulation.seed)
+        super().__init__(
+            "sim", supervision=supervision, ask_timeout_s=ask_timeout_s, strict_wire=True, seed=simulation.seed
+        )
         self._simulation = simulation
 
     def _make_dispatcher(self, loop: asyncio.AbstractEventLoop) -> Dispatcher:
@@ -121,11 +122,20 @@ class Simulation(ClusterVerbs):
     @overload
     def crash(self, what: ActorRef) -> None: ...
     @overload
-    def crash(self, what: str, *, torn: bool = True, silently: bool = False) -> None: ...
-    def crash(self, what: ActorRef | str, *, torn: bool = True, silently: bool = False) -> None:
+    def crash(
+        self, what: str, *, torn: bool = True, silently: bool = False, in_operation: int | None = None
+    ) -> None: ...
+    def crash(
+        self,
+        what: ActorRef | str,
+        *,
+        torn: bool = True,
+        silently: bool = False,
+        in_operation: int | None = None,
+    ) -> None:
         """Fail an actor between two messages, as an exception does; or end a node at once, see ``crash_node``."""
         if isinstance(what, str):
-            self.crash_node(what, torn=torn, silently=silently)
+            self.crash_node(what, torn=torn, silently=silently, in_operation=in_operation)
         else:
             _cell(what).post(SUPERVISION, _crash)
 
@@ -292,7 +302,6 @@ def simulate(
     nodes: int | Sequence[str] | None = None,
     joins: Mapping[str, Sequence[str]] | None = None,
     options: Callable[[str], Mapping[str, Any]] | None = None,  # Any: each argument of Node has its own type
-    boot: Boot | None = None,
     quality: Quality | None = None,
     supervision: Strategy | None = None,
     ask_timeout_s: float = 5.0,
@@ -302,7 +311,7 @@ def simulate(
 
     plan: what goes wrong, besides what the scenario does.  supervision, ask_timeout_s: of every node.
     nodes: how many nodes, ``n1`` and so on, or their names; None is one node, without a network.
-    joins, options, boot, quality: of these nodes, see ``ClusterSpec``; the scenario begins when they are linked.
+    joins, options, quality: of these nodes, see ``ClusterSpec``; the scenario begins when they are linked.
     steps_max: turns of the loop, turns of nodes and runs of actors, see ``VirtualLoop``.
     Raises what the scenario raises, ``SimulationFailed`` when a node has not kept its laws, ``Stalled`` and
     ``StepsExceeded``; each has a note with the seed, the plan and the end of the trace.
@@ -312,10 +321,9 @@ def simulate(
     if nodes is not None:
         names = [f"n{number}" for number in range(1, nodes + 1)] if isinstance(nodes, int) else list(nodes)
         defaults = {"supervision": supervision, "ask_timeout_s": ask_timeout_s}
-        spec = ClusterSpec(names, joins, options, boot, quality, defaults)
-    loop = VirtualLoop(steps_max=steps_max)
-    if spec is not None:
-        loop = WorldLoop(steps_max=steps_max, chance=random.Random(f"{seed}/turns"))
+        spec = ClusterSpec(names, joins, options, quality, defaults)
+    chance = random.Random(f"{seed}/turns")
+    loop = VirtualLoop(steps_max=steps_max) if spec is None else WorldLoop(steps_max=steps_max, chance=chance)
     simulation = Simulation(loop, seed, plan, spec, supervision=supervision, ask_timeout_s=ask_timeout_s)
     before = random.getstate()
     random.seed(f"{seed}/program")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -42,15 +43,28 @@ class ClusterVerbs:
         """Whether the node lives."""
         return self.cluster.machine(name).is_up
 
+    async def boot(self, begin: Callable[[Node], Awaitable[object]]) -> None:
+        """Have every node run ``await begin(node)``: now, and again whenever it has been started anew."""
+        for machine in self.cluster.machines.values():
+            machine.boot = begin
+        await asyncio.gather(*(self.run_on(machine.name, begin) for machine in self.cluster.up))
+
     # --- nodes -------------------------------------------------------------------------------------------------------
 
-    def crash_node(self, name: str, *, torn: bool = True, silently: bool = False) -> None:
+    def crash_node(
+        self, name: str, *, torn: bool = True, silently: bool = False, in_operation: int | None = None
+    ) -> None:
         """End a node from one moment to the next; nothing of it runs any more.
 
         torn: of what was written and not fsynced, the disk keeps a part, as drawn; False keeps none of it.
         silently: the others are not told, as when a machine loses power; otherwise its connections are reset.
+        in_operation: not now, but in the middle of this one of the disk operations to come, from 1; None is now.
         """
-        self.cluster.machine(name).crash(torn=torn, silently=silently)
+        machine = self.cluster.machine(name)
+        if in_operation is None:
+            machine.crash(torn=torn, silently=silently)
+        else:
+            machine.crash_in_operation(in_operation, silently=silently)
 
     async def restart(self, name: str) -> Node:
         """Start a node that is down, with the same name, a later incarnation, and what its disk has kept."""
