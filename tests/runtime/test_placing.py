@@ -11,6 +11,7 @@ from trouper import (
     Actor,
     ActorRef,
     ActorStopped,
+    InvalidOption,
     Message,
     Node,
     NodeUnreachable,
@@ -201,3 +202,27 @@ def test_a_temporary_child_ends_with_its_node() -> None:
             assert [letter.reason for letter in letters] == ["stopped", "stopped"]
 
     play(main)
+
+
+@paired
+async def test_a_placement_function_that_names_no_node_is_named(a: Node, b: Node) -> None:
+    """What it returned, and where; also for a node that is not linked, or when it raises."""
+
+    def nobody(node: Node) -> str:
+        return None  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  wrong on purpose
+
+    def elsewhere(node: Node) -> str:
+        return "atlantis"
+
+    def fails(node: Node) -> str:
+        raise LookupError(f"no room on {node.name}")
+
+    with pytest.raises(InvalidOption, match=r"function .*nobody returned None on node a: it must return the name of"):
+        a.spawn(Clerk, place=nobody)
+    unreachable = r"not linked to 'atlantis'; .*; the placement function .*elsewhere chose it$"
+    with pytest.raises(NodeUnreachable, match=unreachable):
+        a.spawn(Clerk, place=elsewhere)
+    with pytest.raises(LookupError, match="no room on a"):
+        a.spawn(Clerk, place=fails)
+    assert not a.system.user.children
+    assert not b.system.user.children

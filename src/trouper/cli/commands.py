@@ -13,6 +13,7 @@ import click
 
 from . import INTERRUPTED
 from .keygen import keygen
+from .node import node
 
 
 class NamingGroup(click.Group):
@@ -112,6 +113,7 @@ def doctor() -> None:
 
 
 trouper.add_command(keygen)
+trouper.add_command(node)
 
 
 def _interrupted() -> NoReturn:

@@ -27,6 +27,7 @@ from .kernel.errors import (
     ActorFailed,
     ActorStopped,
     InternalError,
+    InvalidOption,
     NodeClosed,
     NodeUnreachable,
     StartFailed,
@@ -65,16 +66,38 @@ def spawn_placed(
 ) -> Awaitable[ActorRef]:
     """Start a child on another node; see ``Spawner.spawn``."""
     node = cast("Node", parent.system.host)
-    first = place if isinstance(place, str) else place(node)
+    first = _chosen(place, node)
     if first == node.name:
         return spawn_awaited(parent, actor, args, name, restart, shutdown_s, significant)
-    node.network.peer(first)
+    try:
+        node.network.peer(first)
+    except NodeUnreachable as error:
+        if isinstance(place, str):
+            raise
+        raise NodeUnreachable(f"{error}; the placement function {_name_of(place)} chose it") from None
     spawn = request(actor, args, name, shutdown_s)
     limit_s = None if shutdown_s is None else shutdown_s + LINK_S
     spec = ChildSpec(StandIn, restart, limit_s, significant)
     made = (place, first, spawn, actor, args)
     cell = parent.system.make_child(parent, spec, made, name, PlacedCell)
     return _Placed(begin_child(cell))
+
+
+def _chosen(place: Place, node: Node) -> str:
+    """Return the name of the node to place at; raises ``InvalidOption`` for a function that returns no text."""
+    if isinstance(place, str):
+        return place
+    where: object = place(node)
+    if isinstance(where, str):
+        return where
+    raise InvalidOption(
+        f"the placement function {_name_of(place)} returned {where!r:.100} on node {node.name}: "
+        "it must return the name of a node, such as node.name or one of node.network.peers"
+    )
+
+
+def _name_of(place: object) -> str:
+    return str(getattr(place, "__qualname__", repr(place)))
 
 
 class _Placed:
@@ -179,7 +202,7 @@ class StandIn(BareActor):
         node = cast("Node", cell.system.host)
         where = self._first
         if cell.restarts:
-            where = self._place if isinstance(self._place, str) else self._place(node)
+            where = _chosen(self._place, node)
         if where == node.name:
             ref = await spawn_awaited(cell.system.user, self._actor, self._args, None, "temporary", 5.0, False)
         else:

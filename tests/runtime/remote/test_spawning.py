@@ -1,4 +1,5 @@
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -86,12 +87,13 @@ async def test_a_function_is_spawned_elsewhere(a: Node, b: Node) -> None:
 @paired
 async def test_a_wrong_argument_is_named(a: Node, b: Node) -> None:
     """Types are checked at the call, before anything is sent; what does not fit an annotation, or cannot travel."""
-    for wrong, said in {
+    wrongs: dict[Callable[[], Actor], str] = {
         partial(Clerk, "seven"): "the argument 'start' of Clerk cannot travel: Expected `int`, got `str`",  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  wrong on purpose
         partial(Made, None): "the argument 'point' of Made cannot travel: Expected `object`, got `None`",  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  wrong on purpose
         partial(Made, Point(1, 2), 3, "4"): "the argument 'more' of Made cannot travel: Expected `int`, got `str`",  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  wrong on purpose
         partial(Loose, object()): "the argument 'thing' of Loose cannot travel: object is no type that the wire knows",
-    }.items():
+    }
+    for wrong, said in wrongs.items():
         with pytest.raises(WireError) as caught:
             a.spawn(wrong, place="b")
         assert str(caught.value) == said
