@@ -38,3 +38,11 @@ def test_a_verdict_says_in_numbers_why() -> None:
     assert judge(view, KeepMajority()).reason == "only 1 in reach against 2"
     assert judge(view, StaticQuorum(1)).reason == "3 members are more than a quorum of 1 allows, 1"
     assert judge(view, KeepMajority("gpu")).reason == "nobody counts with role gpu"
+
+
+def test_without_a_leader_a_tie_that_a_joining_member_might_turn_is_given_away() -> None:
+    """Where each node moves members on by itself, the other side may count "a" already and keep itself for it."""
+    members = (Member("b"), Member("d"), Member("a", "joining"), Member("c"))
+    pairs = frozenset({("b", "a"), ("b", "c")})
+    assert judge(View(members, pairs), KeepMajority()).kind == "down_unreachable"
+    assert judge(View(members, pairs, led=False), KeepMajority()).kind == "down_all"

@@ -125,8 +125,9 @@ def _keep_majority(view: View, role: str | None) -> Verdict:
 def _majority(view: View, role: str | None, changing: bool) -> Verdict:
     """``changing``: as few as possible on this side, and as many as possible on the other.
 
-    One rule is ours: with the leader on the other side, the lowest of those who may count there must be here too.
-    Without it a member that has just been seen to come up there wins a tie for that side, and another one for this.
+    One rule is ours: with the leader on the other side, or where nobody leads, the lowest of those who may count there
+    must be here too.  Without it a member that has just been seen to come up there wins a tie for that side, and
+    another one for this.
     """
     members = view.counted(role, without_leaving=changing)
     if not members:
@@ -136,7 +137,7 @@ def _majority(view: View, role: str | None, changing: bool) -> Verdict:
     there = sum(member.name in view.unreachable for member in as_many)
     if here == there:
         lowest = members[0].name
-        if changing and view.counted(None)[0].name in view.unreachable:
+        if changing and (not view.led or view.counted(None)[0].name in view.unreachable):
             lowest = next((m.name for m in (members[0], as_many[0]) if m.name in view.unreachable), lowest)
         kind: Kind = "down_reachable" if lowest in view.unreachable else "down_unreachable"
         return Verdict(kind, f"{here} in reach and as many out of reach, where the lowest name {lowest} counts")

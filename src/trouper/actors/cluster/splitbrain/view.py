@@ -40,11 +40,14 @@ class View(msgspec.Struct, frozen=True, dict=True):
     members: with those that cannot be reached; no two of one name.  observations: (observer, subject) pairs, each a
     member that cannot reach another one; pairs with somebody who is no member are left out of account.
     seen_by: the members known to have this very state, so from which something has come since.
+    led: whether only the leader moves members on (joining to up, leaving to exiting), as in Pekko.  False for a
+    membership in which each node does so by itself; then ``KeepMajority`` gives away more ties, see ``strategies``.
     """
 
     members: tuple[Member, ...]
     observations: frozenset[tuple[str, str]] = frozenset()
     seen_by: frozenset[str] = frozenset()
+    led: bool = True
 
     @cached_property
     def pairs(self) -> frozenset[tuple[str, str]]:
@@ -89,7 +92,7 @@ class View(msgspec.Struct, frozen=True, dict=True):
 
     def without(self, observations: frozenset[tuple[str, str]]) -> View:
         """Return the same view without these observations."""
-        return View(self.members, self.pairs - observations, self.seen_by)
+        return View(self.members, self.pairs - observations, self.seen_by, self.led)
 
 
 def age(member: Member) -> tuple[bool, int, str]:
