@@ -91,9 +91,9 @@ def reset(seed: int, nodes: int = 1_000, crashes: int = 200) -> Outcome:
 def pauses(seed: int, nodes: int = 100, seconds: float = 1_200.0) -> Outcome:
     """Every twentieth node stands still for 1 to 10 s, again and again; how many of the others are held to be dead.
 
-    As in Lifeguard's experiment what stands still is sending and receiving, while timers go on: a node loses sight
     As in Lifeguard's experiment what stands still is sending and receiving, while timers go on: a node loses
-    process standing still.
+    sight of all others.  Deaths are counted at healthy nodes and are of healthy nodes.  ``stopped`` is the same with
+    the whole process standing still.
     """
     figures: dict[str, float | int] = {"nodes": nodes, "seconds": seconds}
     lifeguard = SwimSettings(leap_s=float("inf"))

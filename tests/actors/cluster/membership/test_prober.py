@@ -36,8 +36,8 @@ def test_who_is_no_more_leaves_the_list_and_may_come_back() -> None:
         assert prober.next_target(lambda name: None if name == "1" else True) != "1"
     prober.insert("1")
     prober.insert("1")
-    names = [prober.next_target(lambda _name: True) for _ in range(9)]
-    assert sorted(filter(None, names)) == ["0"] * 3 + ["1"] * 3 + ["2"] * 3
+    names = [prober.next_target(lambda _name: True) for _ in range(30)]
+    assert all(9 <= names.count(name) <= 11 for name in "012")
     assert _prober(0).next_target(lambda _name: True) is None
     assert _prober(3).next_target(lambda _name: False) is None
 

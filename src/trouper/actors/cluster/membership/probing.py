@@ -90,7 +90,7 @@ class Probing:
             self._verdict(now)
         self._health.wear(now)
         interval_s = self._health.scale(self._settings.probe_interval_s)
-        target = prober.next_target(self._is_probed)
+        target = prober.next_target(lambda name: self._is_probed(name, now))
         if target is None:
             prober.rest(now + interval_s)
             return
@@ -140,11 +140,12 @@ class Probing:
             accusation = Accusation(target.name, target.life, target.refutation, view.me.name)
             view.accuse(accusation, now, silent_s=silent_s)
 
-    def _is_probed(self, name: str) -> bool | None:
+    def _is_probed(self, name: str, now: float) -> bool | None:
         member = self._view.members.get(name)
-        if member is None or not member.is_present:
-            return None
-        return member is not self._view.me
+        if member is not None and member.is_present:
+            return member is not self._view.me
+        # Whoever still gets news stays in the list, from which those who get them are drawn.
+        return False if self._spreading.is_told(name, now) else None
 
     def _helps(self, name: str, target: str) -> bool:
         member = self._view.members.get(name)

@@ -42,14 +42,15 @@ class Spreading:
         view, settings = self._view, self._settings
         self.due_after = now + settings.gossip_interval_s
         me = view.me
-        for name in self.sample(settings.gossip_nodes, lambda name: self._is_told(name, now)):
+        for name in self.sample(settings.gossip_nodes, lambda name: self.is_told(name, now)):
             endpoint = view.members[name].endpoint
             updates = self.ride(name, endpoint)
             if not updates:
                 return
             view.effects.append(Send(endpoint, Gossip(self._cluster, me.name, updates)))
 
-    def _is_told(self, name: str, now: float) -> bool:
+    def is_told(self, name: str, now: float) -> bool:
+        """Whether a member gets news: it is present, or became unreachable lately and may refute."""
         member = self._view.members.get(name)
         if member is None or member is self._view.me:
             return False

@@ -273,11 +273,13 @@ class View:
 
     def _keep_early(self, accusation: Accusation, known: Member) -> None:
         ahead = accusation.refutation - (known.refutation if known.life == accusation.life else 0)
-        if ahead <= self._settings.refutation_ahead_max and len(self._early) < EARLY_MAX:
-            if known is self.me and accusation.life == known.life:
-                self._refute(accusation.refutation)
-            else:
-                self._early[accusation.name] = accusation
+        if ahead > self._settings.refutation_ahead_max:
+            problem = f"the accused refutation {accusation.refutation} is from the future"
+            self.tell(Implausible(accusation.name, accusation.by, problem))
+        elif known is self.me and accusation.life == known.life:
+            self._refute(accusation.refutation)
+        elif len(self._early) < EARLY_MAX:
+            self._early[accusation.name] = accusation
 
     def _hear_early(self, record: Member, now: float) -> None:
         accusation = self._early.get(record.name)

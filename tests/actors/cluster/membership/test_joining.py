@@ -1,0 +1,121 @@
+"""Joining, exchanging and reconnecting, packet by packet."""
+
+from itertools import pairwise
+from math import inf
+
+import pytest
+
+from trouper.actors.cluster.membership import (
+    Changed,
+    Effect,
+    Joined,
+    Member,
+    Membership,
+    Refused,
+    Send,
+    Status,
+    SwimSettings,
+)
+from trouper.actors.cluster.membership.packets import Refusal, Sync
+
+
+def _node(*seeds: str, endpoint: str = "a", **options: float) -> Membership:
+    settings = SwimSettings(leap_s=inf, **options)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  a test knows its options
+    return Membership(Member("a", endpoint, 1), cluster="c", seeds=seeds, settings=settings, chance=lambda: 0.5)
+
+
+def _syncs(effects: list[Effect]) -> list[tuple[str, Sync]]:
+    return [(e.to, e.packet) for e in effects if isinstance(e, Send) and isinstance(e.packet, Sync)]
+
+
+def _sync(name: str, *records: Member, joining: bool = False, reply: bool = False, life: int = 1) -> Sync:
+    return Sync("c", name, name, life, (Member(name, name, life), *records), joining, reply)
+
+
+def test_a_node_asks_three_seeds_and_is_joined_by_an_answer() -> None:
+    """Its own record and the wish to join go out by the reliable way."""
+    node = _node("s1", "s2", "s3", "s4")
+    asked = _syncs(node.start(0.0))
+    assert len({to for to, _ in asked}) == 3
+    assert all(packet.joining and packet.records == (node.me,) for _, packet in asked)
+    assert not node.is_joined
+    effects = node.receive(_sync("s1", reply=True), 0.1)
+    news = [effect.event for effect in effects if isinstance(effect, Changed)]
+    joined = [event.member.name for event in news if isinstance(event, Joined)]
+    assert (node.is_joined, joined) == (True, ["s1", "a"])
+
+
+def test_a_seed_founds_the_cluster_and_still_asks_the_others() -> None:
+    """Two seeds that start at once become one cluster."""
+    node = _node("a", "s2")
+    assert [to for to, _ in _syncs(node.start(0.0))] == ["s2"]
+    assert node.is_joined
+
+
+def test_the_pause_between_tries_doubles_up_to_its_largest() -> None:
+    """With jitter left out: 1, 2, 4, 8, 16, 30, 30 s."""
+    node = _node("s1")
+    node.start(0.0)
+    tried = [0.0]
+    while len(tried) < 8:
+        now = node.wake_at
+        if _syncs(node.tick(now)):
+            tried.append(now)
+    pauses = [later - earlier for earlier, later in pairwise(tried)]
+    assert pauses == pytest.approx([1, 2, 4, 8, 16, 30, 30])
+
+
+def test_a_view_is_answered_by_a_view() -> None:
+    """Only the last part of one that is no answer itself."""
+    node = _node()
+    node.start(0.0)
+    assert [(to, packet.reply) for to, packet in _syncs(node.receive(_sync("b", joining=True), 1.0))] == [("b", True)]
+    assert _syncs(node.receive(_sync("b", reply=True), 1.0)) == []
+    part = Sync("c", "b", "b", 1, (), more=True)
+    assert _syncs(node.receive(part, 1.0)) == []
+
+
+def test_a_large_view_goes_in_parts() -> None:
+    """No part is above ``sync_bytes_max``, together they hold everything, and the last says that it is the last."""
+    node = _node(sync_bytes_max=2_000)
+    node.start(0.0)
+    node.acquaint([Member(f"n{number}", "e", 1, metadata=b"m" * 100) for number in range(100)], 0.0)
+    parts = [packet for _, packet in _syncs(node.receive(_sync("b"), 1.0))]
+    assert len(parts) > 5
+    assert [part.more for part in parts] == [True] * (len(parts) - 1) + [False]
+    assert {record.name for part in parts for record in part.records} == set(node.records())
+
+
+@pytest.mark.parametrize(
+    ("known", "reason"),
+    [(Member("b", "elsewhere", 1), "name"), (Member("b", "b", 1, 0, Status.LEFT), "over"), (None, "full")],
+)
+def test_who_may_not_join_is_told_why(known: Member | None, reason: str) -> None:
+    """The name is in use elsewhere, the life is over, or the view is full."""
+    node = _node(members_max=1_000 if known else 1)
+    node.start(0.0)
+    node.acquaint([known] if known else [], 0.0)
+    before = node.records()
+    [refusal] = [e.packet for e in node.receive(_sync("b", joining=True), 1.0) if isinstance(e, Send)]
+    assert isinstance(refusal, Refusal)
+    assert (refusal.reason, node.records()) == (reason, before)
+
+
+def test_a_refusal_is_told() -> None:
+    """And the node goes on trying."""
+    node = _node("s1")
+    node.start(0.0)
+    assert node.receive(Refusal("c", "s1", "name", "taken"), 0.1) == [Changed(Refused("s1", "name", "taken"))]
+    assert node.wake_at < inf
+
+
+def test_the_lost_and_the_silent_seeds_are_tried_again() -> None:
+    """With a growing pause, as long as they are lost."""
+    node = _node("a", "s2", sync_interval_s=0, probe_interval_s=5_000.0)
+    node.start(0.0)
+    tried: list[float] = []
+    while node.wake_at < 200:
+        now = node.wake_at
+        if _syncs(node.tick(now)):
+            tried.append(now)
+    assert [round(later - earlier) for earlier, later in pairwise(tried)][:4] == [10, 20, 20, 20]
