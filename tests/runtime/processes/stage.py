@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from tests.house.sources import ROOT
-from trouper import Actor, ActorRef, ActorStopped, Down, Message, handler
+from trouper import Actor, ActorRef, ActorStopped, Down, Message, Processes, handler
 from trouper.runtime.processes.folder import PREFIX
-from trouper import Processes
 
 T = TypeVar("T")
 QUICK = Processes(2, goodbye_s=0.5, terminate_s=0.5)
