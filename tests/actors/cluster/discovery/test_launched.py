@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from trouper.actors.cluster.discovery.launched import MpiDiscovery, SlurmDiscovery
-from trouper.actors.cluster.discovery.port import DiscoveryFailed, DiscoveryLimits
+from trouper.actors.cluster.discovery.port import DiscoveryFailed, DiscoveryInvalid, DiscoveryLimits
 from trouper.testing import virtual_time
 
 HYDRA = {"PMI_RANK": "1", "PMI_SIZE": "2", "MPI_LOCALRANKID": "0", "MPI_LOCALNRANKS": "1"}
@@ -48,3 +48,11 @@ async def test_outside_of_a_launcher_there_is_a_failure() -> None:
         with pytest.raises(DiscoveryFailed, match="this process was not started by"):
             await discovery.find()
     assert MpiDiscovery(7400, {}).describe() == "the ranks of this mpiexec (from port 7400)"
+
+
+@pytest.mark.parametrize("port", [0, -1, 65_536])
+def test_a_port_that_is_none_is_refused_at_once(port: int) -> None:
+    """Nobody could be dialled there."""
+    for make in (MpiDiscovery, SlurmDiscovery):
+        with pytest.raises(DiscoveryInvalid, match=rf"^the port {port} is none to connect to: expected 1 to 65535$"):
+            make(port, {})

@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trouper.actors.cluster.discovery.addresses import PORT_MAX
 from trouper.actors.cluster.discovery.port import DiscoveryFailed
-from trouper.actors.cluster.discovery.ranks import PORT_MAX, Ranks, checked, endpoints, number, own_port
+from trouper.actors.cluster.discovery.ranks import Ranks, checked, endpoints, number, own_port
 
 THREE = Ranks(4, 5, 1, (("a", 3), ("b", 2)))
 

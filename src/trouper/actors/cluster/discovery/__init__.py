@@ -1,7 +1,8 @@
 """How a node finds other nodes: one port, ``Discovery``, many ways, and ``seeking``, which never gives up.
 
 ``specification.parse`` reads what ``join=`` takes, ``opening.open_discoveries`` makes the discoveries, and
-``seeking.Seeker`` decides when to ask them and whom to dial, which ``Search`` carries out.  The guide is ``docs/guides/discovery.md``.
+``seeking.Seeker`` decides when to ask them and whom to dial, which ``Search`` carries out.  The guide is
+``docs/guides/discovery.md``.
 """
 
 from .console import ConsoleDiscovery as ConsoleDiscovery

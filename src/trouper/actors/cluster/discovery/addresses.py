@@ -18,6 +18,7 @@ HOST_CHARS_MAX: Final = 253
 """Of a host's name, as in RFC 1035, section 2.3.4."""
 SCHEMES: Final = ("tcp", "ipc", "inprocess", "sim")
 """What a user may name.  A stranger on the network may name ``tcp`` only."""
+PORT_MAX: Final = 65_535
 SHOWN_CHARS_MAX: Final = 80
 """Of a text that is shown in an error."""
 _HOST: Final = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
@@ -55,9 +56,16 @@ def read_host_and_port(text: str, whole: str) -> tuple[str, int]:
     whole: what is shown in the error.  Raises ``DiscoveryInvalid``.
     """
     host, _, digits = text.rpartition(":")
-    if not (digits.isascii() and digits.isdecimal() and len(digits) <= len("65535") and 0 < int(digits) < 2**16):
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= len("65535") and 0 < int(digits) <= PORT_MAX):
         raise DiscoveryInvalid(f"{shown(whole)}: expected HOST:PORT with a port from 1 to 65535")
     return check_host(host, whole), int(digits)
+
+
+def check_port(port: int) -> int:
+    """Return a port; raises ``DiscoveryInvalid`` unless it is one from 1 to 65535."""
+    if not 0 < port <= PORT_MAX:
+        raise DiscoveryInvalid(f"the port {port} is none to connect to: expected 1 to {PORT_MAX}")
+    return port
 
 
 def check_host(host: str, whole: str) -> str:

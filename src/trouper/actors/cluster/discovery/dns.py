@@ -11,7 +11,7 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .addresses import check_host, gather, read_endpoint, tcp_endpoint
+from .addresses import check_host, check_port, gather, read_endpoint, tcp_endpoint
 from .port import DiscoveryFailed, DiscoveryInvalid, DiscoveryLimits, DiscoveryMissing
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class AddressDiscovery:
     """
 
     def __init__(self, host: str, port: int, *, limits: DiscoveryLimits | None = None) -> None:
-        self._host, self._port = check_host(host, host), port
+        self._host, self._port = check_host(host, host), check_port(port)
         self._limits = limits or DiscoveryLimits()
 
     async def find(self) -> Sequence[str]:

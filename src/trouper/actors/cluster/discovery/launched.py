@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import mpi, slurm
+from .addresses import check_port
 from .file import read_text
 from .port import DiscoveryLimits
 from .ranks import Ranks, endpoints, own_port
@@ -18,7 +19,7 @@ class SlurmDiscovery:
     """
 
     def __init__(self, port: int, environment: Mapping[str, str], *, limits: DiscoveryLimits | None = None) -> None:
-        self._port, self._environment = port, environment
+        self._port, self._environment = check_port(port), environment
         self._limits = limits or DiscoveryLimits()
 
     async def find(self) -> Sequence[str]:
@@ -44,7 +45,7 @@ class MpiDiscovery:
     def __init__(
         self, port: int, environment: Mapping[str, str], *, head: str = "", limits: DiscoveryLimits | None = None
     ) -> None:
-        self._port, self._environment, self._head = port, environment, head
+        self._port, self._environment, self._head = check_port(port), environment, head
         self._limits = limits or DiscoveryLimits()
 
     async def find(self) -> Sequence[str]:

@@ -11,13 +11,12 @@ from typing import Final
 
 import msgspec
 
-from .addresses import gather, shown, tcp_endpoint
+from .addresses import PORT_MAX, gather, shown, tcp_endpoint
 from .port import DiscoveryFailed
 
 RANKS_MAX: Final = 1_000_000
 """Ranks of a job; a larger number in an environment is taken for a mistake."""
 LOOPBACK: Final = "127.0.0.1"
-PORT_MAX: Final = 65_535
 
 
 class Ranks(msgspec.Struct, frozen=True):
