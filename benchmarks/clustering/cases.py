@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 from trouper.actors.cluster.membership import ClusterEvent, Suspected, SwimSettings, Unreachable
@@ -134,7 +135,7 @@ def _pauses(
         network.at(network.now + length_s + chance.expovariate(1.0), lambda: pause(name))
 
     for name in sorted(sick):
-        network.at(10 + 10 * chance.random(), lambda name=name: pause(name))
+        network.at(10 + 10 * chance.random(), partial(pause, name))
     network.observe = observe
     network.run(seconds)
     return deaths, suspicions, paused_deaths
@@ -215,10 +216,10 @@ def join(seed: int, nodes: int = 1_000) -> Outcome:
     return Outcome("join", "all see all in <= 30 s", figures, network.now <= 30)
 
 
-def percentile(values: object, percent: float) -> float:
+def percentile(values: Iterable[float], percent: int) -> float:
     """Return the value that so many percent are not above (nearest rank)."""
-    ordered = sorted(values)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  any iterable of floats
-    return float(ordered[max(0, -(-len(ordered) * percent // 100).__int__() - 1)])
+    ordered = sorted(values)
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
 def _count(network: Network) -> Counter[type[ClusterEvent]]:

@@ -1,6 +1,7 @@
 """The membership as a whole, by transcripts: a scenario in, the published events out."""
 
 import os
+import random
 from math import inf
 from pathlib import Path
 
@@ -45,17 +46,16 @@ def test_the_transcripts_are_found() -> None:
     assert len(list(FOLDER.glob("*.txt"))) >= 10
 
 
-def _alone(**options: int) -> Membership:
-    node = Membership(
-        Member("a", "x", 1), cluster="c", settings=SwimSettings(**options), chance=iter([0.5] * 10_000).__next__
-    )
+def _alone(settings: SwimSettings | None = None) -> Membership:
+    chance = random.Random(1).random
+    node = Membership(Member("a", "x", 1), cluster="c", settings=settings or SwimSettings(), chance=chance)
     node.start(0.0)
     return node
 
 
 def test_metadata_over_its_limit_is_refused_with_limit_and_size() -> None:
     """At the making and at an update, naming both numbers."""
-    node = _alone(metadata_bytes_max=100)
+    node = _alone(SwimSettings(metadata_bytes_max=100))
     with pytest.raises(InvalidOption, match=r"a: metadata of 101 bytes is over metadata_bytes_max=100"):
         node.update(b"m" * 101, 1.0)
     with pytest.raises(InvalidOption, match="metadata of 513 bytes"):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks.clustering.network import LIFE, Network
-from trouper.actors.cluster.membership import Membership, Status, SwimSettings
+from trouper.actors.cluster.membership import Member, Membership, Status, SwimSettings
 
 SEED = os.environ.get("TROUPER_SEED")
 SEEDS = [int(SEED)] if SEED else range(1_000 if os.environ.get("TROUPER_SOAK") == "1" else 40)
@@ -86,7 +86,7 @@ class _Torture:
         return found
 
 
-def _wrong(name: str, node: Membership, records: dict[str, object]) -> list[str]:
+def _wrong(name: str, node: Membership, records: dict[str, Member]) -> list[str]:
     held = node.records()
     problems = [f"{name} has ended"] if node.is_over else []
     for other, record in records.items():

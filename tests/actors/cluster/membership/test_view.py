@@ -19,8 +19,8 @@ RECORDS = st.builds(
 )
 
 
-def _view(**options: int) -> View:
-    return View(Member("a", "x", 1), SwimSettings(**options), random.Random(1).random, 0.0)
+def _view(settings: SwimSettings | None = None) -> View:
+    return View(Member("a", "x", 1), settings or SwimSettings(), random.Random(1).random, 0.0)
 
 
 def _told(view: View) -> list[str]:
@@ -77,7 +77,7 @@ def test_death_from_an_exchange_is_told_to_the_accused() -> None:
 
 def test_the_gone_are_forgotten_and_old_records_do_not_revive_them() -> None:
     """After ``tombstone_s``: down for good; a record of that life is refused, another life is welcome."""
-    view = _view(tombstone_s=100)
+    view = _view(SwimSettings(tombstone_s=100))
     view.hear(Member("b", "y", 1, 0, Status.UNREACHABLE), "m", 0.0)
     view.hear(Member("c", "z", 1, 0, Status.LEFT), "m", 0.0)
     _told(view)
@@ -94,7 +94,7 @@ def test_the_gone_are_forgotten_and_old_records_do_not_revive_them() -> None:
 
 def test_what_is_remembered_has_a_limit() -> None:
     """The oldest of the gone make room; one member too many is refused with an event."""
-    view = _view(tombstones_max=2, members_max=4)
+    view = _view(SwimSettings(tombstones_max=2, members_max=4))
     for number in range(3):
         view.hear(Member(f"b{number}", "y", 1, 0, Status.LEFT), "m", float(number))
     view.hear(Member("c", "z", 1), "m", 3.0)
