@@ -27,11 +27,10 @@ def test_there_are_examples() -> None:
     assert len(numbers) >= 10
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_prints_what_it_says(path: Path) -> None:
-    """Run alone, an example prints the text at its end, nothing on stderr, and ends well."""
+def run_example(path: Path, *arguments: str) -> None:
+    """Run an example alone: it prints the text at its end, nothing on stderr, and ends well."""
     result = subprocess.run(
-        [sys.executable, "-W", "error", str(path)],
+        [sys.executable, "-W", "error", str(path), *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -42,3 +41,15 @@ def test_an_example_prints_what_it_says(path: Path) -> None:
     assert result.returncode == 0
     expected = expected_output(path.read_text("utf-8"))
     assert matches(expected, result.stdout), f"{result.stdout}\n--- expected ---\n{expected}"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_prints_what_it_says(path: Path) -> None:
+    """Run alone, an example prints the text at its end, nothing on stderr, and ends well."""
+    run_example(path)
+
+
+@pytest.mark.parametrize("placement", ["loop", "process", "tcp"])
+def test_one_program_prints_the_same_wherever_its_actors_are(placement: str) -> None:
+    """In one loop, in two processes over ipc, and over tcp with keys: the same file, the same output."""
+    run_example(ROOT / "examples" / "13_placements.py", placement)

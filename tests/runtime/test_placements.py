@@ -1,10 +1,15 @@
-"""One scene in both placements there are: the same loop, and another node.  What comes of it is the same."""
+"""One scene in all placements: one loop, another node in it, another process.  What comes of it is the same."""
 
+import asyncio
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+from tests.house.sources import ROOT
 from tests.runtime.remote.stage import (
     Add,
     Anything,
@@ -141,10 +146,45 @@ def play_there(scene: Scene) -> object:
     return found
 
 
+def be_loaded(node: Node) -> None:
+    """What `trouper node --app` calls there, so that all types of this file are known."""
+    assert node.name == "b"
+
+
+def play_in_processes(scene: Scene, folder: Path) -> object:
+    """The scene on one node, its actors in another process, over ipc and on real time."""
+    command = [sys.executable, "-m", "trouper", "node", "--name", "b", "--listen", f"ipc://{folder}/b"]
+    command += ["--app", f"{__name__}:be_loaded"]
+    node = Node("a", listen=f"ipc://{folder}/a", join=[f"ipc://{folder}/b"])
+
+    async def main() -> object:
+        async with asyncio.timeout(60), node:
+            await node.network.wait_for_peer("b")
+            return await scene(node, partial(node.spawn, place="b"))
+
+    folder.chmod(0o700)
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as other:
+        try:
+            found = asyncio.run(main())
+        finally:
+            other.terminate()
+    assert other.returncode == 143
+    check_books(node)
+    return found
+
+
 @pytest.mark.parametrize("scene", [replies, errors, starts, ends, refs])
 def test_a_scene_comes_to_the_same_in_both_placements(scene: Scene) -> None:
     """Replies, errors, order, reasons of ends and of dead letters; and the books of every node balance."""
     assert play_here(scene) == play_there(scene)
+
+
+@pytest.mark.parametrize("scene", [replies, errors, starts, ends, refs])
+def test_a_scene_comes_to_the_same_in_another_process(scene: Scene, tmp_path: Path) -> None:
+    """What the scene finds; what was lost over there is counted over there."""
+    found = play_here(scene)
+    assert isinstance(found, tuple)
+    assert play_in_processes(scene, tmp_path) == found[0]
 
 
 def test_the_errors_of_a_scene_are_of_their_own_class_in_both_placements() -> None:

@@ -54,6 +54,7 @@ def node(
     MODULE:FACTORY is a function, plain or async, that is given the node; it spawns what it likes, and returns None or
     an actor class, which is then spawned.  MODULE is found as `python -m` finds it, in the current folder too.
     """
+    from ..runtime.actor import Actor
     from ..runtime.kernel.errors import CallerError
     from ..runtime.node import Node
     from ..runtime.running import run
@@ -79,7 +80,7 @@ def node(
                 made_of = begin(made)
                 actor = await cast("Awaitable[object]", made_of) if inspect.isawaitable(made_of) else made_of
                 if actor is not None:
-                    await made.spawn(cast("Callable[[], object]", actor))
+                    await made.spawn(cast("type[Actor]", actor))
             await asyncio.Event().wait()
 
     try:
