@@ -28,7 +28,7 @@ SIGNALS_MAX = 64
 """Signals in one frame of the control lane."""
 BULK_HIGH_BYTES = 67_108_864
 """Bytes of large buffers that wait to go before ``await tell`` waits too."""
-BULK_TURN_BYTES = 8_388_608
+BULK_TURN_BYTES = 16_777_216
 """Bytes of large buffers that are moved before the loop does something else."""
 
 Rejected = Callable[[Item, WireError | None], None]
@@ -36,6 +36,11 @@ Rejected = Callable[[Item, WireError | None], None]
 
 class Way(Protocol):
     """The link to the node."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a session to make bodies for; what is said meanwhile waits as it is."""
+        ...
 
     def send(self, body: bytes, /, *, urgent: bool = False) -> bool:
         """Give it a body; False when it has no room."""
@@ -86,6 +91,11 @@ class Outbox:
         return bool(self._bodies) or len(self._items) >= HIGH_WATER
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        return not (self._items or self._signals or self._bodies or self._transfers)
+
+    @property
     def full(self) -> bool:
         """Whether messages must be refused."""
         return len(self._items) >= LIMIT or (self._bulk_bytes > 0 and self._transfers.held_items >= LIMIT)
@@ -119,6 +129,8 @@ class Outbox:
     def flush(self) -> None:
         """Put what was said into frames, and give them to the link as far as it has room."""
         self._armed = False
+        if not self._way.is_open:
+            return
         moved_bytes = 0
         while self._signals and not self.closed:
             signals, self._signals = self._signals[:SIGNALS_MAX], self._signals[SIGNALS_MAX:]
@@ -155,7 +167,8 @@ class Outbox:
     def close(self) -> tuple[list[bytes], list[Item]]:
         """Send nothing any more; returns what was not sent: bodies, and after them items."""
         self.closed = True
-        bodies, items = list(self._bodies), [*map(_unpacked, self._transfers.close()), *map(_unpacked, self._items)]
+        items = [*self._transfers.close(), *self._items, *self._signals]
+        bodies, items = list(self._bodies), [*map(_unpacked, items)]
         self._bodies.clear()
         self._bulk_bytes = 0
         self._items, self._signals = [], []

@@ -17,7 +17,7 @@ from ..wire.codec import Item, Parcel
 from .control import Control, End, Lend, LinkedEnd
 from .segments import Lent
 
-COPY_BYTES = 8_388_608
+COPY_BYTES = 16_777_216
 """What one step copies into shared memory."""
 
 
