@@ -2,8 +2,8 @@
 
 Of each member there is one piece, the newest; an older one is forgotten.  What was sent least often goes first, and of
 those what came to that count last, so that the newest goes first of all; after the retransmit limit a piece is done.
-After memberlist's ``TransmitLimitedQueue``, kept as one
-pile for each number of transmissions, so that taking a packet costs only what the packet holds.
+After memberlist's ``TransmitLimitedQueue``, kept as one pile for each number of transmissions, so that taking a packet
+costs only what the packet holds.
 """
 
 from __future__ import annotations
