@@ -57,7 +57,8 @@ def _hear(process: subprocess.Popen[str], word: str, least: int = 0) -> dict[str
     """Read what a program says until it says this word, with this number or a larger one."""
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("{") and (facts := json.loads(line)).get(word, -1) >= least:
+        facts: dict[str, int] = json.loads(line) if line.startswith("{") else {}
+        if facts.get(word, -1) >= least:
             return facts
     raise AssertionError(f"the program ended without saying {word}: exit status {process.wait(5)}")
 

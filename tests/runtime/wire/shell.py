@@ -1,0 +1,138 @@
+"""Switchboards over the simulated transport, on the loop's time: numbered bodies both ways, checked as they arrive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from math import inf
+from random import Random
+
+from trouper.runtime.wire.effects import (
+    CloseWire,
+    Deliver,
+    Effect,
+    Faulty,
+    OpenWire,
+    PeerDown,
+    PeerUp,
+    Refuse,
+    Transmit,
+)
+from trouper.runtime.wire.framing import NORMAL
+from trouper.runtime.wire.greeter import LocalNode
+from trouper.runtime.wire.links import Link
+from trouper.runtime.wire.settings import LinkSettings
+from trouper.runtime.wire.switchboard import Switchboard
+from trouper.runtime.wire.transport import Buffer, Source, Wire
+from trouper.transports.simulated import SimulatedNetwork, SimulatedTransport
+
+
+class Shell:
+    """A node as far as the wire goes: one switchboard, and what it carries out.
+
+    up: the links that are up, by node.  heard: the number of the last body of each node; they come 1, 2, 3, ... without
+    end, whatever becomes of sessions.  downs: the reasons of the ends of sessions.
+    """
+
+    def __init__(self, network: SimulatedNetwork, name: str, rng: Random, settings: LinkSettings | None = None) -> None:
+        self.name, self.loop = name, network.loop
+        self.transport = SimulatedTransport(self, network, name)
+        self.board = Switchboard(
+            LocalNode(name, 1, f"sim://{name}"), settings, token=partial(rng.getrandbits, 64), chance=rng.random
+        )
+        self.wires: dict[str, Wire] = {}
+        self.up: dict[str, Link] = {}
+        self.told: dict[str, int] = {}
+        self.heard: dict[str, int] = {}
+        self.downs: list[str] = []
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def tell(self, node: str, body_bytes: int = 20) -> bool:
+        """Send the next number to a node; False when its link takes nothing now."""
+        link = self.up.get(node)
+        if link is None or link.state not in ("up", "broken") or not link.can_send(body_bytes):
+            return False
+        number = self.told[node] = self.told.get(node, 0) + 1
+        body = f"{self.name} {number} ".encode()
+        parts = (body, bytes(body_bytes - len(body)))
+        self.carry_out(self.board.send(link, parts, NORMAL, self.loop.time()))
+        return True
+
+    def frame_received(self, parts: Sequence[Buffer], source: Source) -> None:
+        """See ``TransportOwner``."""
+        self.carry_out(self.board.receive(parts, source, self.loop.time()))
+
+    def wire_ready(self, wire: Wire) -> None:
+        """See ``TransportOwner``."""
+        self.carry_out(self.board.wire_ready(wire.endpoint, self.loop.time()))
+
+    def wire_lost(self, wire: Wire, reason: str) -> None:
+        """See ``TransportOwner``."""
+        self.carry_out(self.board.wire_lost(wire.endpoint, reason, self.loop.time()))
+
+    def carry_out(self, effects: Sequence[Effect]) -> None:
+        """Do as a node does."""
+        full: set[str] = set()
+        for effect in effects:
+            match effect:
+                case Transmit(endpoint, parts, sequence):
+                    if sequence and endpoint in full:
+                        continue
+                    if not self.wires[endpoint].send_nowait(parts) and sequence:
+                        full.add(endpoint)
+                        self.board.not_taken(endpoint, sequence)
+                case OpenWire(endpoint):
+                    self.wires[endpoint] = self.transport.connect(endpoint)
+                case CloseWire(endpoint):
+                    self.wires.pop(endpoint).close()
+                case Refuse(endpoint, parts):
+                    wire = self.transport.connect(endpoint)
+                    wire.send_nowait(parts)
+                    wire.close()
+                case Deliver(_, _, parts):
+                    name, number = bytes(parts[0]).split()
+                    assert int(number) == self.heard.get(name.decode(), 0) + 1, "lost, doubled or out of order"
+                    self.heard[name.decode()] = int(number)
+                case _:
+                    self._take_news(effect)
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self.loop.call_at(self.board.wake_at, self._tick) if self.board.wake_at < inf else None
+
+    def _take_news(self, effect: Effect) -> None:
+        match effect:
+            case PeerUp(link, greeting):
+                self.up[greeting.node] = link
+            case PeerDown(link, reason, detail, unacknowledged):
+                assert link.peer is not None
+                assert not unacknowledged, detail
+                del self.up[link.peer.node]
+                self.downs.append(reason)
+            case Faulty(_, problem):
+                raise AssertionError(problem)
+            case _:
+                pass
+
+    def sizes(self) -> dict[str, int]:
+        """How much is kept in each table, by name."""
+        tables = {name: len(table) for name, table in vars(self.board).items() if isinstance(table, dict | list)}
+        streams = sum(len(link.stream.early) + len(link.stream.missing.gaps) for link in self.up.values())
+        return {**tables, "wires": len(self.wires), "transport": len(self.transport.wires), "streams": streams}
+
+    def _tick(self) -> None:
+        self._alarm = None
+        self.carry_out(self.board.tick(self.loop.time()))
+
+
+async def shells(
+    network: SimulatedNetwork, names: str, settings: LinkSettings | None = None, *, once: bool = False
+) -> list[Shell]:
+    """Nodes by one-letter names, of which the first has dialled the others."""
+    made = [Shell(network, name, Random(number), settings) for number, name in enumerate(names)]
+    for shell in made:
+        await shell.transport.listen(f"sim://{shell.name}")
+    for name in names[1:]:
+        made[0].carry_out(made[0].board.connect(f"sim://{name}", network.loop.time(), once=once))
+    await asyncio.sleep(1.0)
+    return made
