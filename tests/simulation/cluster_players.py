@@ -231,5 +231,3 @@ async def boot(node: Node) -> None:
     for number in range(PLAYERS_PER_NODE):
         await node.spawn(Player, name=f"p{number}", restart="permanent")
     await node.spawn(Ledger, name="ledger", restart="permanent")
-
-

@@ -24,7 +24,6 @@ from trouper import Actor, ActorRef, DeadLetter, Down, Node
 from trouper.runtime.kernel.cell import Cell
 from trouper.runtime.placing import PlacedCell
 from trouper.runtime.remote.cell import RemoteCell
-from trouper.runtime.remote.errors import Unreadable
 from trouper.testing import Simulation
 from trouper.testing.node_loop import NodeLoop
 
@@ -154,7 +153,7 @@ class ClusterWitness:
                 self.losses[letter.reason] += 1
                 self._aside.discard(letter.message.id)
                 self._end(letter.message, f"dead ({letter.reason}) at {node.name}")
-            elif isinstance(letter.message, Unreadable):
+            elif type(letter.message).__name__ == "Unreadable":
                 self.losses[f"unread, {letter.reason}"] += 1
                 self._unread[who_of(cell_of(letter.target))] += 1
 

@@ -55,7 +55,7 @@ class ClusterSpec:
 
     def options_of(self, name: str) -> Mapping[str, Any]:
         """Return all arguments of a node."""
-        own = {} if self.options is None else self.options(name)
+        own: Mapping[str, Any] = {} if self.options is None else self.options(name)
         places = {"listen": f"sim://{name}", "join": [f"sim://{other}" for other in self.joined_by(name)]}
         return {**places, **self.defaults, **own}
 
@@ -66,9 +66,7 @@ class Cluster:
     def __init__(self, spec: ClusterSpec, seed: int, world: WorldLoop, trace: Trace) -> None:
         self.spec, self._world, self._trace = spec, world, trace
         self.network = SimulatedNetwork(Random(f"{seed}/network"), spec.quality)
-        self.machines = {
-            name: Machine(name, seed, world, trace, self.network, spec.options_of) for name in spec.names
-        }
+        self.machines = {name: Machine(name, seed, world, trace, self.network, spec.options_of) for name in spec.names}
         self._tasks: set[asyncio.Task[None]] = set()
         self.problems: list[str] = []
 
@@ -163,7 +161,7 @@ class Cluster:
             return
         if fault.kind == "node_crash":
             silently = fault.count % 2 == 0
-            if fault.other < 0.3:  # noqa: PLR2004  now and then; it crashes after a while, unless it writes before
+            if fault.other < 0.3:
                 machine.crash_in_operation(fault.count % 9 + 1, silently=silently)
                 self._later(fault.for_s / 2, partial(self._crash, machine, silently))
             else:
@@ -183,12 +181,13 @@ class Cluster:
         """Part the cluster: one node from the rest, or two sides of any size, both ways or one."""
         chance = Random(f"{fault.pick}")
         chance.shuffle(names)
-        size = 1 if chance.random() < 0.5 else chance.randint(1, max(1, len(names) - 1))  # noqa: PLR2004  evenly
-        cut = self.network.faults.cut if fault.other < 0.3 else self.network.faults.partition  # noqa: PLR2004  now and then
+        size = 1 if chance.random() < 0.5 else chance.randint(1, max(1, len(names) - 1))
+        cut = self.network.faults.cut if fault.other < 0.3 else self.network.faults.partition
         pairs = [(one, other) for one in names[:size] for other in names[size:]]
         for one, other in pairs:
             cut(one, other)
-        self._later(fault.for_s, lambda: [self.network.faults.repair(*pair) for pair in pairs])
+        for one, other in pairs:
+            self._later(fault.for_s, partial(self.network.faults.repair, one, other))
 
     def _strike_link(self, fault: Fault, one: str, other: str) -> None:
         faults = self.network.faults
@@ -214,7 +213,7 @@ class Cluster:
     def _later(self, seconds: float, call: Callable[[], object]) -> None:
         self._world.call_later(seconds, call)
 
-    def _crash(self, machine: Machine, silently: bool) -> None:  # noqa: FBT001  partial hands it on
+    def _crash(self, machine: Machine, silently: bool) -> None:
         if machine.is_up:
             machine.crash(torn=True, silently=silently)
 

@@ -55,7 +55,11 @@ class ClusterNode(Node):
     def _make_incarnation(self) -> int:
         return self._machine.wall_time_ns()
 
-    def spawn(self, *args: Any, **options: Any) -> Awaitable[ActorRef]:  # Any: as Node.spawn has them
+    def spawn(  # type: ignore[override]  # it hands on whatever it gets
+        self,
+        *args: Any,  # as Node.spawn has them
+        **options: Any,  # as above
+    ) -> Awaitable[ActorRef]:
         """Start an actor; when the scenario asks for it, it starts in the node's own loop all the same."""
         loop = self._machine.loop
         if loop is None or asyncio.get_running_loop() is loop:

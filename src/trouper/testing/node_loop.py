@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from contextvars import Context
 from heapq import heapify, heappop
 from random import Random
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, TypeVarTuple, cast
 
 from ..runtime.kernel.ask import Ask
 from ..runtime.kernel.errors import ActorError
@@ -30,6 +30,7 @@ from ..runtime.reports import bounded, trace
 from .virtual_time import VirtualLoop, _Future, _Task
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 _Callback = Callable[..., object]
 _TIMERS_SWEPT_FROM = 200
 """Timers from which on cancelled ones are looked for."""
@@ -51,12 +52,16 @@ class _SharedLoop(VirtualLoop):
         """Make a future of this loop, which may be awaited in the others too."""
         return SharedFuture(self, next(self._numbers))
 
+    def take(self, callback: _Callback, args: Iterable[Any], context: Context | None) -> asyncio.Handle:
+        """Call something soon, for another loop."""
+        return self._call_soon(callback, args, context)
+
     def _call_soon(self, callback: _Callback, args: Iterable[Any], context: Context | None) -> asyncio.Handle:
-        task = getattr(callback, "__self__", None)
-        if isinstance(task, asyncio.Task):
+        task = _task_of(callback)
+        if task is not None:
             home = _home_of(task)
             if home is not self and isinstance(home, _SharedLoop):
-                return home._call_soon(callback, args, context)
+                return home.take(callback, args, context)
         return cast("asyncio.Handle", super()._call_soon(callback, args, context))  # type: ignore[misc]  # pyright: ignore  BaseEventLoop's own
 
 
@@ -140,8 +145,8 @@ class NodeLoop(_SharedLoop):
     def call_at(
         self,
         when: float,
-        callback: _Callback,
-        *args: Any,  # asyncio's own
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """Set a timer, by this loop's clock."""
@@ -176,7 +181,7 @@ class NodeLoop(_SharedLoop):
                     handle = ready.popleft()
                     if not handle.cancelled():
                         handle._run()  # noqa: SLF001  as run_forever does
-                        if self.dead:
+                        if self._has_died():
                             break
             finally:
                 self._in_turn = False
@@ -186,12 +191,15 @@ class NodeLoop(_SharedLoop):
         else:
             self._wake_for_timers()
 
+    def _has_died(self) -> bool:
+        return self.dead  # what runs may end it, which type checkers cannot see
+
     def _take_due_timers(self) -> None:
         now, timers = self.time(), self._scheduled
         until = now + 4 * math.ulp(now)  # as far as the clock of the world and the way to it may be off
         while timers and (timers[0].cancelled() or timers[0].when() <= until):
             timer = heappop(timers)
-            timer._scheduled = False  # noqa: SLF001  as run_forever does
+            setattr(timer, "_scheduled", False)  # noqa: B010  as run_forever does; the stubs do not know it
             if not timer.cancelled():
                 self._ready.append(timer)
         if len(timers) > _TIMERS_SWEPT_FROM and sum(timer.cancelled() for timer in timers) * 2 > len(timers):
@@ -211,7 +219,7 @@ class NodeLoop(_SharedLoop):
         """See that this loop gets a turn when its first timer is due."""
         timers = self._scheduled
         while timers and timers[0].cancelled():
-            heappop(timers)._scheduled = False  # noqa: SLF001  as run_forever does
+            setattr(heappop(timers), "_scheduled", False)  # noqa: B010  see above
         if self.dead or self.paused or not timers:
             return
         at = self._world_time(timers[0].when())
@@ -259,7 +267,8 @@ class NodeLoop(_SharedLoop):
 
     def tell_of_death(self, future: asyncio.Future[Any]) -> None:  # Any: of whatever result
         """Tell whoever awaits this outside; not by the future's own ways, which may do things at the node."""
-        asyncio.Future.set_exception(future, NodeCrashed(f"node {self.name} crashed, and this was awaited of it"))
+        error = NodeCrashed(f"node {self.name} crashed, and this was awaited of it")
+        cast("Callable[[object, Exception], None]", asyncio.Future[Any].set_exception)(future, error)
 
     def tasks(self) -> list[asyncio.Task[Any]]:  # Any, as asyncio declares it
         """All tasks of this loop that have not ended."""
@@ -267,24 +276,24 @@ class NodeLoop(_SharedLoop):
 
     def _pass_over(self, callback: _Callback, args: Iterable[Any], context: Context | None) -> asyncio.Handle:
         """A dead loop calls nothing; but others are told of its death."""
-        task = getattr(callback, "__self__", None)
-        home = _home_of(task) if isinstance(task, asyncio.Task) else self.world if self._dying else self
+        task = _task_of(callback)
+        home = _home_of(task) if task is not None else self.world if self._dying else self
         if home is not self and isinstance(home, _SharedLoop):
-            return home._call_soon(callback, args, context)
+            return home.take(callback, args, context)
         handle = asyncio.Handle(callback, list(args), self, context)
         handle.cancel()
         return handle
 
     def _make_task(
         self,
-        loop: object,
+        _: object,
         coroutine: Coroutine[object, object, T],
         **options: Any,  # asyncio.Task's own
     ) -> _Task[T]:
         if self.dead:  # what is thrown away cleans up after itself
             coroutine.close()
             raise NodeCrashed(f"node {self.name} crashed: it begins nothing any more")
-        return super()._make_task(loop, coroutine, **options)
+        return super()._make_task(None, coroutine, **options)
 
     def bury(self) -> None:
         """Let go of what the dead held: its coroutines are closed now, which no living thing can notice."""
@@ -327,7 +336,13 @@ def _loop_of_awaiter(future: asyncio.Future[Any]) -> asyncio.AbstractEventLoop: 
 
 
 def _home_of(future: asyncio.Future[Any]) -> asyncio.AbstractEventLoop:  # Any: of whatever result
-    return cast("asyncio.AbstractEventLoop", future._loop)  # noqa: SLF001  get_loop may say otherwise
+    return future._loop  # noqa: SLF001  get_loop may say otherwise
+
+
+def _task_of(callback: _Callback) -> asyncio.Task[Any] | None:  # Any: of whatever result
+    """Return the task that a callback is a step of; None when it is none of a task's own."""
+    owner: object = getattr(callback, "__self__", None)
+    return owner if isinstance(owner, asyncio.Task) else None  # pyright: ignore[reportUnknownVariableType]  its result is nobody's concern
 
 
 @contextmanager

@@ -202,16 +202,24 @@ class Simulation(ClusterVerbs):
         if fault.kind == "leap":
             self.leap(fault.for_s)
         elif victims:
-            ref = victims[int(fault.pick * len(victims))].ref
-            if fault.kind == "flood":
-                self.flood(ref, fault.count)
-            elif fault.kind == "slow":
-                self.slow(ref, fault.for_s)
-            elif fault.kind == "pause":
-                self.pause(ref)
-                self.loop.call_later(fault.for_s, self.resume, ref)
-            else:
-                {"crash": self.crash, "kill": self.kill}[fault.kind](ref)
+            cell = victims[int(fault.pick * len(victims))]
+            if self._cluster is None:
+                self._strike_actor(cell.ref, fault)
+            else:  # as a step of its own node, which may stand still
+                cell.system.loop.call_soon(self._strike_actor, cell.ref, fault)
+
+    def _strike_actor(self, ref: ActorRef, fault: Fault) -> None:
+        if fault.kind == "flood":
+            self.flood(ref, fault.count)
+        elif fault.kind == "slow":
+            self.slow(ref, fault.for_s)
+        elif fault.kind == "pause":
+            self.pause(ref)
+            self.loop.call_later(fault.for_s, self.resume, ref)
+        elif fault.kind == "crash":
+            self.crash(ref)
+        else:
+            self.kill(ref)
 
     def _victims(self) -> list[Cell]:
         """The actors of all nodes that live, the oldest of each node first."""
