@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import re
 import select
 import subprocess
 import sys
+import termios
 import textwrap
 import time
 from collections.abc import Coroutine
@@ -192,8 +194,13 @@ if __name__ == "__main__":
 """
 
 
-def start_program(tmp_path: Path, held: Held | None, **options: object) -> tuple[subprocess.Popen[str], list[int]]:
-    """Start a program with two workers in a process of its own; returns it, and the numbers of its workers."""
+def start_program(
+    tmp_path: Path, held: Held | None, *, terminal: int | None = None
+) -> tuple[subprocess.Popen[str], list[int]]:
+    """Start a program with two workers in a process of its own; returns it, and the numbers of its workers.
+
+    terminal: the descriptor of one; the program leads its session then, in the foreground.
+    """
     hold = "" if held is None else f"clerks[0].tell(Hold({held!r})); await clerks[1].ask(Pid())"
     script = tmp_path / "program.py"
     script.write_text(textwrap.dedent(PROGRAM).replace("HOLD", hold))
@@ -204,12 +211,20 @@ def start_program(tmp_path: Path, held: Held | None, **options: object) -> tuple
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
-        **options,  # type: ignore[call-overload]  # a few of Popen's own
+        stdin=terminal,
+        start_new_session=terminal is not None,
+        preexec_fn=None if terminal is None else _take_terminal,  # noqa: PLW1509  a test has no other threads then
     )
+    assert program.stdout is not None, "it is a pipe"
     line = program.stdout.readline().split()
     if line[:1] != ["pids"]:
         raise AssertionError(f"the program did not start: {line} {program.communicate(timeout=GONE_S)}")
     return program, [int(each) for each in line[1:]]
+
+
+def _take_terminal() -> None:
+    """In the child, which leads a session of its own: make its stdin the terminal of the session."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def folders(base: Path) -> list[Path]:

@@ -72,7 +72,7 @@ def test_a_worker_that_gets_sigterm_leaves_in_order(tmp_path: Path) -> None:
 def test_ctrl_c_in_a_terminal_ends_all(tmp_path: Path, times: int) -> None:
     """SIGINT goes to every process of the terminal's foreground; once ends in order, twice ends at once."""
     ours, theirs = pty.openpty()
-    program, pids = start_program(tmp_path, None, stdin=theirs, start_new_session=True, preexec_fn=_take_terminal)
+    program, pids = start_program(tmp_path, None, terminal=theirs)
     os.close(theirs)
     witness = Witness(pids)
     for _ in range(times):
@@ -83,11 +83,3 @@ def test_ctrl_c_in_a_terminal_ends_all(tmp_path: Path, times: int) -> None:
     assert witness.wait_gone() == []
     assert folders(tmp_path) == []
     assert "[worker-" not in errors, "a worker says nothing of a Ctrl-C"
-
-
-def _take_terminal() -> None:
-    """In the child, which leads a session of its own: make its stdin the terminal of the session."""
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -8,6 +8,7 @@ process soon after its parent.  SIGINT, which a terminal sends to all processes 
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import os
 import shutil
@@ -17,7 +18,7 @@ import sys
 import threading
 from collections.abc import Collection, Iterator
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from ..kernel.errors import NodeClosed, TrouperError
 from ..node import Node
@@ -183,7 +184,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, life.on_sigterm)
     threading.Thread(target=life.read_on, name="trouper-parent", daemon=True).start()
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # both are files here
+        cast("io.TextIOWrapper", stream).reconfigure(line_buffering=True)
     send_home(life.home, setup.program.levels)
     code = 0
     try:
