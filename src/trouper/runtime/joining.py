@@ -30,6 +30,7 @@ class Joining:
     allowed_modules: modules that may be imported because another node asks for an actor of theirs.
     keys: the folder that ``trouper keygen`` made, for tcp; None for none.  insecure: tcp may go without keys.
     bulk: what becomes of large buffers in messages; None is ``BulkSettings()``.
+    links_max: links that are kept to the other members of a cluster; None outside of a cluster, where every link stays.
     seed: of the tokens and the jitter of links; None takes them from the operating system, since others can be guessed.
     """
 
@@ -40,6 +41,7 @@ class Joining:
     insecure: bool = False
     bulk: BulkSettings | None = None
     seed: int | None = None
+    links_max: int | None = None
 
     def __post_init__(self) -> None:
         if self.join and not self.listen:
@@ -50,6 +52,7 @@ async def open_network(node: Node, joining: Joining, transports: Sequence[MakeTr
     """Start the network of a node: it listens when this returns, and dials from then on."""
     from .remote.features import furnish  # noqa: PLC0415  only who uses it pays for it
     from .remote.network import Network  # noqa: PLC0415  see above
+    from .wire.settings import LinkSettings  # noqa: PLC0415  see above
 
     async def spawn_here(actor: Callable[..., object], name: str | None, shutdown_s: float | None) -> ActorRef:
         return await spawn_awaited(node.system.user, actor, (), name, "temporary", shutdown_s, significant=False)
@@ -64,9 +67,10 @@ async def open_network(node: Node, joining: Joining, transports: Sequence[MakeTr
         find_here=lambda name: node.registry.whereis(name) or node.find(name),
         allowed_modules=joining.allowed_modules,
         bulk=joining.bulk,
+        settings=LinkSettings(links_max=joining.links_max),
         rng=None if joining.seed is None else random.Random(f"{joining.seed} {node.name}"),
     )
-    furnish(network, node)
+    furnish(network, node, joining.links_max)
     try:
         await network.start()
     except BaseException:

@@ -173,14 +173,18 @@ class Node(Fittings, Spawner):
         joining = self._joining if self._staff is None else self._staff.open(self._joining)
         if joining.listen:
             transports = self._make_transports(joining)
-            linked = joining if self._cluster_config is None else replace(joining, join=())
+            linked = (
+                joining
+                if self._cluster_config is None
+                else replace(joining, join=(), links_max=self._cluster_config.links_max)
+            )
             self._network = await open_network(self, linked, transports, self._make_incarnation())
         if self._slow_handler_s is not None and not is_virtual(loop):  # what is imported above is nobody's fault
             self.blame = Blame(self.system, self._slow_handler_s, self._on_loop_held)
         if self._staff is not None:
             await self._staff.start()
         if self._cluster_config is not None:
-            self._cluster = await self._cluster_config.open(self, joining.join)
+            self._cluster = await self._cluster_config.open(self, self._joining.join)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -18,6 +18,7 @@ class Link:
     """A way that has room for so many bodies."""
 
     body_bytes_max = 100_000
+    is_open = True
 
     def __init__(self) -> None:
         self.room = 1_000

@@ -27,7 +27,8 @@ from tests.runtime.stage import letters_of, play
 from trouper import ActorRef, ActorStopped, Mailbox, MailboxFull, Message, Node, Unhandled, WireError, handler
 from trouper.runtime.remote import outbox
 from trouper.runtime.remote.control import Cancel, End, Ended, Pressure, Watch
-from trouper.runtime.remote.peer import Peer, Unreadable
+from trouper.runtime.remote.errors import Unreadable
+from trouper.runtime.remote.peer import Peer
 from trouper.runtime.wire import codec
 from trouper.testing import settle
 
@@ -60,7 +61,7 @@ async def test_a_message_that_cannot_travel_fails_alone(a: Node, b: Node) -> Non
     assert await good == 3
     with pytest.raises(WireError) as caught:
         await bad
-    assert str(caught.value) == "Anything cannot travel: object is no type that the wire knows"
+    assert str(caught.value) == "Anything cannot travel: object is no type that the wire knows, in Anything.value[1]"
     assert [(letter.reason, letter.asked) for letter in letters] == [("unsendable", False), ("unsendable", True)]
     assert await ada.ask(Numbers()) == [1, 2]
 

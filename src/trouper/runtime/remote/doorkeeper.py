@@ -31,7 +31,8 @@ from .errors import travelling
 
 if TYPE_CHECKING:
     from ..kernel.cell import Cell
-    from .peer import Peer, Surroundings
+    from .peer import Peer
+    from .surroundings import Surroundings
 
 
 class Doorkeeper:
@@ -109,6 +110,11 @@ class Doorkeeper:
             return
         error = None if down.error is None else travelling(down.error)
         self._peer.control(Ended(uid, down.reason, error))
+
+    @property
+    def watches(self) -> bool:
+        """Whether the node watches any actor here."""
+        return bool(self._watchers)
 
     def leave(self) -> None:
         """The node is lost: watch nothing for it any more."""

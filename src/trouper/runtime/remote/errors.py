@@ -7,9 +7,17 @@ used, and its instance is made without its ``__init__``.  So it has the text, an
 from __future__ import annotations
 
 from ..kernel.errors import ActorFailed
+from ..kernel.messages import Message
 from ..reports import BRIEF_CHARS_MAX, bounded, brief, trace
 from .control import Failure
 from .naming import find_loaded, name_of
+
+
+class Unreadable(Message[None], tag="trouper.Unreadable"):
+    """Stands in a dead letter for a message to or from another node that is only known in its wire form."""
+
+    node: str
+    problem: str
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .idling import Idling
 from .introspecting import FarIntrospection, serve_introspection
 from .lookups import Lookups
 from .rosters import Rosters
@@ -13,9 +14,16 @@ if TYPE_CHECKING:
     from .network import Network
 
 
-def furnish(network: Network, node: Fittings) -> None:
-    """Have a network serve its peers, and give it what asks them."""
-    Rosters(network, node.groups)
+def furnish(network: Network, node: Fittings, links_max: int | None) -> None:
+    """Have a network serve its peers, and give it what asks them.
+
+    links_max: links that a node of a cluster keeps, where more are opened and closed as they are used, and the cluster
+        itself tells of groups; None where every link stays.
+    """
+    if links_max is None:
+        Rosters(network, node.groups)
+    else:
+        network.idling = Idling(network, network.system.loop)
     serve_introspection(network, node.introspection)
     network.introspection = FarIntrospection(network)
     network.lookups = Lookups(network, node.registry)

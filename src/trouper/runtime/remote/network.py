@@ -15,27 +15,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ..alarm import Alarm
 from ..kernel.ask import current_turn
 from ..kernel.cell import Cell
-from ..kernel.errors import InvalidOption, NodeClosed, NodeUnreachable, WireError
+from ..kernel.errors import InvalidOption, NodeClosed, NodeUnreachable, TrouperError, WireError
 from ..kernel.ref import ActorRef
+from ..wire import effects
 from ..wire.bulk import BulkSettings
 from ..wire.codec import Tables
-from ..wire.effects import (
-    CloseWire,
-    Deliver,
-    DialRefused,
-    Effect,
-    Faulty,
-    OpenWire,
-    PeerBack,
-    PeerBroken,
-    PeerDown,
-    PeerUp,
-    Refuse,
-    Room,
-    Transmit,
-)  # fmt: skip
 from ..wire.framing import BULK, CONTROL, HEADER_BYTES, byte_count
 from ..wire.greeter import LocalNode
 from ..wire.links import Link
@@ -47,13 +34,15 @@ from .control import Find, Spawn
 from .directory import Directory
 from .owning import tie
 from .parcels import Bulk
-from .peer import Peer, Serve
+from .peer import Peer
 from .reaching import Reaching
 from .spawning import resolve
+from .surroundings import Serve
 from .way import LinkWay
 
 if TYPE_CHECKING:
     from ..kernel.system import System
+    from .idling import Idling
     from .introspecting import FarIntrospection
     from .lookups import Lookups
 
@@ -73,6 +62,8 @@ class Network:
     allowed_modules: that may be imported for a spawn that another node asks for.
     """
 
+    idling: Idling | None = None
+    """Ends links that nobody needs; None where every link stays."""
     introspection: FarIntrospection
     """Looking into the actors of other nodes."""
     lookups: Lookups
@@ -112,8 +103,7 @@ class Network:
         self._peers: dict[str, Peer] = {}
         self._of_link: dict[int, Peer] = {}
         self._at: dict[str, Peer] = {}
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = inf
+        self._alarm = Alarm(system.loop, self._tick)
         self._changed: list[asyncio.Future[None]] = []
         self._closed = False
         self.bulk = Bulk(bulk or BulkSettings(), partial(self._rng.getrandbits, 64), listen)
@@ -139,6 +129,8 @@ class Network:
         for peer in list(self._peers.values()):
             peer.flush()
         self._closed = True
+        if self.idling is not None:
+            self.idling.close()
         self.reaching.close()
         self._announce()
         if self._board is not None:
@@ -149,8 +141,7 @@ class Network:
                         await self._change()
             except TimeoutError:
                 pass  # a peer that does not answer will find out by itself
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self._alarm.set(inf)
         for transport in self._transports:
             await transport.close()
         self.bulk.close()
@@ -167,8 +158,8 @@ class Network:
         return dict(self._peers)
 
     def peer(self, node: str) -> Peer:
-        """Return a linked node; raises ``NodeUnreachable``."""
-        peer = self._peers.get(node)
+        """Return a node that is linked, or can be on demand; raises ``NodeUnreachable``."""
+        peer = self._peers.get(node) or (None if self._closed else self.reaching.find(node))
         if peer is None:
             known = ", ".join(sorted(self._peers)) or "none"
             refused = "".join(f"; {endpoint} refused: {why}" for endpoint, why in self.refusals.items())
@@ -231,12 +222,24 @@ class Network:
     # --- for what reaches out ----------------------------------------------------------------------------------------
 
     def dial(self, endpoint: str) -> None:
-        """Dial an endpoint for what waits to be sent there."""
-        self._carry_out(self._switchboard.connect(endpoint, self._now()))
+        """Dial an endpoint for what waits to be sent there; one that cannot be dialled is reported."""
+        try:
+            self._transport(endpoint)
+            self._carry_out(self._switchboard.connect(endpoint, self._now(), once=True))
+        except TrouperError as error:
+            self.system.reporter.problem(f"{endpoint} cannot be dialled", error)
 
     def hang_up(self, endpoint: str) -> None:
         """Nothing waits to be sent there any more."""
-        self._carry_out(self._switchboard.disconnect(endpoint, self._now()))
+        self._carry_out(self._switchboard.forget(endpoint, self._now()))
+
+    def close_unused(self) -> None:
+        """Ask the peers whether the sessions that nobody needs may end, where there are more than there should be."""
+        for peer in self._peers.values():
+            link = self._switchboard.peer(peer.node)
+            if link is not None:
+                link.held = peer.is_needed
+        self._carry_out(self._switchboard.close_unused(self._now()))
 
     def make_peer(self, home: Home, link: Link | None) -> tuple[Peer, LinkWay]:
         """Make the side of a node that is here."""
@@ -274,26 +277,26 @@ class Network:
 
     # --- effects -----------------------------------------------------------------------------------------------------
 
-    def _carry_out(self, effects: Sequence[Effect]) -> None:
+    def _carry_out(self, wanted: Sequence[effects.Effect]) -> None:
         full: set[str] = set()
-        for effect in effects:
-            if isinstance(effect, Transmit):
+        for effect in wanted:
+            if isinstance(effect, effects.Transmit):
                 self._transmit(effect, full)
-            elif isinstance(effect, Deliver):
+            elif isinstance(effect, effects.Deliver):
                 self._deliver(effect)
-            elif isinstance(effect, OpenWire):
+            elif isinstance(effect, effects.OpenWire):
                 self._wires[effect.endpoint] = self._transport(effect.endpoint).connect(effect.endpoint)
-            elif isinstance(effect, CloseWire):
+            elif isinstance(effect, effects.CloseWire):
                 self._wires.pop(effect.endpoint).close()
-            elif isinstance(effect, Refuse):
+            elif isinstance(effect, effects.Refuse):
                 wire = self._transport(effect.endpoint).connect(effect.endpoint)
                 wire.send_nowait(effect.parts)
                 wire.close()
             else:
                 self._take_news(effect)
-        self._set_alarm()
+        self._alarm.set(self._switchboard.wake_at)
 
-    def _transmit(self, effect: Transmit, full: set[str]) -> None:
+    def _transmit(self, effect: effects.Transmit, full: set[str]) -> None:
         if effect.sequence and effect.endpoint in full:
             return
         wire = self._wires.get(effect.endpoint)
@@ -301,10 +304,11 @@ class Network:
             full.add(effect.endpoint)
             self._switchboard.not_taken(effect.endpoint, effect.sequence)
 
-    def _deliver(self, effect: Deliver) -> None:
+    def _deliver(self, effect: effects.Deliver) -> None:
         peer = self._of_link.get(effect.link.token)
         if peer is None:
             return
+        effect.link.held = True
         try:
             if effect.lane == BULK:
                 peer.parcels.take_chunk(effect.parts)
@@ -313,8 +317,8 @@ class Network:
         except WireError as error:
             self.system.reporter.problem(f"node {peer.node} sent what cannot be read: {error}")
 
-    def _take_news(self, effect: PeerUp | PeerDown | PeerBroken | PeerBack | Room | DialRefused | Faulty) -> None:
-        if isinstance(effect, PeerUp):
+    def _take_news(self, effect: effects.News) -> None:
+        if isinstance(effect, effects.PeerUp):
             home = Home(effect.greeting.node, effect.greeting.incarnation)
             self.directory.begin_life(home)
             endpoints = (effect.greeting.endpoint, effect.link.endpoint)
@@ -323,23 +327,23 @@ class Network:
             self._of_link[effect.link.token] = self._peers[peer.node] = peer
             for hear in self.on_peer:
                 hear(peer, True)
-        elif isinstance(effect, PeerDown):
+        elif isinstance(effect, effects.PeerDown):
             self._lose(effect)
-        elif isinstance(effect, DialRefused):
+        elif isinstance(effect, effects.DialRefused):
             self.refusals[effect.endpoint] = effect.text
             self.reaching.refused(effect.endpoint, effect.text)
             self.system.reporter.problem(f"{effect.endpoint} refused the link ({effect.code}): {effect.text}")
-        elif isinstance(effect, Faulty):
+        elif isinstance(effect, effects.Faulty):
             self.system.reporter.problem(f"a frame was dropped: {effect.problem}")
         else:
             known = self._of_link.get(effect.link.token)
             if known is not None:
-                known.in_reach = not isinstance(effect, PeerBroken)
+                known.in_reach = not isinstance(effect, effects.PeerBroken)
                 known.flush()
-        if not isinstance(effect, Room):
+        if not isinstance(effect, effects.Room):
             self._announce()
 
-    def _lose(self, effect: PeerDown) -> None:
+    def _lose(self, effect: effects.PeerDown) -> None:
         peer = self._of_link.pop(effect.link.token, None)
         if peer is None:
             return
@@ -347,6 +351,9 @@ class Network:
             del self._peers[peer.node]
         for endpoint in [endpoint for endpoint, at in self._at.items() if at is peer]:
             del self._at[endpoint]
+        if effect.reason == "idle":
+            peer.retire()
+            return
         # A body of items has one part, a chunk of a large buffer two: its message comes after it.
         peer.lose(effect.detail, [bytes(parts[0]) for parts in effect.unacknowledged if len(parts) == 1])
         for hear in self.on_peer:
@@ -354,19 +361,7 @@ class Network:
 
     # --- time and news -----------------------------------------------------------------------------------------------
 
-    def _set_alarm(self) -> None:
-        at = self._switchboard.wake_at
-        if at == self._alarm_at and self._alarm is not None:
-            return
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        self._alarm_at = at
-        if at < inf:
-            self._alarm = self.system.loop.call_at(at, self._tick)
-
     def _tick(self) -> None:
-        self._alarm, self._alarm_at = None, inf
         self._carry_out(self._switchboard.tick(self._now()))
 
     def _now(self) -> float:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
@@ -22,68 +22,20 @@ from ..kernel.messages import Message
 from ..kernel.ref import DONE, ActorRef
 from ..wire.codec import NO_BUFFERS, REPLY, REPLY_ERROR, Body, Item, Parcel, RefDefinition, Tables, Taken
 from .cell import Home, RemoteCell
-from .control import CONTROLS, Cancel, End, Failure, LinkedEnd, Pressure, Spawn
+from .control import CONTROLS, Cancel, End, Failure, LinkedEnd, Pressure
 from .doorkeeper import Doorkeeper
-from .errors import failure_of, raised_from
+from .errors import Unreadable, failure_of, raised_from
 from .outbox import LIMIT, Outbox, Way
-from .parcels import Bulk, Parcels
+from .parcels import Parcels
 
 if TYPE_CHECKING:
-    from ..kernel.system import System
-    from .directory import Directory
+    from .surroundings import Surroundings
 
 R = TypeVar("R")
 ASK_S_MAX = 86_400.0
 """Seconds that an ask of another node may have left; longer ones are cut to it."""
 ASK_GRID_PER_S = 100
 """What an ask has left is rounded up to such a part of a second, so that many asks share one timer."""
-
-
-Serve = Callable[["Message[object]", "Peer"], object]
-"""Called with what a peer has told this node itself, and that peer; what it returns is the reply if one is owed."""
-
-
-class Surroundings(Protocol):
-    """What a peer needs of the node around it."""
-
-    @property
-    def system(self) -> System:
-        """The actors of this node."""
-        ...
-
-    @property
-    def home(self) -> Home:
-        """The name of this node, and which life of it this is."""
-        ...
-
-    @property
-    def exports(self) -> dict[int, Cell]:
-        """The actors of this node whose refs others may hold, by uid; nobody else can be reached from outside."""
-        ...
-
-    @property
-    def serves(self) -> Mapping[type, Serve]:
-        """What features of this node do for its peers, by the type of message that asks for it."""
-        ...
-
-    @property
-    def directory(self) -> Directory:
-        """The actors of other nodes that somebody here has a ref to."""
-        ...
-
-    @property
-    def bulk(self) -> Bulk:
-        """What this node has for large buffers."""
-        ...
-
-    def spawn_here(self, spawn: Spawn, tables: Tables, /) -> asyncio.Future[ActorRef]:
-        """Start an actor that the peer asks for."""
-        ...
-
-    @property
-    def find_here(self) -> Callable[[str], ActorRef | None]:
-        """Finds an actor of this node by its registered name or its path."""
-        ...
 
 
 class Peer:
@@ -359,6 +311,27 @@ class Peer:
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether anything hangs on the session: an ask, a watch, pressure, or what is to be sent."""
+        tables = (self._asks, self._answering, self.watched, self._held, self._pressed)
+        return any(tables) or self._doorkeeper.watches or not self._outbox.is_empty
+
+    def retire(self) -> None:
+        """The session has ended for being idle; what was said meanwhile goes to the next one, which it begins."""
+        self.lost = "nobody needed it"
+        _, items = self._outbox.close()
+        self.parcels.end()
+        for uid, correlation, number, message in items:
+            if number <= REPLY_ERROR:
+                continue
+            cell = self._around.directory.cell(self.home, uid, "")
+            if uid or correlation:
+                self.system.count_gone(-1, -1)
+                cell.wake((self._take_ask(correlation) if correlation else None) or message)
+            elif (successor := cell.find_peer()) is not None:
+                successor.control(cast("Message[object]", message))
+
     def lose(self, why: str, unacknowledged: Sequence[bytes]) -> None:
         """The node is lost: whoever waits for it hears so, and what it has not acknowledged is dead letters."""
         self.lost = why
@@ -380,10 +353,3 @@ class Peer:
             remote.lose_sight("node_lost", why)
         for table in (self._asks, self._correlations, self._answering, self.watched):
             table.clear()
-
-
-class Unreadable(Message[None], tag="trouper.Unreadable"):
-    """Stands in a dead letter for a message to or from another node that is only known in its wire form."""
-
-    node: str
-    problem: str

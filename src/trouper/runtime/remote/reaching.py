@@ -98,6 +98,11 @@ class Reaching:
             waiting.peer, waiting.way = self._network.make_peer(home, None)
         return waiting.peer if waiting.peer.home == home else None
 
+    def find(self, node: str) -> Peer | None:
+        """Return the side of a node of this name that is known; None when there is none."""
+        known = self._known.get(node)
+        return None if known is None else self.linked(known[0])
+
     def send(self, endpoint: str, packet: Message[object], *, reliable: bool) -> None:
         """Give a packet to the node that listens at an endpoint, and dial it when it is not linked.
 

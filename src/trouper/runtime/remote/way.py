@@ -9,6 +9,7 @@ from ..wire.framing import BULK, CONTROL, NORMAL
 if TYPE_CHECKING:
     from ..wire.bulk import Chunk
     from ..wire.links import Link
+    from ..wire.transport import Buffer
     from .network import Network
 
 
@@ -23,13 +24,25 @@ class LinkWay:
     def __init__(self, network: Network, link: Link | None, body_bytes_max: int) -> None:
         self._network, self.link, self._body_bytes_max = network, link, body_bytes_max
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a link, and it is not about to end for being idle."""
+        return self.link is not None and self.link.state != "parting"
+
     def send(self, body: bytes, /, *, urgent: bool = False) -> bool:
         """Give it a body; False when it has no room."""
-        return self.link is not None and self._network.send(self.link, (body,), CONTROL if urgent else NORMAL)
+        return self._send((body,), CONTROL if urgent else NORMAL)
 
     def send_chunk(self, chunk: Chunk, /) -> bool:
         """Give it a part of a large buffer; False when it has no room."""
-        return self.link is not None and self._network.send(self.link, chunk, BULK)
+        return self._send(chunk, BULK)
+
+    def _send(self, parts: tuple[Buffer, ...], lane: int) -> bool:
+        link = self.link
+        if link is None:
+            return False
+        link.held = True  # whatever this begins, ``idling`` looks again before the link may end
+        return self._network.send(link, parts, lane)
 
     @property
     def body_bytes_max(self) -> int:

@@ -121,7 +121,5 @@ class Faulty(msgspec.Struct, frozen=True):
     problem: str
 
 
-Effect: TypeAlias = (
-    OpenWire | CloseWire | Transmit | Refuse | Deliver | PeerUp | PeerDown | PeerBroken | PeerBack | Room
-    | DialRefused | Faulty
-)  # fmt: skip
+News: TypeAlias = PeerUp | PeerDown | PeerBroken | PeerBack | Room | DialRefused | Faulty
+Effect: TypeAlias = OpenWire | CloseWire | Transmit | Refuse | Deliver | News

@@ -1,0 +1,31 @@
+"""``Alarm``: one timer that is set anew as often as a pure machine changes its mind on when it wants to be woken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from math import inf
+
+
+class Alarm:
+    """Calls ``ring`` in the loop at the time it was last set to.  It is not repeated."""
+
+    __slots__ = ("_at", "_loop", "_ring", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], object]) -> None:
+        self._loop, self._ring = loop, ring
+        self._timer: asyncio.TimerHandle | None = None
+        self._at = inf
+
+    def set(self, at: float) -> None:
+        """Ring at this time of the loop, in seconds, and at no other; inf for never."""
+        if at == self._at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._at = at
+        self._timer = self._loop.call_at(at, self._rings) if at < inf else None
+
+    def _rings(self) -> None:
+        self._timer, self._at = None, inf
+        self._ring()
