@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 CORPUS = Path(__file__).parents[1] / "data" / "fuzz"
 
@@ -16,7 +18,7 @@ CORPUS = Path(__file__).parents[1] / "data" / "fuzz"
 def main() -> None:
     """Fuzz until told to stop."""
     try:
-        import atheris  # type: ignore[import-untyped]  # it has no stubs  # pyright: ignore[reportMissingImports]
+        atheris: Any = import_module("atheris")  # Any: it has no types
     except ImportError as error:
         raise SystemExit("the fuzzer is missing: pip install atheris") from error
     with atheris.instrument_imports(include=["trouper.runtime.wire"]):

@@ -116,7 +116,8 @@ class Shell:
 
     def sizes(self) -> dict[str, int]:
         """How much is kept in each table, by name."""
-        tables = {name: len(table) for name, table in vars(self.board).items() if isinstance(table, dict | list)}
+        names = ("_links", "_peers", "_candidates", "_dials", "_wires", "_alarms", "_wishes")
+        tables = {name: len(vars(self.board)[name]) for name in names}
         streams = sum(len(link.stream.early) + len(link.stream.missing.gaps) for link in self.up.values())
         return {**tables, "wires": len(self.wires), "transport": len(self.transport.wires), "streams": streams}
 

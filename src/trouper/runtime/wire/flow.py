@@ -106,7 +106,7 @@ class Flow:
         self._wake(stream.missing.due_at)
         return effects
 
-    def _send_again(self, frame: Frame, now: float) -> list[Effect]:
+    def send_again(self, frame: Frame, now: float) -> list[Effect]:
         """The peer misses some of what was sent; a request that comes twice is one."""
         number, *ranges = framing.read_numbers(frame)
         if number <= self._resend_number:

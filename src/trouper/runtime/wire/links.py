@@ -113,7 +113,7 @@ class Link(Flow):
     def _answer(self, frame: Frame, now: float) -> list[Effect]:
         kind, missing = frame.kind, frame.sequence > self.stream.received
         if kind == framing.RESEND:
-            return self._send_again(frame, now)
+            return self.send_again(frame, now)
         if missing:
             self.stream.learn(frame.sequence, now)
             if effects := self._ask_again(now):
