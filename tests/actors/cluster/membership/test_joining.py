@@ -119,3 +119,17 @@ def test_the_lost_and_the_silent_seeds_are_tried_again() -> None:
         if _syncs(node.tick(now)):
             tried.append(now)
     assert [round(later - earlier) for earlier, later in pairwise(tried)][:4] == [10, 20, 20, 20]
+
+
+def test_who_was_thrown_out_waits_to_be_taken_in() -> None:
+    """It founds no cluster, even as a seed, and answers nobody's wish to join before it has been taken in itself."""
+    settings = SwimSettings(leap_s=inf)
+    node = Membership(
+        Member("a", "a", 2), cluster="c", seeds=["a", "s"], settings=settings, chance=lambda: 0.5, rejoins=True
+    )
+    node.start(0.0)
+    assert not node.is_joined
+    assert node.receive(_sync("b", joining=True), 0.1) == []
+    node.receive(_sync("s", reply=True), 0.2)
+    assert node.is_joined
+    assert len(_syncs(node.receive(_sync("b", joining=True), 0.3))) == 1

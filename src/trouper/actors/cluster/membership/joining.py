@@ -26,6 +26,8 @@ ASKED_AT_ONCE = 3
 """Seeds that are asked to take a node in, each time."""
 GROWTH = 8
 """A view that grew by a part in so many since its last exchange is exchanged again soon."""
+SETTLED_AFTER = 3
+"""Exchanges in a row that brought no member, after which a view has stopped growing."""
 SYNC_HEADER_BYTES = 600
 
 
@@ -58,7 +60,7 @@ class Joining:
         self.asked: dict[str, None] = {}
         self._tries, self._pause_s, self._size_synced = 0, settings.join_retry_s, 1
         self._join_at = self._sync_at = self._reconnect_at = inf
-        self._soon = False
+        self._soon = 0
 
     @property
     def wake_at(self) -> float:
@@ -72,6 +74,11 @@ class Joining:
         if self.joined:
             self._has_joined(now)
 
+    def meet(self, endpoint: str) -> None:
+        """Show this node's view to whoever listens there, and ask to be taken in where it has not joined yet."""
+        self.asked[endpoint] = None
+        self._send_view(endpoint, joining=not self.joined)
+
     def rest(self) -> None:
         """Nothing more of all this: the node leaves."""
         self._join_at = self._sync_at = self._reconnect_at = inf
@@ -81,8 +88,9 @@ class Joining:
         if self._join_at <= now:
             self._ask(now)
         if self._sync_at <= now:
-            # A view that is growing is exchanged again and again until an exchange has brought nothing.
-            self._soon = self._soon and self._view.present > self._size_synced
+            # A view that is growing is exchanged again and again, until several exchanges have brought nothing.
+            if self._soon:
+                self._soon = SETTLED_AFTER if self._view.present > self._size_synced else self._soon - 1
             self._sync_at = now + (self._jitter(self._settings.settle_s) if self._soon else self._sync_pause_s())
             self._size_synced = self._view.present
             for name in sample(1, 3 * len(self._view.members), self._view.prober.pick, self._is_present):
@@ -96,7 +104,7 @@ class Joining:
         if self._join_at < inf:
             self._join_at = now + self._settings.join_retry_s
         if self._sync_at < inf:
-            self._sync_at, self._soon = now + self._sync_pause_s(), False
+            self._sync_at, self._soon = now + self._sync_pause_s(), 0
         if self._reconnect_at < inf:
             self._pause_s = self._settings.reconnect_s
             self._reconnect_at = now + self._jitter(self._pause_s)
@@ -107,11 +115,11 @@ class Joining:
 
     def look_at_growth(self, now: float) -> None:
         """After each event: a view that grew much is exchanged soon."""
-        if self._soon or self._sync_at == inf:
-            return
         growth = self._view.present - self._size_synced
-        if growth > 1 and growth * GROWTH >= self._size_synced:
-            self._soon = True
+        if growth < 0:
+            self._size_synced = self._view.present
+        elif growth > 1 and growth * GROWTH >= self._size_synced and not self._soon and self._sync_at < inf:
+            self._soon = SETTLED_AFTER
             self._sync_at = min(self._sync_at, now + self._jitter(self._settings.settle_s))
 
     # -- packets -------------------------------------------------------------------------------------------------------

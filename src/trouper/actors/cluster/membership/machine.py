@@ -190,6 +190,12 @@ class Membership:
         self.health.strained(evidence, now)
         return self._finish(now)
 
+    def meet(self, endpoint: str, now: float) -> list[Effect]:
+        """Somebody may be of this cluster who listens at this endpoint: join through them, or make two clusters one."""
+        if not self._view.ended and not self._view.me.is_over and endpoint != self.me.endpoint:
+            self._joining.meet(endpoint)
+        return self._finish(now)
+
     def link_lost(self, name: str, now: float) -> list[Effect]:
         """A link to a member broke: probe it at once.  It is a hint and no more."""
         prober = self._view.prober
