@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .kernel.ref import ActorRef
     from .node import Node
     from .remote.network import MakeTransport, Network
+    from .remote.shipping import CodeShipping
     from .wire.bulk import BulkSettings
 
 
@@ -29,6 +30,7 @@ class Joining:
     listen: endpoints, the first of which peers connect back to.  join: endpoints of other nodes, dialled for ever.
     allowed_modules: modules that may be imported because another node asks for an actor of theirs.
     keys: the folder that ``trouper keygen`` made, for tcp; None for none.  insecure: tcp may go without keys.
+    shipping: how code may travel; None for not at all.
     bulk: what becomes of large buffers in messages; None is ``BulkSettings()``.
     links_max: links that are kept to the other members of a cluster; None outside of a cluster, where every link stays.
     seed: of the tokens and the jitter of links; None takes them from the operating system, since others can be guessed.
@@ -40,10 +42,13 @@ class Joining:
     keys: Path | None = None
     insecure: bool = False
     bulk: BulkSettings | None = None
+    shipping: CodeShipping | None = None
     seed: int | None = None
     links_max: int | None = None
 
     def __post_init__(self) -> None:
+        if self.shipping is not None and self.insecure:
+            raise InvalidOption("code_shipping and insecure=True: anybody could run code here; give it keys instead")
         if self.join and not self.listen:
             raise InvalidOption(f"join={self.join} needs listen: peers send to this node at an endpoint of its own")
 
@@ -70,6 +75,7 @@ async def open_network(node: Node, joining: Joining, transports: Sequence[MakeTr
         settings=LinkSettings(links_max=joining.links_max),
         rng=None if joining.seed is None else random.Random(f"{joining.seed} {node.name}"),
     )
+    network.shipping = joining.shipping
     furnish(network, node, joining.links_max)
     try:
         await network.start()

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .processes.settings import Processes
     from .processes.staff import Staff
     from .remote.network import MakeTransport, Network
+    from .remote.shipping import CodeShipping
     from .wire.bulk import BulkSettings
 
 T = TypeVar("T")
@@ -69,8 +70,10 @@ class Node(Fittings, Spawner):
     bulk: what becomes of large buffers in messages to and from other nodes; None is ``BulkSettings()``.
     strict_wire: True sends every message between its own actors through the codec, as between two nodes, so that a test
         shows what cannot travel; see ``strict.py``.  ``trouper.testing.simulate`` does.
-    processes: how many worker processes to start, as nodes ``worker-1`` and so on that are linked to this one and to one
-        another; 0 starts none.  ``Processes`` sets their limits and times.
+    code_shipping: True sends and takes actors that no module defines, by value, to and from nodes that say so too:
+        whoever may link to this node can run any code here.  ``CodeShipping`` sets its limit.
+    processes: how many worker processes to start, as nodes ``worker-1`` and so on that are linked to this one and to
+        one another; 0 starts none.  ``Processes`` sets their limits and times.
     cluster: how this node takes part in a cluster, which it joins through one of the nodes at ``join``; None takes part
         in none, and is linked to those nodes alone.
     seed: of the node's only source of chance; None takes one from the operating system.
@@ -93,6 +96,7 @@ class Node(Fittings, Spawner):
         insecure: bool = False,
         bulk: BulkSettings | None = None,
         strict_wire: bool = False,
+        code_shipping: bool | CodeShipping = False,
         processes: int | Processes = 0,
         cluster: ClusterConfig | None = None,
         seed: int | None = None,
@@ -116,6 +120,7 @@ class Node(Fittings, Spawner):
             allowed_modules=allowed_modules,
             keys=None if keys is None else Path(keys),
             insecure=insecure,
+            shipping=_shipping(code_shipping),
             bulk=bulk,
             seed=seed,
         )
@@ -171,20 +176,17 @@ class Node(Fittings, Spawner):
         if self._given_journal is not None:
             await self._given_journal.open(self.offload)
         joining = self._joining if self._staff is None else self._staff.open(self._joining)
+        if (cluster := self._cluster_config) is not None:  # which dials as it needs
+            joining = replace(joining, join=(), links_max=cluster.links_max)
         if joining.listen:
             transports = self._make_transports(joining)
-            linked = (
-                joining
-                if self._cluster_config is None
-                else replace(joining, join=(), links_max=self._cluster_config.links_max)
-            )
-            self._network = await open_network(self, linked, transports, self._make_incarnation())
+            self._network = await open_network(self, joining, transports, self._make_incarnation())
         if self._slow_handler_s is not None and not is_virtual(loop):  # what is imported above is nobody's fault
             self.blame = Blame(self.system, self._slow_handler_s, self._on_loop_held)
         if self._staff is not None:
             await self._staff.start()
-        if self._cluster_config is not None:
-            self._cluster = await self._cluster_config.open(self, self._joining.join)
+        if cluster is not None:
+            self._cluster = await cluster.open(self, self._joining.join)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -304,6 +306,14 @@ def _strict() -> tuple[Callable[[Cell], ActorRef], type[Ask[Any]]]:  # Any: of w
     from .strict import Passage, StrictAsk, StrictRef  # noqa: PLC0415  only who uses it pays for it
 
     return partial(StrictRef, passage=Passage()), StrictAsk
+
+
+def _shipping(wanted: bool | CodeShipping) -> CodeShipping | None:
+    if wanted is False:
+        return None
+    from .remote.shipping import CodeShipping  # noqa: PLC0415  only who uses it pays for it
+
+    return CodeShipping() if wanted is True else wanted
 
 
 def _why(error: BaseException | None, failure: BaseException | None) -> str:

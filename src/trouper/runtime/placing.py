@@ -75,7 +75,7 @@ def spawn_placed(
         if isinstance(place, str):
             raise
         raise NodeUnreachable(f"{error}; the placement function {_name_of(place)} chose it") from None
-    spawn = request(actor, args, name, shutdown_s)
+    spawn = request(actor, args, name, shutdown_s, node.network.shipping)
     limit_s = None if shutdown_s is None else shutdown_s + LINK_S
     spec = ChildSpec(StandIn, restart, limit_s, significant)
     made = (place, first, spawn, actor, args)

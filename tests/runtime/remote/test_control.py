@@ -9,7 +9,7 @@ def test_control_messages_keep_their_numbers_and_fields() -> None:
     assert {number: (tag_of(type_), *fields_of(type_)) for number, type_ in enumerate(CONTROLS, TAGS_FROM)} == {
         2: (
             "trouper.Spawn", "actor: str", "args: Raw", "keywords: Raw", "name: str|None = ...",
-            "shutdown_s: float|None = ...", "owner: ActorRef|None = ...",
+            "shutdown_s: float|None = ...", "owner: ActorRef|None = ...", "shipped: bytes|None = ...",
         ),
         3: ("trouper.Find", "name: str"),
         4: ("trouper.Watch", "uid: int"),

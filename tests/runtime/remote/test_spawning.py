@@ -115,7 +115,7 @@ async def test_what_cannot_be_found_by_name_is_refused_at_the_call(a: Node, b: N
 
     for actor in (Inner, inner, Clerk().add):
         with pytest.raises(
-            InvalidHandler, match=r"cannot be spawned on another node: define it at the top of a module$"
+            InvalidHandler, match=r"cannot be spawned on another node: define it at the top of a module, or let code"
         ):
             a.spawn(actor, place="b")
     with pytest.raises(InvalidHandler, match="is a function: it takes messages, not the arguments"):

@@ -24,7 +24,7 @@ class Spawn(Message[ActorRef], tag="trouper.Spawn"):
 
     actor: ``module:qualified.name`` of an actor class or a function.  args, keywords: in msgpack, one array and one
     map, checked against the annotations of ``__init__`` by the node that starts it.  owner: it is stopped when that
-    actor ends; None for nobody.
+    actor ends; None for nobody.  shipped: the actor by value, see ``shipping.py``; None goes by its name.
     """
 
     actor: str
@@ -33,6 +33,7 @@ class Spawn(Message[ActorRef], tag="trouper.Spawn"):
     name: str | None = None
     shutdown_s: float | None = 5.0
     owner: ActorRef | None = None
+    shipped: bytes | None = None
 
 
 class Find(Message[ActorRef | None], tag="trouper.Find"):

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .idling import Idling
     from .introspecting import FarIntrospection
     from .lookups import Lookups
+    from .shipping import CodeShipping
 
 MakeTransport = Callable[[TransportOwner], Transport]
 SpawnHere = Callable[[Callable[..., object], str | None, float | None], Awaitable[ActorRef]]
@@ -64,6 +65,8 @@ class Network:
 
     idling: Idling | None = None
     """Ends links that nobody needs; None where every link stays."""
+    shipping: CodeShipping | None = None
+    """How code may travel; None for not at all."""
     introspection: FarIntrospection
     """Looking into the actors of other nodes."""
     lookups: Lookups
@@ -198,7 +201,7 @@ class Network:
         return asyncio.ensure_future(self._spawned(spawn, tables), loop=self.system.loop)
 
     async def _spawned(self, spawn: Spawn, tables: Tables) -> ActorRef:
-        made = resolve(spawn, tables, self._allowed)
+        made = resolve(spawn, tables, self._allowed, self.shipping)
         ref = await self._spawn(made, spawn.name, spawn.shutdown_s)
         if spawn.owner is not None:
             tie(ref, spawn.owner)

@@ -1,7 +1,7 @@
 """Spawning elsewhere: an actor's class travels by its qualified name, its arguments as typed msgpack.
 
 Law of this file: bytes from outside choose among modules that are loaded here, or that the node was told to allow;
-nothing else is ever imported for them.
+nothing else is ever imported for them, unless the node was told to take code (``shipping.py``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from types import FunctionType
-from typing import cast, get_type_hints
+from typing import TYPE_CHECKING, cast, get_type_hints
 
 import msgspec
 
@@ -22,12 +22,20 @@ from ..wire.codec import Tables
 from .control import Spawn
 from .naming import find_loaded, loaded_module, name_of
 
+if TYPE_CHECKING:
+    from .shipping import CodeShipping
+
 
 def request(
-    actor: Callable[..., object], args: tuple[object, ...], name: str | None, shutdown_s: float | None
+    actor: Callable[..., object],
+    args: tuple[object, ...],
+    name: str | None,
+    shutdown_s: float | None,
+    shipping: CodeShipping | None = None,
 ) -> Spawn:
     """Make the request.
 
+    shipping: how code may travel that no module defines; None ships none.
     Raises ``InvalidHandler`` for what another process cannot find by name, ``TypeError`` for arguments of which there
     are too many or too few, and ``WireError`` for one that cannot travel, or is not what the annotation of its
     parameter says.  The node that starts the actor checks all of it again.
@@ -38,8 +46,12 @@ def request(
         actor, args, keywords = part.func, (*part.args, *args), dict(part.keywords)
     wanted = name_of(actor)
     module, _, qualified = wanted.partition(":")
-    if find_loaded(module, qualified) is not actor:
-        raise InvalidHandler(f"{actor!r} cannot be spawned on another node: define it at the top of a module")
+    shipped = None if shipping is None else _shipped(actor, shipping)
+    if shipped is None and (find_loaded(module, qualified) is not actor or module == "__main__"):
+        raise InvalidHandler(
+            f"{actor!r} cannot be spawned on another node: define it at the top of a module, "
+            "or let code travel by Node(code_shipping=True) on both"
+        )
     if isinstance(actor, type):
         inspect.signature(actor).bind(*args, **keywords)
         _read_arguments(actor, args, keywords, Passage().value, qualified)
@@ -51,22 +63,26 @@ def request(
         cast("msgspec.Raw", keywords),
         name,
         shutdown_s,
+        shipped=shipped,
     )
 
 
-def resolve(spawn: Spawn, tables: Tables, allowed: Collection[str]) -> Callable[..., object]:
+def _shipped(actor: Callable[..., object], shipping: CodeShipping) -> bytes | None:
+    from .shipping import is_by_value, pack  # noqa: PLC0415  only who uses it pays for it
+
+    return pack(actor, shipping) if is_by_value(actor) else None
+
+
+def resolve(
+    spawn: Spawn, tables: Tables, allowed: Collection[str], shipping: CodeShipping | None = None
+) -> Callable[..., object]:
     """Find the class, read its arguments, and put the two together.
 
+    shipping: what code may come in; None takes none.
     Raises ``WireError`` saying what is wrong with the request.
     """
-    module, _, qualified = spawn.actor.partition(":")
-    if loaded_module(module) is None:
-        if module not in allowed:
-            raise WireError(
-                f"the module {module!r} is not loaded here and not in allowed_modules: allow it, or import it"
-            )
-        importlib.import_module(module)
-    actor = find_loaded(module, qualified)
+    qualified = spawn.actor.partition(":")[2]
+    actor = _found(spawn, allowed) if spawn.shipped is None else _unpacked(spawn.actor, spawn.shipped, shipping)
     is_class = isinstance(actor, type) and issubclass(actor, BareActor)
     if not is_class and not isinstance(actor, FunctionType):
         raise WireError(f"{spawn.actor} is no actor class or function of this node")
@@ -84,6 +100,25 @@ def resolve(spawn: Spawn, tables: Tables, allowed: Collection[str]) -> Callable[
 
     args, keywords = _read_arguments(found, values, named, read, qualified)
     return partial(found, *args, **keywords)
+
+
+def _found(spawn: Spawn, allowed: Collection[str]) -> object:
+    module, _, qualified = spawn.actor.partition(":")
+    if loaded_module(module) is None:
+        if module not in allowed:
+            raise WireError(
+                f"the module {module!r} is not loaded here and not in allowed_modules: allow it, or import it"
+            )
+        importlib.import_module(module)
+    return find_loaded(module, qualified)
+
+
+def _unpacked(name: str, shipped: bytes, shipping: CodeShipping | None) -> object:
+    if shipping is None:
+        raise WireError(f"{name} came as code, which this node does not take: give it Node(code_shipping=True) too")
+    from .shipping import unpack  # noqa: PLC0415  only who uses it pays for it
+
+    return unpack(shipped, shipping)
 
 
 def _read_arguments(
