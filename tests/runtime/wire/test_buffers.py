@@ -144,7 +144,7 @@ def test_arrays_of_anything_but_numbers_times_and_text_are_refused(array: npt.ND
 
 def test_a_class_derived_from_array_is_no_array() -> None:
     """It would come as something else than it was."""
-    masked: object = np.ma.masked_array([1, 2])  # type: ignore[no-untyped-call]  # numpy has no types for it
+    masked: object = np.ma.masked_array([1, 2])
     assert not is_array(masked)
     with pytest.raises(TypeError, match=r"^MaskedArray is no type that the wire knows$"):
         write(masked)
