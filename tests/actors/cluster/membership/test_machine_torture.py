@@ -37,11 +37,11 @@ class _Torture:
         return [name for name in self.names if name not in self.network.crashed and name not in self.left]
 
     def act(self) -> str:
-        """Do one thing to somebody; half of the nodes stay."""
+        """Do one thing to somebody; half of the nodes stay, and one seed, through which the others can come back."""
         network, chance, up = self.network, self.chance, self._up()
         name, verb = chance.choice(up), chance.choice(ACTS)
         gone = len(self.names) - len(up)
-        if verb in ("crash", "leave") and gone < len(self.names) // 2:
+        if verb in ("crash", "leave") and gone < len(self.names) // 2 and name != self.names[0]:
             if verb == "crash":
                 network.crash(name)
             else:
@@ -66,9 +66,14 @@ class _Torture:
             "heal": network.heal,
             "update": lambda: network.act(name, node.update(b"%d" % chance.randrange(100), network.now)),
             "loss": lambda: setattr(network, "loss", chance.choice([0.0, 0.02, 0.3])),
-            "leap": lambda: network.act(name, node.tick(network.now + chance.choice([1, 60, 3600]))),
+            "leap": lambda: self._leap(name, chance.choice([1, 60, 3600])),
         }
         disturbances.get(verb, lambda: None)()
+
+    def _leap(self, name: str, ahead_s: float) -> None:
+        """The clock leaps ahead, and a moment later it is set right."""
+        node, now = self.network.nodes[name], self.network.now
+        self.network.act(name, [*node.tick(now + ahead_s), *node.tick(now)])
 
     def settle(self) -> None:
         """Take all harm away and wait."""
