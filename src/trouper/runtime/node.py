@@ -101,12 +101,7 @@ class Node(Fittings, Spawner):
         cluster: ClusterConfig | None = None,
         seed: int | None = None,
     ) -> None:
-        if ask_timeout_s <= 0:
-            raise InvalidOption(f"ask_timeout_s={ask_timeout_s} must be above 0")
-        if threads < 1:
-            raise InvalidOption(f"threads={threads} must be 1 or more")
-        if slow_handler_s is not None and not slow_handler_s > 0:
-            raise InvalidOption(f"slow_handler_s={slow_handler_s} must be above 0, or None for no watch")
+        _check(ask_timeout_s, threads, slow_handler_s)
         super().__init__(name or "local", journal)
         self._supervision = supervision or OneForOne()
         self._ask_timeout_s, self._threads, self._seed = ask_timeout_s, threads, seed
@@ -306,6 +301,15 @@ def _strict() -> tuple[Callable[[Cell], ActorRef], type[Ask[Any]]]:  # Any: of w
     from .strict import Passage, StrictAsk, StrictRef  # noqa: PLC0415  only who uses it pays for it
 
     return partial(StrictRef, passage=Passage()), StrictAsk
+
+
+def _check(ask_timeout_s: float, threads: int, slow_handler_s: float | None) -> None:
+    if ask_timeout_s <= 0:
+        raise InvalidOption(f"ask_timeout_s={ask_timeout_s} must be above 0")
+    if threads < 1:
+        raise InvalidOption(f"threads={threads} must be 1 or more")
+    if slow_handler_s is not None and not slow_handler_s > 0:
+        raise InvalidOption(f"slow_handler_s={slow_handler_s} must be above 0, or None for no watch")
 
 
 def _shipping(wanted: bool | CodeShipping) -> CodeShipping | None:

@@ -16,6 +16,7 @@ import pickle
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, cast, get_type_hints
 
 import msgspec
@@ -118,7 +119,7 @@ def _message_parts(cls: type) -> tuple[object, ...]:
     return cls.__name__, cls.__bases__, namespace, fields, options, fingerprint(cls)
 
 
-def _cloudpickle() -> Any:
+def _cloudpickle() -> ModuleType:
     try:
         return importlib.import_module("cloudpickle")  # optional, and without types
     except ImportError:
