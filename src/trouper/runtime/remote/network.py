@@ -108,7 +108,7 @@ class Network:
         self._at: dict[str, Peer] = {}
         self._alarm = Alarm(system.loop, self._tick)
         self._changed: list[asyncio.Future[None]] = []
-        self._closed = False
+        self._closed = self._deaf = False
         self.bulk = Bulk(bulk or BulkSettings(), partial(self._rng.getrandbits, 64), listen)
         self.refusals: dict[str, str] = {}
         """Why a dial came to nothing, by endpoint, in the words of the node that was dialled."""
@@ -145,6 +145,7 @@ class Network:
             except TimeoutError:
                 pass  # a peer that does not answer will find out by itself
         self._alarm.set(inf)
+        self._deaf = True
         for transport in self._transports:
             await transport.close()
         self.bulk.close()
@@ -264,6 +265,8 @@ class Network:
 
     def frame_received(self, parts: Sequence[Buffer], source: Source) -> None:
         """A frame came in.  Who sent it may be a handler of another node in this loop: here nobody asks."""
+        if self._deaf:
+            return  # somebody greets while the transports are being closed: no answer could be sent
         token = current_turn.set(None)
         try:
             self._carry_out(self._switchboard.receive(parts, source, self._now()))
