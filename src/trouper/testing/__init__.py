@@ -1,4 +1,4 @@
-"""The testing kit: virtual time, probes, and the simulation of a node from a seed.
+"""The testing kit: virtual time, probes, and the simulation of nodes from a seed.
 
 It may import everything, and nothing imports it.  The guide is ``docs/guides/testing.md``.
 """
@@ -7,6 +7,7 @@ from .checks import SimulationFailed as SimulationFailed
 from .faults import Fault as Fault
 from .faults import Plan as Plan
 from .faults import Risks as Risks
+from .node_loop import NodeCrashed as NodeCrashed
 from .probe import Probe as Probe
 from .probe import ProbeFailed as ProbeFailed
 from .seeds import seeds as seeds
@@ -24,7 +25,7 @@ from .virtual_time import settle as settle
 from .virtual_time import virtual_time as virtual_time
 
 __all__ = [
-    "Fault", "Flood", "NotVirtual", "Outcome", "Plan", "Probe", "ProbeFailed", "Risks", "SimulatedCrash", "Simulation",
-    "SimulationFailed", "Stalled", "StepsExceeded", "VirtualLoop", "run_virtual", "seeds", "settle", "simulate",
-    "virtual_time",
+    "Fault", "Flood", "NodeCrashed", "NotVirtual", "Outcome", "Plan", "Probe", "ProbeFailed", "Risks", "SimulatedCrash",
+    "Simulation", "SimulationFailed", "Stalled", "StepsExceeded", "VirtualLoop", "run_virtual", "seeds", "settle",
+    "simulate", "virtual_time",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import PurePath
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -211,17 +212,20 @@ class Machine:
         await ended
 
     def crash(self, *, torn: bool, silently: bool) -> None:
-        """End the life at once; see ``Simulation.crash``."""
+        """End the life at once; see ``Simulation.crash_node``."""
         if self.loop is None or self.node is None or not self.is_up:
             raise CallerError(f"node {self.name} is down already")
-        self.trace.note(f"{self.name} crashes")
         started, self._leaving = self._started, None
+        self.trace.note(f"{self.name} crashes")
         if started is not None and not started.done():
             started.set_exception(NodeCrashed(f"node {self.name} crashed while it started"))
         else:
             self.problems += checks.miscounted(self.node.accounting(), ended=False)
-        if not self.loop.dead:
-            self.loop.die()
+        self.loop.die()
+        self._fall(torn=torn, silently=silently)
+
+    def _fall(self, *, torn: bool, silently: bool) -> None:
+        """Take from network and disk what a crash takes."""
         self.network.crash(self.name, silently=silently)
         self.disk.crash(self.chance if torn else _Whole())
 
@@ -231,10 +235,14 @@ class Machine:
         self.disk.crash_at = self.disk.operations + operation
 
     def _went_down(self) -> None:
-        loop = self.loop
-        assert loop is not None, "only a node has operated the disk"
-        loop.die()  # now; and the rest when the operation, in whose middle this is, has left off
-        self.world.call_soon(lambda: self.crash(torn=True, silently=self._silently))
+        """The disk is down, in the middle of an operation: what it keeps is seen to when that has left off."""
+        assert self.loop is not None, "only a node has operated the disk"
+        self.trace.note(f"{self.name} crashes in an operation of its disk")
+        self._leaving = None
+        if self._started is not None and not self._started.done():
+            self._started.set_exception(NodeCrashed(f"node {self.name} crashed while it started"))
+        self.world.call_soon(partial(self._fall, torn=True, silently=self._silently))
+        self.loop.die()
 
     def do(self, call: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:  # Any: whatever it gives
         """Have the node do something, as its next step; awaiting gives what comes of it."""

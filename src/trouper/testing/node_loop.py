@@ -270,6 +270,10 @@ class NodeLoop(_SharedLoop):
         error = NodeCrashed(f"node {self.name} crashed, and this was awaited of it")
         cast("Callable[[object, Exception], None]", asyncio.Future[Any].set_exception)(future, error)
 
+    def timers(self) -> list[asyncio.TimerHandle]:
+        """All timers that are kept, cancelled ones too."""
+        return list(self._scheduled)
+
     def tasks(self) -> list[asyncio.Task[Any]]:  # Any, as asyncio declares it
         """All tasks of this loop that have not ended."""
         return sorted(asyncio.all_tasks(self), key=hash)
@@ -297,6 +301,8 @@ class NodeLoop(_SharedLoop):
 
     def bury(self) -> None:
         """Let go of what the dead held: its coroutines are closed now, which no living thing can notice."""
+        if not self.dead:
+            self.die()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of coroutines that the dead begin, and nobody will await
             for task in self._morgue:

@@ -285,7 +285,7 @@ class Simulation(ClusterVerbs):
         """The books of the one node, or of all nodes that live or have shut down in order, added up."""
         nodes = [self._one] if self._cluster is None else self._cluster.accountable
         books = [astuple(node.accounting()) for node in nodes]
-        return Accounting(*map(sum, zip(*books, strict=True)))
+        return Accounting(*map(sum, zip(*books, strict=True))) if books else Accounting(0, 0, 0, 0, 0)
 
     def bury(self) -> None:
         """Let go of the nodes, once all is checked."""
@@ -338,15 +338,15 @@ def simulate(
     try:
         with nullcontext() if spec is None else asks_awaited_anywhere():
             loop.run_until_complete(simulation.play(scenario))
+        trace, books = simulation.trace, simulation.accounting()
+        return Outcome(seed, plan, trace.digest, trace.events, simulation.now_s, books)
     except BaseException as error:
         error.add_note(simulation.describe())
         raise
     finally:
         random.setstate(before)
-        simulation.bury()
         loop.unwind()
-    trace = simulation.trace
-    return Outcome(seed, plan, trace.digest, trace.events, simulation.now_s, simulation.accounting())
+        simulation.bury()
 
 
 class _Rest:
