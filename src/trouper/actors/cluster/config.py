@@ -64,6 +64,8 @@ class ClusterConfig:
         under ``/user`` and comes back as a new member.
     links_max: links that are kept to other nodes; above it the ones that were used least recently are closed.
     swim: all settings of the membership, in place of those that follow from the above; None makes them.
+    announce: where others may find this node: ``local`` is this host, by a file in a private folder; ``mdns`` is the
+        local network, which needs an address of this host in ``listen``, and the extra ``mdns``.
     detect: False leaves out the facts of the host, as simulations do.
     """
 
@@ -79,6 +81,7 @@ class ClusterConfig:
     when_downed: WhenDowned = "shut_down"
     links_max: int = 100
     swim: SwimSettings | None = None
+    announce: frozenset[Literal["local", "mdns"]] = frozenset({"local"})
     detect: bool = True
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,9 @@ from ...runtime.shutdown import BEFORE_STOP
 from ...runtime.spawning import spawn_awaited
 from . import cards
 from .config import ClusterConfig
+from .discovery.opening import open_discoveries
+from .discovery.port import Discovery
+from .discovery.specification import Seed, parse
 from .events import MemberEvent, MemberInfo, MemberJoined
 from .facts import detect
 from .manager import ClusterManager
@@ -36,8 +39,18 @@ class Cluster:
 
     machine: Membership
     manager: ActorRef
+    scout: ActorRef | None = None
+    """The actor that looks for other nodes and announces this one; None where it has nothing to do."""
 
-    def __init__(self, node: Node, config: ClusterConfig, seeds: tuple[str, ...], metadata: Metadata) -> None:
+    def __init__(
+        self,
+        node: Node,
+        config: ClusterConfig,
+        seeds: tuple[str, ...],
+        metadata: Metadata,
+        discoveries: Sequence[Discovery],
+    ) -> None:
+        self.discoveries = discoveries
         self._node, self.config, self._seeds = node, config, seeds
         self._metadata = metadata
         self._began = False
@@ -181,13 +194,18 @@ class Cluster:
         return cards.write(self._node.network.home.incarnation, metadata, self._settings.metadata_bytes_max)
 
 
-async def open_cluster(node: Node, config: ClusterConfig, seeds: tuple[str, ...]) -> Cluster:
-    """Start a node's part of the cluster.  Returns at once: ``Cluster.wait_for`` waits for the others."""
+async def open_cluster(node: Node, config: ClusterConfig, join: tuple[str, ...]) -> Cluster:
+    """Start a node's part of the cluster.  Returns at once: ``Cluster.wait_for`` waits for the others.
+
+    join: endpoints of members, and texts that say how to find some, see ``discovery.specification``.
+    """
+    seeds = tuple(text for text in join if isinstance(parse(text), Seed))
+    discoveries = open_discoveries([text for text in join if text not in seeds], config.name)
     facts = await detect() if config.detect else Facts()
     metadata = make_metadata(
         facts, location=config.location, roles=config.roles, labels=config.labels, versions=config.versions
     )
-    cluster = Cluster(node, config, seeds, metadata)
+    cluster = Cluster(node, config, seeds, metadata, discoveries)
     make = partial(ClusterManager, cluster)
     system = node.system.system
     cluster.manager = await spawn_awaited(system, make, (), "cluster", "permanent", 5.0, significant=False)

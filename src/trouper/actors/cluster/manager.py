@@ -21,8 +21,9 @@ from . import cards
 from .events import ClusterNotice, MemberInfo
 from .membership import effects
 from .membership.effects import Changed, Effect, Ended, Send, Strained
-from .messages import ClusterPacket, Due, LinkLost, Rejoin, Strain, TakeDown, TakeLeave, Tell, ViewChanged
+from .messages import ClusterPacket, Due, LinkLost, Meet, Rejoin, Strain, TakeDown, TakeLeave, Tell, ViewChanged
 from .resolving import Resolving
+from .scout import Scout, announcements
 from .strain import StrainGauge
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ class ClusterManager(Actor):
         self._gauge = StrainGauge(loop, self._strained)
         if cluster.config.split_brain is not None:
             await self.spawn(partial(Resolving, cluster), name="resolver", restart="permanent")
+        if cluster.discoveries or announcements(cluster.config, node.name, network.endpoint):
+            make = partial(Scout, cluster, cluster.discoveries)
+            cluster.scout = await self.spawn(make, name="scout", restart="permanent")
         self._carry_out(self.machine.start(loop.time()))
 
     def on_stop(self) -> None:
@@ -98,6 +102,11 @@ class ClusterManager(Actor):
         """The process is not well, or well again."""
         evidence = Strained(msg.loop_lag_s, msg.gc_pause_s, msg.mailbox_depth)
         self._carry_out(self.machine.strained(evidence, self._loop.time()))
+
+    @handler
+    def meet(self, msg: Meet) -> None:
+        """A node was found that may be of this cluster."""
+        self._carry_out(self.machine.meet(msg.endpoint, self._loop.time()))
 
     @handler
     def take_down(self, msg: TakeDown) -> bool:

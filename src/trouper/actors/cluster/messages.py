@@ -59,3 +59,17 @@ class LeaseAnswer(Message[None]):
     """Whether this side got the lease."""
 
     acquired: bool
+
+
+class Meet(Message[None]):
+    """Somebody may be of this cluster who listens at this endpoint."""
+
+    endpoint: str
+
+
+class Sighted(Message[None]):
+    """What a discovery found.  problem: what else it had to say; empty when all is well."""
+
+    source: str
+    endpoints: tuple[str, ...]
+    problem: str = ""

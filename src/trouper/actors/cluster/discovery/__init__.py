@@ -1,7 +1,7 @@
 """How a node finds other nodes: one port, ``Discovery``, many ways, and ``seeking``, which never gives up.
 
 ``specification.parse`` reads what ``join=`` takes, ``opening.open_discoveries`` makes the discoveries, and
-``seeking.Seeker`` decides when to ask them and whom to dial, which ``Search`` carries out.  The guide is
+``seeking.Seeker`` decides when to ask them and whom to dial, which the scout carries out.  The guide is
 ``docs/guides/discovery.md``.
 """
 
@@ -23,7 +23,6 @@ from .port import DiscoveryFailed as DiscoveryFailed
 from .port import DiscoveryInvalid as DiscoveryInvalid
 from .port import DiscoveryLimits as DiscoveryLimits
 from .port import DiscoveryMissing as DiscoveryMissing
-from .search import Search as Search
 from .several import SeveralDiscoveries as SeveralDiscoveries
 from .specification import parse as parse
 from .static import StaticDiscovery as StaticDiscovery
