@@ -59,8 +59,7 @@ class Network:
 
     transports: makers of the transports, the first that knows an endpoint's scheme is used.
     listen: endpoints of this node; the first is where peers connect back to.  join: endpoints to dial, for ever.
-    incarnation: larger for each life of a node of this name.
-    allowed_modules: that may be imported for a spawn that another node asks for.
+    incarnation: larger for each life of this name.  allowed_modules: may be imported for a spawn from another node.
     """
 
     idling: Idling | None = None
