@@ -1,16 +1,20 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from functools import wraps
+from types import SimpleNamespace
+from typing import cast
 
 import msgspec
 
 from tests.runtime.remote.stage import Add, Anything
 from tests.runtime.stage import play
 from trouper import ActorRef, WireError
+from trouper.runtime.kernel.ask import Ask
 from trouper.runtime.remote.control import CONTROLS, Cancel
-from trouper.runtime.remote.outbox import HIGH_WATER, Outbox
+from trouper.runtime.remote.outbox import BULK_HIGH_BYTES, HIGH_WATER, Outbox
+from trouper.runtime.wire.buffers import extract
 from trouper.runtime.wire.bulk import BulkSettings, Chunk
-from trouper.runtime.wire.codec import ITEMS_MAX, Item, RefDefinition, Tables
+from trouper.runtime.wire.codec import ITEMS_MAX, Item, Parcel, RefDefinition, Tables
 from trouper.testing import settle
 
 
@@ -25,6 +29,7 @@ class Link:
         self.sent: list[tuple[bool, int]] = []
         self.payloads: list[object] = []
         self.chunks: list[Chunk] = []
+        self.last: object = None
 
     def send(self, body: bytes, /, *, urgent: bool = False) -> bool:
         """Take a body, and keep how many items it had."""
@@ -33,6 +38,7 @@ class Link:
         self.room -= not urgent
         items: list[tuple[int, int, int, dict[str, object]]] = msgspec.msgpack.decode(body)[2]
         self.sent.append((urgent, len(items)))
+        self.last = items[-1][3]
         self.payloads += [item[3].get("n", item[3].get("correlation")) for item in items]
         return True
 
@@ -53,11 +59,18 @@ class Box:
         self.tables = Tables(self._describe, self._ref_of, CONTROLS)
         self.bulk = BulkSettings(bulk_bytes_min=100)
         self.rejected: list[tuple[object, str | None]] = []
-        self.outbox = Outbox(self.link, self.tables, {}, self._reject, asyncio.get_running_loop(), self.bulk)
+        self.asks: dict[int, Ask[object]] = {}
+        self.outbox = Outbox(self.link, self.tables, self.asks, self._reject, asyncio.get_running_loop(), self.bulk)
 
     def item(self, n: int, correlation: int = 0) -> Item:
         """A message with this number."""
         return 5, correlation, self.tables.number_of(Add), Add(n)
+
+    def parcel(self, data: bytes, to: int = 5, correlation: int = 0) -> Item:
+        """A message with this large buffer, for which there is room."""
+        parcel = Parcel(Anything(data), *extract(Anything(data), self.bulk.bulk_bytes_min))
+        assert self.outbox.reserve(parcel.buffer_bytes)
+        return to, correlation, self.tables.number_of(Anything), parcel
 
     def signal(self, n: int) -> Item:
         """A signal with this number."""
@@ -171,3 +184,73 @@ async def test_a_closed_outbox_gives_back_what_it_has_and_sends_nothing(box: Box
     box.link.room = 9
     box.outbox.flush()
     assert box.link.payloads == []
+
+
+@boxed
+async def test_a_message_goes_behind_its_buffers_and_before_what_was_said_after_it(box: Box) -> None:
+    """To others it goes ahead; a frame that has room for it takes both."""
+    box.link.room = 0
+    box.outbox.put(box.parcel(b"x" * 150_000))
+    box.outbox.put(box.item(1))
+    box.outbox.put((6, 0, box.tables.number_of(Add), Add(2)))
+    await settle()
+    assert (box.link.chunks, box.link.payloads) == ([], [])
+    box.link.room = 1
+    box.outbox.flush()
+    assert box.link.payloads == [2]
+    box.link.room = 10
+    box.outbox.flush()
+    assert [len(part) for _, part in box.link.chunks] == [99_976, 50_024]
+    assert box.link.payloads == [2, None, 1]
+    assert not box.outbox.pressed
+
+
+@boxed
+async def test_what_nobody_wants_any_more_is_forgotten_on_the_other_side(box: Box) -> None:
+    """An ask that is given up while its buffers go: the rest of them does not go, and the node is told which did."""
+    box.asks[9] = cast("Ask[object]", SimpleNamespace(deadline=5.0))
+    box.outbox.put(box.parcel(b"x" * 150_000, correlation=9))
+    box.link.room = 1
+    await settle()
+    assert len(box.link.chunks) == 1
+    del box.asks[9]
+    box.link.room = 10
+    box.outbox.flush()
+    await settle()
+    assert (len(box.link.chunks), box.link.last) == (1, {"$type": "trouper.Forget", "numbers": [1]})
+    assert box.rejected == [(Anything(b"x" * 150_000), None)]
+
+
+@boxed
+async def test_what_is_left_at_the_end_is_handed_back_as_it_was_put(box: Box) -> None:
+    """Messages, and no parcels."""
+    box.link.room = 1
+    box.outbox.put(box.parcel(b"x" * 150_000))
+    box.outbox.put(box.item(1))
+    await settle()
+    bodies, items = box.outbox.close()
+    assert bodies == []
+    assert [item[3] for item in items] == [Anything(b"x" * 150_000), Add(1)]
+
+
+@boxed
+async def test_large_buffers_press_and_fill_the_link(box: Box) -> None:
+    """From one limit on senders should wait; from another on more is refused."""
+    box.link.room = 0
+    box.outbox.put(box.parcel(bytes(BULK_HIGH_BYTES)))
+    assert box.outbox.pressed
+    assert not box.outbox.reserve(box.bulk.queue_bytes_max)
+    assert not box.outbox.full
+
+
+@boxed
+async def test_a_parcel_that_cannot_travel_is_handed_back_before_anything_of_it_goes(box: Box) -> None:
+    """Others go on."""
+    value = Anything([b"x" * 200, object()])
+    parcel = Parcel(value, *extract(value, 100))
+    assert box.outbox.reserve(parcel.buffer_bytes)
+    box.outbox.put((5, 0, box.tables.number_of(Anything), parcel))
+    box.outbox.put(box.item(1))
+    await settle()
+    assert (box.link.chunks, box.link.payloads, len(box.rejected)) == ([], [1], 1)
+    assert box.rejected[0][0] is value

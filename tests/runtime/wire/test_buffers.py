@@ -1,3 +1,4 @@
+import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from tests.runtime.wire.vectors import Vector, read_vectors
 from trouper import ActorRef, Message
-from trouper.runtime.wire.buffers import Beside, extract, is_array, may_carry, read, write
+from trouper.runtime.wire.buffers import BUFFER_CODE, Beside, extract, is_array, may_carry, read, write
 from trouper.runtime.wire.schemas import fields_of
 
 SMALL = 8
@@ -219,3 +221,39 @@ def test_fingerprints_know_arrays() -> None:
 def test_a_beside_has_no_number_at_first() -> None:
     """Whoever sends it gives it one."""
     assert Beside(0, memoryview(b"")).number == 0
+
+
+def _came(vector: Vector) -> tuple[msgspec.msgpack.Ext, dict[int, memoryview]]:
+    extension = msgspec.msgpack.decode(vector.buffers[0])
+    assert isinstance(extension, msgspec.msgpack.Ext)
+    assert extension.code == BUFFER_CODE
+    return extension, dict(zip([7], [memoryview(each) for each in vector.buffers[1:]], strict=False))
+
+
+VECTORS = read_vectors("buffers.txt")
+
+
+@pytest.mark.parametrize("vector", [each for each in VECTORS if "means" in each.lines], ids=lambda vector: vector.name)
+def test_a_vector_is_read_and_written_byte_for_byte(vector: Vector) -> None:
+    """Another language may be held against the same file."""
+    extension, beside = _came(vector)
+    value = read(memoryview(extension.data), beside.__getitem__)
+    kind, *rest = vector.lines["means"].split(" ")
+    if is_array(value):
+        order = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
+        shape = ",".join(map(str, value.shape))
+        assert [kind, *rest] == ["array", value.dtype.str, shape, order, value.tobytes("A").hex()]
+    else:
+        assert (kind, rest) == (type(value).__name__, [bytes(value).hex()])
+    payload, found = extract(value, 1) if beside else (value, [])
+    for each in found:
+        each.number = 7
+    assert write(payload) == extension.data
+
+
+@pytest.mark.parametrize("vector", [each for each in VECTORS if "fault" in each.lines], ids=lambda vector: vector.name)
+def test_a_faulty_vector_is_refused_with_its_message(vector: Vector) -> None:
+    """It says what is wrong."""
+    extension, beside = _came(vector)
+    with pytest.raises(ValueError, match=f"^{re.escape(vector.lines['fault'])}$"):
+        read(memoryview(extension.data), lambda number: beside[number] if number in beside else _nothing(number))
