@@ -106,7 +106,7 @@ def test_only_a_segment_of_that_token_size_and_seal_is_mapped(tmp_path: Path) ->
             Segment(known.token, file.fileno(), MIB),
             Segment(9, unsealed, MIB),
         ):
-            with pytest.raises(WireError, match=r"^a segment of \d+ bytes was said, found was .* of 1048576$"):
+            with pytest.raises(WireError, match=r"^(a|the) segment .* was said, found was .*(trouper-|1048576)"):
                 Borrowed(os.getpid(), segment)
         os.close(unsealed)
     with pytest.raises(WireError, match=r"^the shared memory /proc/\d+/fd/9999 cannot be opened: "):

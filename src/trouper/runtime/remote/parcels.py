@@ -46,7 +46,8 @@ class Bulk:
             sharing.retired(token)
 
     def close(self) -> None:
-        """The node ends."""
+        """The node ends, and tells nobody any more."""
+        self.sharings.clear()
         self.pool.close_all()
 
 

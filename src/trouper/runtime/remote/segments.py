@@ -140,6 +140,7 @@ class Borrowed:
     def __init__(self, process: int, segment: Segment) -> None:
         place = f"/proc/{process:d}/fd/{segment.descriptor:d}"
         try:
+            _check_name(place, segment)  # before it is opened, too: of what else may be there an opening may be noticed
             descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             raise WireError(f"the shared memory {place} cannot be opened: {error}") from error
@@ -168,14 +169,19 @@ def exported(memory: mmap.mmap, size_bytes: int, dropped: Callable[[], None]) ->
     return memoryview(exporter).cast("B")
 
 
+def _check_name(place: str, segment: Segment) -> None:
+    """See that a descriptor leads to a file without a name, called after the token; raises ``WireError``."""
+    name = os.readlink(place)  # noqa: PTH115  a Path would make nothing of such a name
+    if name != f"/memfd:{NAME}{segment.token:x} (deleted)":
+        raise WireError(f"the segment {segment.token:x} was said, found was {name}")
+
+
 def _check(descriptor: int, segment: Segment) -> None:
     """See that a descriptor is of the segment that was said; raises ``WireError``."""
-    status = os.fstat(descriptor)
-    name = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115  a Path would make nothing of such a name
-    try:
-        seals = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
-    except OSError:
-        seals = 0
-    is_segment = name == f"/memfd:{NAME}{segment.token:x} (deleted)" and seals & fcntl.F_SEAL_SHRINK
-    if not is_segment or status.st_uid != os.getuid() or status.st_size != segment.size_bytes:
-        raise WireError(f"a segment of {segment.size_bytes} bytes was said, found was {name} of {status.st_size}")
+    _check_name(f"/proc/self/fd/{descriptor}", segment)
+    status, seals = os.fstat(descriptor), fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
+    if status.st_size != segment.size_bytes or status.st_uid != os.getuid() or not seals & fcntl.F_SEAL_SHRINK:
+        found = f"{status.st_size} bytes of user {status.st_uid}, seals {seals:#x}"
+        raise WireError(
+            f"a segment of {segment.size_bytes} bytes that cannot shrink was said, found was one of {found}"
+        )
