@@ -87,12 +87,48 @@ def test_an_application_may_give_an_actor_class(tmp_path: Path) -> None:
         assert ended(solo, signal.SIGTERM) == (143, "")
 
 
+NOTEBOOK = """
+import trouper
+from trouper import Actor, Message, Node, handler
+
+class Greet(Message[str]):
+    who: str
+
+class Greeter(Actor):
+    @handler
+    def greet(self, msg: Greet) -> str:
+        return f"{greeting} {msg.who}, from {self.node.name}"
+
+greeting = "hello"
+
+async def main():
+    async with Node("desk", listen="ipc://FOLDER/desk", join=["ipc://FOLDER/room"], code_shipping=True) as node:
+        await node.network.wait_for_peer("room")
+        greeter = await node.spawn(Greeter, place="room")
+        print(await greeter.ask(Greet("ada")))
+
+trouper.run(main)
+"""
+
+
+def test_a_notebook_spawns_on_a_node_that_takes_code(tmp_path: Path) -> None:
+    """Classes of a `__main__` without a file, as of a notebook's cells, with the message and a global that they use."""
+    tmp_path.chmod(0o700)
+    with running(tmp_path, "--name", "room", "--listen", f"ipc://{tmp_path}/room", "--code-shipping") as room:
+        said(room)
+        program = NOTEBOOK.replace("FOLDER", str(tmp_path))
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30)
+        assert (done.stdout, done.stderr) == ("hello ada, from room\n", "")
+        assert ended(room, signal.SIGTERM) == (143, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
         (["--listen", "smoke://x"], "no transport knows smoke://x"),
         (["--listen", "tcp://127.0.0.1:0"], "keys"),
         (["--join", "tcp://127.0.0.1:7"], "needs listen"),
+        (["--insecure", "--code-shipping"], "anybody could run code here"),
         (["--name", "a b"], "a b"),
         (["--app", "nonsense"], "--app nonsense: write MODULE:FACTORY"),
         (["--app", "no_such_module:x"], "--app no_such_module:x: there is no module no_such_module in "),

@@ -33,6 +33,7 @@ class NodeCalledWrongly(click.UsageError):
     help="The folder that `trouper keygen` made, for tcp://.",
 )
 @click.option("--insecure", is_flag=True, help="Let tcp:// go without keys, in the clear and with anybody.")
+@click.option("--code-shipping", is_flag=True, help="Take actors by value from linked nodes, which may run any code.")
 @click.option("--app", metavar="MODULE:FACTORY", help="Called with the node once it runs; see below.")
 @click.option(
     "--allow", multiple=True, metavar="MODULE", help="May be imported when another node spawns from it; repeatable."
@@ -44,6 +45,7 @@ def node(
     keys: Path | None,
     *,
     insecure: bool,
+    code_shipping: bool,
     app: str | None,
     allow: Sequence[str],
 ) -> None:
@@ -64,7 +66,13 @@ def node(
     try:
         begin = None if app is None else _factory(app)
         made = Node(
-            name or f"node-{os.getpid()}", listen=listen, join=join, keys=keys, insecure=insecure, allowed_modules=allow
+            name or f"node-{os.getpid()}",
+            listen=listen,
+            join=join,
+            keys=keys,
+            insecure=insecure,
+            allowed_modules=allow,
+            code_shipping=code_shipping,
         )
     except CallerError as error:
         raise NodeCalledWrongly(error) from error
