@@ -253,6 +253,11 @@ class Node(Fittings, Spawner):
         return self._network
 
     @property
+    def has_network(self) -> bool:
+        """Whether this node can be linked to others."""
+        return self._network is not None
+
+    @property
     def cluster(self) -> Cluster:
         """The cluster that this node takes part in; raises ``NodeClosed`` when it takes part in none."""
         if self._cluster is None:

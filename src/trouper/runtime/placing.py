@@ -16,6 +16,7 @@ node.  An actor that shares ``self.ref`` instead shares the short way, which end
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -67,10 +68,11 @@ def spawn_placed(
     """Start a child on another node; see ``Spawner.spawn``."""
     node = cast("Node", parent.system.host)
     first = _chosen(place, node)
-    if first == node.name:
+    if first == node.name and not node.has_network:
         return spawn_awaited(parent, actor, args, name, restart, shutdown_s, significant)
     try:
-        node.network.peer(first)
+        if first != node.name:
+            node.network.peer(first)
     except NodeUnreachable as error:
         if isinstance(place, str):
             raise
@@ -98,6 +100,12 @@ def _chosen(place: Place, node: Node) -> str:
 
 def _name_of(place: object) -> str:
     return str(getattr(place, "__qualname__", repr(place)))
+
+
+def placed_by(system: System) -> Counter[str]:
+    """Count the actors that stand-ins of a node have placed, by the node where they run."""
+    cells = [cell for cell in system.cells() if isinstance(cell, PlacedCell)]
+    return Counter(cell.far.address.node for cell in cells if cell.far is not None)
 
 
 class _Placed:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...runtime.kernel.errors import NodeClosed
 from ...runtime.kernel.ref import ActorRef
+from ...runtime.placing import placed_by
 from ...runtime.shutdown import BEFORE_STOP
 from ...runtime.spawning import spawn_awaited
 from . import cards
@@ -23,10 +24,14 @@ from .membership.machine import Membership
 from .membership.records import Member
 from .messages import Rejoin, TakeDown, TakeLeave, Tell
 from .metadata import Facts, Location, Metadata, make_metadata
+from .placement import Candidate, Policy, choose
+from .roundtrip import RoundTrips
+from .vitals import Vitals
 
 if TYPE_CHECKING:
     from ...runtime.node import Node
 
+NO_VITALS = Vitals()
 ASK_S = 30.0
 """Seconds within which the manager must have taken leave, or a member down."""
 
@@ -51,6 +56,10 @@ class Cluster:
         discoveries: Sequence[Discovery],
     ) -> None:
         self.discoveries = discoveries
+        self.round_trips = RoundTrips()
+        """What this node has measured to other members, by their acknowledgements."""
+        self.vitals: dict[str, Vitals] = {}
+        """What members tell of their load and round trips, by name."""
         self._node, self.config, self._seeds = node, config, seeds
         self._metadata = metadata
         self._began = False
@@ -143,6 +152,29 @@ class Cluster:
         card = self._card(changed)
         self._metadata = changed
         await self.manager.ask(Tell(card), ASK_S)
+
+    def choose(self, policy: Policy) -> str:
+        """Choose a member for an actor; raises ``NoNodeFits``.  ``spawn(..., place=policy)`` does it."""
+        me = self._node.name
+        round_trips_s = self.round_trips.smoothed_s()
+        placed = placed_by(self._node.system)
+        candidates: list[Candidate] = []
+        for member in self.members():
+            vitals = self.vitals.get(member.name, NO_VITALS)
+            measured = {**vitals.round_trips_s}
+            if member.name in round_trips_s:  # a round trip is as long from here to there as the other way round
+                measured[me] = round_trips_s[member.name]
+            candidates.append(
+                Candidate(
+                    name=member.name,
+                    metadata=member.metadata,
+                    load=vitals.load,
+                    round_trips_s=measured,
+                    placed=placed[member.name],
+                    reachable=member.status == "alive",
+                )
+            )
+        return choose(policy, candidates, self._node.system.random, origin=me).name
 
     # --- for the manager ---------------------------------------------------------------------------------------------
 

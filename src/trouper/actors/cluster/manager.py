@@ -14,6 +14,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from ...runtime.actor import Actor
+from ...runtime.alarm import Alarm
 from ...runtime.handlers import handler
 from ...runtime.kernel.messages import Message
 from ...runtime.remote.cell import Home
@@ -21,6 +22,7 @@ from . import cards
 from .events import ClusterNotice, MemberInfo
 from .membership import effects
 from .membership.effects import Changed, Effect, Ended, Send, Strained
+from .membership.packets import Ack, Ping
 from .messages import ClusterPacket, Due, LinkLost, Meet, Rejoin, Strain, TakeDown, TakeLeave, Tell, ViewChanged
 from .resolving import Resolving
 from .scout import Scout, announcements
@@ -34,6 +36,8 @@ GRUMBLES = frozenset(
     {"refused", "name_conflict", "other_cluster", "implausible", "seeds_silent", "downed", "superseded"}
 )
 """Kinds of notices that are logged as warnings."""
+PINGS_MAX = 256
+"""Pings whose time is remembered until they are acknowledged."""
 
 
 class ClusterManager(Actor):
@@ -41,15 +45,15 @@ class ClusterManager(Actor):
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = inf
         self._left: asyncio.Future[None] | None = None
+        self._pings: dict[int, tuple[str, float]] = {}
 
     async def on_start(self) -> None:
         """Join, or found the cluster."""
         cluster, node = self.cluster, self.node
         network, loop = node.network, node.system.loop
         self._loop, self._network = loop, network
+        self._alarm = Alarm(loop, lambda: self.ref.tell(Due()))
         self._chance = random.Random(node.system.random()).random
         self.machine = cluster.begin_life(self._chance, loop.time())
         network.serves[ClusterPacket] = self._hear
@@ -67,8 +71,7 @@ class ClusterManager(Actor):
         self._network.serves.pop(ClusterPacket, None)
         self._network.on_peer.remove(self._linked)
         self._gauge.close()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.set(inf)
 
     # --- what comes in -----------------------------------------------------------------------------------------------
 
@@ -85,6 +88,8 @@ class ClusterManager(Actor):
     @handler
     def packet(self, msg: ClusterPacket) -> None:
         """Another node's membership says something."""
+        if isinstance(msg.packet, Ack):
+            self._acknowledged(msg.packet)
         self._carry_out(self.machine.receive(msg.packet, self._loop.time()))
 
     @handler
@@ -142,6 +147,20 @@ class ClusterManager(Actor):
         """This node says something else about itself."""
         self._carry_out(self.machine.update(msg.metadata, self._loop.time()))
 
+    # --- round trips -------------------------------------------------------------------------------------------------
+
+    def _pinged(self, ping: Ping) -> None:
+        """Remember when a member was pinged; one that is pinged again tells nothing of the time (Karn's rule)."""
+        if len(self._pings) >= PINGS_MAX:
+            self._pings.clear()
+        known = ping.sequence in self._pings
+        self._pings[ping.sequence] = ("" if known else ping.target, self._loop.time())
+
+    def _acknowledged(self, ack: Ack) -> None:
+        target, at = self._pings.pop(ack.sequence, ("", 0.0))
+        if target == ack.source:
+            self.cluster.round_trips.add(target, self._loop.time() - at)
+
     # --- what is to be done ------------------------------------------------------------------------------------------
 
     def _carry_out(self, wanted: Sequence[Effect]) -> None:
@@ -149,11 +168,12 @@ class ClusterManager(Actor):
         changed = False
         for effect in wanted:
             if isinstance(effect, Send):
+                if isinstance(effect.packet, Ping):
+                    self._pinged(effect.packet)
                 reaching.send(effect.to, ClusterPacket(effect.packet), reliable=effect.reliable)
             else:
                 changed |= self._publish(effect)
-        if self.machine.wake_at != self._timer_at:
-            self._set_timer()
+        self._alarm.set(self.machine.wake_at)
         if changed:
             self.cluster.changed()
             for child in (self._cell.children or {}).values():
@@ -198,11 +218,3 @@ class ClusterManager(Actor):
             self._left.set_result(None)
         if event.reason != "left":
             self.cluster.thrown_out(event.detail)
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._timer_at = self.machine.wake_at
-        if self._timer_at < inf:
-            self._timer = self._loop.call_at(self._timer_at, self.ref.tell, Due())

@@ -20,13 +20,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isnan
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
 from ...runtime.kernel.errors import ActorError, InvalidOption
 from .metadata import Metadata, is_same_host
 from .topology import LEVELS, Level, least_crowded, nearest
+
+if TYPE_CHECKING:
+    from ...runtime.node import Node
 
 NAMED_MAX: Final = 50
 """Candidates that an error names; of the others it gives the number."""
@@ -107,6 +110,13 @@ class Policy:
 
     def __str__(self) -> str:
         return self.text
+
+    def __call__(self, node: Node) -> str:
+        """Choose a member of the node's cluster: a policy is what ``spawn`` takes as ``place``.
+
+        Raises ``NoNodeFits``, and ``NodeClosed`` on a node that is in no cluster.
+        """
+        return node.cluster.choose(self)
 
     def __or__(self, other: Policy) -> Policy:
         return self.then(other)

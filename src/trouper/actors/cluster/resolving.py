@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING
 
 from ...runtime.actor import Actor
+from ...runtime.alarm import Alarm
 from ...runtime.handlers import handler
 from . import cards
 from .membership.records import Member as Record
@@ -29,17 +29,16 @@ class Resolving(Actor):
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self._timer: asyncio.TimerHandle | None = None
 
     def on_start(self) -> None:
         """Begin with the members of now."""
         self._loop = self.node.system.loop
+        self._alarm = Alarm(self._loop, lambda: self.ref.tell(Due()))
         self._begin()
 
     def on_stop(self) -> None:
         """Nothing more is decided."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.set(inf)
 
     def _begin(self) -> None:
         settings = self.cluster.config.split_brain
@@ -85,11 +84,7 @@ class Resolving(Actor):
                     self._acquire()
                 case pure.ReleaseLease():
                     self._release()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self.machine.wake_at < inf:
-            self._timer = self._loop.call_at(self.machine.wake_at, self.ref.tell, Due())
+        self._alarm.set(self.machine.wake_at)
 
     def _acquire(self) -> None:
         lease = self.cluster.config.lease
