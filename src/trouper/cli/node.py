@@ -9,11 +9,15 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from . import INTERRUPTED
+
+if TYPE_CHECKING:
+    from ..runtime.actor import Actor
+    from ..runtime.node import Node
 
 
 class NodeCalledWrongly(click.UsageError):
@@ -56,11 +60,8 @@ def node(
     MODULE:FACTORY is a function, plain or async, that is given the node; it spawns what it likes, and returns None or
     an actor class, which is then spawned.  MODULE is found as `python -m` finds it, in the current folder too.
     """
-    from ..runtime.actor import Actor
     from ..runtime.kernel.errors import CallerError
     from ..runtime.node import Node
-    from ..runtime.running import run
-    from ..transports.keys import KeysInvalid
 
     sys.path.insert(0, str(Path.cwd()))
     try:
@@ -76,14 +77,22 @@ def node(
         )
     except CallerError as error:
         raise NodeCalledWrongly(error) from error
+    _run(made, begin, "" if listen else "nowhere: nobody reaches it")
+
+
+def _run(made: Node, begin: Callable[[object], object] | None, nowhere: str) -> None:
+    """Run a node until a signal; what keeps it from starting is the caller's mistake."""
+    from ..runtime.kernel.errors import CallerError
+    from ..runtime.running import run
+    from ..transports.keys import KeysInvalid
+
     started = False
 
     async def main() -> None:
         nonlocal started
         async with made:
             started = True
-            where = f"at {made.network.endpoint}" if listen else "nowhere: nobody reaches it"
-            click.echo(f"node {made.name} listens {where}")
+            click.echo(f"node {made.name} listens {nowhere or f'at {made.network.endpoint}'}")
             if begin is not None:
                 made_of = begin(made)
                 actor = await cast("Awaitable[object]", made_of) if inspect.isawaitable(made_of) else made_of
