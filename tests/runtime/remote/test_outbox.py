@@ -253,4 +253,5 @@ async def test_a_parcel_that_cannot_travel_is_handed_back_before_anything_of_it_
     box.outbox.put(box.item(1))
     await settle()
     assert (box.link.chunks, box.link.payloads, len(box.rejected)) == ([], [1], 1)
-    assert box.rejected[0][0] is value
+    why = "Anything cannot travel: object is no type that the wire knows, in Anything.value[1]"
+    assert box.rejected == [(value, why)]

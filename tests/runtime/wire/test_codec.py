@@ -1,17 +1,21 @@
 import math
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trouper import ActorRef, Message, WireError
 from trouper.runtime.wire import codec
+from trouper.runtime.wire.buffers import extract
 from trouper.runtime.wire.codec import (
     REF_CODE,
     TAGS_FROM,
     BodyTooLarge,
     Item,
+    Parcel,
     RefDefinition,
     Tables,
     TagDefinition,
@@ -130,7 +134,7 @@ def test_what_cannot_travel_says_why_and_defines_nothing(value: object, why: str
     out, into, directory = ends()
     with pytest.raises(WireError) as caught:
         out.check(Free([directory.ref(1), value]))
-    assert str(caught.value).casefold() == f"Free cannot travel: {why}".casefold()
+    assert str(caught.value).casefold() == f"Free cannot travel: {why}, in Free.value[1]".casefold()
     with pytest.raises(WireError):
         out.encode([item(out, Free([directory.ref(1), value]))], [], 1_000)
     assert carried(out, into, Free(directory.ref(1))) == [Free(directory.ref(1))]
@@ -276,3 +280,78 @@ def test_what_was_sent_can_be_listed_and_only_messages_travel() -> None:
     with pytest.raises(WireError) as caught:
         out.number_of(int)
     assert str(caught.value) == "int is no Message: only messages travel"
+
+
+class Grid(Message[None], tag="codec.Grid"):
+    """A message with arrays and bytes."""
+
+    cells: npt.NDArray[np.float64]
+    raw: bytes
+    view: memoryview
+    mutable: bytearray
+    who: ActorRef | None = None
+    more: list[dict[int, bytes]] | None = None
+
+
+def beside(out: Tables, into: Tables, grid: Message[object], bytes_min: int) -> Message[object]:
+    """Send a message, with what is large in it beside it."""
+    payload, buffers = extract(grid, bytes_min)
+    for number, buffer in enumerate(buffers, 1):
+        buffer.number = number
+    sent: object = Parcel(grid, payload, buffers) if buffers else payload
+    body = into.open(out.encode([(1, 0, out.number_of(type(grid)), sent)], [], 10_000))
+    taken = {buffer.number: buffer.view for buffer in buffers}
+    assert body.beside == ([(0, list(taken))] if taken else [])
+    (_, _, number, raw) = body.items[0]
+    return into.read(number, raw, taken)
+
+
+@pytest.mark.parametrize("bytes_min", [1, 10, 100])
+def test_buffers_beside_a_message_come_back_as_its_annotations_say(bytes_min: int) -> None:
+    """Whether they are small enough for the payload or not; refs beside them too."""
+    out, into, directory = ends()
+    cells, ref = np.arange(6.0).reshape(2, 3), directory.ref(1)
+    grid = Grid(cells, b"r" * 20, memoryview(b"v" * 20), bytearray(b"m" * 20), ref, [{7: b"x" * 20}, {8: b""}])
+    came = beside(out, into, grid, bytes_min)
+    assert isinstance(came, Grid)
+    assert np.array_equal(came.cells, cells)
+    assert (came.raw, came.view, came.mutable) == (grid.raw, grid.view, grid.mutable)
+    assert (came.who, came.more) == (ref, grid.more)
+    assert [type(came.raw), type(came.view), type(came.mutable)] == [bytes, memoryview, bytearray]
+    assert not came.cells.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"cells": np.arange(6)}, "expected an array of float64, got int64 - at `$.cells`"),
+        ({"cells": b"x" * 50}, "expected ndarray, got bytes - at `$.cells`"),
+        ({"raw": np.arange(6)}, "Expected `bytes`, got `numpy.ndarray` - at `$.raw`"),
+        ({"more": [{7: np.arange(6)}]}, "Expected `bytes`, got `numpy.ndarray` - at `$.more[0][...]`"),
+    ],
+)
+def test_a_buffer_of_the_wrong_type_is_refused_by_the_name_of_its_field(change: dict[str, object], why: str) -> None:
+    """A sender that does not keep to its annotations, or has others, is told so."""
+    out, into, _ = ends()
+    grid = Grid(np.arange(6.0), b"r" * 20, memoryview(b"v"), bytearray())
+    with pytest.raises(WireError) as caught:
+        beside(out, into, msgspec.structs.replace(grid, **change), 10)
+    assert str(caught.value) == f"Grid came in wrong: {why}"
+
+
+def test_a_buffer_that_did_not_come_fails_its_message() -> None:
+    """The error names it."""
+    out, into, _ = ends()
+    grid = Grid(np.arange(6.0), b"r" * 20, memoryview(b"v"), bytearray())
+    payload, buffers = extract(grid, 10)
+    body = into.open(out.encode([(1, 0, out.number_of(Grid), Parcel(grid, payload, buffers))], [], 10_000))
+    for taken in ({}, {9: memoryview(b"")}):
+        with pytest.raises(WireError, match=r"^Grid came in wrong: .*buffer 0 did not come|got `ext`"):
+            into.read(body.items[0][2], body.items[0][3], taken)
+
+
+def test_only_types_that_may_carry_buffers_are_searched_for_them() -> None:
+    """Their numbers are known from the first message on."""
+    out, _, _ = ends()
+    numbers = {out.number_of(type_): type_ for type_ in (Pair, Grid, Free)}
+    assert {numbers[number] for number in out.carriers} == {Grid, Free}

@@ -157,13 +157,13 @@ class Tables:
 
     def check(self, payload: object) -> None:
         """Raise ``WireError`` when this payload by itself cannot travel."""
+        value = payload.value if isinstance(payload, Parcel) else payload
+        name = type(value).__qualname__
         try:
-            self._try(payload, type(payload).__qualname__)
+            self._try(payload, name)
         except WireError as error:
-            where = culprit(payload, self._encoder.encode)
-            raise WireError(
-                f"{error}, in {type(payload).__qualname__}{where}" if where else str(error)
-            ) from error.__cause__
+            where = culprit(value, self._encoder.encode)
+            raise WireError(f"{error}, in {name}{where}" if where else str(error)) from error.__cause__
         finally:
             self._forget_new_refs()
 
