@@ -35,7 +35,7 @@ BAD: list[tuple[Rule, str, str, str]] = [
     (arrows.arrows, "src/trouper/transports/zeromq.py", "from ..runtime.node import Node", "may not import"),
     (arrows.arrows, "src/trouper/transports/zeromq.py", "from ..runtime.kernel.cell import Cell", "may not import"),
     (arrows.arrows, "src/trouper/transports/zeromq.py", "from ..actors.cluster import messages", "may not import"),
-    (arrows.arrows, CONSOLE, "from ...runtime.kernel.cell import Cell", "may not import trouper.runtime.kernel.cell"),
+    (arrows.arrows, CONSOLE, "from ...transports.zeromq import sockets", "may not import trouper.transports.zeromq"),
     (arrows.arrows, CONSOLE, "from ..cluster.actor import Cluster", "may not import trouper.actors.cluster.actor"),
     (arrows.outside_packages, KERNEL, "import aiohttp.web", "trouper.runtime.kernel.cell may not import aiohttp"),
     (arrows.outside_packages, KERNEL, "from typing_extensions import TypeVar", "guard the import"),

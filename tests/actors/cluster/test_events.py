@@ -1,0 +1,13 @@
+"""Whoever subscribes to a base hears of all that is below it."""
+
+from trouper.actors.cluster.events import ClusterEvent, ClusterNotice, MemberEvent, MemberJoined, MemberLeft
+from trouper.runtime.kernel.messages import tag_of
+
+
+def test_members_and_notices_are_told_apart_by_their_bases() -> None:
+    """Events of members are cluster events, notices are no events of members."""
+    assert issubclass(MemberJoined, MemberEvent)
+    assert issubclass(MemberEvent, ClusterEvent)
+    assert issubclass(ClusterNotice, ClusterEvent)
+    assert not issubclass(ClusterNotice, MemberEvent)
+    assert tag_of(MemberJoined) != tag_of(MemberLeft)
