@@ -18,7 +18,7 @@ from ..transports.network import Quality
 from ..transports.simulated import SimulatedNetwork
 from . import checks
 from .faults import Fault
-from .machines import Machine
+from .machines import Arguments, Machine, Options
 from .node_loop import WorldLoop
 from .schedule import Trace
 
@@ -39,9 +39,9 @@ class ClusterSpec:
 
     names: Sequence[str]
     joins: Mapping[str, Sequence[str]] | None = None
-    options: Callable[[str], Mapping[str, Any]] | None = None  # Any: each argument of Node has its own type
+    options: Options | None = None
     quality: Quality | None = None
-    defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    defaults: Arguments = field(default_factory=dict[str, Any])  # Any: as Arguments say
 
     def __post_init__(self) -> None:
         if not self.names or len(set(self.names)) < len(self.names):
@@ -53,9 +53,9 @@ class ClusterSpec:
             return [other for other in self.names if other != name]
         return self.joins.get(name, ())
 
-    def options_of(self, name: str) -> Mapping[str, Any]:
+    def options_of(self, name: str) -> Arguments:
         """Return all arguments of a node."""
-        own: Mapping[str, Any] = {} if self.options is None else self.options(name)
+        own: Arguments = {} if self.options is None else self.options(name)
         places = {"listen": f"sim://{name}", "join": [f"sim://{other}" for other in self.joined_by(name)]}
         return {**places, **self.defaults, **own}
 

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from ..runtime.remote.network import MakeTransport
     from ..runtime.wire.transport import Buffer, Source, TransportOwner, Wire
 
-Options = Callable[[str], Mapping[str, Any]]
-"""Returns the arguments of ``Node`` for a node of this name; Any: each argument has its own type."""
+Arguments = Mapping[str, Any]  # Any: each argument of Node has its own type
+Options = Callable[[str], Arguments]
+"""Returns the arguments of ``Node`` for a node of this name."""
 Boot = Callable[[Node], Awaitable[object]]
 """What a node does at the begin of each of its lives."""
 EPOCH_NS = 1_700_000_000_000_000_000
@@ -249,7 +250,7 @@ class Machine:
         loop = self.loop
         if loop is None or not self.is_up:
             raise NodeCrashed(f"node {self.name} is down: restart it first")
-        given: asyncio.Future[Any] = loop.create_future()
+        given: asyncio.Future[Any] = loop.create_future()  # Any: as above
 
         async def run() -> None:
             try:

@@ -32,6 +32,7 @@ from .virtual_time import VirtualLoop, _Future, _Task
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 _Callback = Callable[..., object]
+_Arguments = Iterable[Any]  # Any: as the callback takes them
 _TIMERS_SWEPT_FROM = 200
 """Timers from which on cancelled ones are looked for."""
 _WAITS_SWEPT_FROM = 100
@@ -52,17 +53,17 @@ class _SharedLoop(VirtualLoop):
         """Make a future of this loop, which may be awaited in the others too."""
         return SharedFuture(self, next(self._numbers))
 
-    def take(self, callback: _Callback, args: Iterable[Any], context: Context | None) -> asyncio.Handle:
+    def take(self, callback: _Callback, args: _Arguments, context: Context | None) -> asyncio.Handle:
         """Call something soon, for another loop."""
         return self._call_soon(callback, args, context)
 
-    def _call_soon(self, callback: _Callback, args: Iterable[Any], context: Context | None) -> asyncio.Handle:
+    def _call_soon(self, callback: _Callback, args: _Arguments, context: Context | None) -> asyncio.Handle:
         task = _task_of(callback)
         if task is not None:
             home = _home_of(task)
             if home is not self and isinstance(home, _SharedLoop):
                 return home.take(callback, args, context)
-        return cast("asyncio.Handle", super()._call_soon(callback, args, context))  # type: ignore[misc]  # pyright: ignore  BaseEventLoop's own
+        return cast("asyncio.Handle", super()._call_soon(callback, args, context))  # type: ignore[misc]  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]  BaseEventLoop's own
 
 
 class WorldLoop(_SharedLoop):
@@ -134,7 +135,7 @@ class NodeLoop(_SharedLoop):
 
     # --- running -----------------------------------------------------------------------------------------------------
 
-    def _call_soon(self, callback: _Callback, args: Iterable[Any], context: Context | None) -> asyncio.Handle:
+    def _call_soon(self, callback: _Callback, args: _Arguments, context: Context | None) -> asyncio.Handle:
         if self.dead:
             return self._pass_over(callback, args, context)
         handle = super()._call_soon(callback, args, context)
@@ -268,7 +269,7 @@ class NodeLoop(_SharedLoop):
     def tell_of_death(self, future: asyncio.Future[Any]) -> None:  # Any: of whatever result
         """Tell whoever awaits this outside; not by the future's own ways, which may do things at the node."""
         error = NodeCrashed(f"node {self.name} crashed, and this was awaited of it")
-        cast("Callable[[object, Exception], None]", asyncio.Future[Any].set_exception)(future, error)
+        cast("Callable[[object, Exception], None]", getattr(asyncio.Future, "set_exception"))(future, error)  # noqa: B009  its type says nothing
 
     def timers(self) -> list[asyncio.TimerHandle]:
         """All timers that are kept, cancelled ones too."""
@@ -278,7 +279,7 @@ class NodeLoop(_SharedLoop):
         """All tasks of this loop that have not ended."""
         return sorted(asyncio.all_tasks(self), key=hash)
 
-    def _pass_over(self, callback: _Callback, args: Iterable[Any], context: Context | None) -> asyncio.Handle:
+    def _pass_over(self, callback: _Callback, args: _Arguments, context: Context | None) -> asyncio.Handle:
         """A dead loop calls nothing; but others are told of its death."""
         task = _task_of(callback)
         home = _home_of(task) if task is not None else self.world if self._dying else self
