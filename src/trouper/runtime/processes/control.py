@@ -61,7 +61,12 @@ class Meet(msgspec.Struct, frozen=True, tag=True):
 
 
 class Leave(msgspec.Struct, frozen=True, tag=True):
-    """To a worker: stop your actors and end, in order."""
+    """To a worker: stop your actors, say ``Left``, and end in order when the pipe does.
+
+    tidy: the node goes down, so the folder of the sockets can be removed; whoever is killed from now on, it will be.
+    """
+
+    tidy: bool = False
 
 
 class Gone(msgspec.Struct, frozen=True, tag=True):
@@ -74,6 +79,10 @@ class Gone(msgspec.Struct, frozen=True, tag=True):
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
     """From a worker: it is linked, and takes actors."""
+
+
+class Left(msgspec.Struct, frozen=True, tag=True):
+    """From a worker: it is no node any more."""
 
 
 class Trouble(msgspec.Struct, frozen=True, tag=True):
@@ -98,7 +107,7 @@ class Record(msgspec.Struct, frozen=True, tag=True):
 
 
 ToWorker: TypeAlias = Setup | Meet | Leave | Gone
-FromWorker: TypeAlias = Ready | Trouble | Record
+FromWorker: TypeAlias = Ready | Left | Trouble | Record
 
 _encode = msgspec.msgpack.Encoder().encode
 

@@ -17,7 +17,7 @@ from typing import TextIO, cast
 import msgspec
 
 from ..kernel.errors import WireError
-from .control import Gone, Leave, Meet, Record, Setup, Trouble, Unpacker, pack, read_from_worker
+from .control import Gone, Leave, Left, Meet, Record, Setup, Trouble, Unpacker, pack, read_from_worker
 from .lines import Lines
 from .logs import show
 from .program import command
@@ -84,11 +84,11 @@ class WorkerProcess(asyncio.SubprocessProtocol):
 
     # --- to the process ----------------------------------------------------------------------------------------------
 
-    def leave(self) -> None:
-        """Ask it to end in order."""
+    def leave(self, *, tidy: bool = False) -> None:
+        """Ask it to end in order; see ``Leave``."""
         if not self.leaving:
             self.leaving = True
-            self.tell(Leave())
+            self.tell(Leave(tidy))
 
     def tell(self, message: Setup | Meet | Leave | Gone) -> None:
         """Send it a message; a process that has ended is told nothing."""
@@ -168,6 +168,8 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             show(self.name, message)
         elif isinstance(message, Trouble):
             self.trouble = message.text
+        elif isinstance(message, Left):
+            self._close_pipe()
         elif not self.ready.done():
             self.ready.set_result(None)
 

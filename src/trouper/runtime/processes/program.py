@@ -22,6 +22,7 @@ LEVELS_MAX = 1_000
 BOOT = """\
 import signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
 sys.path[:] = sys.argv[1:]
 from trouper.runtime.processes.worker import main
 main()

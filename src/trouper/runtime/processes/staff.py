@@ -132,7 +132,7 @@ class Staff:
         """When the node goes down: all workers leave at the same time, though they are stopped one after the other."""
         if self._node.shutdown.reason is not None:
             for process in self._processes.values():
-                process.leave()
+                process.leave(tidy=True)
 
     def _ended(self, process: WorkerProcess) -> None:
         """A process has ended: whoever is linked to it gives up the link at once."""

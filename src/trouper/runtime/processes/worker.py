@@ -2,7 +2,8 @@
 
 It lives for its parent.  A thread reads the pipe to it, which works also while a handler holds the loop: when the pipe
 ends, the parent is gone, and so is this process at once.  Where a handler holds the interpreter itself, Linux kills the
-process soon after its parent.  SIGINT, which a terminal sends to all processes of a program, is left to the parent.
+process soon after its parent.  SIGINT and SIGHUP, which a terminal sends to all processes of a program, are left to the
+parent.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ..kernel.errors import NodeClosed, TrouperError
 from ..node import Node
 from ..reports import brief
 from ..running import loop_factory
-from .control import Gone, Leave, Meet, Ready, Setup, ToWorker, Trouble, Unpacker, read_to_worker
+from .control import Gone, Leave, Left, Meet, Ready, Setup, ToWorker, Trouble, Unpacker, read_to_worker
 from .logs import Home, send_home
 from .program import take_over
 
@@ -58,7 +59,8 @@ class Life:
     def __init__(self, pipe: socket.socket) -> None:
         self.pipe, self.home = pipe, Home(pipe)
         self._unpacker = Unpacker()
-        self.leaving = False
+        self.leaving = self._told = self._tidy = self._over = False
+        self._pipe_ended = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[object] | None = None
         self._node: Node | None = None
@@ -81,13 +83,16 @@ class Life:
         self._folder = setup.folder
         return setup
 
-    def read_on(self) -> NoReturn:
+    def read_on(self) -> None:
         """In a thread: take messages for as long as the parent lives."""
         while True:
             try:
                 data = self.pipe.recv(READ_BYTES)
             except OSError:
                 data = b""
+            if not data and self._over:
+                self._pipe_ended.set()
+                return
             if not data:
                 self.end_at_once()
             for body in self._unpacker.feed(data):
@@ -95,6 +100,7 @@ class Life:
 
     def _take(self, message: ToWorker) -> None:
         if isinstance(message, Leave):
+            self._told, self._tidy = True, message.tidy
             self.leave()
         elif isinstance(message, Meet) and self._loop is not None:
             self._loop.call_soon_threadsafe(self._meet, message)
@@ -105,6 +111,14 @@ class Life:
         """The parent is gone: leave nothing behind."""
         shutil.rmtree(self._folder, ignore_errors=True)
         os._exit(1)
+
+    def say_left(self) -> None:
+        """No node any more: wait for the pipe to end, if the parent has asked for that."""
+        self._over = self._told
+        if self._told and self.home.send(Left()):
+            self._pipe_ended.wait()
+        if self._tidy:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     # --- ending ------------------------------------------------------------------------------------------------------
 
@@ -197,6 +211,7 @@ def main() -> None:
         code = 1
     finally:
         logging.shutdown()
+    life.say_left()
     raise SystemExit(code)
 
 
