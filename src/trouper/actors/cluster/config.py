@@ -38,6 +38,27 @@ class HealthCheck:
     retries: int = 4
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicationSettings:
+    """How names, groups, topics and services get around.
+
+    interval_s: how often a node compares its copies with those of another member, by chance.
+    direct_max: members up to which a change is told to all of them at once; fan_out: whom it is told to beyond that.
+    answer_max: messages that answer one digest; what is left over is for the next one.
+    """
+
+    interval_s: float = 2.0
+    direct_max: int = 32
+    fan_out: int = 4
+    answer_max: int = 50
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        for name in ("interval_s", "direct_max", "fan_out", "answer_max"):
+            if not getattr(self, name) > 0:
+                raise InvalidOption(f"ReplicationSettings({name}={getattr(self, name)}): it must be above 0")
+
+
 class Lease(Protocol):
     """A lease outside of the cluster that one side of a cut can have at a time, for ``LeaseMajority``."""
 
@@ -66,6 +87,7 @@ class ClusterConfig:
     swim: all settings of the membership, in place of those that follow from the above; None makes them.
     announce: where others may find this node: ``local`` is this host, by a file in a private folder; ``mdns`` is the
         local network, which needs an address of this host in ``listen``, and the extra ``mdns``.
+    replication: how names, groups, topics and services get around.
     detect: False leaves out the facts of the host, as simulations do.
     """
 
@@ -82,6 +104,7 @@ class ClusterConfig:
     links_max: int = 100
     swim: SwimSettings | None = None
     announce: frozenset[Literal["local", "mdns"]] = frozenset({"local"})
+    replication: ReplicationSettings = field(default_factory=ReplicationSettings)
     detect: bool = True
 
     def __post_init__(self) -> None:

@@ -10,6 +10,8 @@ from typing import Literal
 import msgspec
 
 from ...runtime.kernel.messages import Message
+from ...runtime.kernel.ref import ActorRef
+from .detectors.failures import Failure
 from .metadata import Metadata
 
 MemberStatus = Literal["alive", "suspect", "unreachable", "left", "down"]
@@ -82,3 +84,26 @@ class ClusterNotice(ClusterEvent):
 
     kind: str
     text: str
+
+
+class ClusterFailure(ClusterEvent):
+    """A node, a link or a device has failed, see ``Cluster.on_failure``."""
+
+    failure: Failure
+
+
+class ClusterNameLost(ClusterEvent):
+    """An actor of this node has lost its name; it is told so itself if it has a handler for this.
+
+    winner: who has the name now; None when this node was thrown out of the cluster, and all its names with it.
+    """
+
+    name: str
+    ref: ActorRef
+    winner: ActorRef | None
+
+
+class ClusterServicesChanged(ClusterEvent):
+    """Others offer a service than before, or offer something else."""
+
+    name: str

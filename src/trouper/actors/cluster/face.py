@@ -8,23 +8,31 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ...runtime.kernel.errors import NodeClosed
+from ...runtime.kernel.messages import Message
 from ...runtime.kernel.ref import ActorRef
 from ...runtime.placing import placed_by
 from ...runtime.shutdown import BEFORE_STOP
 from ...runtime.spawning import spawn_awaited
 from . import cards
+from .commons import Commons, check_text
 from .config import ClusterConfig
+from .detectors.failures import Kind
 from .discovery.opening import open_discoveries
 from .discovery.port import Discovery
 from .discovery.specification import Seed, parse
 from .events import MemberEvent, MemberInfo, MemberJoined
 from .facts import detect
+from .failing import Failures, Handle
 from .manager import ClusterManager
 from .membership.machine import Membership
 from .membership.records import Member
 from .messages import Rejoin, TakeDown, TakeLeave, Tell
 from .metadata import Facts, Location, Metadata, make_metadata
+from .naming import ClusterNames
+from .offering import ClusterServices
 from .placement import Candidate, Policy, choose
+from .publishing import ClusterTopics
+from .reachability import Reachability
 from .roundtrip import RoundTrips
 from .vitals import Vitals
 
@@ -44,6 +52,8 @@ class Cluster:
 
     machine: Membership
     manager: ActorRef
+    replicator: ActorRef
+    """The actor that carries what the members share."""
     scout: ActorRef | None = None
     """The actor that looks for other nodes and announces this one; None where it has nothing to do."""
 
@@ -60,12 +70,15 @@ class Cluster:
         """What this node has measured to other members, by their acknowledgements."""
         self.vitals: dict[str, Vitals] = {}
         """What members tell of their load and round trips, by name."""
-        self._node, self.config, self._seeds = node, config, seeds
+        self.node, self.config, self._seeds = node, config, seeds
         self._metadata = metadata
         self._began = False
         self._life = node.network.home.incarnation
         self._changed: list[asyncio.Future[None]] = []
         self._settings = config.settings()
+        self.failures = Failures(node, self._settings.probe_interval_s)
+        self.commons = Commons(node, self.failures)
+        self.names, self.topics, self.services = ClusterNames(self), ClusterTopics(self), ClusterServices(self)
 
     # --- looking -----------------------------------------------------------------------------------------------------
 
@@ -92,9 +105,17 @@ class Cluster:
         """How strongly a member is suspected: 0 not at all, below 1 while it may refute, 1 when gone or unknown."""
         return self.machine.suspicion(name)
 
+    def link_suspicion(self, name: str) -> float:
+        """Phi of the silence of a node, see ``PhiAccrual``: 8 is what a link fails at; 0 when it was never heard."""
+        return self.failures.suspicion(name, self.node.system.loop.time())
+
+    def reachability(self) -> Reachability:
+        """Who cannot reach whom, as far as all members have said."""
+        return self.commons.replicas.reachability()
+
     async def watch(self) -> AsyncIterator[MemberEvent]:
         """Go through what befalls members: first one ``MemberJoined`` for each member of now, then what happens."""
-        with self._node.events.stream(MemberEvent) as stream:
+        with self.node.events.stream(MemberEvent) as stream:
             for member in self.members():
                 yield MemberJoined(member)
             async for event in stream:
@@ -114,8 +135,8 @@ class Cluster:
     async def wait_changed(self) -> None:
         """Wait until something befalls a member; raises ``NodeClosed`` when this node's membership ends."""
         if self.machine.is_over:
-            raise NodeClosed(f"node {self._node.name} is no member of the cluster {self.config.name!r} any more")
-        future: asyncio.Future[None] = self._node.system.loop.create_future()
+            raise NodeClosed(f"node {self.node.name} is no member of the cluster {self.config.name!r} any more")
+        future: asyncio.Future[None] = self.node.system.loop.create_future()
         self._changed.append(future)
         await future
 
@@ -155,9 +176,9 @@ class Cluster:
 
     def choose(self, policy: Policy) -> str:
         """Choose a member for an actor; raises ``NoNodeFits``.  ``spawn(..., place=policy)`` does it."""
-        me = self._node.name
+        me = self.node.name
         round_trips_s = self.round_trips.smoothed_s()
-        placed = placed_by(self._node.system)
+        placed = placed_by(self.node.system)
         candidates: list[Candidate] = []
         for member in self.members():
             vitals = self.vitals.get(member.name, NO_VITALS)
@@ -174,13 +195,36 @@ class Cluster:
                     reachable=member.status == "alive",
                 )
             )
-        return choose(policy, candidates, self._node.system.random, origin=me).name
+        return choose(policy, candidates, self.node.system.random, origin=me).name
+
+    # --- failures ----------------------------------------------------------------------------------------------------
+
+    def on_failure(self, kind: Kind, handle: Handle) -> Callable[[], None]:
+        """Have a function called with each failure of a ``node``, ``link`` or ``device``; returns what undoes it.
+
+        It is called in this node's loop and should be quick; what it raises is reported.  The same is published as
+        ``ClusterFailure``.
+        """
+        return self.failures.on_failure(kind, handle)
+
+    def report_device_failure(self, device: str, text: str) -> None:
+        """Say that a device of this node, such as a GPU, has failed: all members are told, those who come later too.
+
+        device, text: at most 256 bytes each.  Raises ``CallerError``, and ``RowFull`` for too many.
+        """
+        check_text("the device", device)
+        check_text("the failure", text)
+        self.commons.own("devices", self.commons.replicas.devices.post(device, text))
+
+    def report_device_repair(self, device: str) -> None:
+        """Say that a device of this node works again; nothing happens when it had not failed."""
+        self.commons.own("devices", self.commons.replicas.devices.post(device, None))
 
     # --- for the manager ---------------------------------------------------------------------------------------------
 
     def begin_life(self, chance: Callable[[], float], now: float) -> Membership:
         """Make the machine; after a restart of the manager, or when this node was thrown out, with what was known."""
-        network = self._node.network
+        network = self.node.network
         old = self.machine if self._began else None
         refutation = 0
         if old is not None and old.is_over:
@@ -188,7 +232,7 @@ class Cluster:
         elif old is not None:
             self._life, refutation = old.me.life, old.me.refutation + 1
         thrown_out = old is not None and old.is_over
-        me = Member(self._node.name, network.endpoint, self._life, refutation, metadata=self._card(self._metadata))
+        me = Member(self.node.name, network.endpoint, self._life, refutation, metadata=self._card(self._metadata))
         known = [] if old is None else [record for record in old.records().values() if record.name != me.name]
         seeds = (*self._seeds, *(record.endpoint for record in known if not record.is_over))
         machine = Membership(
@@ -205,8 +249,15 @@ class Cluster:
             machine.acquaint(known, now)
         return machine
 
+    def send(self, name: str, message: Message[object]) -> None:
+        """Tell another member's node something, by a link that sends again what was lost; nobody is told nothing."""
+        record = self.machine.records().get(name)
+        if record is not None and not record.is_over:
+            self.node.network.reaching.send(record.endpoint, message, reliable=True)
+
     def changed(self) -> None:
         """Something has befallen a member."""
+        self.commons.align(self.machine)
         waiting, self._changed = self._changed, []
         for future in waiting:
             if not future.done():
@@ -214,7 +265,7 @@ class Cluster:
 
     def thrown_out(self, why: str) -> None:
         """The cluster has taken this node down: stop its actors, and go, or come back as another life."""
-        node = self._node
+        node = self.node
         if self.config.when_downed == "shut_down":
             node.shutdown.begin(f"thrown out of the cluster {self.config.name!r}: {why}")
             return
@@ -223,7 +274,7 @@ class Cluster:
         self.manager.tell(Rejoin())
 
     def _card(self, metadata: Metadata) -> bytes:
-        return cards.write(self._node.network.home.incarnation, metadata, self._settings.metadata_bytes_max)
+        return cards.write(self.node.network.home.incarnation, metadata, self._settings.metadata_bytes_max)
 
 
 async def open_cluster(node: Node, config: ClusterConfig, join: tuple[str, ...]) -> Cluster:

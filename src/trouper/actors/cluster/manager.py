@@ -24,6 +24,7 @@ from .membership import effects
 from .membership.effects import Changed, Effect, Ended, Send, Strained
 from .membership.packets import Ack, Ping
 from .messages import ClusterPacket, Due, LinkLost, Meet, Rejoin, Strain, TakeDown, TakeLeave, Tell, ViewChanged
+from .replicator import Replicator
 from .resolving import Resolving
 from .scout import Scout, announcements
 from .strain import StrainGauge
@@ -59,6 +60,7 @@ class ClusterManager(Actor):
         network.serves[ClusterPacket] = self._hear
         network.on_peer.append(self._linked)
         self._gauge = StrainGauge(loop, self._strained)
+        cluster.replicator = await self.spawn(partial(Replicator, cluster), name="replicator", restart="permanent")
         if cluster.config.split_brain is not None:
             await self.spawn(partial(Resolving, cluster), name="resolver", restart="permanent")
         if cluster.discoveries or announcements(cluster.config, node.name, network.endpoint):
@@ -75,7 +77,8 @@ class ClusterManager(Actor):
 
     # --- what comes in -----------------------------------------------------------------------------------------------
 
-    def _hear(self, message: Message[object], _: Peer) -> None:
+    def _hear(self, message: Message[object], peer: Peer) -> None:
+        self.cluster.failures.heard(peer.node, self._loop.time())
         self.ref.tell(message)
 
     def _linked(self, peer: Peer, up: bool) -> None:
@@ -184,8 +187,10 @@ class ClusterManager(Actor):
         event = effect.event
         if isinstance(event, effects.MemberEvent):
             info = cards.read(event.member)
+            happened = cards.event_of(event, info)
+            self.cluster.failures.member(happened)
             self._keep_directory(event, info)
-            self.node.events.publish(cards.event_of(event, info))
+            self.node.events.publish(happened)
             return True
         said = cards.notice_of(event)
         if said is not None:

@@ -179,6 +179,16 @@ class Rows(Generic[Key, Value]):
                 deltas += self._deltas(owner, row, version if incarnation == row.incarnation else 0)
         return deltas
 
+    def stamp(self, owner: str) -> Stamp:
+        """Return how far this copy of an owner's row is; (-1, 0) when there is none."""
+        row = self._rows.get(owner)
+        return (-1, 0) if row is None else (row.incarnation, row.version)
+
+    def deltas_since(self, version: int) -> list[Delta[Key, Value]]:
+        """Return the changes of this node's own row after a version, which the others have heard of."""
+        row = self._rows[self.node]
+        return self._deltas(self.node, row, version) if version < row.version else []
+
     def apply(self, delta: Delta[Key, Value]) -> Applied[Key, Value]:
         """Take in news.  What is known already, of a node that is no member, or of an earlier life, changes nothing."""
         owner = delta.owner

@@ -1,0 +1,194 @@
+"""``Commons``: what the members of a cluster share, on this node; it outlives the actors that carry it.
+
+It holds the ``Replicas``, lets actors that end leave all that they had, keeps ``node.groups`` in step with what other
+nodes say, and publishes what happens.  The ``Replicator`` carries news to and from the other members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from ...runtime.delivery import deliver
+from ...runtime.groups import GroupChange, GroupJoined, GroupLeft
+from ...runtime.kernel.errors import CallerError
+from ...runtime.kernel.ref import ActorRef, Down
+from .boards import Posted
+from .detectors.failures import DeviceFailed
+from .events import ClusterNameLost, ClusterServicesChanged
+from .groups import Update
+from .membership.records import Status
+from .names import Yield
+from .replicas import Replicas, Told
+from .rows import Refused, RowFull
+
+if TYPE_CHECKING:
+    from ...runtime.node import Node
+    from .failing import Failures
+    from .membership.machine import Membership
+
+TEXT_BYTES_MAX = 256
+"""Of a name, a topic, a service, and of a scope and a group together."""
+
+
+class Commons:
+    """See the top of the file.
+
+    replicas: the copies, which others only read.  on_own: called when this node's own rows may have changed.
+    on_reach: called when others say something else of whom they can reach.
+    """
+
+    def __init__(self, node: Node, failures: Failures) -> None:
+        self.node, self._failures = node, failures
+        self.replicas = Replicas(node.name, 0)
+        self.on_own: list[Callable[[], None]] = []
+        self.on_reach: list[Callable[[], None]] = []
+        self._held: set[ActorRef] = set()
+        node.groups.on_change.append(self._group_changed)
+
+    # --- the members -------------------------------------------------------------------------------------------------
+
+    def align(self, machine: Membership) -> None:
+        """Bring the rows in step with the members of now."""
+        members = machine.members()
+        if machine.is_over:
+            return
+        if machine.me.life != self.replicas.life:
+            self._begin_life(machine.me.life)
+        self.carry_out(self.replicas.align({member.name: member.life for member in members}))
+        lost = [member.name for member in members if member.status is Status.UNREACHABLE]
+        self.carry_out(self.replicas.observe(lost))
+        self.changed()
+
+    def lose_names(self) -> None:
+        """This node was thrown out: it has no names any more, since others may have taken them meanwhile."""
+        own = dict(self.replicas.names.rows.row(self.node.name))
+        for name, claim in own.items():
+            self.carry_out(self._of("names", self.replicas.names.release(name)))
+            self._say_lost(name, claim.ref, None)
+
+    def _begin_life(self, life: int) -> None:
+        """Begin anew with the rows of another life of this node; what it says in them stays the same."""
+        before = self.replicas
+        self.carry_out(before.align({self.node.name: before.life}))
+        after = self.replicas = Replicas(self.node.name, life)
+        me = self.node.name
+        for name, claim in sorted(before.names.rows.row(me).items(), key=lambda item: item[1].stamp):
+            after.names.register(name, claim.ref)
+        for topic in before.topics.rows.row(me):
+            for ref in before.topics.receive(topic):
+                after.topics.subscribe(topic, ref)
+        for key, offer in before.services.rows.row(me).items():
+            after.services.post(key, offer)
+        for device, text in before.devices.rows.row(me).items():
+            after.devices.post(device, text)
+        for scope, group, ref in before.groups.rows.row(me):
+            after.watch_scope(scope)
+            for _ in range(before.groups.rows.row(me)[scope, group, ref]):
+                after.groups.join(scope, group, ref)
+
+    # --- this node's own ---------------------------------------------------------------------------------------------
+
+    def own(self, table: str, effects: Iterable[object]) -> None:
+        """Carry out what came of a change that this node has made to its own row, and have it spread."""
+        self.carry_out(self._of(table, effects))
+        self.changed()
+
+    def changed(self) -> None:
+        """This node's own rows may have changed."""
+        for hear in self.on_own:
+            hear()
+
+    def hold(self, ref: ActorRef, what: str, text: str) -> None:
+        """Let an actor of this node have something until it ends.
+
+        Raises ``CallerError`` for an actor of another node, for one that has ended, and for a text that is too long.
+        """
+        cell = ref._cell  # noqa: SLF001  a ref is the runtime's own
+        if cell.system is not self.node.system or ref.address.node != self.node.name:
+            raise CallerError(f"{ref.address} is not of node {self.node.name}: {what} {text!r} is for its own node")
+        if cell.gone:
+            raise CallerError(f"{ref.address} has ended: {what} {text!r} is for one that lives")
+        check_text(what, text)
+        if ref not in self._held:
+            self._held.add(ref)
+            cell.add_watcher(self)
+
+    def take_down(self, down: Down) -> None:
+        """Let an actor that has ended leave everything; called before its ``Down`` is handled anywhere."""
+        ref, replicas = down.ref, self.replicas
+        self._held.discard(ref)
+        told = self._of("names", replicas.names.gone(ref)) + self._of("topics", replicas.topics.gone(ref))
+        for key in [key for key in replicas.services.rows.row(self.node.name) if key[1] == ref]:
+            told += self._of("services", replicas.services.post(key, None))
+        self.carry_out(told)
+        self.changed()
+
+    def _group_changed(self, change: GroupChange) -> None:
+        """Actors of this node have joined a group, or left."""
+        groups = self.replicas.groups
+        self.replicas.watch_scope(change.scope)
+        try:
+            check_text("the group", change.scope + change.group)
+            for member in change.members:
+                write = groups.join if isinstance(change, GroupJoined) else groups.leave
+                write(change.scope, change.group, member)
+        except (CallerError, RowFull) as error:
+            self.node.system.reporter.problem(f"group {change.group} is known on this node only", error)
+        self.changed()
+
+    # --- what comes of it --------------------------------------------------------------------------------------------
+
+    def carry_out(self, told: Iterable[Told]) -> None:
+        """Do what the machines want done."""
+        reach = False
+        for table, effect in told:
+            match effect:
+                case Update():
+                    self._enter(effect)
+                case Yield(name=name, loser=loser, winner=winner):
+                    self._say_lost(name, loser.ref, winner.ref)
+                case Posted():
+                    self._posted(table, effect)
+                    reach |= table == "reach"
+                case Refused(problem=problem):
+                    self.node.system.reporter.problem(f"cluster: news was refused: {problem}")
+                case _:
+                    pass  # a name is held by somebody else: who wants to know asks
+        if reach:
+            for hear in self.on_reach:
+                hear()
+
+    def _enter(self, update: Update[ActorRef]) -> None:
+        """Show members of other nodes in this node's groups."""
+        scope = self.node.groups.scope(update.scope)
+        for make, refs in ((GroupJoined, update.joined), (GroupLeft, update.left)):
+            by_node: dict[str, list[ActorRef]] = {}
+            for ref in refs:
+                by_node.setdefault(ref.address.node, []).append(ref)
+            for node, members in by_node.items():
+                if node != self.node.name:
+                    scope.enter(node, make(update.scope, update.group, tuple(members)))
+
+    def _posted(self, table: str, posted: Posted[tuple[str, ActorRef], object]) -> None:
+        change = posted.change
+        if table == "services":
+            self.node.events.publish(ClusterServicesChanged(change.key[0]))
+        elif table == "devices" and isinstance(change.after, str) and change.before != change.after:
+            self._failures.failed(DeviceFailed(change.owner, str(change.key), 1.0, change.after))
+
+    def _say_lost(self, name: str, ref: ActorRef, winner: ActorRef | None) -> None:
+        lost = ClusterNameLost(name, ref, winner)
+        self.node.events.publish(lost)
+        cell = ref._cell  # noqa: SLF001  a ref is the runtime's own
+        if not cell.gone and cell.behaviour.find(ClusterNameLost) is not None:
+            deliver(ref, lost)
+
+    def _of(self, table: str, effects: Iterable[object]) -> list[Told]:
+        return [(table, effect) for effect in effects]
+
+
+def check_text(what: str, text: str) -> None:
+    """Raise ``CallerError`` for a text that is empty or too long to travel in a row."""
+    if not 0 < len(text.encode()) <= TEXT_BYTES_MAX:
+        raise CallerError(f"{what} {text[:40]!r} has {len(text.encode())} bytes: give it 1 to {TEXT_BYTES_MAX}")

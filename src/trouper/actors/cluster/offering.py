@@ -1,0 +1,80 @@
+"""``ClusterServices``: what actors offer to the whole cluster, as ``node.cluster.services``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import TYPE_CHECKING, cast
+
+from ...runtime.kernel.messages import Message
+from ...runtime.kernel.ref import ActorRef, Down
+from .events import ClusterServicesChanged
+from .services import Service, ServiceDescription, fits, make_offer
+
+if TYPE_CHECKING:
+    from .face import Cluster
+
+
+class ClusterServices:
+    """See the top of the file.
+
+    Any number of actors may offer one service, on any nodes; an offer is gone with its actor, and with its node.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def register(
+        self,
+        name: str,
+        ref: ActorRef,
+        capabilities: Mapping[str, str] | None = None,
+        events: Iterable[str] = (),
+    ) -> None:
+        """Offer an actor of this node to the cluster, until it ends; another time replaces what it offers.
+
+        capabilities: what it can do, in words that ``find`` compares.  events: topics whose messages it handles; it is
+        subscribed to them.  Raises ``CallerError`` for an actor of another node, ``InvalidOption`` for an offer above
+        8 KiB, ``RowFull`` for too many.
+        """
+        commons, topics = self._cluster.commons, tuple(events)
+        commons.hold(ref, "the service", name)
+        offer = make_offer(capabilities or {}, topics, _handled(ref))
+        commons.own("services", commons.replicas.services.post((name, ref), offer))
+        for topic in topics:
+            self._cluster.topics.subscribe(topic, ref)
+
+    def unregister(self, name: str, ref: ActorRef) -> bool:
+        """Take an offer back; False when there was none.  The actor stays subscribed to its topics."""
+        commons = self._cluster.commons
+        effects = commons.replicas.services.post((name, ref), None)
+        commons.own("services", effects)
+        return bool(effects)
+
+    def find(self, name: str, **capabilities: str) -> list[Service[ActorRef]]:
+        """Return who offers a service and has all these capabilities, in the order of their addresses."""
+        return [service for service in self._all() if service.name == name and fits(service.offer, capabilities)]
+
+    async def watch(self, name: str, **capabilities: str) -> AsyncIterator[list[Service[ActorRef]]]:
+        """Go through who offers a service: those of now, and again all of them after each change."""
+        with self._cluster.node.events.stream(ClusterServicesChanged) as stream:
+            found = self.find(name, **capabilities)
+            yield found
+            async for event in stream:
+                if event.name == name and (now := self.find(name, **capabilities)) != found:
+                    found = now
+                    yield found
+
+    def describe(self) -> list[ServiceDescription]:
+        """Return all services of the cluster in plain values, for a program that has none of the classes."""
+        return [service.describe(str(service.ref.address)) for service in self._all()]
+
+    def _all(self) -> list[Service[ActorRef]]:
+        rows = self._cluster.commons.replicas.services.rows
+        found = [Service(name, node, ref, offer) for node, (name, ref), offer in rows.items()]
+        return sorted(found, key=lambda service: (service.name, service.node, service.ref.address.path))
+
+
+def _handled(ref: ActorRef) -> list[type]:
+    """Return the types of messages that an actor handles and that come from elsewhere."""
+    types = ref._cell.behaviour.handlings  # noqa: SLF001  a ref is the runtime's own
+    return [type_ for type_ in types if type_ is not Down and not cast("type[Message[object]]", type_).__local__]

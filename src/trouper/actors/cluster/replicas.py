@@ -1,0 +1,223 @@
+"""``Replicas``: one node's copies of all that the members share, as tables of rows (PURE).
+
+``names``, ``groups``, ``topics``, ``services``, ``devices`` (those that have failed) and ``reach`` (who cannot reach
+whom) each have a machine of their own; what they have in common is done here: members come and go, news is taken in,
+copies are compared.  All effects come with the name of their table.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from ...runtime.kernel.ref import ActorRef
+from .boards import Board
+from .groups import Groups
+from .names import Names
+from .news import RowNews
+from .reachability import Reach, Reachability, Row
+from .rows import Announce, Delta, Resync, Rows, Stamp
+from .services import Offer
+from .topics import Topics
+
+AnyDelta: TypeAlias = "Delta[Any, Any]"  # Any: each table has keys and values of its own
+Told: TypeAlias = tuple[str, object]
+"""A table, and an effect of its machine that is no news for the others."""
+SERVICES_MAX = 1_000
+"""Services of one node."""
+DEVICES_MAX = 1_000
+"""Failed devices of one node."""
+OFFERS_PER_DELTA = 100
+"""Offers that travel in one piece; with what each may weigh they fit into a frame."""
+CHANGES_PER_NEWS = 1_000
+"""Changes that travel in one message, where they are of several rows."""
+
+
+class Table(Protocol):
+    """What the machines have in common."""
+
+    rows: Rows[Any, Any]  # Any: as above
+
+    def merge(self, delta: AnyDelta, /) -> Sequence[object]:
+        """Take in news."""
+        ...
+
+    def up(self, node: str, incarnation: int, /) -> Sequence[object]:
+        """Note a member."""
+        ...
+
+    def down(self, node: str, /) -> Sequence[object]:
+        """Note that a node is none any more."""
+        ...
+
+
+class Taken(NamedTuple):
+    """What came of news: effects, the part that was new, and the tables in which something is missing."""
+
+    told: list[Told]
+    fresh: RowNews | None
+    gaps: frozenset[str]
+
+
+class Replicas:
+    """See the top of the file.
+
+    life: which one of this node as a member its rows are of.
+    """
+
+    def __init__(self, node: str, life: int) -> None:
+        self.node, self.life = node, life
+        self.names: Names[ActorRef] = Names(node, life)
+        self.groups: Groups[ActorRef] = Groups(node, life)
+        self.topics: Topics[ActorRef] = Topics(node, life)
+        self.services: Board[tuple[str, ActorRef], Offer] = Board(node, life, OFFERS_PER_DELTA, SERVICES_MAX)
+        self.devices: Board[str, str] = Board(node, life, entries_max=DEVICES_MAX)
+        self.reach: Board[str, Reach] = Board(node, life)
+        self.tables: dict[str, Table] = {
+            "names": self.names, "groups": self.groups, "topics": self.topics,
+            "services": self.services, "devices": self.devices, "reach": self.reach,
+        }  # fmt: skip
+        self._announced = dict.fromkeys(self.tables, 0)
+        self._scopes: set[str] = set()
+
+    # -- members -------------------------------------------------------------------------------------------------------
+
+    @property
+    def members(self) -> dict[str, int]:
+        """The members whose rows are held, this node too, with the lives that they are in."""
+        return self.names.rows.members
+
+    def align(self, members: Mapping[str, int]) -> list[Told]:
+        """Let go of the rows of those who are members no longer, and take in those of new ones; lives by name."""
+        told: list[Told] = []
+        known = self.members
+        gone = [name for name, life in known.items() if name != self.node and members.get(name) != life]
+        come = [(name, life) for name, life in members.items() if known.get(name) != life]
+        for table, machine in self.tables.items():
+            for name in gone:
+                told += self._told(table, machine.down(name))
+            for name, life in come:
+                told += self._told(table, machine.up(name, life))
+        return told
+
+    # -- exchange ------------------------------------------------------------------------------------------------------
+
+    def announcements(self) -> list[RowNews]:
+        """Return what has changed in this node's own rows since this was asked last."""
+        deltas: list[tuple[str, AnyDelta]] = []
+        for table, machine in self.tables.items():
+            deltas += [(table, delta) for delta in machine.rows.deltas_since(self._announced[table])]
+            self._announced[table] = machine.rows.stamp(self.node)[1]
+        return list(_packed(deltas))
+
+    def take(self, news: RowNews) -> Taken:
+        """Take in what somebody says."""
+        told: list[Told] = []
+        fresh: list[tuple[str, AnyDelta]] = []
+        gaps: set[str] = set()
+        for table, machine in self.tables.items():
+            for delta in _deltas_of(news, table):
+                if not _is_honest(table, delta):
+                    continue
+                before = machine.rows.stamp(delta.owner)
+                if table == "groups":
+                    self._look_at_scopes(key[0] for key, _ in delta.changes)
+                effects = machine.merge(delta)
+                if any(isinstance(effect, Resync) for effect in effects):
+                    gaps.add(table)
+                if machine.rows.stamp(delta.owner) > before:
+                    fresh.append((table, delta))
+                told += self._told(table, effects)
+        return Taken(told, next(_packed(fresh), None), frozenset(gaps))
+
+    def sums(self) -> dict[str, int]:
+        """Return a sum of each table's stamps; two copies that differ have, but for an accident, other sums."""
+        return {table: zlib.crc32(repr(sorted(self._stamps(table).items())).encode()) for table in self.tables}
+
+    def digest(self, tables: Iterable[str]) -> dict[str, dict[str, Stamp]]:
+        """Return how far these tables are; one that is not known is left out."""
+        return {table: self._stamps(table) for table in tables if table in self.tables}
+
+    def answer(self, digest: Mapping[str, Mapping[str, Stamp]]) -> list[RowNews]:
+        """Return what somebody lacks who is so far."""
+        deltas: list[tuple[str, AnyDelta]] = []
+        for table, stamps in digest.items():
+            if table in self.tables:
+                lacking = self.tables[table].rows.deltas_for(stamps)
+                deltas += [(table, delta) for delta in lacking if delta.version > 0]
+        return list(_packed(deltas))
+
+    def _stamps(self, table: str) -> dict[str, Stamp]:
+        return {owner: stamp for owner, stamp in self.tables[table].rows.digest().items() if stamp[1] > 0}
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def reachability(self) -> Reachability:
+        """Return who cannot reach whom, as far as all have said."""
+        rows = self.reach.rows
+        said = {owner: rows.row(owner) for owner in rows.members}
+        return Reachability({owner: Row(*rows.stamp(owner), dict(row)) for owner, row in said.items() if row})
+
+    def observe(self, unreachable: Iterable[str]) -> list[Told]:
+        """Note whom this node cannot reach, all others it can.  What enough others say of somebody is not repeated."""
+        lost, own = set(unreachable), dict(self.reach.rows.row(self.node))
+        matrix = self.reachability()
+        told: list[Told] = []
+        for name in sorted(own.keys() - lost):
+            told += self._told("reach", self.reach.post(name, None))
+        for name in sorted(lost - own.keys()):
+            if matrix.observe(self.node, name, "unreachable", self.life) is not matrix:
+                told += self._told("reach", self.reach.post(name, "unreachable"))
+        return told
+
+    def watch_scope(self, scope: str) -> None:
+        """Have every change of a scope's groups told."""
+        self._look_at_scopes((scope,))
+
+    def _look_at_scopes(self, scopes: Iterable[str]) -> None:
+        for scope in scopes:
+            if scope not in self._scopes:
+                self._scopes.add(scope)
+                self.groups.monitor(scope, scope)
+
+    def _told(self, table: str, effects: Sequence[object]) -> list[Told]:
+        return [(table, effect) for effect in effects if not isinstance(effect, Announce | Resync)]
+
+
+def _deltas_of(news: RowNews, table: str) -> tuple[AnyDelta, ...]:
+    deltas: tuple[AnyDelta, ...] = getattr(news, table)
+    return deltas
+
+
+def _is_honest(table: str, delta: AnyDelta) -> bool:
+    """Whether a node speaks for its own actors only."""
+    if table == "names":
+        return all(claim is None or _is_of(claim.ref, delta.owner) for _, claim in delta.changes)
+    if table in ("groups", "services"):
+        return all(_is_of(key[-1], delta.owner) for key, _ in delta.changes)
+    return True
+
+
+def _is_of(ref: ActorRef, node: str) -> bool:
+    return ref.address.node == node
+
+
+def _packed(deltas: Iterable[tuple[str, AnyDelta]]) -> Iterator[RowNews]:
+    """Put deltas into messages that are not too large."""
+    packed: dict[str, list[AnyDelta]] = {}
+    room = CHANGES_PER_NEWS
+    for table, delta in deltas:
+        weight = len(delta.changes) * (CHANGES_PER_NEWS // OFFERS_PER_DELTA if table == "services" else 1) + 1
+        if packed and weight > room:
+            yield _made(packed)
+            packed, room = {}, CHANGES_PER_NEWS
+        packed.setdefault(table, []).append(delta)
+        room -= weight
+    if packed:
+        yield _made(packed)
+
+
+def _made(packed: Mapping[str, Sequence[AnyDelta]]) -> RowNews:
+    values: dict[str, Any] = {table: tuple(deltas) for table, deltas in packed.items()}  # Any: each field has its type
+    return RowNews(**values)
