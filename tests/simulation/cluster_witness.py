@@ -266,10 +266,15 @@ class ClusterWitness:
 
     def _bounded(self, node: Node) -> None:
         """What a node keeps of others does not grow with what has happened."""
-        peers = node.network.peers
-        others = len(self.sim.cluster.machines) - 1
-        if len(peers) != others:
-            self.breach(f"{node.name} is linked to {sorted(peers)} only, when all is well again")
+        network, others = node.network, len(self.sim.cluster.machines) - 1
+        if len(network.peers) != others:
+            self.breach(f"{node.name} is linked to {sorted(network.peers)} only, when all is well again")
+        links = getattr(getattr(network, "_board"), "_links")  # noqa: B009  the witness looks behind it on purpose
+        if len(links) != others:
+            self.breach(f"{node.name} keeps {len(links)} links to {others} nodes: {list(links.values())}")
+        living = sum(1 for _ in node.system.cells())
+        if len(network.exports) > living:
+            self.breach(f"{node.name} exports {len(network.exports)} actors, and has {living}")
 
     def _crashed(self, who: Who) -> bool:
         node = self._lives.get((who.node, who.incarnation))
