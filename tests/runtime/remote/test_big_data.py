@@ -2,7 +2,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,9 +12,12 @@ import pytest
 
 from tests.runtime.remote.big import Drop, Feed, Give, Hold, Holder
 from tests.runtime.remote.stage import Add, Anything, Clerk, Numbers, far, paired
+from tests.runtime.remote.test_network import simulated
 from trouper import ActorRef, ActorStopped, Node, WireError
 from trouper.runtime.remote.segments import NAME, host
 from trouper.runtime.wire.bulk import BulkSettings
+from trouper.transports.network import Quality
+from trouper.transports.simulated import SimulatedNetwork
 
 ONE_MIB = 131_072
 """Numbers of 8 bytes."""
@@ -264,3 +267,25 @@ def test_buffers_travel_over_tcp() -> None:
             assert node.network.peer("other").parcels.sharing is None
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_large_buffers_survive_a_bad_network(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Loss, repetition, other orders and resets: each message arrives once, whole, in order with the small ones."""
+
+    async def scene(a: Node, b: Node, between: SimulatedNetwork) -> None:
+        clerk = await far(a, "b", Clerk)
+        between.faults.set_quality(Quality(delay_s=0.01, loss=0.05, duplication=0.1, reorder=0.1))
+        asks = list[Awaitable[object]]()
+        for n in range(6):
+            asks += [clerk.ask(Anything(bytes([n]) * 3_000_000), timeout_s=600.0), clerk.ask(Add(n), timeout_s=600.0)]
+            between.reset("a", "b")
+            await asyncio.sleep(0.1)
+        replies = await asyncio.gather(*asks)
+        assert replies[::2] == [bytes([n]) * 3_000_000 for n in range(6)]
+        assert replies[1::2] == [0, 1, 3, 6, 10, 15]
+        for node, peer in ((a, "b"), (b, "a")):
+            assert node.network.peer(peer).parcels.assembly.held_bytes == 0
+        between.faults.set_quality(Quality())
+
+    simulated(monkeypatch, scene, seed)
