@@ -36,6 +36,10 @@ class Witness(Actor):
             self.seen.append(f"{msg.kind}: {msg.text}")
 
     @handler
+    def other(self, msg: ClusterEvent) -> None:
+        pass  # failures and the like have tests of their own
+
+    @handler
     def reply(self, msg: Seen) -> list[str]:
         return self.seen
 

@@ -29,6 +29,7 @@ class Counter(Actor):
 async def _crash_and_return(sim: Simulation) -> None:
     witness = await sim["n1"].spawn(Witness)
     before = found(sim["n1"], "n3")
+    await asyncio.sleep(5.0)  # by then all count as up
     sim.crash("n3")
     await asyncio.sleep(30.0)
     assert view(sim["n1"]) == view(sim["n2"]) == "n1 n2"

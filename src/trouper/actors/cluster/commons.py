@@ -19,7 +19,7 @@ from .events import ClusterNameLost, ClusterServicesChanged
 from .groups import Update
 from .membership.records import Status
 from .names import Yield
-from .replicas import Replicas, Told
+from .replicas import AnyPosted, Replicas, Told, outcomes
 from .rows import Refused, RowFull
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Commons:
         """This node was thrown out: it has no names any more, since others may have taken them meanwhile."""
         own = dict(self.replicas.names.rows.row(self.node.name))
         for name, claim in own.items():
-            self.carry_out(self._of("names", self.replicas.names.release(name)))
+            self.carry_out(outcomes("names", self.replicas.names.release(name)))
             self._say_lost(name, claim.ref, None)
 
     def _begin_life(self, life: int) -> None:
@@ -91,7 +91,7 @@ class Commons:
 
     def own(self, table: str, effects: Iterable[object]) -> None:
         """Carry out what came of a change that this node has made to its own row, and have it spread."""
-        self.carry_out(self._of(table, effects))
+        self.carry_out(outcomes(table, effects))
         self.changed()
 
     def changed(self) -> None:
@@ -118,9 +118,9 @@ class Commons:
         """Let an actor that has ended leave everything; called before its ``Down`` is handled anywhere."""
         ref, replicas = down.ref, self.replicas
         self._held.discard(ref)
-        told = self._of("names", replicas.names.gone(ref)) + self._of("topics", replicas.topics.gone(ref))
+        told = outcomes("names", replicas.names.gone(ref)) + outcomes("topics", replicas.topics.gone(ref))
         for key in [key for key in replicas.services.rows.row(self.node.name) if key[1] == ref]:
-            told += self._of("services", replicas.services.post(key, None))
+            told += outcomes("services", replicas.services.post(key, None))
         self.carry_out(told)
         self.changed()
 
@@ -170,7 +170,7 @@ class Commons:
                 if node != self.node.name:
                     scope.enter(node, make(update.scope, update.group, tuple(members)))
 
-    def _posted(self, table: str, posted: Posted[tuple[str, ActorRef], object]) -> None:
+    def _posted(self, table: str, posted: AnyPosted) -> None:
         change = posted.change
         if table == "services":
             self.node.events.publish(ClusterServicesChanged(change.key[0]))
@@ -183,9 +183,6 @@ class Commons:
         cell = ref._cell  # noqa: SLF001  a ref is the runtime's own
         if not cell.gone and cell.behaviour.find(ClusterNameLost) is not None:
             deliver(ref, lost)
-
-    def _of(self, table: str, effects: Iterable[object]) -> list[Told]:
-        return [(table, effect) for effect in effects]
 
 
 def check_text(what: str, text: str) -> None:

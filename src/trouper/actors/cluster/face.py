@@ -73,6 +73,7 @@ class Cluster:
         self.node, self.config, self._seeds = node, config, seeds
         self._metadata = metadata
         self._began = False
+        self._began_at = node.system.loop.time()
         self._life = node.network.home.incarnation
         self._changed: list[asyncio.Future[None]] = []
         self._settings = config.settings()
@@ -228,7 +229,8 @@ class Cluster:
         old = self.machine if self._began else None
         refutation = 0
         if old is not None and old.is_over:
-            self._life = max(self._life, old.me.life) + 1
+            since_ns = round((now - self._began_at) * 1e9)  # so that who joins later has the larger number
+            self._life = max(self._life, old.me.life, network.home.incarnation + since_ns) + 1
         elif old is not None:
             self._life, refutation = old.me.life, old.me.refutation + 1
         thrown_out = old is not None and old.is_over

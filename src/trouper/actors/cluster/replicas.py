@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 from ...runtime.kernel.ref import ActorRef
-from .boards import Board
-from .groups import Groups
-from .names import Names
+from .boards import Board, Posted
+from .groups import Groups, Update
+from .names import Names, Registered, Yield
 from .news import RowNews
 from .reachability import Reach, Reachability, Row
-from .rows import Announce, Delta, Resync, Rows, Stamp
+from .rows import Announce, Delta, Refused, Resync, Rows, Stamp
 from .services import Offer
 from .topics import Topics
 
 AnyDelta: TypeAlias = "Delta[Any, Any]"  # Any: each table has keys and values of its own
-Told: TypeAlias = tuple[str, object]
-"""A table, and an effect of its machine that is no news for the others."""
+AnyPosted: TypeAlias = "Posted[Any, Any]"  # Any: as above
+Outcome: TypeAlias = "Update[ActorRef] | Registered[ActorRef] | Yield[ActorRef] | AnyPosted | Refused"
+"""An effect of a table's machine that is no news for the others."""
+Told: TypeAlias = tuple[str, Outcome]
+"""A table, and what came of a change of it."""
 SERVICES_MAX = 1_000
 """Services of one node."""
 DEVICES_MAX = 1_000
@@ -96,9 +99,9 @@ class Replicas:
         come = [(name, life) for name, life in members.items() if known.get(name) != life]
         for table, machine in self.tables.items():
             for name in gone:
-                told += self._told(table, machine.down(name))
+                told += outcomes(table, machine.down(name))
             for name, life in come:
-                told += self._told(table, machine.up(name, life))
+                told += outcomes(table, machine.up(name, life))
         return told
 
     # -- exchange ------------------------------------------------------------------------------------------------------
@@ -128,7 +131,7 @@ class Replicas:
                     gaps.add(table)
                 if machine.rows.stamp(delta.owner) > before:
                     fresh.append((table, delta))
-                told += self._told(table, effects)
+                told += outcomes(table, effects)
         return Taken(told, next(_packed(fresh), None), frozenset(gaps))
 
     def sums(self) -> dict[str, int]:
@@ -165,10 +168,10 @@ class Replicas:
         matrix = self.reachability()
         told: list[Told] = []
         for name in sorted(own.keys() - lost):
-            told += self._told("reach", self.reach.post(name, None))
+            told += outcomes("reach", self.reach.post(name, None))
         for name in sorted(lost - own.keys()):
             if matrix.observe(self.node, name, "unreachable", self.life) is not matrix:
-                told += self._told("reach", self.reach.post(name, "unreachable"))
+                told += outcomes("reach", self.reach.post(name, "unreachable"))
         return told
 
     def watch_scope(self, scope: str) -> None:
@@ -181,8 +184,10 @@ class Replicas:
                 self._scopes.add(scope)
                 self.groups.monitor(scope, scope)
 
-    def _told(self, table: str, effects: Sequence[object]) -> list[Told]:
-        return [(table, effect) for effect in effects if not isinstance(effect, Announce | Resync)]
+
+def outcomes(table: str, effects: Iterable[object]) -> list[Told]:
+    """Return what came of a change: all effects but those that are for other nodes, which the rows remember."""
+    return [(table, cast("Outcome", effect)) for effect in effects if not isinstance(effect, Announce | Resync)]
 
 
 def _deltas_of(news: RowNews, table: str) -> tuple[AnyDelta, ...]:

@@ -13,6 +13,7 @@ from . import cards
 from .membership.records import Member as Record
 from .membership.records import Status
 from .messages import Due, LeaseAnswer, Rejoin, TakeDown, ViewChanged
+from .rows import Stamp
 from .splitbrain import resolver as pure
 from .splitbrain.view import Member, View
 
@@ -23,27 +24,43 @@ if TYPE_CHECKING:
 class Resolving(Actor):
     """See the top of the file.
 
-    A member counts as older than those whose life began later.  This node's own observations stand for its side: the
-    membership spreads one verdict on each member, not one for each pair.
+    Each node moves members on by itself: one is *joining* until it has been known for half of the time that the
+    resolver waits, and nobody who is up is out of reach then, so that all have heard of it before it counts.  A member
+    is older than those whose life began later, which all see alike.
+
+    Who cannot reach whom is what all members have said.  Of a member that is out of reach itself only what it has said
+    since then is heeded: somebody has carried that here, so it is connected in a roundabout way; a member that crashed
+    in the middle of a wrong suspicion says nothing more.
     """
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        self._known_at: dict[tuple[str, int], float] = {}
+        self._up: set[tuple[str, int]] = set()
+        self._silent: dict[str, Stamp] = {}
 
     def on_start(self) -> None:
         """Begin with the members of now."""
         self._loop = self.node.system.loop
         self._alarm = Alarm(self._loop, lambda: self.ref.tell(Due()))
+        self._moving = Alarm(self._loop, self._look_soon)
+        self.cluster.commons.on_reach.append(self._look_soon)
         self._begin()
 
     def on_stop(self) -> None:
         """Nothing more is decided."""
+        self.cluster.commons.on_reach.remove(self._look_soon)
         self._alarm.set(inf)
+        self._moving.set(inf)
+
+    def _look_soon(self) -> None:
+        self.ref.tell(ViewChanged())
 
     def _begin(self) -> None:
         settings = self.cluster.config.split_brain
         assert settings is not None, "it is spawned where there are settings"
         self.machine = pure.Resolver(self.node.name, settings, self._loop.time())
+        self._known_at, self._up, self._silent = {}, set(), {}
         self._look()
 
     @handler
@@ -64,13 +81,34 @@ class Resolving(Actor):
     def _look(self) -> None:
         machine = self.cluster.machine
         members = machine.members()
-        lost = {member.name for member in members if member.status is Status.UNREACHABLE}
+        self._move_on(members, alone=len(members) == 1 and machine.is_joined)
         view = View(
-            tuple(map(_member, members)),
-            frozenset((self.node.name, name) for name in lost),
-            frozenset(member.name for member in members if member.name not in lost),
+            tuple(_member(member, (member.name, member.life) in self._up) for member in members),
+            self._observations(members),
+            led=False,
         )
         self._carry_out(self.machine.step(pure.ViewChanged(view), self._loop.time()))
+
+    def _move_on(self, members: Sequence[Record], *, alone: bool) -> None:
+        """Count those as up who have been known for long enough, while nobody who is up is missing."""
+        now, lives = self._loop.time(), {(member.name, member.life): member for member in members}
+        self._known_at = {life: self._known_at.get(life, now) for life in lives}
+        self._up &= lives.keys()
+        joining_s = 0.0 if alone else self.machine.stable_s / 2
+        if all(lives[life].status is Status.ALIVE for life in self._up):
+            alive = (life for life, member in lives.items() if member.status is Status.ALIVE)
+            self._up |= {life for life in alive if now >= self._known_at[life] + joining_s}
+        due = [self._known_at[life] + joining_s for life in lives if life not in self._up]
+        self._moving.set(min((at for at in due if at > now), default=inf))
+
+    def _observations(self, members: Sequence[Record]) -> frozenset[tuple[str, str]]:
+        """Return who cannot reach whom, without what members said before they were out of reach themselves."""
+        said = self.cluster.commons.replicas.reach.rows
+        lost = {member.name for member in members if member.status is Status.UNREACHABLE}
+        self._silent = {name: self._silent.get(name, said.stamp(name)) for name in lost}
+        old = {name for name, stamp in self._silent.items() if said.stamp(name) <= stamp}
+        matrix = self.cluster.reachability().restrict({member.name for member in members})
+        return frozenset(pair for pair in matrix.observations if pair[0] not in old)
 
     def _carry_out(self, wanted: Sequence[pure.Effect]) -> None:
         for effect in wanted:
@@ -102,7 +140,7 @@ class Resolving(Actor):
             self.pipe_to_self(lease.release(), lambda _: ViewChanged(), lambda _: ViewChanged())
 
 
-def _member(record: Record) -> Member:
-    """Make a member as the pure strategies count it.  Whoever belongs to the cluster is up."""
+def _member(record: Record, up: bool) -> Member:
+    """Make a member as the pure strategies count it."""
     roles = cards.read(record).metadata.roles
-    return Member(record.name, "up", record.life, roles)
+    return Member(record.name, "up" if up else "joining", record.life, roles)
