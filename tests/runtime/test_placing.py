@@ -226,3 +226,23 @@ async def test_a_placement_function_that_names_no_node_is_named(a: Node, b: Node
         a.spawn(Clerk, place=fails)
     assert not a.system.user.children
     assert not b.system.user.children
+
+
+def test_one_that_waits_for_its_place_stops_at_once() -> None:
+    """Nothing runs anywhere, so there is nothing to wait for."""
+    a, b = pair()
+
+    async def main() -> None:
+        async with a:
+            async with b:
+                await a.network.wait_for_peer("b")
+                ada = await a.spawn(Clerk, place="b")
+            await settle()
+            before = asyncio.get_running_loop().time()
+            ada.tell(Add(1))
+            await ada.stop()
+            assert await ada.wait_stopped() == "stopped"
+            assert asyncio.get_running_loop().time() == before
+
+    play(main)
+    check_books(a)

@@ -51,6 +51,8 @@ Place: TypeAlias = "str | Callable[[Node], str]"
 """The name of a node, or a function that is given the spawner's node and returns such a name."""
 NODE_BACK_S = 60.0
 """Seconds that a stand-in waits for its node to come back before it counts as a failure to start."""
+LOOK_AGAIN_S = 1.0
+"""Seconds until a stand-in whose place is away looks again, if no link has come or gone meanwhile."""
 LINK_S = 1.0
 """Seconds more than ``shutdown_s`` for an actor elsewhere to end, since its node has to be told and has to answer."""
 
@@ -128,7 +130,7 @@ class _Placed:
 class PlacedCell(Cell):
     """The cell of a stand-in.  While the actor elsewhere lives, what is sent goes there without a stop."""
 
-    __slots__ = ("ending", "far")
+    __slots__ = ("ending", "far", "unwanted")
 
     def __init__(
         self, system: System, parent: Cell | None, name: str | None, spec: ChildSpec, args: tuple[object, ...]
@@ -136,6 +138,8 @@ class PlacedCell(Cell):
         super().__init__(system, parent, name, spec, args)
         self.far: Cell | None = None
         self.ending = False
+        self.unwanted: asyncio.Future[None] | None = None
+        """Done when it shall stop that waits for its place; None while nothing waits."""
 
     def usual_high_water(self) -> int:
         """No message is queued without a look at whether it need be."""
@@ -171,14 +175,19 @@ class PlacedCell(Cell):
         if self.far is not None and not self.ending:
             self.ending = True
             self.far.request_stop()
-        request_stop(self)
+        self._stop()
 
     def request_drain(self) -> None:
         """Stop once the actor elsewhere has handled what it was sent."""
         if self.far is not None and not self.ending:
             self.ending = True
             self.far.request_drain()
+        self._stop()
+
+    def _stop(self) -> None:
         request_stop(self)
+        if self.unwanted is not None and not self.unwanted.done():
+            self.unwanted.set_result(None)
 
     def describe(self) -> str:
         """One clause, for error messages."""
@@ -208,34 +217,36 @@ class StandIn(BareActor):
         """Start the actor elsewhere."""
         cell = cast("PlacedCell", self._cell)
         node = cast("Node", cell.system.host)
-        where = self._first
-        if cell.restarts:
-            where = _chosen(self._place, node)
-        if where == node.name:
-            ref = await spawn_awaited(cell.system.user, self._actor, self._args, None, "temporary", 5.0, False)
-        else:
-            ref = await self._start_at(node, where)
+        ref = await (self._start_again(cell, node) if cell.restarts else self._start_at(cell, node, self._first))
+        if ref is None:
+            return  # it is to stop, which is what comes next
         self._far = cell.far = ref._cell  # noqa: SLF001  a ref is the runtime's own
         self._far.add_watcher(self)
         cell.own(self)
 
-    async def _start_at(self, node: Node, where: str) -> ActorRef:
-        """Start it at a node; at a restart, wait for the node when it is away, or is about to go."""
-        network = node.network
-        if not self._cell.restarts:
-            return await network.spawn_at(where, self._spawn, owner=self.ref)
-        peer = None
-        try:
-            async with asyncio.timeout(NODE_BACK_S):
-                while True:
-                    peer = await network.wait_for_peer(where, after=peer)
-                    try:
-                        return await network.spawn_at(where, self._spawn, owner=self.ref)
-                    except (NodeClosed, NodeUnreachable, ActorStopped):
-                        pass  # it goes down just now: the next life of it will do
-        except TimeoutError:
-            back = f"node {where} did not come back to node {node.name} within {NODE_BACK_S:g} s"
-            raise NodeUnreachable(f"{self._cell.address}: {back}") from None
+    async def _start_at(self, cell: PlacedCell, node: Node, where: str) -> ActorRef:
+        if where == node.name:
+            return await spawn_awaited(cell.system.user, self._actor, self._args, None, "temporary", 5.0, False)
+        return await node.network.spawn_at(where, self._spawn, owner=self.ref)
+
+    async def _start_again(self, cell: PlacedCell, node: Node) -> ActorRef | None:
+        """Start it where it belongs by now, waiting for that node while it is away; None when it is to stop meanwhile."""
+        until = cell.system.loop.time() + NODE_BACK_S
+        unwanted = cell.unwanted = cell.system.loop.create_future()
+        while True:
+            try:
+                return await self._start_at(cell, node, _chosen(self._place, node))
+            except (NodeClosed, NodeUnreachable, ActorStopped) as error:  # it is away, or goes down just now
+                left_s = until - cell.system.loop.time()
+                if node.system.closing or left_s <= 0:
+                    raise NodeUnreachable(
+                        f"{cell.address} could not be placed for {NODE_BACK_S:g} s: {error}"
+                    ) from None
+            change = asyncio.ensure_future(node.network.wait_for_change())
+            await asyncio.wait((change, unwanted), timeout=min(left_s, LOOK_AGAIN_S), return_when="FIRST_COMPLETED")
+            change.cancel()
+            if unwanted.done():
+                return None
 
     async def on_stop(self) -> None:
         """End the actor elsewhere, and wait for that."""

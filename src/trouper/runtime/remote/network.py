@@ -140,7 +140,7 @@ class Network:
             try:
                 async with asyncio.timeout(2 * self._settings.linger_s):
                     while not self._board.is_empty:
-                        await self._change()
+                        await self.wait_for_change()
             except TimeoutError:
                 pass  # a peer that does not answer will find out by itself
         self._alarm.set(inf)
@@ -177,7 +177,7 @@ class Network:
         while self._peers.get(node) in (None, after):
             if self._closed:
                 raise NodeClosed(f"node {self.home.node} has closed its network: it waits for {node!r} no more")
-            await self._change()
+            await self.wait_for_change()
         return self._peers[node]
 
     async def whereis(self, node: str, name: str) -> ActorRef | None:
@@ -388,7 +388,8 @@ class Network:
         if what == "ended":
             self.exports.pop(cell.uid, None)
 
-    async def _change(self) -> None:
+    async def wait_for_change(self) -> None:
+        """Wait until a link comes, goes, breaks or heals."""
         future: asyncio.Future[None] = self.system.loop.create_future()
         self._changed.append(future)
         await future
