@@ -230,7 +230,7 @@ class StandIn(BareActor):
         return await node.network.spawn_at(where, self._spawn, owner=self.ref)
 
     async def _start_again(self, cell: PlacedCell, node: Node) -> ActorRef | None:
-        """Start it where it belongs by now, waiting for that node while it is away; None when it is to stop meanwhile."""
+        """Start it where it belongs by now, and wait for that node while it is away; None when it is to stop."""
         until = cell.system.loop.time() + NODE_BACK_S
         unwanted = cell.unwanted = cell.system.loop.create_future()
         while True:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
-from ...runtime.kernel.errors import ActorError, InvalidOption
+from ...runtime.kernel.errors import InvalidOption, NodeUnreachable
 from .metadata import Metadata, is_same_host
 from .topology import LEVELS, Level, least_crowded, nearest
 
@@ -42,7 +42,7 @@ Chance: TypeAlias = Callable[[], float]
 """Gives random numbers in [0, 1); ``random.Random(seed).random`` is one."""
 
 
-class NoNodeFits(ActorError):
+class NoNodeFits(NodeUnreachable):
     """No node meets the conditions now.  ``refusals`` holds the reason of each candidate, by its name."""
 
     def __init__(self, policy: str, refusals: Mapping[str, str]) -> None:

@@ -170,10 +170,7 @@ class Network:
         return peer
 
     async def wait_for_peer(self, node: str, *, after: Peer | None = None) -> Peer:
-        """Wait until a node is linked, for ever if need be; raises ``NodeClosed`` when this one closes meanwhile.
-
-        after: a link that must have ended first.
-        """
+        """Wait until a node is linked, again if ``after`` is its link of now; ``NodeClosed`` when this one closes."""
         while self._peers.get(node) in (None, after):
             if self._closed:
                 raise NodeClosed(f"node {self.home.node} has closed its network: it waits for {node!r} no more")
