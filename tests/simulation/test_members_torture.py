@@ -137,8 +137,9 @@ async def torture(sim: Simulation) -> None:
             await revive(sim, name)  # who was thrown out in the end comes back too
     await asyncio.sleep(REST_S)
     states = {node.name: state(node) for node in sim.nodes}
-    first = states["n1"]
-    assert [(name, status) for name, _, status in first["members"]] == [(name, "alive") for name in NODES], states  # type: ignore[attr-defined]
+    first, alive = states["n1"], [(name, "alive") for name in NODES]
+    for node in sim.nodes:
+        assert [(member.name, member.status) for member in node.cluster.members()] == alive, states
     for name, seen in states.items():
         for what, value in seen.items():
             assert value == first[what], f"{name} and n1 do not agree on {what}: {value} and {first[what]}"

@@ -63,7 +63,7 @@ async def _cut(sim: Simulation, strategy: str) -> None:
 
 def _check_the_usual(strategy: str, one: list[str], other: list[str], left: set[str]) -> None:
     """Where nobody has just come, one side goes on as a whole, but for the ties and quorums that are documented."""
-    larger = set(max(one, other, key=len))
+    larger = set(one if len(one) > len(other) else other)
     if strategy == "keep_majority" and len(one) != len(other):
         assert left in (larger, set())
     if strategy == "static_quorum" and len(larger) >= 4:
