@@ -95,6 +95,7 @@ from .runtime.recorder import FlightRecorder as FlightRecorder
 from .runtime.registry import Listing as Listing
 from .runtime.registry import Registry as Registry
 from .runtime.registry import ServiceKey as ServiceKey
+from .runtime.remote.shipping import CodeShipping as CodeShipping
 from .runtime.routers.group import GroupRouter as GroupRouter
 from .runtime.routers.pool import Pool as Pool
 from .runtime.routers.pool import Resize as Resize
@@ -121,23 +122,23 @@ from .runtime.supervisor import Supervisor as Supervisor
 from .runtime.supervisor import SupervisorHandle as SupervisorHandle
 from .runtime.supervisor import TerminateChild as TerminateChild
 from .runtime.supervisor import WhichChildren as WhichChildren
+from .runtime.wire.bulk import BulkSettings as BulkSettings
 
 __all__ = [
-    "END", "Accounting", "Actor", "ActorCrashed", "ActorEnded", "ActorError", "ActorFailed", "ActorRef",
-    "ActorRestarted", "ActorStarted", "ActorState", "ActorStats", "ActorStopped", "ActorTree", "Address", "AskTimeout",
-    "Backoff", "Broadcast", "CallerError", "Child", "ChildCounts", "ChildInfo", "ChildRefused", "CoalescingQueue",
-    "ConsistentHash", "CountChildren", "DeadLetter", "DeadLetters", "DeadlockError", "DeleteChild", "Down",
-    "EventSourcedActor", "EventStream", "EventUnreadable", "Events", "FileJournal", "FlightRecorder", "GroupJoined",
-    "GroupLeft", "GroupMembers", "GroupRouter", "Groups", "InternalError", "Introspection", "InvalidEvent",
-    "InvalidHandler", "InvalidMessage", "InvalidName", "InvalidOption", "InvalidStream", "Journal", "JournalClosed",
-    "JournalCorrupt",
-    "JournalError", "JournalFailed", "JournalLocked", "LeastMailbox", "LinkedActorFailed", "Listing", "LoopHeld",
-    "Mailbox", "MailboxFull", "MailboxPeek", "MemoryJournal", "Message", "NameTaken", "Node", "NodeClosed",
-    "NodeFailed", "NodeUnreachable", "OneForAll", "OneForOne", "Pool", "PriorityQueue", "Processes", "RandomChoice",
-    "Record", "RecordTooLarge",
-    "RecordsGone", "Registry", "Reject", "Resize", "RestForOne", "RestartChild", "RestartsExceeded", "RoundRobin",
-    "Routees", "Routing", "ScatterGatherFirst", "Scope", "ServiceKey", "Shutdown", "Snapshot", "StartChild",
-    "StartFailed", "StashFull", "StateMachine", "Supervisor", "SupervisorHandle", "TagTaken", "TerminateChild", "Trace",
-    "Traced", "TrouperError", "Unhandled", "Unroutable", "WhichChildren", "WireError", "WrongReply", "WrongSequence",
-    "applies", "handler", "on", "on_enter", "on_exit", "on_quiet", "on_timeout", "run",
+    "Accounting", "Actor", "ActorCrashed", "ActorEnded", "ActorError", "ActorFailed", "ActorRef", "ActorRestarted",
+    "ActorStarted", "ActorState", "ActorStats", "ActorStopped", "ActorTree", "Address", "AskTimeout", "Backoff",
+    "Broadcast", "BulkSettings", "CallerError", "Child", "ChildCounts", "ChildInfo", "ChildRefused", "CoalescingQueue",
+    "CodeShipping", "ConsistentHash", "CountChildren", "DeadLetter", "DeadLetters", "DeadlockError", "DeleteChild",
+    "Down", "END", "EventSourcedActor", "EventStream", "EventUnreadable", "Events", "FileJournal", "FlightRecorder",
+    "GroupJoined", "GroupLeft", "GroupMembers", "GroupRouter", "Groups", "InternalError", "Introspection",
+    "InvalidEvent", "InvalidHandler", "InvalidMessage", "InvalidName", "InvalidOption", "InvalidStream", "Journal",
+    "JournalClosed", "JournalCorrupt", "JournalError", "JournalFailed", "JournalLocked", "LeastMailbox",
+    "LinkedActorFailed", "Listing", "LoopHeld", "Mailbox", "MailboxFull", "MailboxPeek", "MemoryJournal", "Message",
+    "NameTaken", "Node", "NodeClosed", "NodeFailed", "NodeUnreachable", "OneForAll", "OneForOne", "Pool",
+    "PriorityQueue", "Processes", "RandomChoice", "Record", "RecordTooLarge", "RecordsGone", "Registry", "Reject",
+    "Resize", "RestForOne", "RestartChild", "RestartsExceeded", "RoundRobin", "Routees", "Routing",
+    "ScatterGatherFirst", "Scope", "ServiceKey", "Shutdown", "Snapshot", "StartChild", "StartFailed", "StashFull",
+    "StateMachine", "Supervisor", "SupervisorHandle", "TagTaken", "TerminateChild", "Trace", "Traced", "TrouperError",
+    "Unhandled", "Unroutable", "WhichChildren", "WireError", "WrongReply", "WrongSequence", "applies", "handler", "on",
+    "on_enter", "on_exit", "on_quiet", "on_timeout", "run",
 ]  # fmt: skip

@@ -73,7 +73,7 @@ async def open_network(node: Node, joining: Joining, transports: Sequence[MakeTr
         allowed_modules=joining.allowed_modules,
         bulk=joining.bulk,
         settings=LinkSettings(links_max=joining.links_max),
-        rng=None if joining.seed is None else random.Random(f"{joining.seed} {node.name}"),
+        rng=None if joining.seed is None else random.Random(f"{joining.seed} {node.name} {incarnation}"),
     )
     network.shipping = joining.shipping
     furnish(network, node, joining.links_max)

@@ -128,7 +128,7 @@ class Node(Fittings, Spawner):
         if processes != 0:
             from .processes.staff import make_staff  # noqa: PLC0415  only who uses it pays for it
 
-            self._staff = make_staff(self, processes, threads, slow_handler_s)
+            self._staff = make_staff(self, processes, threads, slow_handler_s, strict_wire)
             self.shutdown.add(AFTER_STOP, "worker processes", self._staff.end)
         self._slow_handler_s, self._strict_wire = slow_handler_s, strict_wire
         self.blame: Blame | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.house.sources import ROOT
-from tests.runtime.processes.stage import GONE_S, QUICK, folders, run
+from tests.runtime.processes.stage import GONE_S, QUICK, Pid, folders, run
 from tests.runtime.stage import play
-from trouper import InvalidOption, Node, StartFailed
+from trouper import Actor, BulkSettings, InvalidOption, Node, StartFailed, handler
 from trouper.runtime.processes import program
 from trouper.runtime.processes.control import Program
 from trouper.runtime.processes.settings import PROCESSES_MAX
@@ -149,3 +150,26 @@ def test_a_script_with_the_name_of_a_module_is_refused(tmp_path: Path) -> None:
             program.take_over(Program(list(sys.argv), str(script), "asyncio_", "", {}))
     finally:
         del sys.modules["asyncio_"]
+
+
+def test_workers_take_over_what_their_node_was_given() -> None:
+    """Code that no module defines, the limits of large buffers, and strictness."""
+
+    class Local(Actor):
+        """No module has it."""
+
+        @handler
+        def pid(self, msg: Pid) -> int:
+            return os.getpid()
+
+    async def main() -> None:
+        settings = BulkSettings(bulk_bytes_min=1_000)
+        async with Node(processes=1, code_shipping=True, bulk=settings, strict_wire=True) as node:
+            local = await node.spawn(Local, place="worker-1")
+            assert await local.ask(Pid(), 30.0) != os.getpid()
+            staff = node._staff  # noqa: SLF001  what it tells a worker is what is tested
+            assert staff is not None
+            setup = staff.setup("worker-1")
+            assert (setup.bulk, setup.strict_wire, setup.shipped_bytes_max) == (settings, True, 524_288)
+
+    asyncio.run(main())

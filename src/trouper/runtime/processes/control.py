@@ -11,6 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from ..kernel.errors import WireError
+from ..wire.bulk import BulkSettings
 
 MESSAGE_BYTES_MAX = 1_048_576
 """Of one message; a longer one breaks the pipe."""
@@ -34,7 +35,7 @@ class Program(msgspec.Struct, frozen=True):
 class Setup(msgspec.Struct, frozen=True, tag=True):
     """To a worker, first of all: who it is and whom it links to.
 
-    folder: of the sockets; removed by the worker when the parent is gone.
+    folder: of the sockets; removed by the worker when the parent is gone.  shipped_bytes_max: of code; None ships none.
     """
 
     node: str
@@ -48,6 +49,9 @@ class Setup(msgspec.Struct, frozen=True, tag=True):
     shutdown_s: float
     threads: int
     slow_handler_s: float | None
+    strict_wire: bool
+    bulk: BulkSettings | None
+    shipped_bytes_max: int | None
 
 
 class Meet(msgspec.Struct, frozen=True, tag=True):

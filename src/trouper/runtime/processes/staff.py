@@ -28,22 +28,27 @@ SIBLINGS_AGAIN_S = 0.25
 """Seconds that a restarted worker waits for its links to the others: one of them may be busy."""
 
 
-def make_staff(node: Node, processes: int | Processes, threads: int, slow_handler_s: float | None) -> Staff:
+def make_staff(
+    node: Node, processes: int | Processes, threads: int, slow_handler_s: float | None, strict_wire: bool
+) -> Staff:
     """Make what a node holds of its workers; raises ``InvalidOption``."""
     settings = processes if isinstance(processes, Processes) else Processes(processes)
-    return Staff(node, settings, threads=threads, slow_handler_s=slow_handler_s)
+    return Staff(node, settings, threads=threads, slow_handler_s=slow_handler_s, strict_wire=strict_wire)
 
 
 class Staff:
     """See the top of the file."""
 
-    def __init__(self, node: Node, settings: Processes, *, threads: int, slow_handler_s: float | None) -> None:
+    def __init__(
+        self, node: Node, settings: Processes, *, threads: int, slow_handler_s: float | None, strict_wire: bool
+    ) -> None:
         if sys.platform == "win32":
             raise InvalidOption("processes needs Unix; on Windows start the nodes by yourself, with listen and join")
         if node.name in settings.names:
             raise InvalidOption(f"the node is called {node.name}, as one of its workers is: give it another name")
         self.settings = settings
         self._node, self._threads, self._slow_handler_s = node, threads, slow_handler_s
+        self._strict_wire, self._joining = strict_wire, Joining()
         self._folder: SocketFolder | None = None
         self._processes: dict[str, WorkerProcess] = {}
         self._alive: set[WorkerProcess] = set()
@@ -54,7 +59,7 @@ class Staff:
         """Make the folder of the sockets; returns where the node listens from now on."""
         if is_virtual(self._node.system.loop):
             raise InvalidOption("processes are real, and this loop's time is virtual: give the test several nodes")
-        self._folder = SocketFolder()
+        self._folder, self._joining = SocketFolder(), joining
         return replace(joining, listen=(*joining.listen, self._folder.endpoint(self._node.name)))
 
     async def start(self) -> None:
@@ -116,6 +121,9 @@ class Staff:
             shutdown_s=self.settings.goodbye_s,
             threads=self._threads,
             slow_handler_s=self._slow_handler_s,
+            strict_wire=self._strict_wire,
+            bulk=self._joining.bulk,
+            shipped_bytes_max=None if self._joining.shipping is None else self._joining.shipping.shipped_bytes_max,
         )
 
     async def link(self, process: WorkerProcess, *, again: bool) -> None:

@@ -23,6 +23,7 @@ from typing import NoReturn, cast
 
 from ..kernel.errors import NodeClosed, TrouperError
 from ..node import Node
+from ..remote.shipping import CodeShipping
 from ..reports import brief
 from ..running import loop_factory
 from .control import Gone, Leave, Left, Meet, Ready, Setup, ToWorker, Trouble, Unpacker, read_to_worker
@@ -154,6 +155,9 @@ class Life:
             shutdown_s=setup.shutdown_s,
             threads=setup.threads,
             slow_handler_s=setup.slow_handler_s,
+            strict_wire=setup.strict_wire,
+            bulk=setup.bulk,
+            code_shipping=False if setup.shipped_bytes_max is None else CodeShipping(setup.shipped_bytes_max),
         )
         async with node:
             await node.network.wait_for_peer(setup.parent)
