@@ -1,5 +1,5 @@
 from tests.runtime.stage import Note, Notes, Player, cell_of, staged
-from trouper import ActorRef, GroupRouter, Listing, Node, Routees, ServiceKey
+from trouper import ActorRef, GroupMembers, GroupRouter, InGroup, Listing, Node, Routees, ServiceKey
 from trouper.testing import Probe, settle
 
 PRICES = ServiceKey("prices")
@@ -61,3 +61,27 @@ async def test_a_listing_of_another_service_is_a_message_like_any_other(node: No
     other = Listing(ServiceKey("other"), ())
     router.tell(other)
     await probe.expect(other)
+
+
+@staged
+async def test_a_router_of_a_group_follows_its_members(node: Node) -> None:
+    """Who is in it at the start, and who joins and leaves later; news of another group is a message like any other."""
+    ada, bob = await _two(node)
+    node.groups.join("band", ada)
+    router = await node.spawn(GroupRouter(InGroup("band")))
+    assert await router.ask(Routees()) == [ada]
+    node.groups.join("band", bob, bob)
+    node.groups.scope("other").join("band", await node.spawn(Player))
+    await settle()
+    assert await router.ask(Routees()) == [ada, bob]
+    node.groups.leave("band", bob)
+    await ada.kill()
+    await settle()
+    assert await router.ask(Routees()) == [bob]
+    probe = Probe(node)
+    node.groups.join("band", probe.ref)
+    node.groups.leave("band", bob)
+    await settle()
+    stray = GroupMembers("default", "another", ())
+    router.tell(stray)
+    assert await probe.expect(GroupMembers) == stray
