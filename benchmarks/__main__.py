@@ -24,9 +24,11 @@ def main() -> None:
         run = measure(_works(given), given.peers, given.rounds, given.scale)
     if given.json is not None:
         given.json.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1))
-    print(report.markdown(run) if given.markdown else report.table(run))
+    texts = {section: report.markdown(run, section) for section in report.sections(run)}
+    print("\n\n".join(texts.values()) if given.markdown else report.table(run))
     if given.write_docs:
-        report.write_section(DOCS, report.markdown(run))
+        for section, text in texts.items():
+            report.write_section(DOCS, section, text)
     if run.failed:
         sys.exit(f"{len(run.failed)} pairs were left out; see above why")
 
@@ -38,6 +40,9 @@ def measure(works: list[str], peers: list[str] | None, rounds: int, scale: float
     scale: what every size is multiplied by.
     """
     present = [peer for peer in installed() if peers is None or peer in peers or peer == OURS]
+    absent = sorted(set(bars.ALL if peers is None else peers) - set(present))
+    if absent:
+        _say(f"not installed, and so left out: {', '.join(absent)}")
     with sampling.prepared():
         failed: list[str] = []
         taken = {work: sampling.pairs(work, present, rounds, scale, _say, failed) for work in works}
@@ -46,22 +51,27 @@ def measure(works: list[str], peers: list[str] | None, rounds: int, scale: float
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("works", nargs="*", metavar="WORK", help=f"of {', '.join(bars.WORKS)}; none: all but `memory`")
+    parser.add_argument(
+        "works", nargs="*", metavar="WORK", help=f"of {', '.join(bars.WORKS)}; none: all in one process but `memory`"
+    )
     parser.add_argument("--all", action="store_true", help="every work, the million actors too")
     parser.add_argument("--memory", action="store_true", help="only the million actors")
+    parser.add_argument("--nodes", action="store_true", help="only what goes between two processes")
     parser.add_argument("--peers", nargs="+", choices=bars.ALL, help="beside these only; left out: all installed")
     parser.add_argument("--rounds", type=int, default=5, help="pairs of samples with each peer (5)")
     parser.add_argument("--scale", type=float, default=1.0, help="multiply all sizes, as 0.1 for a quick look (1)")
     parser.add_argument("--json", type=Path, help="keep every sample in this file")
     parser.add_argument("--from-json", type=Path, help="measure nothing: show what was kept in this file")
-    parser.add_argument("--markdown", action="store_true", help="print the section of docs/benchmarks.md instead")
-    parser.add_argument("--write-docs", action="store_true", help="write that section into docs/benchmarks.md")
+    parser.add_argument("--markdown", action="store_true", help="print it as docs/benchmarks.md has it")
+    parser.add_argument("--write-docs", action="store_true", help="write into docs/benchmarks.md what was measured")
     return parser.parse_args()
 
 
 def _works(given: argparse.Namespace) -> list[str]:
     if given.memory:
         return ["memory"]
+    if given.nodes:
+        return [name for name, work in bars.WORKS.items() if work.section == "nodes"]
     unknown = [name for name in given.works if name not in bars.WORKS]
     if unknown:
         sys.exit(f"no such work: {', '.join(unknown)}; there are {', '.join(bars.WORKS)}")

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-ALL = ("trouper", "trouper_asyncio", "floor", "asyncio", "pykka", "xoscar", "erlang", "erlang_all_cores")
+ALL = (
+    "trouper", "trouper_asyncio", "floor", "asyncio", "pykka", "xoscar", "erlang", "erlang_all_cores",
+    "trouper_direct", "zeromq", "pipe", "monarch", "ray",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Row:
     """One line of the table.
 
-    figure: its name in a sample.  ratio_to: the named peer.
+    figure: its name in a sample.  ratio_to: the named peer.  or_to: others in its place, whichever is best at it.
     ratio_min, figure_max, figure_min: the bar; None is no bar.
     moonshot: the ratio that would be a feat.  scale: what the figure is divided by before it is shown in ``unit``.
     cpu_share_min: a sample whose process had its core for less of the time is left out, and counted.  For lateness
@@ -35,16 +38,28 @@ class Row:
     moonshot: float | None = None
     scale: float = 1.0
     cpu_share_min: float = 0.0
+    or_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Work:
-    """One work: its size by peer (a peer that is not named takes no part) and how many rounds are enough."""
+    """One work: its size by peer (a peer that is not named takes no part) and how many rounds are enough.
+
+    cores: how many a sample uses; it is pinned where that is one.  section: of the page that its rows stand in.
+    """
 
     sizes: Mapping[str, int]
     rounds: int | None = None
     by_default: bool = True
+    cores: int = 1
+    section: str = "figures"
 
+
+def _between_processes(sizes: Mapping[str, int]) -> Work:
+    return Work(sizes, by_default=False, cores=2, section="nodes")
+
+
+_ERLANGS, _PYTHONS = ("erlang_all_cores",), ("monarch", "ray")
 
 WORKS: Mapping[str, Work] = {
     "tell": Work(
@@ -124,6 +139,45 @@ WORKS: Mapping[str, Work] = {
     "first_message": Work({"trouper": 5, "asyncio": 5}),
     # Minutes of memory traffic and more than a gigabyte, so only when it is asked for.
     "memory": Work({"trouper": 1_000_000, "erlang": 1_000_000}, rounds=1, by_default=False),
+    "node_tell": _between_processes(
+        {
+            "trouper": 300_000,
+            "trouper_direct": 300_000,
+            "zeromq": 1_000_000,
+            "pipe": 1_000_000,
+            "erlang": 500_000,
+            "erlang_all_cores": 500_000,
+            "xoscar": 4_000,
+            "monarch": 4_000,
+            "ray": 4_000,
+        }
+    ),
+    "node_tell_gen_server": _between_processes({"trouper": 300_000, "erlang": 500_000, "erlang_all_cores": 500_000}),
+    "node_ask": _between_processes(
+        {
+            "trouper": 5_000,
+            "trouper_direct": 5_000,
+            "zeromq": 10_000,
+            "pipe": 10_000,
+            "erlang": 10_000,
+            "erlang_all_cores": 10_000,
+            "xoscar": 2_000,
+            "monarch": 1_000,
+            "ray": 1_000,
+        }
+    ),
+    "node_ask_many": _between_processes(
+        {
+            "trouper": 100_000,
+            "trouper_direct": 100_000,
+            "zeromq": 100_000,  # no pipe: a thousand small answers that nobody reads yet do not fit into it
+            "erlang": 100_000,
+            "erlang_all_cores": 100_000,
+            "xoscar": 5_000,
+            "monarch": 4_000,
+            "ray": 4_000,
+        }
+    ),
 }
 
 ROWS: tuple[Row, ...] = (
@@ -157,4 +211,38 @@ ROWS: tuple[Row, ...] = (
     ),
     Row("start: `import trouper`", "start", "ms", False, ratio_to="floor", figure_max=150.0),
     Row("start: first message handled", "first_message", "ms", False, ratio_to="asyncio", figure_max=250.0),
+    Row(
+        "W5 tell, beside distributed Erlang",
+        "node_tell",
+        "k messages/s",
+        True,
+        or_to=_ERLANGS,
+        ratio_min=1.5,
+        moonshot=2.5,
+        scale=1e3,
+    ),
+    Row(
+        "W5 tell, beside the best Python peer",
+        "node_tell",
+        "k messages/s",
+        True,
+        ratio_to="xoscar",
+        or_to=_PYTHONS,
+        ratio_min=50,
+        scale=1e3,
+    ),
+    Row("W5 tell, beside gen_server:cast", "node_tell_gen_server", "k messages/s", True, or_to=_ERLANGS, scale=1e3),
+    Row("W6 ask p50, beside raw ZeroMQ", "node_ask", "us", False, ratio_to="zeromq", ratio_min=0.5),
+    Row("W6 ask p50, beside xoscar", "node_ask", "us", False, ratio_to="xoscar", ratio_min=round(1 / 0.35, 2)),
+    Row("W6 ask p99", "node_ask", "us", False, figure="p99_us"),
+    Row(
+        "W6b 1,000 asks in flight",
+        "node_ask_many",
+        "k asks/s",
+        True,
+        or_to=_ERLANGS,
+        ratio_min=2.5,
+        moonshot=4.0,
+        scale=1e3,
+    ),
 )

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from .peers import erlang, installed
+from .peers import ELSEWHERE, TITLES, elsewhere, erlang, installed
 
-PACKAGES = ("uvloop", "msgspec", "pykka", "xoscar")
+PACKAGES = ("uvloop", "msgspec", "pyzmq", "pykka", "xoscar")
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -30,6 +30,7 @@ def look() -> Machine:
     """Ask this machine what it is."""
     versions: dict[str, str | None] = {name: _version(name) for name in PACKAGES}
     versions["Erlang"] = erlang.version() if "erlang" in installed() else None
+    versions |= {TITLES[peer]: elsewhere.version(package) for peer, package in ELSEWHERE.items()}
     return Machine(
         processor=_processor(),
         cores=os.cpu_count() or 1,

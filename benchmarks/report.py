@@ -14,7 +14,7 @@ from .peers import TITLES
 from .samples import Pair
 from .summary import Line, Spread
 
-BEGIN, END = "<!-- figures: written by `python -m benchmarks --write-docs` -->", "<!-- end of figures -->"
+BEGIN, END = "<!-- {}: written by `python -m benchmarks --write-docs` -->", "<!-- end of {} -->"
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -27,10 +27,16 @@ class Run(msgspec.Struct, frozen=True):
     failed: list[str]
 
 
-def lines(run: Run) -> list[Line]:
-    """Summarise all rows that this run has figures for."""
-    made = [summary.line(row, run.works.get(row.work, [])) for row in bars.ROWS]
+def lines(run: Run, section: str | None = None) -> list[Line]:
+    """Summarise all rows that this run has figures for; of one section of the page, None for all."""
+    rows = [row for row in bars.ROWS if section is None or bars.WORKS[row.work].section == section]
+    made = [summary.line(row, run.works.get(row.work, [])) for row in rows]
     return [each for each in made if each is not None]
+
+
+def sections(run: Run) -> list[str]:
+    """Return the sections of the page that this run has figures for."""
+    return list(dict.fromkeys(bars.WORKS[each.row.work].section for each in lines(run)))
 
 
 def table(run: Run) -> str:
@@ -41,10 +47,11 @@ def table(run: Run) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
 
 
-def markdown(run: Run) -> str:
-    """Return the section of docs/benchmarks.md: the machine, the bars, then every peer."""
-    rows = lines(run)
-    steady = summary.calibration([pair for taken in run.works.values() for pair in taken])
+def markdown(run: Run, section: str) -> str:
+    """Return a section of docs/benchmarks.md: the machine, the bars, then every peer."""
+    rows = lines(run, section)
+    works = {each.row.work for each in rows}
+    steady = summary.calibration([pair for work in sorted(works) for pair in run.works[work]])
     machine = run.machine
     versions = ", ".join(f"{name} {version or 'not installed'}" for name, version in machine.versions.items())
     parts = [
@@ -64,26 +71,27 @@ def markdown(run: Run) -> str:
     return "\n".join(parts)
 
 
-def write_section(path: Path, section: str) -> None:
-    """Put the section between the two marks of a page; raises ``ValueError`` where the marks are missing."""
+def write_section(path: Path, section: str, text: str) -> None:
+    """Put the text between the two marks of a section; raises ``ValueError`` where the marks are missing."""
     page = path.read_text(encoding="utf-8")
-    if BEGIN not in page or END not in page:
-        raise ValueError(f"{path} has no place for figures: it wants the lines {BEGIN!r} and {END!r}")
-    head, rest = page.split(BEGIN, 1)
-    tail = rest.split(END, 1)[1]
-    path.write_text(f"{head}{BEGIN}\n\n{section}\n\n{END}{tail}", encoding="utf-8")
+    begin, end = BEGIN.format(section), END.format(section)
+    if begin not in page or end not in page:
+        raise ValueError(f"{path} has no place for figures: it wants the lines {begin!r} and {end!r}")
+    head, rest = page.split(begin, 1)
+    tail = rest.split(end, 1)[1]
+    path.write_text(f"{head}{begin}\n\n{text}\n\n{end}{tail}", encoding="utf-8")
 
 
 def _summary_cells(each: Line) -> list[str]:
-    row, ratio = each.row, each.ratios.get(each.row.ratio_to)
+    row, ratio = each.row, each.ratios.get(each.named)
     return [
         row.title + (f" ({each.left_out} disturbed samples left out)" if each.left_out else ""),
         row.unit,
         _number(each.ours.median) if each.ours else "-",
-        TITLES[row.ratio_to] if ratio else "-",
+        TITLES[each.named] if ratio else "-",
         f"{ratio.median:.2f}x ({ratio.low:.2f}-{ratio.high:.2f})" if ratio else "-",
         _bar(row),
-        _verdict(each),
+        _verdict(each, ratio),
     ]
 
 
@@ -95,8 +103,12 @@ def _bar(row: Row) -> str:
     return f">= {row.figure_min:g} {row.unit}" if row.figure_min is not None else "-"
 
 
-def _verdict(each: Line) -> str:
-    return {True: "yes", False: "no", None: "-"}[each.met]
+def _verdict(each: Line, ratio: Spread | None) -> str:
+    if each.met is None:
+        return "-"
+    if each.row.ratio_min is None or ratio is None:
+        return "yes" if each.met else "no"
+    return f"{'yes' if each.met else 'no'}, {ratio.median / each.row.ratio_min:.2f} of it"
 
 
 def _peer_cells(rows: Sequence[Line]) -> list[list[str]]:

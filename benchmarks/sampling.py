@@ -58,7 +58,10 @@ def pairs(
 
 
 def _pair(work: str, peer: str | None, ours: bool, ours_first: bool, scale: float) -> Pair:
-    core = quiet_core()
+    cores = bars.WORKS[work].cores
+    core = quiet_core(cores)
+    if cores > 1:
+        core = None  # its processes may be wherever there is room
     names = [name for name in ((OURS if ours else None), peer) if name is not None]
     taken = {name: sample(work, name, core, scale) for name in (names if ours_first else reversed(names))}
     return Pair(peer=taken.get(peer) if peer else None, ours=taken.get(OURS))
@@ -85,8 +88,8 @@ def sample(work: str, peer: str, core: int | None, scale: float) -> Sample:
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=Sample)
 
 
-def quiet_core() -> int | None:
-    """Wait until a core idles, for ``PATIENCE_S`` at most, and return the one that idles most.
+def quiet_core(cores: int = 1) -> int | None:
+    """Wait until so many cores idle, for ``PATIENCE_S`` at most, and return the one that idles most.
 
     None where the system does not say; then samples are not pinned.
     """
@@ -98,9 +101,10 @@ def quiet_core() -> int | None:
         idle_s = {core: (after[core] - before[core]) / os.sysconf("SC_CLK_TCK") for core in after}
         if not idle_s:
             return None
-        best = max(idle_s, key=lambda core: idle_s[core])
-        if idle_s[best] >= QUIET_SHARE * watched_s or time.monotonic() >= end:
-            return best
+        best = sorted(idle_s, key=lambda core: idle_s[core], reverse=True)
+        last = best[min(cores, len(best)) - 1]
+        if idle_s[last] >= QUIET_SHARE * watched_s or time.monotonic() >= end:
+            return best[0]
 
 
 def _idle_ticks() -> dict[int, int]:

@@ -28,6 +28,7 @@ class Line:
     """One row of the table with its figures.
 
     ours: None where only a peer was measured.  peers: by name.  ratios: to each peer that was measured beside ours.
+    named: the peer that the bar is held against: of those that the row allows, the one to which the ratio is lowest.
     met: None where there is no bar, or nothing to hold against it.  left_out: how many samples were disturbed.
     """
 
@@ -35,6 +36,7 @@ class Line:
     ours: Spread | None
     peers: Mapping[str, Spread]
     ratios: Mapping[str, Spread]
+    named: str
     met: bool | None
     left_out: int
 
@@ -66,7 +68,13 @@ def line(row: Row, pairs: Iterable[Pair]) -> Line | None:
     spreads = {peer: spread(values) for peer, values in ratios.items()}
     own_spread = spread(ours) if ours else None
     peers = {peer: spread(values) for peer, values in theirs.items()}
-    return Line(row, own_spread, peers, spreads, met(row, own_spread, spreads), left_out)
+    return Line(row, own_spread, peers, spreads, named(row, spreads), met(row, own_spread, spreads), left_out)
+
+
+def named(row: Row, ratios: Mapping[str, Spread]) -> str:
+    """Return the peer that counts: of ``ratio_to`` and ``or_to`` the one that does best beside us."""
+    measured = [peer for peer in (row.ratio_to, *row.or_to) if peer in ratios]
+    return min(measured, key=lambda peer: ratios[peer].median, default=row.ratio_to)
 
 
 def met(row: Row, ours: Spread | None, ratios: Mapping[str, Spread]) -> bool | None:
@@ -74,7 +82,8 @@ def met(row: Row, ours: Spread | None, ratios: Mapping[str, Spread]) -> bool | N
     if ours is None:
         return None
     if row.ratio_min is not None:
-        return ratios[row.ratio_to].median >= row.ratio_min if row.ratio_to in ratios else None
+        against = ratios.get(named(row, ratios))
+        return None if against is None else against.median >= row.ratio_min
     if row.figure_max is not None:
         return ours.median <= row.figure_max
     if row.figure_min is not None:

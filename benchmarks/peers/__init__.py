@@ -25,6 +25,11 @@ MODULES: Mapping[str, tuple[str, str]] = {
     "xoscar": ("xoscar", "WORKS"),
     "erlang": ("erlang", "ON_ONE_CORE"),
     "erlang_all_cores": ("erlang", "ON_ALL_CORES"),
+    "trouper_direct": ("trouper_nodes", "DIRECT"),
+    "zeromq": ("zeromq", "ZEROMQ"),
+    "pipe": ("zeromq", "PIPE"),
+    "monarch": ("elsewhere", "MONARCH"),
+    "ray": ("elsewhere", "RAY"),
 }
 TITLES: Mapping[str, str] = {
     "trouper": "Trouper",
@@ -35,7 +40,14 @@ TITLES: Mapping[str, str] = {
     "xoscar": "xoscar",
     "erlang": "Erlang, one core",
     "erlang_all_cores": "Erlang, all cores",
+    "trouper_direct": "Trouper, direct ref",
+    "zeromq": "raw ZeroMQ",
+    "pipe": "a pipe",
+    "monarch": "Monarch",
+    "ray": "Ray",
 }
+ELSEWHERE: Mapping[str, str] = {"monarch": "torchmonarch", "ray": "ray"}
+"""Peers that may be installed for another Python, and the names of their packages; see ``elsewhere``."""
 
 
 def on_asyncio(work: Callable[[int], Coroutine[object, object, Figures]]) -> Callable[[int], Figures]:
@@ -52,7 +64,10 @@ def works_of(peer: str) -> Works:
 
 def installed() -> list[str]:
     """Return the peers that can run here, without importing them."""
+    from . import elsewhere  # it needs the types of this module
+
     absent = {name for name in ("pykka", "xoscar") if importlib.util.find_spec(name) is None}
+    absent |= {name for name, package in ELSEWHERE.items() if elsewhere.version(package) is None}
     if shutil.which("erl") is None or shutil.which("erlc") is None:
         absent |= {"erlang", "erlang_all_cores"}
     if importlib.util.find_spec("uvloop") is None:

@@ -11,6 +11,7 @@ from trouper.cli.works import WORKS
 
 from ..cold import milliseconds, milliseconds_until_printed
 from . import Figures, Works, on_asyncio
+from .trouper_nodes import PLACED
 
 FIRST_MESSAGE = """
 import time
@@ -50,8 +51,10 @@ ON_UVLOOP: Works = {
     "memory": on_uvloop(WORKS["spawn"].run),
     # Only Erlang has two ways to do these; ours is the same beside both.
     "tell_gen_server": on_uvloop(WORKS["tell"].run),
+    "node_tell_gen_server": PLACED["node_tell"],
     "restart_logged": on_uvloop(WORKS["restart"].run),
     "start": start,
     "first_message": first_message,
+    **PLACED,
 }
 ON_ASYNCIO: Works = {name: on_asyncio(work.run) for name, work in WORKS.items()}

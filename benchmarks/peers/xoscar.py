@@ -19,6 +19,7 @@ from trouper.cli.gauges import percentile, resident_bytes, timer_lateness_ms
 
 from ..cold import milliseconds
 from . import Figures, Works, on_asyncio
+from .xoscar_nodes import WORKS as BETWEEN_PROCESSES
 
 xo: Any = importlib.import_module("xoscar")  # Any: it is optional and comes without types
 
@@ -195,4 +196,5 @@ WORKS: Works = {
     "restart": on_asyncio(restart),
     "fairness": on_asyncio(fairness),
     "start": start,
+    **BETWEEN_PROCESSES,
 }

@@ -104,10 +104,12 @@ def test_every_row_and_every_participant_exists() -> None:
 def test_section_of_the_docs_is_replaced_and_the_rest_kept(tmp_path: Path) -> None:
     """Writing twice leaves one section, between the marks, and every other line as it was."""
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
-    report.write_section(page, "first")
-    report.write_section(page, "second")
-    assert page.read_text(encoding="utf-8") == f"before\n{BEGIN}\n\nsecond\n\n{END}\nafter\n"
+    other = f"{BEGIN.format('other')}\nkept\n{END.format('other')}"
+    begin, end = BEGIN.format("figures"), END.format("figures")
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n{other}\n", encoding="utf-8")
+    report.write_section(page, "figures", "first")
+    report.write_section(page, "figures", "second")
+    assert page.read_text(encoding="utf-8") == f"before\n{begin}\n\nsecond\n\n{end}\nafter\n{other}\n"
 
 
 def test_page_without_marks_is_refused(tmp_path: Path) -> None:
@@ -115,13 +117,35 @@ def test_page_without_marks_is_refused(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("no marks\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"has no place for figures"):
-        report.write_section(page, "section")
+        report.write_section(page, "figures", "text")
 
 
 def test_report_shows_ours_the_ratio_the_bar_and_the_verdict() -> None:
     """Table and markdown hold the same line."""
     machine = Machine("a processor", 2, "Linux", "CPython 3.11", {"Erlang": None}, "2026-01-01")
     run = Run(machine, 1, 1.0, {"tell": _pairs((3e6, 12e6))}, [])
-    cells = ["W1 tell", "M messages/s", "3.00", "Erlang, one core", "0.25x (0.25-0.25)", ">= 1x, moonshot 2x", "no"]
+    cells = ["W1 tell", "M messages/s", "3.00", "Erlang, one core", "0.25x (0.25-0.25)", ">= 1x, moonshot 2x"]
+    cells.append("no, 0.25 of it")
     assert "  ".join(cells) in report.table(run)
-    assert f"| {' | '.join(cells)} |" in report.markdown(run)
+    assert f"| {' | '.join(cells)} |" in report.markdown(run, "figures")
+
+
+def test_each_section_holds_its_own_works_only() -> None:
+    """What goes between processes stands apart, and a run without it leaves that section as it is."""
+    machine = Machine("a processor", 2, "Linux", "CPython 3.11", {"Erlang": None}, "2026-01-01")
+    works = {"tell": _pairs((3e6, 12e6)), "node_tell": _pairs((5e5, 2.5e5))}
+    assert report.sections(Run(machine, 1, 1.0, {"tell": works["tell"]}, [])) == ["figures"]
+    run = Run(machine, 1, 1.0, works, [])
+    assert report.sections(run) == ["figures", "nodes"]
+    assert "W1 tell" not in report.markdown(run, "nodes")
+    assert "| 2.00x (2.00-2.00) | >= 1.5x, moonshot 2.5x | yes, 1.33 of it |" in report.markdown(run, "nodes")
+
+
+@given(ratios=st.dictionaries(st.sampled_from(["erlang", "xoscar", "ray", "pykka"]), FIGURES))
+def test_bar_with_several_peers_is_held_against_the_best_of_them(ratios: dict[str, float]) -> None:
+    """Of the peers that the row names, one that is slower than another never decides; others never do."""
+    row = Row("rate", "tell", "k/s", higher_is_better=True, ratio_to="xoscar", or_to=("ray",), ratio_min=1.0)
+    spreads = {peer: summary.spread([ratio]) for peer, ratio in ratios.items()}
+    lowest = min((ratios[peer] for peer in ("xoscar", "ray") if peer in ratios), default=None)
+    assert summary.met(row, summary.spread([1.0]), spreads) is (None if lowest is None else lowest >= 1.0)
+    assert lowest is None or ratios[summary.named(row, spreads)] == lowest

@@ -3,13 +3,17 @@
 Two ways, both measured: on one core (``+S 1:1``, pinned as every other sample is), and as it comes, with a scheduler
 a core and free to move.  The bars are held against one core: it is the hardware that a Python process uses, it is the
 faster way in most of these works (they are ping-pong by nature), and it is the steadier one.
+
+Between two nodes neither is pinned, and the first way is a scheduler for each node.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -32,6 +36,7 @@ NAMES = (
     "restart_logged",
     "fairness",
 )
+BETWEEN_NODES = ("node_tell", "node_tell_gen_server", "node_ask", "node_ask_many")
 
 
 def compile_into(folder: str) -> None:
@@ -62,6 +67,46 @@ def _run(name: str, flags: tuple[str, ...], free: bool, size: int) -> Figures:
             said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         finally:
             os.sched_setaffinity(0, pinned)
+    return _figures(said)
+
+
+def _run_nodes(name: str, flags: tuple[str, ...], size: int) -> Figures:
+    """Run a work between two nodes on the loopback, with an ``epmd`` of our own, so that none is left behind."""
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+        free.close()
+        compiled = os.environ.get(COMPILED_VARIABLE)
+        if compiled is None:
+            compile_into(folder)
+        environment = {**os.environ, "ERL_EPMD_PORT": port, "ERL_EPMD_ADDRESS": "127.0.0.1"}
+        far, near = f"far{port}@127.0.0.1", f"near{port}@127.0.0.1"
+        command = ["erl", *flags, "-noshell", "-pa", compiled or folder, "-setcookie", port, "-start_epmd", "false"]
+        helpers = [subprocess.Popen(["epmd", "-port", port, "-address", "127.0.0.1"], env=environment)]
+        try:
+            _wait_until_taken(int(port))
+            helpers.append(subprocess.Popen([*command, "-name", far], env=environment))
+            near_command = [*command, "-name", near, "-run", "works", "main", name, str(size), far]
+            said = subprocess.run(near_command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
+        finally:
+            for helper in reversed(helpers):
+                helper.terminate()
+                helper.wait()
+    return _figures(said)
+
+
+def _wait_until_taken(port: int) -> None:
+    """Wait for somebody to listen on a port."""
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise TimeoutError(f"nobody listens on port {port}")
+
+
+def _figures(said: str) -> Figures:
     return {key: float(value) for key, value in (line.split() for line in said.splitlines())}
 
 
@@ -71,7 +116,8 @@ def start(repeats: int) -> Figures:
 
 
 def _works(flags: tuple[str, ...], free: bool) -> dict[str, Callable[[int], Figures]]:
-    return {name: partial(_run, name, flags, free) for name in NAMES}
+    works = {name: partial(_run, name, flags, free) for name in NAMES}
+    return {**works, **{name: partial(_run_nodes, name, flags) for name in BETWEEN_NODES}}
 
 
 ON_ONE_CORE: Works = {

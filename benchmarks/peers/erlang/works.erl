@@ -1,7 +1,17 @@
 %% The Erlang side of every work. `works:main([Work, Size])` prints one `key value` line a figure, and stops the VM.
+%% `works:main([Work, Size, Node])` does the same with another node, and stops that one too.
 -module(works).
--export([main/1]).
+-export([main/1, sink/3]).
 
+main([Work, Size, Name]) ->
+    Node = list_to_atom(Name),
+    logger:set_primary_config(level, none),
+    reach(Node, 500),
+    Figures = far_work(Work, list_to_integer(Size), Node),
+    [io:format("~s ~w~n", [Key, Value]) || {Key, Value} <- Figures],
+    rpc:cast(Node, erlang, halt, []),
+    timer:sleep(50),
+    halt();
 main([Work, Size]) ->
     %% Crash reports would time the terminal, not the restart; `restart_logged` turns them on again.
     logger:set_primary_config(level, none),
@@ -84,6 +94,44 @@ work("fairness", Duration_ms) ->
     Late = lateness(now_ns() + Duration_ms * 1000000, []),
     exit(Flooder, kill),
     [{value, percentile(Late, 0.99) / 1000000}, {p50_ms, median(Late) / 1000000}].
+
+%% --- between two nodes ---
+
+reach(Node, Left) when Left > 0 ->
+    case net_adm:ping(Node) of
+        pong -> ok;
+        pang -> timer:sleep(20), reach(Node, Left - 1)
+    end.
+
+far_work("node_tell", Count, Node) ->
+    far_send(Count div 10, Node),
+    Started = now_ns(),
+    far_send(Count, Node),
+    [{value, per_second(Count, Started)}];
+far_work("node_tell_gen_server", Count, Node) ->
+    {ok, Bank} = rpc:call(Node, bank, start, []),
+    Started = now_ns(),
+    cast(Bank, Count),
+    Sum = gen_server:call(Bank, balance, infinity),
+    Sum = Count * (Count + 1) div 2,
+    [{value, per_second(Count, Started)}];
+far_work("node_ask", Count, Node) ->
+    {ok, Bank} = rpc:call(Node, bank, start, []),
+    call(Bank, 500),
+    Times = [timed_call(Bank) || _ <- lists:seq(1, Count)],
+    [{value, median(Times) / 1000}, {p99_us, percentile(Times, 0.99) / 1000}];
+far_work("node_ask_many", Count, Node) ->
+    {ok, Bank} = rpc:call(Node, bank, start, []),
+    in_flight(Bank, 1000, 1000),
+    Started = now_ns(),
+    in_flight(Bank, 1000, Count),
+    [{value, per_second(Count, Started)}].
+
+far_send(Count, Node) ->
+    Sink = spawn(Node, works, sink, [Count, 0, self()]),
+    send(Sink, Count),
+    Sum = Count * (Count + 1) div 2,
+    receive {total, Sum} -> ok end.
 
 %% --- one message at a time ---
 
