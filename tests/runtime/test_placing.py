@@ -11,6 +11,7 @@ from trouper import (
     Actor,
     ActorRef,
     ActorStopped,
+    Child,
     InvalidOption,
     Message,
     Node,
@@ -246,3 +247,19 @@ def test_one_that_waits_for_its_place_stops_at_once() -> None:
 
     play(main)
     check_books(a)
+
+
+@paired
+async def test_a_supervisor_may_have_children_elsewhere(a: Node, b: Node) -> None:
+    """By their specification; they restart together with their siblings, wherever those are."""
+    children = (Child(Clerk, name="here"), Child(Clerk, 5, name="there", place="b"))
+    await a.supervise(*children, strategy=OneForAll(), name="tree")
+    here, there = a.find("user/tree/here"), a.find("user/tree/there")
+    assert here is not None
+    assert there is not None
+    here.tell(Add(1))
+    there.tell(Add(1))
+    assert await there.ask(Sum()) == 6
+    with pytest.raises(ValueError, match="no such value"):
+        await there.ask(Ruin("value"))
+    assert (await here.ask(Sum()), await there.ask(Sum())) == (0, 5)

@@ -88,8 +88,22 @@ class Spawner:
         ``NodeUnreachable`` for a place that is not connected.
         """
         parent = self._parent_of_spawned()
-        if place is None or place == parent.system.name:
-            return spawn_awaited(parent, actor, args, name, restart, shutdown_s, significant)
-        from .placing import spawn_placed  # noqa: PLC0415  only who uses it pays for it
+        return start_child(parent, actor, args, name, place, restart, shutdown_s, significant)
 
-        return spawn_placed(parent, place, actor, args, name, restart, shutdown_s, significant)
+
+def start_child(
+    parent: Cell,
+    actor: Callable[..., object],
+    args: tuple[object, ...],
+    name: str | None,
+    place: Place | None,
+    restart: Restart,
+    shutdown_s: float | None,
+    significant: bool,
+) -> Awaitable[ActorRef]:
+    """Start a child of any cell; see ``Spawner.spawn``."""
+    if place is None or place == parent.system.name:
+        return spawn_awaited(parent, actor, args, name, restart, shutdown_s, significant)
+    from .placing import spawn_placed  # noqa: PLC0415  only who uses it pays for it
+
+    return spawn_placed(parent, place, actor, args, name, restart, shutdown_s, significant)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import ClassVar, Literal, TypeVar, TypeVarTuple, cast, overload
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar, TypeVarTuple, cast, overload
 
 import msgspec
 
@@ -28,7 +28,10 @@ from .kernel.errors import InvalidOption, NameTaken, NodeClosed, Reject, StartFa
 from .kernel.messages import Message
 from .kernel.ref import ActorRef
 from .kernel.supervision import Ledger, Restart, Strategy
-from .spawning import spawn_awaited
+from .spawner import start_child
+
+if TYPE_CHECKING:
+    from .placing import Place
 
 Ts = TypeVarTuple("Ts")
 M = TypeVar("M", bound="Message[object]")
@@ -51,10 +54,11 @@ class Child:
     shutdown_s: seconds that it may take to stop before it is killed; None waits for ever; ``usual`` is None for a
         supervisor, whose children have their own, and ``WORKER_SHUTDOWN_S`` for everyone else.
     significant: its end may end the supervisor, see ``Strategy.auto_shutdown``.
+    place: the node it runs on, as for ``spawn``; None is the supervisor's own.
     Raises ``InvalidName`` and ``InvalidOption``.
     """
 
-    __slots__ = ("actor", "args", "name", "restart", "shutdown_s", "significant")
+    __slots__ = ("actor", "args", "name", "place", "restart", "shutdown_s", "significant")
 
     @overload
     def __init__(
@@ -65,6 +69,7 @@ class Child:
         restart: Restart = "permanent",
         shutdown_s: float | Literal["usual"] | None = "usual",
         significant: bool = False,
+        place: Place | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -75,6 +80,7 @@ class Child:
         restart: Restart = "permanent",
         shutdown_s: float | Literal["usual"] | None = "usual",
         significant: bool = False,
+        place: Place | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -85,6 +91,7 @@ class Child:
         restart: Restart = "permanent",
         shutdown_s: float | Literal["usual"] | None = "usual",
         significant: bool = False,
+        place: Place | None = None,
     ) -> None: ...
     def __init__(
         self,
@@ -94,8 +101,10 @@ class Child:
         restart: Restart = "permanent",
         shutdown_s: float | Literal["usual"] | None = "usual",
         significant: bool = False,
+        place: Place | None = None,
     ) -> None:
         """See the class."""
+        self.place = place
         self.actor = actor
         self.args: tuple[object, ...] = args
         made_of = _undone(actor)
@@ -280,8 +289,15 @@ class Supervisor(Actor):
             )
 
     async def _start(self, child: Child) -> ActorRef:
-        return await spawn_awaited(
-            self._cell, child.actor, child.args, child.name, child.restart, child.shutdown_s, child.significant
+        return await start_child(
+            self._cell,
+            child.actor,
+            child.args,
+            child.name,
+            child.place,
+            child.restart,
+            child.shutdown_s,
+            child.significant,
         )
 
     async def _start_or_refuse(self, child: Child) -> ActorRef:
