@@ -11,7 +11,7 @@ from tests.runtime.stage import play
 from trouper import ActorRef, WireError
 from trouper.runtime.kernel.ask import Ask
 from trouper.runtime.remote.control import CONTROLS, Cancel
-from trouper.runtime.remote.outbox import BULK_HIGH_BYTES, HIGH_WATER, Outbox
+from trouper.runtime.remote.outbox import BULK_HIGH_BYTES, HIGH_WATER, TURN_BODIES, Outbox
 from trouper.runtime.wire.buffers import extract
 from trouper.runtime.wire.bulk import BulkSettings, Chunk
 from trouper.runtime.wire.codec import ITEMS_MAX, Item, Parcel, RefDefinition, Tables
@@ -255,3 +255,17 @@ async def test_a_parcel_that_cannot_travel_is_handed_back_before_anything_of_it_
     assert (box.link.chunks, box.link.payloads, len(box.rejected)) == ([], [1], 1)
     why = "Anything cannot travel: object is no type that the wire knows, in Anything.value[1]"
     assert box.rejected == [(value, why)]
+
+
+@boxed
+async def test_what_is_much_goes_out_in_several_turns_of_the_loop(box: Box) -> None:
+    """So that the loop gets to its other work in between; the order stays."""
+    box.link.room = 100
+    for n in range(ITEMS_MAX * (2 * TURN_BODIES + 1)):
+        box.outbox.put(box.item(n))
+    turns: list[int] = []
+    while len(box.link.sent) < 2 * TURN_BODIES + 1:
+        await asyncio.sleep(0)
+        turns.append(len(box.link.sent))
+    assert turns == [TURN_BODIES, 2 * TURN_BODIES, 2 * TURN_BODIES + 1]
+    assert box.link.payloads == list(range(len(box.link.payloads)))

@@ -24,6 +24,8 @@ HIGH_WATER = 1_000
 """Items that wait for the link before ``await tell`` waits too."""
 LIMIT = 100_000
 """Items that wait for the link before more become dead letters."""
+TURN_BODIES = 8
+"""Bodies of ``ITEMS_MAX`` that are made in one turn of the loop, which takes some milliseconds."""
 SIGNALS_MAX = 64
 """Signals in one frame of the control lane."""
 BULK_HIGH_BYTES = 67_108_864
@@ -131,7 +133,7 @@ class Outbox:
         self._armed = False
         if not self._way.is_open:
             return
-        moved_bytes = 0
+        moved_bytes, bodies_left = 0, TURN_BODIES
         while self._signals and not self.closed:
             signals, self._signals = self._signals[:SIGNALS_MAX], self._signals[SIGNALS_MAX:]
             if not self._way.send(self._tables.encode(signals, (), self._way.body_bytes_max), urgent=True):
@@ -143,6 +145,10 @@ class Outbox:
                     break
                 self._bodies.popleft()
             elif self._items:
+                if not bodies_left:
+                    self._arm()  # the loop has other work too
+                    break
+                bodies_left -= 1
                 self._encode(self._next_items())
             elif self._transfers:
                 if moved_bytes >= BULK_TURN_BYTES:
