@@ -24,7 +24,7 @@ def test_a_wrong_command_is_answered_with_those_that_there_are() -> None:
     assert result.exit_code == 2
     assert (
         result.output.splitlines()[-1]
-        == "Error: there is no command 'dmeo'; there are: bench, demo, doctor, keygen, node, run"
+        == "Error: there is no command 'dmeo'; there are: bench, cluster, demo, doctor, keygen, node, run"
     )
 
 

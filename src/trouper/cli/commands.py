@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from . import INTERRUPTED
+from .cluster import cluster
 from .keygen import keygen
 from .node import node
 
@@ -112,6 +113,7 @@ def doctor() -> None:
     show_doctor()
 
 
+trouper.add_command(cluster)
 trouper.add_command(keygen)
 trouper.add_command(node)
 

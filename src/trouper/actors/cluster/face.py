@@ -14,6 +14,7 @@ from ...runtime.placing import placed_by
 from ...runtime.shutdown import BEFORE_STOP
 from ...runtime.spawning import spawn_awaited
 from . import cards
+from .attending import attend
 from .commons import Commons, check_text
 from .config import ClusterConfig
 from .detectors.failures import Kind
@@ -294,5 +295,6 @@ async def open_cluster(node: Node, config: ClusterConfig, join: tuple[str, ...])
     make = partial(ClusterManager, cluster)
     system = node.system.system
     cluster.manager = await spawn_awaited(system, make, (), "cluster", "permanent", 5.0, significant=False)
+    attend(cluster)
     node.shutdown.add(BEFORE_STOP, "leave the cluster", cluster.leave)
     return cluster

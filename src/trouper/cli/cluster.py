@@ -1,0 +1,182 @@
+"""``trouper cluster``: look at a cluster that runs, and take members out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from . import INTERRUPTED
+
+if TYPE_CHECKING:
+    from ..actors.cluster.attending import Roll, Standing
+    from .attend import Attending
+
+T = TypeVar("T")
+Command = TypeVar("Command", bound=Callable[..., object])
+PLAIN_COLUMNS = 240
+"""The width of a table that goes to no terminal."""
+
+
+@click.group()
+def cluster() -> None:
+    """Look at a cluster that runs, and take members out of it.
+
+    The nodes of this user on this host are found by themselves; --at names a node anywhere.
+    """
+
+
+def attends(command: Command) -> Command:
+    """Give a command the options that say which cluster is meant, and how to get in."""
+    for option in reversed(
+        (
+            click.option("--cluster", "cluster_name", metavar="NAME", help="Which one, where several run here."),
+            click.option("--at", metavar="ENDPOINT", help="A node of the cluster, on this host or another one."),
+            click.option(
+                "--keys",
+                type=click.Path(exists=True, file_okay=False, path_type=Path),
+                help="The folder that `trouper keygen` made, for tcp://.  [default: where keygen puts it]",
+            ),
+            click.option("--insecure", is_flag=True, help="Let tcp:// go without keys."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@cluster.command()
+@attends
+def status(cluster_name: str | None, at: str | None, keys: Path | None, *, insecure: bool) -> None:
+    """Print all members, as one of them sees them."""
+
+    async def ask(attending: Attending) -> None:
+        first, standings = await attending.roll()
+        _print(first, standings)
+
+    _attend(ask, cluster_name, at, keys, insecure=insecure)
+
+
+@cluster.command()
+@click.argument("node")
+@click.option("--reason", default="somebody decided so", show_default=True, help="Told to all members.")
+@attends
+def down(
+    node: str, reason: str, cluster_name: str | None, at: str | None, keys: Path | None, *, insecure: bool
+) -> None:
+    """Take NODE down for good, everywhere.
+
+    It is for a node that is known to be dead; one that lives stops its actors when it hears of it.
+    """
+    from .attend import Unattended
+
+    async def ask(attending: Attending) -> None:
+        if not await attending.down(node, reason):
+            raise Unattended(await _nobody(attending, node))
+        click.echo(f"node {node} is taken down")
+
+    _attend(ask, cluster_name, at, keys, insecure=insecure)
+
+
+@cluster.command()
+@click.argument("node")
+@attends
+def leave(node: str, cluster_name: str | None, at: str | None, keys: Path | None, *, insecure: bool) -> None:
+    """Have NODE take its leave of the cluster and end in order; returns when it has."""
+    leave_cluster(node, cluster_name, at, keys, insecure=insecure)
+
+
+def leave_cluster(
+    node: str | None, cluster_name: str | None, at: str | None, keys: Path | None, *, insecure: bool
+) -> None:
+    """Have a node leave and end.  node: None is the only one of this user on this host."""
+    from .attend import Unattended
+
+    async def ask(attending: Attending) -> None:
+        _, standings = await attending.roll()
+        endpoints = {standing.member.name: standing.member.endpoint for standing in standings}
+        if node is None and len(endpoints) > 1:
+            raise click.UsageError(f"the cluster has several nodes: {', '.join(endpoints)}; say which with --name")
+        name = attending.peer.node if node is None else node
+        if name not in endpoints:
+            raise Unattended(await _nobody(attending, name))
+        click.echo(f"node {await attending.leave(endpoints[name], 'told to leave')} has left")
+
+    _attend(ask, cluster_name, at, keys, insecure=insecure)
+
+
+def _attend(
+    ask: Callable[[Attending], Awaitable[T]], name: str | None, at: str | None, keys: Path | None, *, insecure: bool
+) -> T:
+    """Ask a node of the cluster; what stands in the way is one line, and an exit code that is not 0."""
+    import logging
+
+    from ..actors.cluster.discovery.addresses import read_endpoint
+    from ..actors.cluster.discovery.port import DiscoveryInvalid
+    from ..runtime.running import run
+    from .attend import Attending, Unattended, endpoints_of
+
+    logging.getLogger("trouper").setLevel(logging.CRITICAL)  # what goes wrong is said once, below
+
+    async def main() -> T:
+        endpoints = await endpoints_of(name) if at is None else (read_endpoint(at),)
+        async with Attending(endpoints, keys, insecure=insecure) as attending:
+            if at is not None and name is not None:
+                first, _ = await attending.roll()
+                if first.cluster != name:
+                    raise Unattended(f"{at} is of the cluster {first.cluster!r}, not {name!r}")
+            return await ask(attending)
+
+    try:
+        return run(partial(main))
+    except DiscoveryInvalid as error:
+        raise click.UsageError(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        raise SystemExit(INTERRUPTED) from None
+
+
+async def _nobody(attending: Attending, name: str) -> str:
+    first, standings = await attending.roll()
+    names = ", ".join(standing.member.name for standing in standings)
+    return f"the cluster {first.cluster!r} has no member {name!r}; it has: {names}"
+
+
+def _print(roll: Roll, standings: list[Standing]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    alive = sum(standing.member.status == "alive" for standing in standings)
+    table = Table(title=f"cluster {roll.cluster}: {alive} of {len(standings)} alive, as {roll.node} sees it")
+    headings = (
+        "name", "status", "endpoint", "incarnation", "cores", "roles", "labels", "location", "suspicion",
+    )  # fmt: skip
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in ("incarnation", "cores", "suspicion") else "left")
+    for standing in standings:
+        table.add_row(*map(Text, row(standing)))  # as Text, so that nothing of it is read as markup
+    console = Console()
+    if not console.is_terminal:
+        console.width = PLAIN_COLUMNS
+    console.print(table)
+
+
+def row(standing: Standing) -> tuple[str, ...]:
+    """Return a member's cells; what a node tells of itself is shown without what a terminal would obey."""
+    member, metadata = standing.member, standing.member.metadata
+    place = metadata.location
+    cells = (
+        member.name,
+        member.status,
+        member.endpoint,
+        str(member.incarnation),
+        str(metadata.facts.cores),
+        " ".join(sorted(metadata.roles)),
+        " ".join(f"{key}={value}" for key, value in sorted(metadata.labels.items())),
+        "/".join(level for level in (place.region, place.zone, place.rack, place.host) if level),
+        f"{standing.suspicion:.2f}",
+    )
+    return tuple("".join(sign if sign.isprintable() else "?" for sign in cell) for cell in cells)
