@@ -1,4 +1,4 @@
-"""What a node does over its network besides messages: groups, look-ups and introspection, here and there."""
+"""What a node does over its network besides messages: groups, look-ups, introspection, and the search for deadlocks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .idling import Idling
 from .introspecting import FarIntrospection, serve_introspection
 from .lookups import Lookups
+from .ringing import Ringing
 from .rosters import Rosters
 
 if TYPE_CHECKING:
@@ -27,3 +28,4 @@ def furnish(network: Network, node: Fittings, links_max: int | None) -> None:
     serve_introspection(network, node.introspection)
     network.introspection = FarIntrospection(network)
     network.lookups = Lookups(network, node.registry)
+    Ringing(network)

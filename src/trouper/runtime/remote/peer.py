@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
-from ..kernel.ask import Ask, content, is_ask
+from ..kernel.ask import Ask, Envelope, content, is_ask
 from ..kernel.cell import Cell
 from ..kernel.errors import ActorStopped, MailboxFull, Unhandled, WireError
 from ..kernel.messages import Message
@@ -56,6 +56,8 @@ class Peer:
             way, self.tables, self._asks, self._rejected, self.system.loop, around.bulk.settings, self.parcels.sharing
         )
         self._answering: dict[int, asyncio.Future[object]] = {}
+        self.on_wait: Callable[[], None] | None = None
+        """Who is called with each ask of a handler that will wait for its reply; None for nobody."""
         self._held: set[RemoteCell] = set()
         self._pressed: set[int] = set()
         self._doorkeeper = Doorkeeper(self, around)
@@ -83,24 +85,34 @@ class Peer:
         """Wait until not too much waits for the link."""
         await self._outbox.wait_for_room()
 
-    def push(self, uid: int, item: object) -> None:
-        """Send a message or an ask to an actor there; what cannot be sent is a dead letter."""
-        message = content(item)
-        self.system.count_gone(1, 1)
-        try:
-            if self._outbox.full:
-                raise MailboxFull(f"{LIMIT} messages wait for node {self.node} already: await tell()")
-            number = self.tables.number_of(type(message))
-            parcel = self._packed(message) if number in self.tables.carriers else None
-        except (WireError, MailboxFull) as error:
-            self._undeliverable(uid, item, error)
-            return
+    def push(self, uid: int, item: object) -> bool:
+        """Send a message or an ask to an actor there; what cannot be sent is a dead letter.
+
+        Returns whether so much waits for the link now that the sender should wait too.
+        """
+        message: object = item.message if isinstance(item, Envelope) else item
+        system, tables, outbox = self.system, self.tables, self._outbox
+        system.received_by_gone += 1  # as `count_gone` does, without a call for each message
+        system.handled_by_gone += 1
+        parcel: Parcel | None = None
+        number = tables.numbers.get(type(message))
+        if number is None or number in tables.carriers or outbox.crowded:
+            try:
+                if outbox.full:
+                    raise MailboxFull(f"{LIMIT} messages wait for node {self.node} already: await tell()")
+                number = tables.number_of(type(message))
+                parcel = self._packed(message) if number in tables.carriers else None
+            except (WireError, MailboxFull) as error:
+                self._undeliverable(uid, item, error)
+                return outbox.pressed
         correlation = 0
         if is_ask(item):
             correlation = self._correlation = self._correlation + 1
             self._asks[correlation] = item
             self._correlations[item] = correlation
-        self._outbox.put((uid, correlation, number, parcel or message))
+            if self.on_wait is not None and item.asker is not None:
+                self.on_wait()
+        return outbox.put((uid, correlation, number, parcel or message))
 
     def _packed(self, value: object) -> Parcel | None:
         """Take the large buffers out of a message or reply; raises ``WireError``, and ``MailboxFull`` for too much."""
@@ -159,12 +171,25 @@ class Peer:
         deadlines = iter(opened.deadlines)
         if opened.beside:
             self._receive_parcels(opened, deadlines)
+        readers, exports = self.tables.readers, self._around.exports
         for to, correlation, number, payload in opened.items:
             if number <= REPLY_ERROR:
                 self._reply(correlation, number, payload)
-            else:
-                timeout_s = next(deadlines, 0.0) if correlation else None
+                continue
+            timeout_s = next(deadlines, 0.0) if correlation else None
+            read, cell = readers.get(number), exports.get(to)
+            if read is None or cell is None:
                 self._take(to, correlation, number, payload, timeout_s)
+                continue
+            try:
+                message = read(payload)
+            except Exception:  # noqa: BLE001  `_take` meets the same error again, and says whose it is
+                self._take(to, correlation, number, payload, timeout_s)
+                continue
+            if timeout_s is None:
+                self._tell(cell, message)
+            else:
+                self._ask(cell, correlation, message, timeout_s)
         self._outbox.flush()
 
     def _receive_parcels(self, opened: Body, deadlines: Iterator[float]) -> None:
@@ -207,8 +232,11 @@ class Peer:
         if timeout_s is None:
             self._tell(cell, message)
         else:
-            grid_s = math.ceil(min(timeout_s, ASK_S_MAX) * ASK_GRID_PER_S) / ASK_GRID_PER_S
-            self.answer(correlation, cell.ref.ask(message, grid_s))
+            self._ask(cell, correlation, message, timeout_s)
+
+    def _ask(self, cell: Cell, correlation: int, message: Message[object], timeout_s: float) -> None:
+        grid_s = math.ceil(min(timeout_s, ASK_S_MAX) * ASK_GRID_PER_S) / ASK_GRID_PER_S
+        self.answer(correlation, cell.ref.ask(message, grid_s))
 
     def _tell(self, cell: Cell, message: Message[object]) -> None:
         try:
@@ -308,6 +336,22 @@ class Peer:
         home = Home(definition.node, definition.incarnation)
         own = self._around.exports.get(definition.uid) if home == self._around.home else None
         return (own or self._around.directory.cell(home, definition.uid, definition.path)).ref
+
+    # --- who waits ---------------------------------------------------------------------------------------------------
+
+    @property
+    def asks(self) -> Mapping[int, Ask[object]]:
+        """The asks of actors there that wait for a reply, by correlation, the oldest first."""
+        return self._asks
+
+    @property
+    def answering(self) -> Mapping[int, asyncio.Future[object]]:
+        """What is awaited here for the asks that came from there, by their correlation, the oldest first."""
+        return self._answering
+
+    def correlation_of(self, ask: Ask[R]) -> int:
+        """Return the number of an ask that waits for its reply from there; 0 when it does not, or no more."""
+        return self._correlations.get(cast("Ask[object]", ask), 0)
 
     # --- the end -----------------------------------------------------------------------------------------------------
 

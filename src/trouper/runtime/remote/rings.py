@@ -1,0 +1,338 @@
+"""Rings: finds handlers on several nodes that wait for one another's asks, so that one ask can be refused (PURE).
+
+Edge-chasing after Chandy, Misra and Haas, "Distributed Deadlock Detection" (ACM TOCS 1(2), 1983), for processes that
+wait for all that they have asked (their AND model).  The graph has two kinds of edge: a handler waits for an ask, and
+an ask waits for the handler that works on it or is in its way.  A probe sets out from an ask to another node and
+follows both kinds; each node follows its own edges by itself, and only an ask to yet another node is a message.
+
+Laws of this file:
+1. Nothing is refused that was in no ring.  The edges that a probe has followed need not have held at one time, so what
+   comes back to its start is only a guess.  It is followed by a check, which goes the same way and has each node see
+   whether the very edges that it followed hold still.  An edge that has ended does not begin again (asks and handlers
+   are used once), so edges that held before and after held all at once when the probe came back.
+2. Of one ring the youngest ask is refused, as on one node, where it is the one that would close the ring.  A probe goes
+   no further where it meets an ask that is younger than its start, for that one sends a probe of its own.  Where nodes
+   disagree on who is the youngest, their checks meet, and the one with the smaller name yields.
+3. A ring that lasts is found: a probe that came to nothing is followed by another one after ``AGAIN_S``.
+4. It costs nothing while all asks are answered within ``PROBE_AFTER_S``; and only an ask in a handler that an actor on
+   another node waits for can be in such a ring, so only it is probed.
+
+What is not seen: waiting other than by asks (for room in a mailbox, for an actor's start or end elsewhere), and by code
+that asks on nobody's behalf.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from ..kernel.messages import Message
+
+PROBE_AFTER_S = 0.25
+"""Seconds that an ask must have waited before a probe is sent for it."""
+AGAIN_S = 0.5
+"""Seconds between two probes for one ask."""
+KEPT_S = 3.0
+"""Seconds that a node remembers what it has followed for a probe; a ring whose messages take longer is not found."""
+STARTS_MAX = 64
+"""Probes that a node begins at one look; more asks than that take turns."""
+PROBES_KEPT_MAX = 4_096
+"""Probes that a node remembers; more are dropped, and set out again later."""
+HANDLERS_MAX = 2_000
+"""Handlers that a node follows for one probe, or at one look."""
+EXITS_MAX = 64
+"""Asks to other nodes along which a node sends one probe on."""
+RING_MAX = 256
+"""Handlers in the longest ring that is found, and nodes that it passes."""
+
+Exit = tuple[str, int]
+"""An ask to an actor elsewhere: the name of the node, and the correlation of the session with it."""
+
+
+class RingProbe(Message[None], tag="trouper.RingProbe"):
+    """Does the handler which keeps this ask waiting wait for the start?
+
+    origin, incarnation, number: the start: a life of a node, and its number of the probe.  waited_s: for how long the
+    start had waited when the probe set out.  exits: the asks from node to node that it came along, of which the last is
+    the one in question.  actors: the addresses of the handlers on the way.
+    """
+
+    origin: str
+    incarnation: int
+    number: int
+    waited_s: float
+    exits: tuple[Exit, ...]
+    actors: tuple[str, ...]
+
+
+class RingCheck(Message[None], tag="trouper.RingCheck"):
+    """A probe came back to its start: does all that it followed hold still?
+
+    correlation: of the ask that it came along.  exits: the rest of the way.
+    """
+
+    origin: str
+    incarnation: int
+    number: int
+    correlation: int
+    exits: tuple[Exit, ...]
+
+
+class Waits(Protocol):
+    """The wait-for graph of one node, as it is just now.  Asks and handlers are any values that can be compared."""
+
+    def unanswered(self, node: str, correlation: int, /) -> Hashable | None:
+        """Return the ask of another node that has this correlation; None when it has ended."""
+        ...
+
+    def exit(self, ask: Hashable, /) -> Exit | None:
+        """Return where an ask went that has left for another node; None for one that has not, or has ended."""
+        ...
+
+    def blocker(self, ask: Hashable, /) -> Hashable | None:
+        """Return the handler that must end before an ask on this node can; None when it need not wait for one."""
+        ...
+
+    def waits_of(self, handler: Hashable, /) -> Sequence[Hashable]:
+        """Return the asks that a handler waits for, in an order that does not depend on chance."""
+        ...
+
+    def address(self, handler: Hashable, /) -> str:
+        """Return the address of a handler's actor."""
+        ...
+
+    def waited_s(self, ask: Hashable, /) -> float:
+        """Return for how long an ask has waited on this node, in seconds."""
+        ...
+
+
+class Send(NamedTuple):
+    """Tell a node something."""
+
+    node: str
+    message: RingProbe | RingCheck
+
+
+class Refuse(NamedTuple):
+    """Refuse an ask, for this ring of addresses, from the asker around to the asker again."""
+
+    ask: Hashable
+    cycle: tuple[str, ...]
+
+
+Effect = Send | Refuse
+ProbeName = tuple[str, int, int]
+
+
+class _Start:
+    """An ask that a probe has set out for.
+
+    cycle: the ring that is being checked; empty before one is known.  checked_at: when the check set out.
+    """
+
+    __slots__ = ("ask", "checked_at", "cycle", "exit", "handler", "until")
+
+    def __init__(self, handler: Hashable, ask: Hashable, exit_: Exit, until: float) -> None:
+        self.handler, self.ask, self.exit, self.until = handler, ask, exit_, until
+        self.cycle: tuple[str, ...] = ()
+        self.checked_at = 0.0
+
+
+class _Path(NamedTuple):
+    """Edges of this node that a probe has followed: an ask, then each handler with the ask that it waits for."""
+
+    entry: Hashable
+    steps: tuple[tuple[Hashable, Hashable], ...] = ()
+
+    @property
+    def last(self) -> Hashable:
+        """The ask where it ends."""
+        return self.steps[-1][1] if self.steps else self.entry
+
+
+class _Trail:
+    """What one probe has been through on this node: the handlers it saw, and its paths by where they begin and end."""
+
+    __slots__ = ("handlers", "paths", "until")
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.handlers: set[Hashable] = set()
+        self.paths: dict[tuple[str, int, Exit], _Path] = {}
+
+
+class Rings:
+    """See the top of the file.  node, incarnation: of this node; all times are in seconds of its own clock."""
+
+    def __init__(self, node: str, incarnation: int, waits: Waits) -> None:
+        self._node, self._incarnation, self._waits = node, incarnation, waits
+        self._number = 0
+        self._starts: dict[int, _Start] = {}
+        self._trails: dict[ProbeName, _Trail] = {}
+        self._probed: dict[Hashable, float] = {}
+        self._first = 0
+
+    @property
+    def kept(self) -> int:
+        """How many probes are remembered."""
+        return len(self._starts) + len(self._trails)
+
+    # --- setting out -------------------------------------------------------------------------------------------------
+
+    def look(self, entries: Sequence[Hashable], now: float) -> list[Effect]:
+        """Send probes for the asks that could be in a ring.  entries: the unanswered asks of other nodes."""
+        self._forget(now)
+        due = [
+            (self._probed.get(ask, -math.inf), handler, ask)
+            for handler, ask in self._crossing(entries)
+            if self._waits.waited_s(ask) >= PROBE_AFTER_S
+        ]
+        due = [found for found in due if found[0] + AGAIN_S <= now]
+        due.sort(key=lambda found: found[0])
+        return [effect for _, handler, ask in due[:STARTS_MAX] for effect in self._set_out(handler, ask, now)]
+
+    def _crossing(self, entries: Sequence[Hashable]) -> Iterator[tuple[Hashable, Hashable]]:
+        """Go through the asks to other nodes that other nodes wait for, with the handlers that wait for them."""
+        seen: set[Hashable] = set()
+        count = len(entries)
+        for offset in range(count):
+            at = (self._first + offset) % count
+            if len(seen) >= HANDLERS_MAX:
+                self._first = at
+                return
+            for path in self._paths(entries[at], seen):
+                if path.steps and self._waits.exit(path.last) is not None:
+                    yield path.steps[-1]
+
+    def _set_out(self, handler: Hashable, ask: Hashable, now: float) -> list[Effect]:
+        exit_ = self._waits.exit(ask)
+        if exit_ is None or len(self._starts) >= PROBES_KEPT_MAX:
+            return []
+        self._probed[ask] = now
+        self._number += 1
+        self._starts[self._number] = _Start(handler, ask, exit_, now + KEPT_S)
+        waited_s, address = self._waits.waited_s(ask), self._waits.address(handler)
+        probe = RingProbe(self._node, self._incarnation, self._number, waited_s, (exit_,), (address,))
+        return [Send(exit_[0], probe)]
+
+    def _forget(self, now: float) -> None:
+        self._starts = {number: start for number, start in self._starts.items() if start.until > now}
+        self._trails = {name: trail for name, trail in self._trails.items() if trail.until > now}
+        self._probed = {ask: at for ask, at in self._probed.items() if at + KEPT_S > now}
+
+    # --- following ---------------------------------------------------------------------------------------------------
+
+    def hear_probe(self, probe: RingProbe, sender: str, now: float) -> list[Effect]:
+        """Follow a probe that came from a node, and send it on."""
+        if not probe.exits or max(len(probe.exits), len(probe.actors)) >= RING_MAX:
+            return []
+        correlation = probe.exits[-1][1]
+        entry = self._waits.unanswered(sender, correlation)
+        start = self._start_of(probe)
+        if entry is None or (start is None and self._is_own(probe)):
+            return []
+        trail = self._trail((probe.origin, probe.incarnation, probe.number), now)
+        if trail is None:
+            return []
+        effects: list[Effect] = []
+        for path in self._paths(entry, trail.handlers, start):
+            exit_ = self._waits.exit(path.last)
+            actors = (*probe.actors, *(self._waits.address(handler) for handler, _ in path.steps))
+            if exit_ is None or len(effects) == EXITS_MAX or len(actors) > RING_MAX:
+                continue
+            if start is not None and path.last == start.ask:
+                if not start.cycle:  # the first way round that comes back is checked
+                    trail.paths[sender, correlation, exit_] = path
+                    start.cycle, start.checked_at = actors, now
+                    first, rest = probe.exits[0], probe.exits[1:]
+                    effects.append(Send(first[0], RingCheck(*self._own(probe.number), first[1], rest)))
+            elif not path.steps or self._waits.waited_s(path.last) >= probe.waited_s:
+                trail.paths[sender, correlation, exit_] = path
+                further = (*probe.exits, exit_)
+                sent = RingProbe(probe.origin, probe.incarnation, probe.number, probe.waited_s, further, actors)
+                effects.append(Send(exit_[0], sent))
+        return effects
+
+    def _paths(self, entry: Hashable, seen: set[Hashable], start: _Start | None = None) -> Iterator[_Path]:
+        """Go along all edges from an ask, to each handler once, and give each path to an ask that has left this node.
+
+        start: whose handler is gone through again and again, and no further than to the start's own ask.
+        """
+        front = [_Path(entry)]
+        while front:
+            path = front.pop()
+            if self._waits.exit(path.last) is not None:
+                yield path
+                continue
+            handler = self._waits.blocker(path.last)
+            if handler is None or handler in seen or len(seen) >= HANDLERS_MAX or len(path.steps) >= RING_MAX:
+                continue
+            waits = self._waits.waits_of(handler)
+            if start is not None and handler == start.handler:
+                waits = [ask for ask in waits if ask == start.ask]
+            else:
+                seen.add(handler)
+            front.extend(_Path(entry, (*path.steps, (handler, ask))) for ask in reversed(waits))
+
+    # --- checking ----------------------------------------------------------------------------------------------------
+
+    def hear_check(self, check: RingCheck, sender: str, now: float) -> list[Effect]:
+        """See whether what a probe followed here holds still; send the check on, or refuse the ask it is about."""
+        start = self._start_of(check)
+        trail = self._trails.get((check.origin, check.incarnation, check.number))
+        exit_ = check.exits[0] if check.exits else (None if start is None else start.exit)
+        path = None if trail is None or exit_ is None else trail.paths.get((sender, check.correlation, exit_))
+        if path is None or exit_ is None or not self._holds(path, sender, check.correlation, exit_):
+            return []
+        if check.exits:
+            rest = check.exits[1:]
+            sent = RingCheck(check.origin, check.incarnation, check.number, exit_[1], rest)
+            return [Send(exit_[0], sent)] if self._yields(path.last, check, now) else []
+        if start is None or not start.cycle:
+            return []
+        del self._starts[check.number]
+        return [Refuse(start.ask, start.cycle)]
+
+    def _holds(self, path: _Path, sender: str, correlation: int, exit_: Exit) -> bool:
+        waits = self._waits
+        ask = path.entry
+        if waits.unanswered(sender, correlation) != ask:
+            return False
+        for handler, further in path.steps:
+            if waits.blocker(ask) != handler or further not in waits.waits_of(handler):
+                return False
+            ask = further
+        return waits.exit(ask) == exit_
+
+    def _yields(self, ask: Hashable, check: RingCheck, now: float) -> bool:
+        """Let the check of another start pass, unless an ask on its way is being checked under a greater name.
+
+        What yields is checked no further, so that one ring costs one ask; what has been checked for long yields too.
+        """
+        name = (check.origin, check.incarnation, check.number)
+        rivals = {
+            self._own(number): start for number, start in self._starts.items() if start.cycle and start.ask == ask
+        }
+        if any(rival > name and now < start.checked_at + AGAIN_S for rival, start in rivals.items()):
+            return False
+        for _, _, number in rivals:
+            del self._starts[number]
+        return True
+
+    # --- what is remembered ------------------------------------------------------------------------------------------
+
+    def _own(self, number: int) -> ProbeName:
+        return self._node, self._incarnation, number
+
+    def _is_own(self, message: RingProbe | RingCheck) -> bool:
+        return (message.origin, message.incarnation) == (self._node, self._incarnation)
+
+    def _start_of(self, message: RingProbe | RingCheck) -> _Start | None:
+        return self._starts.get(message.number) if self._is_own(message) else None
+
+    def _trail(self, name: ProbeName, now: float) -> _Trail | None:
+        trail = self._trails.get(name)
+        if trail is None and len(self._trails) < PROBES_KEPT_MAX:
+            trail = self._trails[name] = _Trail(now + KEPT_S)
+        return trail
