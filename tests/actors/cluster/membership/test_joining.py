@@ -16,7 +16,7 @@ from trouper.actors.cluster.membership import (
     Status,
     SwimSettings,
 )
-from trouper.actors.cluster.membership.packets import Refusal, Sync
+from trouper.actors.cluster.membership.packets import Digest, Refusal, Sync
 
 
 def _node(*seeds: str, endpoint: str = "a", **options: float) -> Membership:
@@ -26,6 +26,10 @@ def _node(*seeds: str, endpoint: str = "a", **options: float) -> Membership:
 
 def _syncs(effects: list[Effect]) -> list[tuple[str, Sync]]:
     return [(e.to, e.packet) for e in effects if isinstance(e, Send) and isinstance(e.packet, Sync)]
+
+
+def _digests(effects: list[Effect]) -> list[Digest]:
+    return [e.packet for e in effects if isinstance(e, Send) and isinstance(e.packet, Digest)]
 
 
 def _sync(name: str, *records: Member, joining: bool = False, reply: bool = False, life: int = 1) -> Sync:
@@ -116,7 +120,7 @@ def test_the_lost_and_the_silent_seeds_are_tried_again() -> None:
     tried: list[float] = []
     while node.wake_at < 200:
         now = node.wake_at
-        if _syncs(node.tick(now)):
+        if _digests(node.tick(now)):
             tried.append(now)
     assert [round(later - earlier) for earlier, later in pairwise(tried)][:4] == [10, 20, 20, 20]
 
@@ -128,8 +132,37 @@ def test_who_was_thrown_out_waits_to_be_taken_in() -> None:
         Member("a", "a", 2), cluster="c", seeds=["a", "s"], settings=settings, chance=lambda: 0.5, rejoins=True
     )
     node.start(0.0)
-    assert not node.is_joined
+    asking = not node.is_joined
+    assert asking
     assert node.receive(_sync("b", joining=True), 0.1) == []
     node.receive(_sync("s", reply=True), 0.2)
     assert node.is_joined
     assert len(_syncs(node.receive(_sync("b", joining=True), 0.3))) == 1
+
+
+def test_members_compare_digests_and_say_nothing_more_when_they_are_equal() -> None:
+    """Both hold the same: the digest is all that is sent, and it has no answer."""
+    one, other = _node(), Membership(Member("b", "b", 1), cluster="c", settings=SwimSettings(), chance=lambda: 0.5)
+    for node in (one, other):
+        node.start(0.0)
+        node.acquaint([one.me, other.me], 0.0)
+    [digest] = _digests(one.meet("b", 1.0))
+    assert other.receive(digest, 1.0) == []
+    other.update(b"new", 1.5)
+    [(to, part)] = _syncs(other.receive(digest, 2.0))
+    assert (to, part.reply, part.joining, part.records) == ("a", False, False, (other.me,))
+    [(to, answer)] = _syncs(one.receive(part, 2.0))
+    assert (to, answer.reply, answer.buckets, one.records()["b"]) == ("b", True, part.buckets, other.me)
+    assert answer.records == (other.me,), "only what is of the bucket that differed"
+    assert _syncs(other.receive(answer, 2.0)) == []
+
+
+def test_a_newcomer_that_hears_a_digest_asks_its_sender_to_be_taken_in() -> None:
+    """Whoever sends digests has joined; a digest alone takes nobody in, and one that leaves is silent."""
+    node = _node("s1")
+    node.start(0.0)
+    digest = Digest("c", "b", "b", 7, b"x" * 256)
+    [(to, packet)] = _syncs(node.receive(digest, 0.1))
+    assert (to, packet.joining, packet.records, node.is_joined) == ("b", True, (node.me,), False)
+    node.leave(0.2)
+    assert node.receive(digest, 0.3) == []

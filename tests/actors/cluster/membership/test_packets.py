@@ -6,7 +6,17 @@ from hypothesis import strategies as st
 
 from trouper import Message
 from trouper.actors.cluster.membership import Accusation, Member, Packet, Status, packet_bytes
-from trouper.actors.cluster.membership.packets import Ack, Gossip, IndirectPing, Nack, Ping, Refusal, Sync, update_bytes
+from trouper.actors.cluster.membership.packets import (
+    Ack,
+    Digest,
+    Gossip,
+    IndirectPing,
+    Nack,
+    Ping,
+    Refusal,
+    Sync,
+    update_bytes,
+)
 
 TEXT = st.text(max_size=300)
 NUMBER = st.integers(0, 2**63 - 1)
@@ -23,6 +33,7 @@ PACKET: st.SearchStrategy[Packet] = st.one_of(
     st.builds(IndirectPing, TEXT, TEXT, TEXT, TEXT, TEXT, NUMBER, UPDATES),
     st.builds(Gossip, TEXT, TEXT, UPDATES),
     st.builds(Sync, TEXT, TEXT, TEXT, NUMBER, st.lists(MEMBER, max_size=3).map(tuple), st.booleans(), st.booleans()),
+    st.builds(Digest, TEXT, TEXT, TEXT, NUMBER, st.binary(max_size=300)),
     st.builds(Refusal, TEXT, TEXT, st.just("name"), TEXT),
 )
 

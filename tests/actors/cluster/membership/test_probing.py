@@ -69,6 +69,16 @@ def test_missing_nacks_are_held_against_the_own_health() -> None:
     assert node.suspicion(ping.target) > 0
 
 
+def test_the_accused_is_told_at_once_by_the_reliable_way() -> None:
+    """Only by who accuses it first; plain SWIM leaves it to gossip."""
+    for settings, told in ((SETTINGS, 1), (SETTINGS.plain(), 0)):
+        node = _node(5, settings)
+        ping, _ = _to_indirect(node)
+        accusation = Accusation(ping.target, 1, 0, "a")
+        notice = Send(ping.target, Gossip("c", "a", (accusation,)), reliable=True)
+        assert node.tick(1.25).count(notice) == told
+
+
 def test_the_time_of_probes_grows_with_the_score() -> None:
     """With score 2 the next probe has three times the timeout and the interval."""
     node = _node(5)

@@ -29,6 +29,18 @@ def test_first_news_go_at_once_and_the_next_after_the_interval() -> None:
     assert sum(sent) == 8, "retransmit_mult 4 times ceil(log10(22))"
 
 
+def test_a_new_accusation_goes_to_more_members_first_and_to_as_many_in_all() -> None:
+    """Six at once, then three each time, to the same retransmit limit; not without Lifeguard."""
+    settings = SwimSettings(probe_interval_s=50.0, leap_s=100.0)
+    for chosen, first in ((settings, 6), (settings.plain(), 3)):
+        node = _node(chosen, 20)
+        accused = Gossip("c", "b1", (Accusation("b2", 1, 0, "b1"),))
+        sent = [len(_gossip(node.receive(accused, 0.0)))]
+        sent += [len(_gossip(node.tick(0.2 * step + 0.001))) for step in range(1, 12)]
+        assert sent[:2] == [first, min(3, 8 - first)]
+        assert sum(sent) == 8, "retransmit_mult 4 times ceil(log10(22))"
+
+
 def test_no_packet_is_larger_than_its_limit() -> None:
     """However much there is to tell, in gossip or on a ping."""
     node = _node(SwimSettings(), 10)

@@ -7,9 +7,9 @@ from trouper.actors.cluster.membership.suspicions import Suspicions
 
 
 def test_confirmations_shorten_and_each_accuser_counts_once() -> None:
-    """N = 1,000: from 72 s by way of 34.1 s to 12 s with two more accusers, and not further."""
+    """N = 1,000: from 72 s by way of 34.1 s to 12 s with two more accusers, and not further; from the ping on."""
     suspicions = Suspicions(SwimSettings())
-    suspicions.begin("a", 1_000, "x", 0.0)
+    suspicions.begin("a", 1_000, "x", 1.0)
     assert suspicions.wake_at == 72.0
     assert not suspicions.confirm("a", "x")
     assert suspicions.confirm("a", "y")
@@ -53,3 +53,16 @@ def test_without_lifeguard_the_least_time_is_the_only_one() -> None:
     suspicions.begin("a", 1_000, "x", 0.0)
     assert suspicions.wake_at == 12.0
     assert not suspicions.confirm("a", "y")
+
+
+def test_the_silence_before_an_accusation_counts_for_a_quarter_of_the_least_time_at_most() -> None:
+    """One probe interval where that is less: after an accusation at 10 s, death at 13 s among five, not before."""
+    for members, settings, at in (
+        (5, SwimSettings(suspicion_max_mult=1), 13.0),
+        (1_000, SwimSettings(suspicion_max_mult=1), 21.0),
+        (5, SwimSettings(suspicion_mult=2, suspicion_max_mult=1), 11.5),
+        (5, SwimSettings(suspicion_mult=1, suspicion_max_mult=1), 10.75),
+    ):
+        suspicions = Suspicions(settings)
+        suspicions.begin("a", members, "x", 10.0)
+        assert suspicions.wake_at == at

@@ -9,20 +9,25 @@ costs only what the packet holds.
 from __future__ import annotations
 
 from .packets import update_bytes
-from .records import Update
+from .records import Accusation, Update
 
 MISFITS_MAX = 4
 """Pieces that do not fit in what is left of a packet, after which no smaller one is looked for."""
 
 
 class Broadcasts:
-    """The queue of one node.  ``limit`` is how often each piece is sent; it is set anew as the cluster grows."""
+    """The queue of one node.
 
-    __slots__ = ("_level", "_piles", "_where", "limit", "sent")
+    limit: how often each piece is sent; it is set anew as the cluster grows.  urgent: whether an accusation has come in
+    that no round of gossip has taken yet.
+    """
+
+    __slots__ = ("_level", "_piles", "_where", "limit", "sent", "urgent")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.sent = 0
+        self.urgent = False
         self._piles: list[dict[str, tuple[Update, int]]] = []
         self._where: dict[str, int] = {}
         self._level = 0
@@ -45,6 +50,7 @@ class Broadcasts:
         self._piles[0][name] = (update, update_bytes(update))
         self._where[name] = 0
         self._level = 0
+        self.urgent = self.urgent or type(update) is Accusation
 
     def drop(self, name: str) -> None:
         """Forget what is queued of a member."""

@@ -1,7 +1,8 @@
 """``Joining``: how a node comes into its cluster, compares views, and finds its way back (PURE).
 
-An exchange of whole views (push-pull) is how a node joins, how views that differ become one, and how the halves of a
-healed partition meet.  A node that has not joined asks its seeds with a growing pause.  A node that has joined keeps
+An exchange of whole views (push-pull) is how a node joins.  Members compare digests of their views, whose size does not
+depend on the number of members, and exchange what differs: so views that differ become one, and the halves of a healed
+partition meet.  A node that has not joined asks its seeds with a growing pause.  A node that has joined keeps
 trying members that are unreachable and seeds that are not members, so seldom that the whole cluster together makes a
 few tries for each of them (serf's rule: the chance of a try is lost / present).
 
@@ -14,9 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from math import inf
 
+from .digest import ALL_BUCKETS, bucket_of
 from .effects import Joined, NameConflict, Refused, SeedsSilent, Send
 from .formulas import sync_scale
-from .packets import Refusal, RefusalReason, Sync, update_bytes
+from .packets import Digest, Refusal, RefusalReason, Sync, update_bytes
 from .prober import sample
 from .records import Member
 from .settings import SwimSettings
@@ -75,9 +77,12 @@ class Joining:
             self._has_joined(now)
 
     def meet(self, endpoint: str) -> None:
-        """Show this node's view to whoever listens there, and ask to be taken in where it has not joined yet."""
+        """Compare views with whoever listens there, or ask to be taken in when this node has not joined yet."""
         self.asked[endpoint] = None
-        self._send_view(endpoint, joining=not self.joined)
+        if self.joined:
+            self._send_digest(endpoint)
+        else:
+            self._send_view(endpoint, joining=True)
 
     def rest(self) -> None:
         """Nothing more of all this: the node leaves."""
@@ -94,7 +99,7 @@ class Joining:
             self._sync_at = now + (self._jitter(self._settings.settle_s) if self._soon else self._sync_pause_s())
             self._size_synced = self._view.present
             for name in sample(1, 3 * len(self._view.members), self._view.prober.pick, self._is_present):
-                self._send_view(self._view.members[name].endpoint)
+                self._send_digest(self._view.members[name].endpoint)
         if self._reconnect_at <= now:
             self._reconnect(now)
         self._forget(now)
@@ -137,13 +142,26 @@ class Joining:
         spread = self.joined or not packet.reply
         for record in packet.records:
             self._view.hear(record, packet.source, now, spread=spread)
-        if packet.reply:
+        if self.joined and not packet.joining:
             self._pause_s = self._settings.reconnect_s
+        if packet.reply:
             if not self.joined:
                 self.joined = True
                 self._has_joined(now)
         elif not packet.more and not self._view.me.is_over:
-            self._send_view(packet.endpoint, reply=True)
+            self._send_view(packet.endpoint, reply=True, buckets=packet.buckets)
+
+    def compare(self, packet: Digest, now: float) -> None:
+        """A digest came in: nothing is to be done where it is that of this view.
+
+        A node that has not joined takes it for the address of somebody who has.
+        """
+        if self._view.me.is_over:
+            return
+        if not self.joined:
+            self.meet(packet.endpoint)
+        elif differing := self._view.digest.differing(packet.count, packet.buckets):
+            self._send_view(packet.endpoint, buckets=differing)
 
     def refused(self, packet: Refusal, now: float) -> None:
         """A node will not take this one in; it is asked again, and others too."""
@@ -198,23 +216,32 @@ class Joining:
             there = {member.endpoint for member in members.values() if member.is_present}
             lost += [seed for seed in self._seeds if seed not in there]
         if lost and self._chance() * present < len(lost):
-            self._send_view(lost[int(self._chance() * len(lost))])
+            self._send_digest(lost[int(self._chance() * len(lost))])
             self._pause_s = min(2 * self._pause_s, self._settings.reconnect_max_s)
         elif not lost:
             self._pause_s = self._settings.reconnect_s
         self._reconnect_at = now + self._jitter(self._pause_s)
 
-    def _send_view(self, endpoint: str, *, joining: bool = False, reply: bool = False) -> None:
+    def _send_digest(self, endpoint: str) -> None:
+        me, digest = self._view.me, self._view.digest
+        packet = Digest(self._cluster, me.name, me.endpoint, digest.count, digest.encoded())
+        self._view.effects.append(Send(endpoint, packet, reliable=True))
+
+    def _send_view(
+        self, endpoint: str, *, joining: bool = False, reply: bool = False, buckets: int = ALL_BUCKETS
+    ) -> None:
         me = self._view.me
-        parts = list(self._parts())
+        parts = list(self._parts(buckets))
         for place, records in enumerate(parts):
             more = place < len(parts) - 1
-            packet = Sync(self._cluster, me.name, me.endpoint, me.life, records, joining, reply, more)
+            packet = Sync(self._cluster, me.name, me.endpoint, me.life, records, joining, reply, more, buckets)
             self._view.effects.append(Send(endpoint, packet, reliable=True))
 
-    def _parts(self) -> Iterator[tuple[Member, ...]]:
-        """All records, in pieces that fit into a packet."""
+    def _parts(self, buckets: int) -> Iterator[tuple[Member, ...]]:
+        """The records of these buckets, in pieces that fit into a packet."""
         records = tuple(self._view.members.values())
+        if buckets & ALL_BUCKETS != ALL_BUCKETS:
+            records = tuple([record for record in records if buckets >> bucket_of(record.name) & 1])
         room = self._settings.sync_bytes_max - SYNC_HEADER_BYTES
         if len(records) * (SYNC_HEADER_BYTES + self._settings.metadata_bytes_max) <= room:
             yield records

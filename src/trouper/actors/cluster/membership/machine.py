@@ -30,7 +30,7 @@ from .effects import (
 )
 from .health import Health
 from .joining import Joining
-from .packets import TEXT_BYTES_MAX, Ack, Gossip, IndirectPing, Nack, Packet, Ping, Refusal, Sync
+from .packets import TEXT_BYTES_MAX, Ack, Digest, Gossip, IndirectPing, Nack, Packet, Ping, Refusal, Sync
 from .probing import Probing
 from .records import Accusation, Member, Status, Update
 from .settings import SwimSettings
@@ -83,6 +83,7 @@ class Membership:
         self._on = {
             Ping: self._ping, Ack: self._ack, Nack: self._nack, IndirectPing: self._indirect_ping,
             Gossip: self._gossip_in, Sync: self._joining.sync, Refusal: self._joining.refused,
+            Digest: self._joining.compare,
         }  # fmt: skip
 
     # -- looking -------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from .digest import ALL_BUCKETS
 from .records import Member, Update
 
 TEXT_BYTES_MAX = 255
@@ -73,10 +74,11 @@ class Gossip(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
 
 
 class Sync(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
-    """The sender's whole view, in parts when it is large; by the reliable way.
+    """The sender's view, or the buckets of it that differ, in parts when it is large; by the reliable way.
 
     life: of the source.  joining: whether the source asks to be taken in.  reply: whether this is the answer to one;
         the last part of one that is no reply is answered by one.  more: whether another part follows.
+    buckets: a bit for each bucket that the records are of, and the answer's records too; see ``digest``.
     """
 
     cluster: str
@@ -87,6 +89,7 @@ class Sync(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
     joining: bool = False
     reply: bool = False
     more: bool = False
+    buckets: int = ALL_BUCKETS
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
@@ -102,7 +105,20 @@ class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
     text: str
 
 
-Packet: TypeAlias = Ping | Ack | Nack | IndirectPing | Gossip | Sync | Refusal
+class Digest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
+    """What the sender's view comes to; whoever has another answers with a ``Sync`` of the buckets that differ.
+
+    count: its records.  buckets: their hashes, see ``ViewDigest``.
+    """
+
+    cluster: str
+    source: str
+    endpoint: str
+    count: int
+    buckets: bytes
+
+
+Packet: TypeAlias = Ping | Ack | Nack | IndirectPing | Gossip | Sync | Refusal | Digest
 
 _NUMBER = 9
 """msgpack's bytes of the largest integer."""
@@ -140,8 +156,10 @@ def packet_bytes(packet: Packet) -> int:
     if isinstance(packet, Refusal):
         return total + text_bytes(packet.reason) + text_bytes(packet.text)
     if isinstance(packet, Sync):
-        total += text_bytes(packet.endpoint) + _NUMBER + 3
+        total += text_bytes(packet.endpoint) + 2 * _NUMBER + 3
         return total + _LARGE + _sum(packet.records)
+    if isinstance(packet, Digest):
+        return total + text_bytes(packet.endpoint) + _NUMBER + _LARGE + len(packet.buckets)
     if isinstance(packet, Ping):
         total += text_bytes(packet.endpoint) + text_bytes(packet.target) + _NUMBER + 1
     elif isinstance(packet, IndirectPing):

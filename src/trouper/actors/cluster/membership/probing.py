@@ -3,8 +3,8 @@
 SWIM's failure detector (section 3.1) with Lifeguard's additions: times grow with the health score, helpers that hear
 nothing say so, and a suspect is told of it by whoever pings it.
 
-Difference from memberlist: the time to refute counts, for the node whose own probe failed, from when the first ping
-timed out, since the member was asked by three ways from then on.
+Difference from memberlist: whoever accuses a member tells it so at once, by the reliable way, and does not leave that
+to gossip and to the next ping.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from math import inf
 
 from .effects import Send
 from .health import Health
-from .packets import Ack, IndirectPing, Nack, Ping
+from .packets import Ack, Gossip, IndirectPing, Nack, Ping
 from .records import Accusation, Member, Status
 from .settings import SwimSettings
 from .spreading import Spreading
@@ -135,10 +135,11 @@ class Probing:
         self._health.probed(prober.nacks_due - prober.nacks if prober.nacks_due else 1)
         target = view.members.get(prober.target)
         if target is not None and target.is_present:
-            # It has been silent since before its first ping timed out, and its time to refute counts from there.
-            silent_s = self._settings.probe_interval_s - self._settings.probe_timeout_s
             accusation = Accusation(target.name, target.life, target.refutation, view.me.name)
-            view.accuse(accusation, now, silent_s=silent_s)
+            view.accuse(accusation, now)
+            if self._settings.lifeguard and target.status is Status.ALIVE:
+                notice = Gossip(self._cluster, view.me.name, (accusation,))
+                view.effects.append(Send(target.endpoint, notice, reliable=True))
 
     def _is_probed(self, name: str, now: float) -> bool | None:
         member = self._view.members.get(name)

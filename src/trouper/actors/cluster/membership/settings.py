@@ -22,6 +22,8 @@ class SwimSettings:
     nack_fraction: of their ``probe_timeout_s``, after which they say that they have not heard either (Lifeguard).
     stream_fallback: whether the second ping goes by the reliable way.
     gossip_interval_s, gossip_nodes: news go to so many members, so often, while there are any.
+    urgent_nodes (own): new suspicions and deaths go to so many in their first round, so that both the refutation and
+        the news of a death come sooner; each is sent as often in all.
     gossip_to_dead_s: for so long after its end a member still gets news, so that it can refute.
     retransmit_mult: each piece of news is sent this times ceil(log10(N + 1)) times.
     suspicion_mult: the least time of a suspicion is this times max(1, log10 N) times ``probe_interval_s``.
@@ -53,6 +55,7 @@ class SwimSettings:
     stream_fallback: bool = True
     gossip_interval_s: float = 0.2
     gossip_nodes: int = 3
+    urgent_nodes: int = 6
     gossip_to_dead_s: float = 30.0
     retransmit_mult: int = 4
     suspicion_mult: int = 4
@@ -90,8 +93,10 @@ class SwimSettings:
         if min(*counts, self.life_ahead_max, self.tombstones_max) < 0:
             raise InvalidOption(f"{self}: no count may be below 0")
         multiples = (self.retransmit_mult, self.suspicion_mult, self.suspicion_max_mult, self.awareness_max)
-        if min(*multiples, self.gossip_nodes, self.members_max, self.strain_mailbox) < 1:
-            raise InvalidOption(f"{self}: multiples, gossip_nodes, members_max and strain_mailbox must be 1 or more")
+        if min(*multiples, self.gossip_nodes, self.urgent_nodes, self.members_max, self.strain_mailbox) < 1:
+            raise InvalidOption(
+                f"{self}: multiples, gossip_nodes, urgent_nodes, members_max and strain_mailbox must be 1 or more"
+            )
         times = (self.gossip_interval_s, self.settle_s, self.leave_s, self.tombstone_s, self.leap_s, self.strain_lag_s)
         if min(times) <= 0 or min(self.sync_interval_s, self.gossip_to_dead_s, self.life_per_s) < 0:
             raise InvalidOption(f"{self}: every time must be above 0; only sync_interval_s=0 means never")
@@ -118,6 +123,7 @@ class SwimSettings:
             suspicion_mult=6,
             gossip_interval_s=0.5,
             gossip_nodes=4,
+            urgent_nodes=8,
             gossip_to_dead_s=60.0,
             sync_interval_s=60.0,
             leap_s=3.0,

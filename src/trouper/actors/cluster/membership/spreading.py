@@ -5,7 +5,8 @@ first news after a silence go at once, the next no sooner than the gossip interv
 
 Difference from memberlist: gossip and indirect pings go to members met lately, by a probe from either side.  As every
 second brings another random one, news spread as among all; but links to those members stand already, so that a large
-cluster needs few links a node and few handshakes.
+cluster needs few links a node and few handshakes.  A new accusation goes to more members in its first round, and to as
+many in all.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class Spreading:
         view, settings = self._view, self._settings
         self.due_after = now + settings.gossip_interval_s
         me = view.me
-        for name in self.sample(settings.gossip_nodes, lambda name: self.is_told(name, now)):
+        nodes = settings.urgent_nodes if view.broadcasts.urgent and settings.lifeguard else settings.gossip_nodes
+        view.broadcasts.urgent = False
+        for name in self.sample(nodes, lambda name: self.is_told(name, now)):
             endpoint = view.members[name].endpoint
             updates = self.ride(name, endpoint)
             if not updates:

@@ -2,6 +2,9 @@
 
 Lifeguard's LHA-Suspicion (arXiv 1707.00788, IV.B; memberlist's ``suspicion.go``): the first accusation starts a long
 time, and each further accuser, counted once, shortens it, down to the least.
+
+Difference from memberlist: the time counts from the ping that had no answer and not from the verdict an interval later,
+since in that interval the member was asked by every way there is and could have answered each.
 """
 
 from __future__ import annotations
@@ -12,9 +15,16 @@ from math import inf
 from .formulas import confirmations_wanted, suspicion_level, suspicion_min_s, suspicion_s
 from .settings import SwimSettings
 
+SILENCE_PART = 4
+"""The silence before an accusation counts for no more than a part in so many of the least time."""
+
 
 class Suspicion:
-    """One suspected member.  accusers: everybody who has said so.  lasts_s: from ``started_at``, as things stand."""
+    """One suspected member.
+
+    accusers: everybody who has said so.  started_at: when its silence began; before it was accused, by the probe that
+    failed.  lasts_s: from ``started_at``, as things stand.
+    """
 
     __slots__ = ("_least_s", "_most_s", "_wanted", "accusers", "lasts_s", "started_at")
 
@@ -23,7 +33,8 @@ class Suspicion:
         self._wanted = confirmations_wanted(settings.suspicion_mult, members) if settings.lifeguard else 0
         self._most_s = self._least_s * settings.suspicion_max_mult
         self.accusers = {by}
-        self.started_at = now
+        silent_s = min(settings.probe_interval_s, self._least_s / SILENCE_PART) if settings.lifeguard else 0.0
+        self.started_at = now - silent_s
         self.lasts_s = suspicion_s(0, self._wanted, self._least_s, self._most_s)
 
     @property

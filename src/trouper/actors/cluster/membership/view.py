@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .broadcasts import Broadcasts
+from .digest import ViewDigest
 from .effects import (
     Changed,
     ClusterEvent,
@@ -47,19 +48,21 @@ class View:
 
     effects: where it puts what it has to tell; whoever calls takes them out.  gone: who is unreachable or over, and
     since when, oldest first.  doubted: present members of whose death an exchange told, to be told of it, with whose
-    word it is.  ended: whether this node's own membership is over.
+    word it is.  digest: of all members.  ended: whether this node's own membership is over.
     """
 
     __slots__ = (
-        "_early", "_life_first", "_settings", "_started_at", "broadcasts", "doubted", "effects", "ended", "forgotten",
-        "gone", "me", "members", "prober", "suspicions",
+        "_early", "_life_first", "_settings", "_started_at", "broadcasts", "digest", "doubted", "effects", "ended",
+        "forgotten", "gone", "me", "members", "prober", "suspicions",
     )  # fmt: skip
 
     def __init__(self, me: Member, settings: SwimSettings, chance: Callable[[], float], now: float) -> None:
         self.me = me
         self._settings = settings
         self._life_first, self._started_at = me.life, now
-        self.members: dict[str, Member] = {me.name: me}
+        self.members: dict[str, Member] = {}
+        self.digest = ViewDigest()
+        self._hold(me)
         self.gone: dict[str, float] = {}
         self.forgotten: dict[str, tuple[int, float]] = {}
         self.doubted: list[tuple[Member, str]] = []
@@ -106,8 +109,8 @@ class View:
                 self.broadcasts.put(record)
             self._hear_early(record, now)
 
-    def accuse(self, accusation: Accusation, now: float, *, silent_s: float = 0.0) -> None:
-        """Somebody suspects a member, or has given it up.  silent_s: how long it was silent to this node itself."""
+    def accuse(self, accusation: Accusation, now: float) -> None:
+        """Somebody suspects a member, or has given it up."""
         name, known = accusation.name, self.members.get(accusation.name)
         if known is None or accusation.life < known.life or known.is_over:
             return
@@ -120,8 +123,8 @@ class View:
                 if known.is_present:
                     self._give_up(known, accusation, now)
             elif known.status is Status.ALIVE:
-                self.members[name] = suspect = known.become(Status.SUSPECT)
-                self.suspicions.begin(name, self.present, accusation.by, now - silent_s)
+                self._hold(suspect := known.become(Status.SUSPECT))
+                self.suspicions.begin(name, self.present, accusation.by, now)
                 self.broadcasts.put(accusation)
                 self.tell(Suspected(suspect, accusation.by))
             elif known.status is Status.SUSPECT and self.suspicions.confirm(name, accusation.by):
@@ -154,6 +157,7 @@ class View:
                 break
             del self.gone[name]
             record = self.members.pop(name)
+            self.digest.replace(record, None)
             self.broadcasts.drop(name)
             self.forgotten[name] = (record.life, now)
             if record.status is Status.UNREACHABLE:
@@ -168,7 +172,8 @@ class View:
 
     def become(self, me: Member) -> None:
         """This node says something new of itself, and spreads it."""
-        self.me = self.members[me.name] = me
+        self.me = me
+        self._hold(me)
         self.broadcasts.put(me)
 
     def _refute(self, accused: int) -> None:
@@ -204,11 +209,16 @@ class View:
 
     # -- what becomes of a record --------------------------------------------------------------------------------------
 
+    def _hold(self, record: Member) -> None:
+        """Put a record in the place of what was known of its name."""
+        self.digest.replace(self.members.get(record.name), record)
+        self.members[record.name] = record
+
     def _take(self, record: Member, known: Member | None, now: float) -> None:
         name = record.name
         if known is not None and known.status is Status.SUSPECT:
             self.suspicions.end(name)
-        self.members[name] = record
+        self._hold(record)
         if record.is_present:
             self.gone.pop(name, None)
             self.prober.insert(name)
