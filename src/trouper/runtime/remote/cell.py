@@ -107,14 +107,15 @@ class RemoteCell(Cell):
 
     def wake(self, item: object) -> Awaitable[None]:
         """Send an item; what is for an actor that has ended, or for a node that is lost, is a dead letter."""
-        peer = None if self.phase == "gone" else self.find_peer()
-        if peer is None:
-            self.system.count_gone(1, 0)
-            reason = "stopped" if self.reason == "failed" else self.reason
-            self.lose(item, reason or "node_lost")
-            return DONE
-        peer.push(self.uid, item)
-        if self._pressed is not None or peer.pressed:
+        peer = self._peer
+        if peer is None or peer.lost is not None or self.phase == "gone":
+            peer = None if self.phase == "gone" else self.find_peer()
+            if peer is None:
+                self.system.count_gone(1, 0)
+                reason = "stopped" if self.reason == "failed" else self.reason
+                self.lose(item, reason or "node_lost")
+                return DONE
+        if peer.push(self.uid, item) or self._pressed is not None:
             return _RemoteRoom(self)
         return DONE
 

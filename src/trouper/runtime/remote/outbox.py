@@ -83,6 +83,8 @@ class Outbox:
         self._signals: list[Item] = []
         self._bodies: deque[bytes] = deque()
         self._armed = self.closed = False
+        self.crowded = False
+        """Whether senders had to wait when an item was put last: only then need anybody ask whether it is ``full``."""
         self._room: asyncio.Event | None = None
 
     @property
@@ -109,11 +111,14 @@ class Outbox:
         self._bulk_bytes += buffer_bytes
         return True
 
-    def put(self, item: Item) -> None:
-        """Send an item with all else that this turn says."""
-        self._items.append(item)
+    def put(self, item: Item) -> bool:
+        """Send an item with all else that this turn says; returns whether ``pressed``."""
+        items = self._items
+        items.append(item)
         if not self._armed:
             self._arm()
+        self.crowded = len(items) >= HIGH_WATER or bool(self._bodies) or (self._bulk_bytes > 0 and self.pressed)
+        return self.crowded
 
     def _arm(self) -> None:
         self._armed = True

@@ -364,7 +364,8 @@ class Peer:
     def retire(self) -> None:
         """The session has ended for being idle; what was said meanwhile goes to the next one, which it begins."""
         self.lost = "nobody needed it"
-        _, items = self._outbox.close()
+        bodies, items = self._outbox.close()
+        assert not bodies, "a link does not part from whoever has something for it"
         self.parcels.end()
         for uid, correlation, number, message in items:
             if number <= REPLY_ERROR:

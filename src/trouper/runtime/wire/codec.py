@@ -104,31 +104,34 @@ class Tables:
     def __init__(self, describe: Describe, ref_of: RefOf, known: Sequence[type] = ()) -> None:
         self._describe, self._ref_of = describe, ref_of
         self._encoder = msgspec.msgpack.Encoder(enc_hook=self._encode_hook)
-        self._numbers: dict[type, int] = {type_: number for number, type_ in enumerate(known, TAGS_FROM)}
+        self.numbers: dict[type, int] = {type_: number for number, type_ in enumerate(known, TAGS_FROM)}
         self._ref_numbers: dict[tuple[str, int, int], int] = {}
         self._new_tags: list[TagDefinition] = []
         self._new_refs: list[RefDefinition] = []
         self._parcels = 0
         self._types: dict[int, type[Message[object]] | WireError] = {
-            number: cast("type[Message[object]]", type_) for type_, number in self._numbers.items()
+            number: cast("type[Message[object]]", type_) for type_, number in self.numbers.items()
         }
         self._refs: dict[int, ActorRef] = {}
         self._decoders: dict[type | object, msgspec.msgpack.Decoder[object]] = {}
         self._untyped = msgspec.msgpack.Decoder(ext_hook=self._extension_hook)
         self._taken = NO_BUFFERS
         self.carriers: set[int] = set()
+        """Numbers of the message types that may hold large buffers."""
+        self.readers: dict[int, Callable[[msgspec.Raw], Message[object]]] = {}
+        """``read`` by number, as far as it has succeeded once; they raise whatever they like."""
 
     # --- out ---------------------------------------------------------------------------------------------------------
 
     def number_of(self, type_: type) -> int:
         """Return the number of a message type, defining it in the next body when it has none."""
-        number = self._numbers.get(type_)
+        number = self.numbers.get(type_)
         if number is None:
             if not hasattr(type_, "__reply__"):
                 raise WireError(f"{type_.__qualname__} is no Message: only messages travel")
             if cast("type[Message[object]]", type_).__local__:
                 raise WireError(f"{type_.__qualname__} says local=True: it does not leave its node")
-            number = self._numbers[type_] = len(self._numbers) + TAGS_FROM
+            number = self.numbers[type_] = len(self.numbers) + TAGS_FROM
             self._new_tags.append(TagDefinition(number, tag_of(type_), fingerprint(type_)))
             if may_carry(type_):
                 self.carriers.add(number)
@@ -210,6 +213,7 @@ class Tables:
             raise WireError(f"the body of a frame is none: {error}") from error
         for tag in opened.tags:
             self._types[tag.number] = _type_of(tag)
+            self.readers.pop(tag.number, None)
         for ref in opened.refs:
             self._refs[ref.number] = self._ref_of(ref)
         return opened
@@ -224,11 +228,14 @@ class Tables:
             raise WireError(f"the number {number} was never defined as a message type in this session")
         if isinstance(type_, WireError):
             raise WireError(str(type_))  # a new one: an exception keeps every place where it was raised
-        return cast("Message[object]", self._decode(type_, payload, type_.__qualname__, taken))
+        message = cast("Message[object]", self._decode(type_, payload, type_.__qualname__, taken))
+        if not taken:
+            self.readers[number] = cast("Callable[[msgspec.Raw], Message[object]]", self._decoders[type_].decode)
+        return message
 
     def sent(self, body: bytes) -> list[tuple[int, str, bool]]:
         """Give the target and type name of each message in a body of this side's, and whether it was an ask."""
-        names = {number: type_.__qualname__ for type_, number in self._numbers.items()}
+        names = {number: type_.__qualname__ for type_, number in self.numbers.items()}
         items = _bodies.decode(body).items
         return [
             (to, names[number], bool(correlation)) for to, correlation, number, _ in items if to and number in names
