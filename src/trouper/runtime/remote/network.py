@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from math import inf
@@ -18,7 +19,7 @@ import msgspec
 from ..alarm import Alarm
 from ..kernel.ask import current_turn
 from ..kernel.cell import Cell
-from ..kernel.errors import InvalidOption, NodeClosed, NodeUnreachable, TrouperError, WireError
+from ..kernel.errors import NodeClosed, NodeUnreachable, TrouperError, WireError
 from ..kernel.ref import ActorRef
 from ..wire import effects
 from ..wire.bulk import BulkSettings
@@ -39,6 +40,7 @@ from .reaching import Reaching
 from .spawning import resolve
 from .surroundings import Serve
 from .way import LinkWay
+from .wiring import Wiring
 
 if TYPE_CHECKING:
     from ..kernel.system import System
@@ -95,16 +97,17 @@ class Network:
         self.reaching = Reaching(self, system.loop)
         self.endpoint = ""
         self._listen, self._join = listen, join
-        self._transports = [make(self) for make in transports]
+        self._wiring = Wiring([make(self) for make in transports])
         self._spawn, self.find_here = spawn_here, find_here
         self._settings = settings or LinkSettings()
         self._allowed = allowed_modules
         self._rng = rng or random.SystemRandom()
         self._board: Switchboard | None = None
-        self._wires: dict[str, Wire] = {}
         self._peers: dict[str, Peer] = {}
         self._of_link: dict[int, Peer] = {}
         self._at: dict[str, Peer] = {}
+        self._wanted: deque[effects.Effect] = deque()
+        self._at_work = False
         self._alarm = Alarm(system.loop, self._tick)
         self._changed: list[asyncio.Future[None]] = []
         self._closed = self._deaf = False
@@ -117,8 +120,7 @@ class Network:
 
     async def start(self) -> None:
         """Listen, and begin to dial."""
-        resolved = [await self._transport(endpoint).listen(endpoint) for endpoint in self._listen]
-        self.endpoint = resolved[0]
+        self.endpoint = await self._wiring.listen(self._listen)
         local = LocalNode(self.home.node, self.home.incarnation, self.endpoint)
         self._board = Switchboard(
             local, self._settings, token=partial(self._rng.getrandbits, 64), chance=self._rng.random
@@ -145,8 +147,7 @@ class Network:
                 pass  # a peer that does not answer will find out by itself
         self._alarm.set(inf)
         self._deaf = True
-        for transport in self._transports:
-            await transport.close()
+        await self._wiring.close()
         self.bulk.close()
 
     def connect(self, endpoint: str) -> None:
@@ -224,7 +225,7 @@ class Network:
     def dial(self, endpoint: str) -> None:
         """Dial an endpoint for what waits to be sent there; one that cannot be dialled is reported."""
         try:
-            self._transport(endpoint)
+            self._wiring.transport(endpoint)
             self._carry_out(self._switchboard.connect(endpoint, self._now(), once=True))
         except TrouperError as error:
             self.system.reporter.problem(f"{endpoint} cannot be dialled", error)
@@ -280,31 +281,33 @@ class Network:
     # --- effects -----------------------------------------------------------------------------------------------------
 
     def _carry_out(self, wanted: Sequence[effects.Effect]) -> None:
-        full: set[str] = set()
-        for effect in wanted:
-            if isinstance(effect, effects.Transmit):
-                self._transmit(effect, full)
-            elif isinstance(effect, effects.Deliver):
-                self._deliver(effect)
-            elif isinstance(effect, effects.OpenWire):
-                self._wires[effect.endpoint] = self._transport(effect.endpoint).connect(effect.endpoint)
-            elif isinstance(effect, effects.CloseWire):
-                self._wires.pop(effect.endpoint).close()
-            elif isinstance(effect, effects.Refuse):
-                wire = self._transport(effect.endpoint).connect(effect.endpoint)
-                wire.send_nowait(effect.parts)
-                wire.close()
-            else:
-                self._take_news(effect)
+        """Do what is wanted, in order; what comes of doing it (who hears news sends, or dials) waits for its turn."""
+        self._wanted.extend(wanted)
+        if self._at_work:
+            return
+        self._at_work, full = True, set[str]()
+        try:
+            while self._wanted:
+                self._do(self._wanted.popleft(), full)
+        finally:
+            self._at_work = False
         self._alarm.set(self._switchboard.wake_at)
 
-    def _transmit(self, effect: effects.Transmit, full: set[str]) -> None:
-        if effect.sequence and effect.endpoint in full:
-            return
-        wire = self._wires.get(effect.endpoint)
-        if wire is not None and not wire.send_nowait(effect.parts) and effect.sequence:
-            full.add(effect.endpoint)
-            self._switchboard.not_taken(effect.endpoint, effect.sequence)
+    def _do(self, effect: effects.Effect, full: set[str]) -> None:
+        if isinstance(effect, effects.Transmit):
+            if not (effect.sequence and effect.endpoint in full) and not self._wiring.transmit(effect):
+                full.add(effect.endpoint)
+                self._switchboard.not_taken(effect.endpoint, effect.sequence)
+        elif isinstance(effect, effects.Deliver):
+            self._deliver(effect)
+        elif isinstance(effect, effects.OpenWire):
+            self._wiring.open(effect.endpoint)
+        elif isinstance(effect, effects.CloseWire):
+            self._wiring.close_wire(effect.endpoint)
+        elif isinstance(effect, effects.Refuse):
+            self._wiring.refuse(effect)
+        else:
+            self._take_news(effect)
 
     def _deliver(self, effect: effects.Deliver) -> None:
         peer = self._of_link.get(effect.link.token)
@@ -373,13 +376,6 @@ class Network:
     def _switchboard(self) -> Switchboard:
         assert self._board is not None, "start() makes it before anything else happens"
         return self._board
-
-    def _transport(self, endpoint: str) -> Transport:
-        scheme = endpoint.partition("://")[0]
-        for transport in self._transports:
-            if scheme in transport.schemes:
-                return transport
-        raise InvalidOption(f"the endpoint {endpoint!r}: no transport of this node knows {scheme}://")
 
     def _heard(self, cell: Cell, what: str) -> None:
         if what == "ended":

@@ -138,12 +138,9 @@ class Outbox:
         self._armed = False
         if not self._way.is_open:
             return
+        if self._signals:
+            self._flush_signals()
         moved_bytes, bodies_left = 0, TURN_BODIES
-        while self._signals and not self.closed:
-            signals, self._signals = self._signals[:SIGNALS_MAX], self._signals[SIGNALS_MAX:]
-            if not self._way.send(self._tables.encode(signals, (), self._way.body_bytes_max), urgent=True):
-                self._signals = signals + self._signals
-                break
         while not self.closed:
             if self._bodies:
                 if not self._way.send(self._bodies[0]):
@@ -167,6 +164,13 @@ class Outbox:
                 break
         if self._room is not None and not self.pressed:
             self._release()
+
+    def _flush_signals(self) -> None:
+        while self._signals and not self.closed:
+            signals, self._signals = self._signals[:SIGNALS_MAX], self._signals[SIGNALS_MAX:]
+            if not self._way.send(self._tables.encode(signals, (), self._way.body_bytes_max), urgent=True):
+                self._signals = signals + self._signals
+                break
 
     async def wait_for_room(self) -> None:
         """Wait until not too much waits for the link."""

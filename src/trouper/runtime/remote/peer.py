@@ -18,6 +18,7 @@ import msgspec
 from ..kernel.ask import Ask, Envelope, content, is_ask
 from ..kernel.cell import Cell
 from ..kernel.errors import ActorStopped, MailboxFull, Unhandled, WireError
+from ..kernel.mailbox import Room
 from ..kernel.messages import Message
 from ..kernel.ref import DONE, ActorRef
 from ..wire.codec import NO_BUFFERS, REPLY, REPLY_ERROR, Body, Item, Parcel, RefDefinition, Tables, Taken
@@ -178,15 +179,13 @@ class Peer:
                 continue
             timeout_s = next(deadlines, 0.0) if correlation else None
             read, cell = readers.get(number), exports.get(to)
-            if read is None or cell is None:
-                self._take(to, correlation, number, payload, timeout_s)
-                continue
             try:
-                message = read(payload)
+                message = None if read is None else read(payload)
             except Exception:  # noqa: BLE001  `_take` meets the same error again, and says whose it is
+                message = None
+            if message is None or cell is None:
                 self._take(to, correlation, number, payload, timeout_s)
-                continue
-            if timeout_s is None:
+            elif timeout_s is None:
                 self._tell(cell, message)
             else:
                 self._ask(cell, correlation, message, timeout_s)
@@ -247,13 +246,15 @@ class Peer:
             return
         if room is not DONE and cell.uid not in self._pressed:
             self._pressed.add(cell.uid)
-            self.control(Pressure(cell.uid, True))
-            self.system.background(self._until_room(cell.uid, room))
+            self.system.background(self._until_room(cell, room))
 
-    async def _until_room(self, uid: int, room: Awaitable[None]) -> None:
-        await room
-        self._pressed.discard(uid)
-        self.control(Pressure(uid, False))
+    async def _until_room(self, cell: Cell, room: Awaitable[None]) -> None:
+        """Begins in the next turn of the loop: what one frame brings too much is often handled by then."""
+        if not (isinstance(room, Room) and room.is_there):
+            self.control(Pressure(cell.uid, True))
+            await room
+            self.control(Pressure(cell.uid, False))
+        self._pressed.discard(cell.uid)
 
     def answer(self, correlation: int, future: asyncio.Future[object]) -> None:
         """Send what comes of a future, as the reply to the ask of this correlation."""

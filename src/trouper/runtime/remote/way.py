@@ -27,7 +27,7 @@ class LinkWay:
     @property
     def is_open(self) -> bool:
         """Whether there is a link, and it is not about to end for being idle."""
-        return self.link is not None and self.link.state != "parting"
+        return self.link is not None and self.link.state in ("up", "broken")
 
     def send(self, body: bytes, /, *, urgent: bool = False) -> bool:
         """Give it a body; False when it has no room."""
