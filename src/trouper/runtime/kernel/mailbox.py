@@ -107,7 +107,7 @@ class Room:
                 return
             turn.wait(self)
         try:
-            while self.target.mail is not None and len(self.target.mail) >= self._high_water:
+            while not self.is_there:
                 future = self.target.system.loop.create_future()
                 self._waiting.append(future)
                 yield from future
@@ -115,9 +115,14 @@ class Room:
             if turn is not None:
                 turn.wait_no_more(self)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether nobody need wait now."""
+        return self.target.mail is None or len(self.target.mail) < self._high_water
+
     def release(self) -> None:
         """Wake all who wait, when there is room again."""
-        if self._waiting and (self.target.mail is None or len(self.target.mail) < self._high_water):
+        if self._waiting and self.is_there:
             waiting, self._waiting = self._waiting, []
             for future in waiting:
                 if not future.done():
