@@ -176,12 +176,12 @@ class Node(Fittings, Spawner):
         if joining.listen:
             transports = self._make_transports(joining)
             self._network = await open_network(self, joining, transports, self._make_incarnation())
-        if self._slow_handler_s is not None and not is_virtual(loop):  # what is imported above is nobody's fault
-            self.blame = Blame(self.system, self._slow_handler_s, self._on_loop_held)
         if self._staff is not None:
             await self._staff.start()
         if cluster is not None:
             self._cluster = await cluster.open(self, self._joining.join)
+        if self._slow_handler_s is not None and not is_virtual(loop):  # what is imported above is nobody's fault
+            self.blame = Blame(self.system, self._slow_handler_s, self._on_loop_held)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
