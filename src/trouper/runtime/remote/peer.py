@@ -52,11 +52,15 @@ class Peer:
         self._correlation = 0
         self._asks: dict[int, Ask[object]] = {}
         self._correlations: dict[Ask[object], int] = {}
+        self.asks: Mapping[int, Ask[object]] = self._asks
+        """The asks of actors there that wait for a reply, by correlation, the oldest first."""
         self.parcels = Parcels(around.bulk, self.control, self.system.loop)
         self._outbox = Outbox(
             way, self.tables, self._asks, self._rejected, self.system.loop, around.bulk.settings, self.parcels.sharing
         )
         self._answering: dict[int, asyncio.Future[object]] = {}
+        self.answering: Mapping[int, asyncio.Future[object]] = self._answering
+        """What is awaited here for the asks that came from there, by their correlation, the oldest first."""
         self.on_wait: Callable[[], None] | None = None
         """Who is called with each ask of a handler that will wait for its reply; None for nobody."""
         self._held: set[RemoteCell] = set()
@@ -337,18 +341,6 @@ class Peer:
         home = Home(definition.node, definition.incarnation)
         own = self._around.exports.get(definition.uid) if home == self._around.home else None
         return (own or self._around.directory.cell(home, definition.uid, definition.path)).ref
-
-    # --- who waits ---------------------------------------------------------------------------------------------------
-
-    @property
-    def asks(self) -> Mapping[int, Ask[object]]:
-        """The asks of actors there that wait for a reply, by correlation, the oldest first."""
-        return self._asks
-
-    @property
-    def answering(self) -> Mapping[int, asyncio.Future[object]]:
-        """What is awaited here for the asks that came from there, by their correlation, the oldest first."""
-        return self._answering
 
     def correlation_of(self, ask: Ask[R]) -> int:
         """Return the number of an ask that waits for its reply from there; 0 when it does not, or no more."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .network import Network
     from .peer import Peer
 
-LOOK_S = 0.25
+LOOK_S = 0.1
 """Seconds between two looks at who waits."""
 
 

@@ -10,12 +10,13 @@ Laws of this file:
    comes back to its start is only a guess.  It is followed by a check, which goes the same way and has each node see
    whether the very edges that it followed hold still.  An edge that has ended does not begin again (asks and handlers
    are used once), so edges that held before and after held all at once when the probe came back.
-2. Of one ring the youngest ask is refused, as on one node, where it is the one that would close the ring.  A probe goes
-   no further where it meets an ask that is younger than its start, for that one sends a probe of its own.  Where nodes
-   disagree on who is the youngest, their checks meet, and the one with the smaller name yields.
+2. Of one ring one ask is refused: the youngest, as on one node, where it is the one that would close the ring.  A probe
+   goes no further where it meets an ask younger than its start, for that one sends a probe of its own.  Ages are known
+   no better than how long a probe took; who is in doubt lets the younger go first, for ``YIELD_S``.  Where two asks are
+   checked for one ring all the same, their checks meet, and the one with the smaller name yields.
 3. A ring that lasts is found: a probe that came to nothing is followed by another one after ``AGAIN_S``.
-4. It costs nothing while all asks are answered within ``PROBE_AFTER_S``; and only an ask in a handler that an actor on
-   another node waits for can be in such a ring, so only it is probed.
+4. No message is sent for asks that are answered within ``PROBE_AFTER_S``, nor for one in a handler that nobody on
+   another node waits for: that can be in no such ring.
 
 What is not seen: waiting other than by asks (for room in a mailbox, for an actor's start or end elsewhere), and by code
 that asks on nobody's behalf.
@@ -33,6 +34,8 @@ PROBE_AFTER_S = 0.25
 """Seconds that an ask must have waited before a probe is sent for it."""
 AGAIN_S = 0.5
 """Seconds between two probes for one ask."""
+YIELD_S = 0.2
+"""Seconds that a check waits where another ask of the ring seems to be younger."""
 KEPT_S = 3.0
 """Seconds that a node remembers what it has followed for a probe; a ring whose messages take longer is not found."""
 STARTS_MAX = 64
@@ -53,16 +56,17 @@ Exit = tuple[str, int]
 class RingProbe(Message[None], tag="trouper.RingProbe"):
     """Does the handler which keeps this ask waiting wait for the start?
 
-    origin, incarnation, number: the start: a life of a node, and its number of the probe.  waited_s: for how long the
-    start had waited when the probe set out.  exits: the asks from node to node that it came along, of which the last is
-    the one in question.  actors: the addresses of the handlers on the way.
+    origin, incarnation, number: the start: a life of a node, and its number of the probe.  exits: the asks from node to
+    node that it came along, the start first, the one in question last.  waited_s: for how long each of these had waited
+    when the probe came by; inf for one that was handed on, and so is no handler's.  actors: the addresses of the
+    handlers on the way.
     """
 
     origin: str
     incarnation: int
     number: int
-    waited_s: float
     exits: tuple[Exit, ...]
+    waited_s: tuple[float, ...]
     actors: tuple[str, ...]
 
 
@@ -128,15 +132,18 @@ ProbeName = tuple[str, int, int]
 class _Start:
     """An ask that a probe has set out for.
 
-    cycle: the ring that is being checked; empty before one is known.  checked_at: when the check set out.
+    cycle, exits: the ring and its way, once the probe has come back.  check_at: when the check is to set out, and has.
+    checked: it has.
     """
 
-    __slots__ = ("ask", "checked_at", "cycle", "exit", "handler", "until")
+    __slots__ = ("ask", "check_at", "checked", "cycle", "exit", "exits", "handler", "until")
 
     def __init__(self, handler: Hashable, ask: Hashable, exit_: Exit, until: float) -> None:
         self.handler, self.ask, self.exit, self.until = handler, ask, exit_, until
         self.cycle: tuple[str, ...] = ()
-        self.checked_at = 0.0
+        self.exits: tuple[Exit, ...] = ()
+        self.check_at = 0.0
+        self.checked = False
 
 
 class _Path(NamedTuple):
@@ -190,7 +197,11 @@ class Rings:
         ]
         due = [found for found in due if found[0] + AGAIN_S <= now]
         due.sort(key=lambda found: found[0])
-        return [effect for _, handler, ask in due[:STARTS_MAX] for effect in self._set_out(handler, ask, now)]
+        checks = [number for number, start in self._starts.items() if start.cycle and not start.checked]
+        effects: list[Effect] = [self._check(number) for number in checks if self._starts[number].check_at <= now]
+        for _, handler, ask in due[:STARTS_MAX]:
+            effects += self._set_out(handler, ask, now)
+        return effects
 
     def _crossing(self, entries: Sequence[Hashable]) -> Iterator[tuple[Hashable, Hashable]]:
         """Go through the asks to other nodes that other nodes wait for, with the handlers that wait for them."""
@@ -213,7 +224,7 @@ class Rings:
         self._number += 1
         self._starts[self._number] = _Start(handler, ask, exit_, now + KEPT_S)
         waited_s, address = self._waits.waited_s(ask), self._waits.address(handler)
-        probe = RingProbe(self._node, self._incarnation, self._number, waited_s, (exit_,), (address,))
+        probe = RingProbe(self._node, self._incarnation, self._number, (exit_,), (waited_s,), (address,))
         return [Send(exit_[0], probe)]
 
     def _forget(self, now: float) -> None:
@@ -225,7 +236,8 @@ class Rings:
 
     def hear_probe(self, probe: RingProbe, sender: str, now: float) -> list[Effect]:
         """Follow a probe that came from a node, and send it on."""
-        if not probe.exits or max(len(probe.exits), len(probe.actors)) >= RING_MAX:
+        hops = len(probe.exits)
+        if not 0 < hops == len(probe.waited_s) < RING_MAX or len(probe.actors) >= RING_MAX:
             return []
         correlation = probe.exits[-1][1]
         entry = self._waits.unanswered(sender, correlation)
@@ -244,14 +256,15 @@ class Rings:
             if start is not None and path.last == start.ask:
                 if not start.cycle:  # the first way round that comes back is checked
                     trail.paths[sender, correlation, exit_] = path
-                    start.cycle, start.checked_at = actors, now
-                    first, rest = probe.exits[0], probe.exits[1:]
-                    effects.append(Send(first[0], RingCheck(*self._own(probe.number), first[1], rest)))
-            elif not path.steps or self._waits.waited_s(path.last) >= probe.waited_s:
+                    start.cycle, start.exits = actors, probe.exits
+                    effects += self._came_back(probe, start, now)
+                continue
+            waited_s = self._waits.waited_s(path.last) if path.steps else math.inf
+            if waited_s >= probe.waited_s[0]:
                 trail.paths[sender, correlation, exit_] = path
-                further = (*probe.exits, exit_)
-                sent = RingProbe(probe.origin, probe.incarnation, probe.number, probe.waited_s, further, actors)
-                effects.append(Send(exit_[0], sent))
+                further, ages = (*probe.exits, exit_), (*probe.waited_s, waited_s)
+                name = (probe.origin, probe.incarnation, probe.number)
+                effects.append(Send(exit_[0], RingProbe(*name, further, ages, actors)))
         return effects
 
     def _paths(self, entry: Hashable, seen: set[Hashable], start: _Start | None = None) -> Iterator[_Path]:
@@ -277,6 +290,22 @@ class Rings:
 
     # --- checking ----------------------------------------------------------------------------------------------------
 
+    def _came_back(self, probe: RingProbe, start: _Start, now: float) -> list[Effect]:
+        """Check the way of a probe: at once for who is the youngest, taking it that all hops took alike."""
+        mine_s = probe.waited_s[0]
+        hop_s = (self._waits.waited_s(start.ask) - mine_s) / len(probe.exits)
+        if all(waited_s - hops * hop_s >= mine_s for hops, waited_s in enumerate(probe.waited_s)):
+            start.check_at = now
+            return [self._check(probe.number)]
+        start.check_at = now + YIELD_S
+        return []
+
+    def _check(self, number: int) -> Send:
+        start = self._starts[number]
+        start.checked = True
+        node, correlation = start.exits[0]
+        return Send(node, RingCheck(*self._own(number), correlation, start.exits[1:]))
+
     def hear_check(self, check: RingCheck, sender: str, now: float) -> list[Effect]:
         """See whether what a probe followed here holds still; send the check on, or refuse the ask it is about."""
         start = self._start_of(check)
@@ -289,7 +318,7 @@ class Rings:
             rest = check.exits[1:]
             sent = RingCheck(check.origin, check.incarnation, check.number, exit_[1], rest)
             return [Send(exit_[0], sent)] if self._yields(path.last, check, now) else []
-        if start is None or not start.cycle:
+        if start is None or not start.checked:
             return []
         del self._starts[check.number]
         return [Refuse(start.ask, start.cycle)]
@@ -312,9 +341,9 @@ class Rings:
         """
         name = (check.origin, check.incarnation, check.number)
         rivals = {
-            self._own(number): start for number, start in self._starts.items() if start.cycle and start.ask == ask
+            self._own(number): start for number, start in self._starts.items() if start.checked and start.ask == ask
         }
-        if any(rival > name and now < start.checked_at + AGAIN_S for rival, start in rivals.items()):
+        if any(rival > name and now < start.check_at + AGAIN_S for rival, start in rivals.items()):
             return False
         for _, _, number in rivals:
             del self._starts[number]
