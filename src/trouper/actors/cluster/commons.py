@@ -6,7 +6,7 @@ nodes say, and publishes what happens.  The ``Replicator`` carries news to and f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ...runtime.delivery import deliver
@@ -17,7 +17,7 @@ from .boards import Posted
 from .detectors.failures import DeviceFailed
 from .events import ClusterNameLost, ClusterServicesChanged
 from .groups import Update
-from .membership.records import Status
+from .membership.records import Member, Status
 from .names import Yield
 from .replicas import AnyPosted, Replicas, Told, outcomes
 from .rows import Refused, RowFull
@@ -35,7 +35,7 @@ class Commons:
     """See the top of the file.
 
     replicas: the copies, which others only read.  on_own: called when this node's own rows may have changed.
-    on_reach: called when others say something else of whom they can reach.
+    on_reach: called when somebody says something else of whom it can reach, or that it is up.
     """
 
     def __init__(self, node: Node, failures: Failures) -> None:
@@ -56,9 +56,24 @@ class Commons:
         if machine.me.life != self.replicas.life:
             self._begin_life(machine.me.life)
         self.carry_out(self.replicas.align({member.name: member.life for member in members}))
-        lost = [member.name for member in members if member.status is Status.UNREACHABLE]
-        self.carry_out(self.replicas.observe(lost))
+        self.carry_out(self.replicas.observe(self._lost(members, self_doubt=machine.health.score > 0)))
         self.changed()
+
+    def _lost(self, members: Sequence[Member], *, self_doubt: bool) -> set[str]:
+        """Return whom this node cannot reach.
+
+        While somebody is unreachable, one who is suspected counts as such too: a node on the smaller side of a cut
+        finds the others dead one after the other, slowly, since it doubts itself; it must not decide in between and
+        count those as its own whom it has not heard of.  For the same reason one who doubts itself believes a link
+        that is broken or lost.
+        """
+        lost = {member.name for member in members if member.status is Status.UNREACHABLE}
+        if lost:
+            lost |= {member.name for member in members if member.status is Status.SUSPECT}
+        if lost and self_doubt:
+            broken = {name for name, peer in self.node.network.peers.items() if not peer.in_reach}
+            lost |= (broken | self._failures.silent) & {member.name for member in members}
+        return lost
 
     def lose_names(self) -> None:
         """This node was thrown out: it has no names any more, since others may have taken them meanwhile."""
@@ -150,7 +165,7 @@ class Commons:
                     self._say_lost(name, loser.ref, winner.ref)
                 case Posted():
                     self._posted(table, effect)
-                    reach |= table == "reach"
+                    reach |= table in ("reach", "marks")
                 case Refused(problem=problem):
                     self.node.system.reporter.problem(f"cluster: news was refused: {problem}")
                 case _:

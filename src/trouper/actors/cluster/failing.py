@@ -87,6 +87,11 @@ class Failures:
         link.heartbeat(now)
         self._silent.discard(node)
 
+    @property
+    def silent(self) -> frozenset[str]:
+        """The nodes whose links have failed, and from which nothing has come since."""
+        return frozenset(self._silent)
+
     def suspicion(self, node: str, now: float) -> float:
         """Return phi of the silence of a node, see ``PhiAccrual``; 0.0 for one from which nothing has come yet."""
         link = self._links.get(node)

@@ -24,6 +24,7 @@ class RowNews(Message[None], tag="trouper.RowNews"):
     services: tuple[Delta[tuple[str, ActorRef], Offer], ...] = ()
     devices: tuple[Delta[str, str], ...] = ()
     reach: tuple[Delta[str, Reach], ...] = ()
+    marks: tuple[Delta[str, bool], ...] = ()
 
 
 class RowSums(Message[None], tag="trouper.RowSums"):

@@ -1,8 +1,8 @@
 """``Replicas``: one node's copies of all that the members share, as tables of rows (PURE).
 
-``names``, ``groups``, ``topics``, ``services``, ``devices`` (those that have failed) and ``reach`` (who cannot reach
-whom) each have a machine of their own; what they have in common is done here: members come and go, news is taken in,
-copies are compared.  All effects come with the name of their table.
+``names``, ``groups``, ``topics``, ``services``, ``devices`` (those that have failed), ``reach`` (who cannot reach whom)
+and ``marks`` (who counts as up) each have a machine of their own; what they have in common is done here: members come
+and go, news is taken in, copies are compared.  All effects come with the name of their table.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ SERVICES_MAX = 1_000
 """Services of one node."""
 DEVICES_MAX = 1_000
 """Failed devices of one node."""
+MARKS_MAX = 10
+"""Marks of one node; there is one as yet, ``UP``."""
+UP = "up"
+"""The mark of a member that counts when a cut is settled: it says so itself, once all have heard of it."""
 OFFERS_PER_DELTA = 100
 """Offers that travel in one piece; with what each may weigh they fit into a frame."""
 CHANGES_PER_NEWS = 1_000
@@ -77,9 +81,10 @@ class Replicas:
         self.services: Board[tuple[str, ActorRef], Offer] = Board(node, life, OFFERS_PER_DELTA, SERVICES_MAX)
         self.devices: Board[str, str] = Board(node, life, entries_max=DEVICES_MAX)
         self.reach: Board[str, Reach] = Board(node, life)
+        self.marks: Board[str, bool] = Board(node, life, entries_max=MARKS_MAX)
         self.tables: dict[str, Table] = {
             "names": self.names, "groups": self.groups, "topics": self.topics,
-            "services": self.services, "devices": self.devices, "reach": self.reach,
+            "services": self.services, "devices": self.devices, "reach": self.reach, "marks": self.marks,
         }  # fmt: skip
         self._announced = dict.fromkeys(self.tables, 0)
         self._scopes: set[str] = set()
@@ -161,6 +166,10 @@ class Replicas:
         rows = self.reach.rows
         said = {owner: rows.row(owner) for owner in rows.members}
         return Reachability({owner: Row(*rows.stamp(owner), dict(row)) for owner, row in said.items() if row})
+
+    def is_up(self, node: str) -> bool:
+        """Return whether a member counts as up, in its present life."""
+        return UP in self.marks.rows.row(node)
 
     def observe(self, unreachable: Iterable[str]) -> list[Told]:
         """Note whom this node cannot reach, all others it can.  What enough others say of somebody is not repeated."""

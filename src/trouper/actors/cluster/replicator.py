@@ -103,6 +103,7 @@ class Replicator(Actor):
     @handler
     def sync_due(self, msg: SyncDue) -> None:
         """Compare copies with some member, and look whether links have failed."""
+        self.commons.align(self.cluster.machine)  # links break and are mended without an event
         self.flush(Flush())
         now = self._loop.time()
         for peer in self._network.peers.values():

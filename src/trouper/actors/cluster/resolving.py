@@ -13,6 +13,7 @@ from . import cards
 from .membership.records import Member as Record
 from .membership.records import Status
 from .messages import Due, LeaseAnswer, Rejoin, TakeDown, ViewChanged
+from .replicas import UP
 from .rows import Stamp
 from .splitbrain import resolver as pure
 from .splitbrain.view import Member, View
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 class Resolving(Actor):
     """See the top of the file.
 
-    Each node moves members on by itself: one is *joining* until it has been known for half of the time that the
-    resolver waits, and nobody who is up is out of reach then, so that all have heard of it before it counts.  A member
-    is older than those whose life began later, which all see alike.
+    Each member moves on by itself: it is *joining* until it has been one for half of the time that the resolver waits,
+    and nobody who is up is out of reach then, so that all have heard of it before it counts.  Then it says that it is
+    up; newcomers hear of that too, and do not take old members for new ones.  A member is older than those whose life
+    began later, which all see alike.
 
     Who cannot reach whom is what all members have said.  Of a member that is out of reach itself only what it has said
     since then is heeded: somebody has carried that here, so it is connected in a roundabout way; a member that crashed
@@ -35,8 +37,7 @@ class Resolving(Actor):
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self._known_at: dict[tuple[str, int], float] = {}
-        self._up: set[tuple[str, int]] = set()
+        self._joined_at: float | None = None
         self._silent: dict[str, Stamp] = {}
 
     def on_start(self) -> None:
@@ -60,7 +61,7 @@ class Resolving(Actor):
         settings = self.cluster.config.split_brain
         assert settings is not None, "it is spawned where there are settings"
         self.machine = pure.Resolver(self.node.name, settings, self._loop.time())
-        self._known_at, self._up, self._silent = {}, set(), {}
+        self._joined_at, self._silent = None, {}
         self._look()
 
     @handler
@@ -81,30 +82,30 @@ class Resolving(Actor):
     def _look(self) -> None:
         machine = self.cluster.machine
         members = machine.members()
-        self._move_on(members, alone=len(members) == 1 and machine.is_joined)
+        self._move_on(members)
+        is_up = self.cluster.commons.replicas.is_up
         view = View(
-            tuple(_member(member, (member.name, member.life) in self._up) for member in members),
-            self._observations(members),
-            led=False,
+            tuple(_member(member, is_up(member.name)) for member in members), self._observations(members), led=False
         )
         self._carry_out(self.machine.step(pure.ViewChanged(view), self._loop.time()))
 
-    def _move_on(self, members: Sequence[Record], *, alone: bool) -> None:
-        """Count those as up who have been known for long enough, while nobody who is up is missing."""
-        now, lives = self._loop.time(), {(member.name, member.life): member for member in members}
-        self._known_at = {life: self._known_at.get(life, now) for life in lives}
-        self._up &= lives.keys()
-        joining_s = 0.0 if alone else self.machine.stable_s / 2
-        if all(lives[life].status is Status.ALIVE for life in self._up):
-            alive = (life for life, member in lives.items() if member.status is Status.ALIVE)
-            self._up |= {life for life in alive if now >= self._known_at[life] + joining_s}
-        due = [self._known_at[life] + joining_s for life in lives if life not in self._up]
-        self._moving.set(min((at for at in due if at > now), default=inf))
+    def _move_on(self, members: Sequence[Record]) -> None:
+        """Say that this node is up, when it has been a member for long enough and nobody who is up is missing."""
+        commons, now = self.cluster.commons, self._loop.time()
+        if not self.cluster.is_joined or commons.replicas.is_up(self.node.name):
+            return
+        if self._joined_at is None:
+            self._joined_at = now
+        up_at = self._joined_at + (self.machine.stable_s / 2 if len(members) > 1 else 0.0)
+        is_calm = all(m.status is Status.ALIVE for m in members if commons.replicas.is_up(m.name))
+        if now >= up_at and is_calm:
+            commons.own("marks", commons.replicas.marks.post(UP, True))
+        self._moving.set(up_at if up_at > now else inf)
 
     def _observations(self, members: Sequence[Record]) -> frozenset[tuple[str, str]]:
         """Return who cannot reach whom, without what members said before they were out of reach themselves."""
         said = self.cluster.commons.replicas.reach.rows
-        lost = {member.name for member in members if member.status is Status.UNREACHABLE}
+        lost = said.row(self.node.name)
         self._silent = {name: self._silent.get(name, said.stamp(name)) for name in lost}
         old = {name for name, stamp in self._silent.items() if said.stamp(name) <= stamp}
         matrix = self.cluster.reachability().restrict({member.name for member in members})
