@@ -57,7 +57,9 @@ class StashFull(CallerError):
 
 
 class DeadlockError(CallerError):
-    """This ask would close a ring of actors that wait for one another; the message was not sent.
+    """This ask closes a ring of actors that wait for one another.
+
+    On one node it was not sent; across nodes it has waited for a moment, and is taken back.
 
     ``cycle`` holds the addresses, as text, from the asker around to the asker again.
     """
