@@ -285,7 +285,8 @@ class Network:
         self._wanted.extend(wanted)
         if self._at_work:
             return
-        self._at_work, full = True, set[str]()
+        full: set[str] = set()
+        self._at_work = True
         try:
             while self._wanted:
                 self._do(self._wanted.popleft(), full)

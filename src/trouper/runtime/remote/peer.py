@@ -109,7 +109,7 @@ class Peer:
                 parcel = self._packed(message) if number in tables.carriers else None
             except (WireError, MailboxFull) as error:
                 self._undeliverable(uid, item, error)
-                return outbox.pressed
+                return self.pressed
         correlation = 0
         if is_ask(item):
             correlation = self._correlation = self._correlation + 1
@@ -174,8 +174,10 @@ class Peer:
         """Take a body apart and give each item to whom it is for; raises ``WireError`` when the body is none."""
         opened = self.tables.open(body)
         deadlines = iter(opened.deadlines)
-        if opened.beside:
-            self._receive_parcels(opened, deadlines)
+        (self._receive_parcels if opened.beside else self._receive_items)(opened, deadlines)
+        self._outbox.flush()
+
+    def _receive_items(self, opened: Body, deadlines: Iterator[float]) -> None:
         readers, exports = self.tables.readers, self._around.exports
         for to, correlation, number, payload in opened.items:
             if number <= REPLY_ERROR:
@@ -189,14 +191,11 @@ class Peer:
                 message = None
             if message is None or cell is None:
                 self._take(to, correlation, number, payload, timeout_s)
-            elif timeout_s is None:
-                self._tell(cell, message)
             else:
-                self._ask(cell, correlation, message, timeout_s)
-        self._outbox.flush()
+                self._give(cell, correlation, message, timeout_s)
 
     def _receive_parcels(self, opened: Body, deadlines: Iterator[float]) -> None:
-        """The same for a body with items whose buffers came before it; none of them is left in it."""
+        """The same for a body with items whose buffers came before it."""
         beside = dict(opened.beside)
         for at, (to, correlation, number, payload) in enumerate(opened.items):
             taken = self.parcels.take(beside.get(at, ()))
@@ -204,7 +203,6 @@ class Peer:
                 self._reply(correlation, number, payload, taken)
             else:
                 self._take(to, correlation, number, payload, next(deadlines, 0.0) if correlation else None, taken)
-        opened.items.clear()
 
     def _take(
         self,
@@ -232,16 +230,13 @@ class Peer:
             unreadable = Unreadable(self.node, str(error))
             self.system.dead_letter(unreadable, absent.ref, reason, error, asked=bool(correlation))
             return
-        if timeout_s is None:
-            self._tell(cell, message)
-        else:
-            self._ask(cell, correlation, message, timeout_s)
+        self._give(cell, correlation, message, timeout_s)
 
-    def _ask(self, cell: Cell, correlation: int, message: Message[object], timeout_s: float) -> None:
-        grid_s = math.ceil(min(timeout_s, ASK_S_MAX) * ASK_GRID_PER_S) / ASK_GRID_PER_S
-        self.answer(correlation, cell.ref.ask(message, grid_s))
-
-    def _tell(self, cell: Cell, message: Message[object]) -> None:
+    def _give(self, cell: Cell, correlation: int, message: Message[object], timeout_s: float | None) -> None:
+        if timeout_s is not None:
+            grid_s = math.ceil(min(timeout_s, ASK_S_MAX) * ASK_GRID_PER_S) / ASK_GRID_PER_S
+            self.answer(correlation, cell.ref.ask(message, grid_s))
+            return
         try:
             room = cell.ref.tell(message)
         except MailboxFull as error:
