@@ -90,7 +90,10 @@ async def _heal(sim: Simulation) -> None:
     async def watch() -> None:
         with n1.events.stream(ClusterNameLost) as stream:
             async for event in stream:
-                lost.append(event.name)
+                note(event)
+
+    def note(event: ClusterNameLost) -> None:
+        lost.append(event.name)
 
     sim.partition(["n1"], ["n2", "n3"])
     loser, winner = await _named(n1, "leader"), await _named(n2, "leader")
@@ -119,7 +122,10 @@ async def _thrown_out(sim: Simulation) -> None:
     async def watch() -> None:
         with n5.events.stream(ClusterNameLost) as stream:
             async for event in stream:
-                lost.append(event)
+                note(event)
+
+    def note(event: ClusterNameLost) -> None:
+        lost.append(event)
 
     await asyncio.sleep(5.0)
     await _named(n5, "leader")
