@@ -11,5 +11,6 @@ it is measured and holds the last committed figures.
     machine.py      what it ran on
     peers/          one file a peer; each has the works it can do
     pieces.py       what the parts of a message cost, to explain the table
+    links.py        what a link costs while nothing is said over it, by shares.py (pure)
     savina/         the Savina actor benchmarks, as checked examples
 """
