@@ -72,7 +72,7 @@ async def open_network(node: Node, joining: Joining, transports: Sequence[MakeTr
         find_here=lambda name: node.registry.whereis(name) or node.find(name),
         allowed_modules=joining.allowed_modules,
         bulk=joining.bulk,
-        settings=LinkSettings(links_max=joining.links_max),
+        settings=LinkSettings() if joining.links_max is None else LinkSettings.watched(joining.links_max),
         rng=None if joining.seed is None else random.Random(f"{joining.seed} {node.name} {incarnation}"),
     )
     network.shipping = joining.shipping

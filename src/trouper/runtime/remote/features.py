@@ -24,7 +24,7 @@ def furnish(network: Network, node: Fittings, links_max: int | None) -> None:
     if links_max is None:
         Rosters(network, node.groups)
     else:
-        network.idling = Idling(network, network.system.loop)
+        network.idling = Idling(network, network.system.loop, links_max)
     serve_introspection(network, node.introspection)
     network.introspection = FarIntrospection(network)
     network.lookups = Lookups(network, node.registry)

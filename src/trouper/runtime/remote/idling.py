@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from .network import Network
 
 SWEEP_S = 1.0
-"""Seconds between two looks."""
+"""Seconds between two looks while there are more links than there should be."""
+CALM_SWEEP_S = 10.0
+"""Seconds between two looks else: only for peers that have too many, and ask whether this one may end."""
 
 
 class Idling:
-    """See the top of the file.  How many links there should be is ``LinkSettings.links_max``."""
+    """See the top of the file.  links_max: how many links there should be, as in ``LinkSettings``."""
 
-    def __init__(self, network: Network, loop: asyncio.AbstractEventLoop) -> None:
-        self._network, self._loop = network, loop
+    def __init__(self, network: Network, loop: asyncio.AbstractEventLoop, links_max: int) -> None:
+        self._network, self._loop, self._links_max = network, loop, links_max
         self._timer = loop.call_later(SWEEP_S, self._sweep)
 
     def close(self) -> None:
@@ -30,4 +32,5 @@ class Idling:
 
     def _sweep(self) -> None:
         self._network.close_unused()
-        self._timer = self._loop.call_later(SWEEP_S, self._sweep)
+        pause_s = SWEEP_S if len(self._network.peers) > self._links_max else CALM_SWEEP_S
+        self._timer = self._loop.call_later(pause_s, self._sweep)

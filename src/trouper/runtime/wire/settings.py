@@ -81,6 +81,14 @@ class LinkSettings:
         if not 0 < self.ping_after_s < self.peer_timeout_s:
             raise InvalidOption(f"ping_after_s={self.ping_after_s} must be below peer_timeout_s={self.peer_timeout_s}")
 
+    @classmethod
+    def watched(cls, links_max: int) -> LinkSettings:
+        """Of a node whose peers are watched by other means, as members of a cluster are: its links ask them seldom.
+
+        A cluster of 50 nodes has 1,225 links, and their PINGs were nine in ten of all frames while it was idle.
+        """
+        return cls(links_max=links_max, ping_after_s=10.0, peer_timeout_s=25.0)
+
     @property
     def handshake_s(self) -> float:
         """A handshake that a peer began, and does not end in so long, is forgotten.
