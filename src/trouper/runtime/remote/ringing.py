@@ -15,6 +15,7 @@ from .cell import RemoteCell
 from .rings import PROBE_AFTER_S, Effect, Exit, Refuse, RingCheck, RingProbe, Rings
 
 if TYPE_CHECKING:
+    from ..kernel.cell import Cell
     from ..kernel.messages import Message
     from .network import Network
     from .peer import Peer
@@ -29,7 +30,8 @@ class Ringing:
     def __init__(self, network: Network) -> None:
         self._system = network.system
         self._peers: dict[str, Peer] = {}
-        self._rings = Rings(network.home.node, network.home.incarnation, _Graph(self._peers, network.system.loop))
+        self._graph = _Graph(self._peers, network.system.loop)
+        self._rings = Rings(network.home.node, network.home.incarnation, self._graph)
         self._looking = False
         network.on_peer.append(self._linked)
         network.serves[RingProbe] = network.serves[RingCheck] = self._heard
@@ -56,6 +58,7 @@ class Ringing:
                 now = self._system.loop.time()
                 waited = any(_oldest_at(peer) + PROBE_AFTER_S <= now for peer in self._peers.values())
                 entries = [ask for peer in self._peers.values() for ask in peer.answering.values()] if waited else []
+                self._graph.asides.clear()
                 self._carry_out(self._rings.look(entries, now))
         finally:
             self._looking = False
@@ -90,10 +93,15 @@ def _oldest_at(peer: Peer) -> float:
 
 
 class _Graph:
-    """Who waits for whom on this node: asks are ``Ask``, handlers are ``Turn``."""
+    """Who waits for whom on this node: asks are ``Ask``, handlers are ``Turn``.
+
+    asides: the reentrant handlers of actors that were asked about, by the asks that they work on.  An actor may have
+    thousands, so they are gone through once for each look, which clears it; what has begun since is seen by the next.
+    """
 
     def __init__(self, peers: dict[str, Peer], loop: asyncio.AbstractEventLoop) -> None:
         self._peers, self._loop = peers, loop
+        self.asides: dict[Cell, dict[Hashable, Turn]] = {}
 
     def unanswered(self, node: str, correlation: int) -> Hashable | None:
         """See ``Waits``."""
@@ -114,7 +122,11 @@ class _Graph:
         if not is_ask(ask):
             return None
         cell = ask.target
-        at_work = next((aside for aside in cell.asides or () if aside.item is ask), cell.turn)
+        asides = self.asides.get(cell)
+        if asides is None:
+            asides = self.asides[cell] = {aside.item: aside for aside in cell.asides or () if is_ask(aside.item)}
+        aside = asides.get(ask)
+        at_work = cell.turn if aside is None or aside.item is not ask else aside
         if at_work is None or at_work.over or at_work.excuse is not None:
             return None
         if at_work.item is not ask and cell.admits_reentry(type(ask.message)):

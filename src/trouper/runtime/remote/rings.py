@@ -38,12 +38,14 @@ YIELD_S = 0.2
 """Seconds that a check waits where another ask of the ring seems to be younger."""
 KEPT_S = 3.0
 """Seconds that a node remembers what it has followed for a probe; a ring whose messages take longer is not found."""
-STARTS_MAX = 64
+STARTS_MAX = 16
 """Probes that a node begins at one look; more asks than that take turns."""
 PROBES_KEPT_MAX = 4_096
 """Probes that a node remembers; more are dropped, and set out again later."""
 HANDLERS_MAX = 2_000
-"""Handlers that a node follows for one probe, or at one look."""
+"""Handlers that a node follows for one probe."""
+LOOK_MAX = 250
+"""Asks of other nodes, and handlers, that a node follows at one look; the next one goes on where this one ended."""
 EXITS_MAX = 64
 """Asks to other nodes along which a node sends one probe on."""
 RING_MAX = 256
@@ -206,12 +208,12 @@ class Rings:
     def _crossing(self, entries: Sequence[Hashable]) -> Iterator[tuple[Hashable, Hashable]]:
         """Go through the asks to other nodes that other nodes wait for, with the handlers that wait for them."""
         seen: set[Hashable] = set()
-        count = len(entries)
-        for offset in range(count):
-            at = (self._first + offset) % count
-            if len(seen) >= HANDLERS_MAX:
-                self._first = at
+        first, count = self._first, len(entries)
+        for offset in range(min(count, LOOK_MAX)):
+            if len(seen) >= LOOK_MAX:
                 return
+            at = (first + offset) % count
+            self._first = at + 1
             for path in self._paths(entries[at], seen):
                 if path.steps and self._waits.exit(path.last) is not None:
                     yield path.steps[-1]
