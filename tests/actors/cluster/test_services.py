@@ -1,0 +1,44 @@
+"""Offers: how large they may be, how they are compared, and how they look to strangers."""
+
+import pytest
+
+from trouper import InvalidOption, Message
+from trouper.actors.cluster.services import MessageShape, Service, fits, make_offer
+
+
+class Paint(Message[bool], tag="tests.Paint"):
+    """Paint something."""
+
+    what: str
+    colour: str = "red"
+
+
+class Dry(Message, tag="tests.Dry"):
+    """Let it dry."""
+
+
+def test_an_offer_says_what_can_be_asked() -> None:
+    """The types of messages by their tags, with fields and replies as they are written."""
+    offer = make_offer({"colour": "all"}, ["walls"], [Paint, Dry])
+    assert offer.messages == (
+        MessageShape("tests.Dry", (), "None"),
+        MessageShape("tests.Paint", ("what: str", "colour: str = ..."), "bool"),
+    )
+    described = Service("painting", "n1", "ref", offer).describe("trouper://n1/user/painter#7")
+    assert (described.name, described.node, described.actor) == ("painting", "n1", "trouper://n1/user/painter#7")
+    assert (described.capabilities, described.topics) == ({"colour": "all"}, ("walls",))
+
+
+def test_an_offer_fits_when_it_has_all_that_is_wanted() -> None:
+    """It may have more."""
+    offer = make_offer({"colour": "all", "size": "large"}, (), ())
+    assert fits(offer, {})
+    assert fits(offer, {"colour": "all"})
+    assert not fits(offer, {"colour": "red"})
+    assert not fits(offer, {"colour": "all", "smell": "none"})
+
+
+def test_an_offer_above_its_limit_is_refused() -> None:
+    """It says how large it is."""
+    with pytest.raises(InvalidOption, match="the offer takes 9"):
+        make_offer({"text": "x" * 9_000}, (), ())
