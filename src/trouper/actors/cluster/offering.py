@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from ...runtime.kernel.messages import Message
 from ...runtime.kernel.ref import ActorRef, Down
-from .events import ClusterServicesChanged
+from .events import ClusterEvent, ClusterServicesChanged
 from .services import Service, ServiceDescription, fits, make_offer
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class ClusterServices:
 
 
 def _handled(ref: ActorRef) -> list[type]:
-    """Return the types of messages that an actor handles and that come from elsewhere."""
+    """Return the types of messages that an actor handles and that others send."""
     types = ref._cell.behaviour.handlings  # noqa: SLF001  a ref is the runtime's own
-    return [type_ for type_ in types if type_ is not Down and not cast("type[Message[object]]", type_).__local__]
+    others = [type_ for type_ in types if not issubclass(type_, Down | ClusterEvent)]
+    return [type_ for type_ in others if not cast("type[Message[object]]", type_).__local__]
