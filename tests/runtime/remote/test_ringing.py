@@ -57,6 +57,12 @@ class Back(Message[str]):
     first: ActorRef
 
 
+class Roam(Message[list[str]]):
+    """Ask the first, with the rest of the way; the reply is the errors that it met on it."""
+
+    way: tuple[ActorRef, ...]
+
+
 class Link(Actor):
     """Asks on; it lives through the errors, so that its actor is there for the next scene."""
 
@@ -84,6 +90,16 @@ class Link(Actor):
             return await msg.whom.ask(Slow(msg.seconds), 60.0)
         except DeadlockError:
             return "DeadlockError"
+
+    @handler
+    async def roam(self, msg: Roam) -> list[str]:
+        await asyncio.sleep(0.05)
+        if not msg.way:
+            return []
+        try:
+            return await msg.way[0].ask(Roam(msg.way[1:]), 60.0)
+        except (DeadlockError, AskTimeout, ActorStopped) as error:
+            return [type(error).__name__]
 
     @handler
     def pass_on(self, msg: Pass) -> str:
@@ -291,3 +307,24 @@ def test_a_ring_across_a_cut_is_found_when_it_is_healed() -> None:
         assert len(_told(await reply)[1]) == 4
 
     simulate(scene, nodes=3)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_storm_of_asks_has_to_wait_for_its_deadlines(seed: int) -> None:
+    """Many actors that ask each other, on ways drawn from the seed: all that stands still is found, ring after ring."""
+    errors: list[str] = []
+
+    async def scene(sim: Simulation) -> None:
+        links = [link for _ in range(3) for link in await sim.run_on("n1", _nameless)]
+        ways = [tuple(sim.random.choices(links, k=5)) for _ in range(12)]
+        for met in await asyncio.gather(*(way[0].ask(Roam(way[1:]), 60.0) for way in ways)):
+            errors.extend(met)
+        assert sim.now_s < 20.0
+
+    simulate(scene, seed=seed, nodes=3, quality=Quality(jitter_s=0.01))
+    assert set(errors) == {"DeadlockError"}
+
+
+async def _nameless(node: Node) -> list[ActorRef]:
+    """A link on each node."""
+    return [await node.spawn(Link), await far(node, "n2", Link), await far(node, "n3", Link)]
