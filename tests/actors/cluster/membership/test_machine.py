@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.actors.cluster.membership.stage import Stage
-from trouper.actors.cluster.membership import Member, Membership, Send, SwimSettings
-from trouper.actors.cluster.membership.packets import Ping
+from trouper.actors.cluster.membership import Accusation, Member, Membership, Send, SwimSettings
+from trouper.actors.cluster.membership.packets import Ack, Ping
 from trouper.runtime.kernel.errors import InvalidOption
 
 FOLDER = Path("tests/data/cluster/membership")
@@ -87,6 +87,17 @@ def test_a_ping_for_somebody_else_is_not_answered() -> None:
     [answer] = node.receive(Ping("c", "b", "y", "a", 1), 0.1)
     assert isinstance(answer, Send)
     assert answer.to == "y"
+
+
+def test_whoever_pings_a_suspect_has_its_refutation_in_the_answer() -> None:
+    """Also when the accusation is an old one that was refuted long ago and is news to nobody else."""
+    node = _alone()
+    for refutation in (0, 0, 1, 0):
+        ping = Ping("c", "b", "y", "a", 1, (Accusation("a", 1, refutation, "b"),))
+        [answer] = [e.packet for e in node.receive(ping, 0.1) if isinstance(e, Send)]
+        assert isinstance(answer, Ack)
+        assert answer.updates == (node.me,)
+        assert node.me.refutation > refutation
 
 
 def test_suspicion_of_whom_nobody_knows_is_full() -> None:

@@ -10,10 +10,10 @@ def test_confirmations_shorten_and_each_accuser_counts_once() -> None:
     """N = 1,000: from 72 s by way of 34.1 s to 12 s with two more accusers, and not further; from the ping on."""
     suspicions = Suspicions(SwimSettings())
     suspicions.begin("a", 1_000, "x", 1.0)
-    assert suspicions.wake_at == 72.0
+    assert suspicions.level("a", 36.0) == 0.5
     assert not suspicions.confirm("a", "x")
     assert suspicions.confirm("a", "y")
-    assert 34.1 < suspicions.wake_at < 34.2
+    assert 34.1 < 10 / suspicions.level("a", 10.0) < 34.2
     assert not suspicions.confirm("a", "y")
     assert suspicions.confirm("a", "z")
     assert suspicions.wake_at == 12.0
@@ -66,3 +66,20 @@ def test_the_silence_before_an_accusation_counts_for_a_quarter_of_the_least_time
         suspicions = Suspicions(settings)
         suspicions.begin("a", members, "x", 10.0)
         assert suspicions.wake_at == at
+
+
+def test_a_suspicion_that_nobody_confirms_is_told_of_after_its_least_time() -> None:
+    """Once, so that the suspect can be asked again; not when it was confirmed, and not when it has ended."""
+    suspicions = Suspicions(SwimSettings())
+    for name in "abc":
+        suspicions.begin(name, 1_000, "x", 1.0)
+    for by in "yz":
+        suspicions.confirm("b", by)
+    suspicions.end("c")
+    assert suspicions.wake_at == 12.0
+    assert suspicions.expired(11.9) == suspicions.unconfirmed == []
+    assert suspicions.expired(12.0) == ["b"]
+    assert suspicions.unconfirmed == ["a"]
+    suspicions.unconfirmed.clear()
+    assert suspicions.expired(72.0) == ["a"]
+    assert suspicions.unconfirmed == []

@@ -228,7 +228,12 @@ class Membership:
         self._spreading.meet(packet.source)
         if packet.updates:
             self._hear(packet.updates, packet.source, now)
-        answer = Ack(self.cluster, view.me.name, packet.sequence, self._spreading.ride(packet.source, packet.endpoint))
+        if any(type(update) is Accusation and update.name == view.me.name for update in packet.updates):
+            # Whoever pings a suspect has its refutation at once, also one that was gossiped to all others long ago.
+            updates: tuple[Update, ...] = (view.me,)
+        else:
+            updates = self._spreading.ride(packet.source, packet.endpoint)
+        answer = Ack(self.cluster, view.me.name, packet.sequence, updates)
         view.effects.append(Send(packet.endpoint, answer, packet.by_stream))
 
     def _ack(self, packet: Ack, now: float) -> None:

@@ -23,19 +23,19 @@ class Suspicion:
     """One suspected member.
 
     accusers: everybody who has said so.  started_at: when its silence began; before it was accused, by the probe that
-    failed.  lasts_s: from ``started_at``, as things stand.
+    failed.  lasts_s: from ``started_at``, as things stand.  least_s: what it comes to when it is confirmed.
     """
 
-    __slots__ = ("_least_s", "_most_s", "_wanted", "accusers", "lasts_s", "started_at")
+    __slots__ = ("_most_s", "_wanted", "accusers", "lasts_s", "least_s", "started_at")
 
     def __init__(self, settings: SwimSettings, members: int, by: str, now: float) -> None:
-        self._least_s = suspicion_min_s(settings.suspicion_mult, members, settings.probe_interval_s)
+        self.least_s = suspicion_min_s(settings.suspicion_mult, members, settings.probe_interval_s)
         self._wanted = confirmations_wanted(settings.suspicion_mult, members) if settings.lifeguard else 0
-        self._most_s = self._least_s * settings.suspicion_max_mult
+        self._most_s = self.least_s * settings.suspicion_max_mult
         self.accusers = {by}
-        silent_s = min(settings.probe_interval_s, self._least_s / SILENCE_PART) if settings.lifeguard else 0.0
+        silent_s = min(settings.probe_interval_s, self.least_s / SILENCE_PART) if settings.lifeguard else 0.0
         self.started_at = now - silent_s
-        self.lasts_s = suspicion_s(0, self._wanted, self._least_s, self._most_s)
+        self.lasts_s = suspicion_s(0, self._wanted, self.least_s, self._most_s)
 
     @property
     def confirmations(self) -> int:
@@ -47,19 +47,24 @@ class Suspicion:
         if by in self.accusers or self.confirmations >= self._wanted:
             return False
         self.accusers.add(by)
-        self.lasts_s = suspicion_s(self.confirmations, self._wanted, self._least_s, self._most_s)
+        self.lasts_s = suspicion_s(self.confirmations, self._wanted, self.least_s, self._most_s)
         return True
 
 
 class Suspicions:
-    """All suspicions of one node.  ``wake_at``: when ``expired`` is wanted; it may come too early."""
+    """All suspicions of one node.
 
-    __slots__ = ("_alarms", "_open", "_settings", "wake_at")
+    wake_at: when ``expired`` is wanted; it may come too early.  unconfirmed: whose least time went by while too few
+    others accused them; whoever asks them takes them out.
+    """
+
+    __slots__ = ("_alarms", "_open", "_settings", "unconfirmed", "wake_at")
 
     def __init__(self, settings: SwimSettings) -> None:
         self._settings = settings
         self._open: dict[str, Suspicion] = {}
         self._alarms: list[tuple[float, str]] = []
+        self.unconfirmed: list[str] = []
         self.wake_at = inf
 
     def __len__(self) -> int:
@@ -68,7 +73,7 @@ class Suspicions:
     def begin(self, name: str, members: int, by: str, now: float) -> None:
         """Somebody is suspected for the first time."""
         self._open[name] = suspicion = Suspicion(self._settings, members, by, now)
-        self._set_alarm(name, suspicion)
+        self._set_alarms(name, suspicion)
 
     def confirm(self, name: str, by: str) -> bool:
         """Somebody suspects a member that may be suspected already; whether that is news to pass on."""
@@ -91,9 +96,13 @@ class Suspicions:
         while self._alarms and self._alarms[0][0] <= now:
             at, name = heappop(self._alarms)
             suspicion = self._open.get(name)
-            if suspicion is not None and suspicion.started_at + suspicion.lasts_s <= at:
+            if suspicion is None:
+                continue
+            if suspicion.started_at + suspicion.lasts_s <= at:
                 del self._open[name]
                 over.append(name)
+            elif at == suspicion.started_at + suspicion.least_s:
+                self.unconfirmed.append(name)
         self.wake_at = self._alarms[0][0] if self._alarms else inf
         return over
 
@@ -103,12 +112,17 @@ class Suspicions:
         self.wake_at = inf
         for name, suspicion in self._open.items():
             suspicion.started_at = now
-            self._set_alarm(name, suspicion)
+            self._set_alarms(name, suspicion)
 
     def level(self, name: str, now: float) -> float:
         """How far the suspicion of a member has come, from 0 to 1; 0 without one."""
         suspicion = self._open.get(name)
         return 0.0 if suspicion is None else suspicion_level(now - suspicion.started_at, suspicion.lasts_s)
+
+    def _set_alarms(self, name: str, suspicion: Suspicion) -> None:
+        if suspicion.least_s < suspicion.lasts_s:
+            heappush(self._alarms, (suspicion.started_at + suspicion.least_s, name))
+        self._set_alarm(name, suspicion)
 
     def _set_alarm(self, name: str, suspicion: Suspicion) -> None:
         heappush(self._alarms, (suspicion.started_at + suspicion.lasts_s, name))

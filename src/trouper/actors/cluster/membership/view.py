@@ -131,10 +131,16 @@ class View:
                 self.broadcasts.put(accusation)
 
     def expire(self, now: float) -> None:
-        """Give up the suspects whose time is over."""
+        """Give up the suspects whose time is over, and probe those whom too few others suspect.
+
+        Such a one may have refuted, and the refutation has not come here: it is in the answer to the probe.
+        """
         for name in self.suspicions.expired(now):
             known = self.members[name]
             self._give_up(known, Accusation(name, known.life, known.refutation, self.me.name, dead=True), now)
+        unconfirmed = self.suspicions.unconfirmed
+        while unconfirmed:
+            self.prober.hurry(unconfirmed.pop())
 
     def take_down(self, name: str, now: float) -> None:
         """Somebody here has decided that this life of a member is over."""
