@@ -4,6 +4,7 @@ from tests.runtime.remote.stage import paired
 from trouper import GroupJoined, Node
 from trouper.runtime.remote.introspecting import FarIntrospection
 from trouper.runtime.remote.lookups import Lookups
+from trouper.runtime.remote.rings import RingCheck, RingProbe
 
 
 @paired
@@ -11,4 +12,4 @@ async def test_a_network_is_furnished(a: Node, b: Node) -> None:
     """It can ask, and it answers."""
     assert isinstance(a.network.lookups, Lookups)
     assert isinstance(b.network.introspection, FarIntrospection)
-    assert GroupJoined in a.network.serves
+    assert {GroupJoined, RingProbe, RingCheck} <= a.network.serves.keys()
