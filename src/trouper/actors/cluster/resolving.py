@@ -38,6 +38,8 @@ class Resolving(Actor):
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self._joined_at: float | None = None
+        self._alone_since: float | None = None
+        self._has_heard = False
         self._silent: dict[str, Stamp] = {}
 
     def on_start(self) -> None:
@@ -61,7 +63,7 @@ class Resolving(Actor):
         settings = self.cluster.config.split_brain
         assert settings is not None, "it is spawned where there are settings"
         self.machine = pure.Resolver(self.node.name, settings, self._loop.time())
-        self._joined_at, self._silent = None, {}
+        self._joined_at, self._alone_since, self._has_heard, self._silent = None, None, False, {}
         self._look()
 
     @handler
@@ -82,25 +84,47 @@ class Resolving(Actor):
     def _look(self) -> None:
         machine = self.cluster.machine
         members = machine.members()
-        self._move_on(members)
+        self._moving.set(min(self._move_on(members), self._despair(members)))
         is_up = self.cluster.commons.replicas.is_up
         view = View(
             tuple(_member(member, is_up(member.name)) for member in members), self._observations(members), led=False
         )
         self._carry_out(self.machine.step(pure.ViewChanged(view), self._loop.time()))
 
-    def _move_on(self, members: Sequence[Record]) -> None:
-        """Say that this node is up, when it has been a member for long enough and nobody who is up is missing."""
+    def _move_on(self, members: Sequence[Record]) -> float:
+        """Say that this node is up, when it has been a member for long enough and nobody who is up is missing.
+
+        Returns when to look again.  One that has heard of nobody who is up has only just come, and knows too little.
+        """
         commons, now = self.cluster.commons, self._loop.time()
         if not self.cluster.is_joined or commons.replicas.is_up(self.node.name):
-            return
+            return inf
         if self._joined_at is None:
             self._joined_at = now
+        up = [member for member in members if commons.replicas.is_up(member.name)]
+        self._has_heard |= bool(up) or len(members) == 1
         up_at = self._joined_at + (self.machine.stable_s / 2 if len(members) > 1 else 0.0)
-        is_calm = all(m.status is Status.ALIVE for m in members if commons.replicas.is_up(m.name))
-        if now >= up_at and is_calm:
+        if now >= up_at and self._has_heard and all(member.status is Status.ALIVE for member in up):
             commons.own("marks", commons.replicas.marks.post(UP, True))
-        self._moving.set(up_at if up_at > now else inf)
+        return up_at if up_at > now else inf
+
+    def _despair(self, members: Sequence[Record]) -> float:
+        """Go down after a while where some are out of reach and nobody who counts is in reach, to decide.
+
+        Returns when to look again.
+        """
+        replicas, now = self.cluster.commons.replicas, self._loop.time()
+        lost = replicas.reach.rows.row(self.node.name)
+        if not lost or any(replicas.is_up(member.name) and member.name not in lost for member in members):
+            self._alone_since = None
+            return inf
+        if self._alone_since is None:
+            self._alone_since = now
+        until = self._alone_since + 2 * self.machine.stable_s
+        if now < until:
+            return until
+        self.cluster.manager.tell(TakeDown(self.node.name, "nobody who is up is in reach, and others are out of reach"))
+        return inf
 
     def _observations(self, members: Sequence[Record]) -> frozenset[tuple[str, str]]:
         """Return who cannot reach whom, without what members said before they were out of reach themselves."""
