@@ -14,6 +14,7 @@ from trouper.cluster import (
     Location,
     MetadataInvalid,
     NoNodeFits,
+    Policy,
     any_node,
     labels,
     least_loaded,
@@ -46,9 +47,8 @@ def zoned(name: str) -> ClusterConfig:
 async def _place(sim: Simulation) -> None:
     n1 = sim["n1"]
 
-    async def put(policy: object, name: str, node: Node) -> str:
-        assert callable(policy)
-        ref: ActorRef = await node.spawn(Resident, name=name, place=policy)
+    async def put(policy: Policy, name: str, node: Node) -> str:
+        ref = await node.spawn(Resident, name=name, place=policy)
         return await ref.ask(Where())
 
     assert await sim.run_on("n1", partial(put, labels(gpu="a100"), "one")) == "n3"
