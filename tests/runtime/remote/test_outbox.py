@@ -102,10 +102,13 @@ def boxed(scene: Callable[[Box], Coroutine[object, object, None]]) -> Callable[[
 
 @boxed
 async def test_what_one_turn_says_goes_out_together(box: Box) -> None:
-    """Nothing is sent before the turn is over; then it is a frame for each so many items."""
-    for n in range(ITEMS_MAX + 3):
+    """A frame goes when it is full, or when the turn is over."""
+    for n in range(ITEMS_MAX - 1):
         box.outbox.put(box.item(n))
     assert box.link.sent == []
+    for n in range(ITEMS_MAX - 1, ITEMS_MAX + 3):
+        box.outbox.put(box.item(n))
+    assert box.link.sent == [(False, ITEMS_MAX)]
     await settle()
     assert box.link.sent == [(False, ITEMS_MAX), (False, 3)]
     assert box.link.payloads == list(range(ITEMS_MAX + 3))
@@ -259,13 +262,14 @@ async def test_a_parcel_that_cannot_travel_is_handed_back_before_anything_of_it_
 
 @boxed
 async def test_what_is_much_goes_out_in_several_turns_of_the_loop(box: Box) -> None:
-    """So that the loop gets to its other work in between; the order stays."""
+    """So that the loop gets to its other work in between; the order stays.  Little goes before the turn is over."""
     box.link.room = 100
-    for n in range(ITEMS_MAX * (2 * TURN_BODIES + 1)):
-        box.outbox.put(box.item(n))
-    turns: list[int] = []
-    while len(box.link.sent) < 2 * TURN_BODIES + 1:
+    ahead = -(-HIGH_WATER // ITEMS_MAX)
+    for n in range(ITEMS_MAX * (ahead + 2 * TURN_BODIES + 1)):
+        assert box.outbox.put(box.item(n)) == (n + 1 >= HIGH_WATER)
+    turns = [len(box.link.sent)]
+    while turns[-1] < ahead + 2 * TURN_BODIES + 1:
         await asyncio.sleep(0)
         turns.append(len(box.link.sent))
-    assert turns == [TURN_BODIES, 2 * TURN_BODIES, 2 * TURN_BODIES + 1]
+    assert turns == [ahead, ahead + TURN_BODIES, ahead + 2 * TURN_BODIES, ahead + 2 * TURN_BODIES + 1]
     assert box.link.payloads == list(range(len(box.link.payloads)))

@@ -1,4 +1,4 @@
-"""What waits to go to one node: all that one loop turn says goes out together, encoded once.
+"""What waits to go to one node: all that one loop turn says goes out together, encoded once, and full frames at once.
 
 An item that cannot be sent is handed back alone, and the others of its frame go on.  While the link has no room,
 signals (the end of an actor, a watch, a cancelled ask) go ahead of what waits, in the link's control lane.  Messages
@@ -80,9 +80,10 @@ class Outbox:
         self._bulk, self._transfers = bulk, Transfers(way, bulk, lender, self._is_given_up)
         self._bulk_bytes = 0
         self._items: list[Item] = []
+        self._ahead = 0
         self._signals: list[Item] = []
         self._bodies: deque[bytes] = deque()
-        self._armed = self.closed = False
+        self._armed = self._busy = self.closed = False
         self.crowded = False
         """Whether senders had to wait when an item was put last: only then need anybody ask whether it is ``full``."""
         self._room: asyncio.Event | None = None
@@ -92,7 +93,7 @@ class Outbox:
         """Whether so much waits for the link that senders should wait too."""
         if self._bulk_bytes and (self._bulk_bytes >= BULK_HIGH_BYTES or self._transfers.held_items >= HIGH_WATER):
             return True
-        return bool(self._bodies) or len(self._items) >= HIGH_WATER
+        return bool(self._bodies) or self._ahead + len(self._items) >= HIGH_WATER
 
     @property
     def is_empty(self) -> bool:
@@ -117,8 +118,21 @@ class Outbox:
         items.append(item)
         if not self._armed:
             self._arm()
-        self.crowded = len(items) >= HIGH_WATER or bool(self._bodies) or (self._bulk_bytes > 0 and self.pressed)
+        said = len(items)
+        self.crowded = self._ahead + said >= HIGH_WATER or bool(self._bodies) or (self._bulk_bytes > 0 and self.pressed)
+        if said == ITEMS_MAX and self._ahead < HIGH_WATER and not self._busy:
+            self._go_ahead()
         return self.crowded
+
+    def _go_ahead(self) -> None:
+        """Send a full frame before the turn is over, so that the other node can begin.
+
+        It counts for ``pressed`` until the loop has had its turn: who says much must not keep the loop from it.
+        """
+        ahead = self._ahead
+        self._context.run(self.flush)
+        self._ahead = ahead + max(0, ITEMS_MAX - len(self._items))
+        self._armed = True  # as it was before: the loop will call
 
     def _arm(self) -> None:
         self._armed = True
@@ -135,9 +149,18 @@ class Outbox:
 
     def flush(self) -> None:
         """Put what was said into frames, and give them to the link as far as it has room."""
-        self._armed = False
+        self._armed, self._ahead = False, 0
         if not self._way.is_open:
             return
+        self._busy = True
+        try:
+            self._flush()
+        finally:
+            self._busy = False
+        if self._room is not None and not self.pressed:
+            self._release()
+
+    def _flush(self) -> None:
         if self._signals:
             self._flush_signals()
         moved_bytes, bodies_left = 0, TURN_BODIES
@@ -162,8 +185,6 @@ class Outbox:
                 moved_bytes += moved
             else:
                 break
-        if self._room is not None and not self.pressed:
-            self._release()
 
     def _flush_signals(self) -> None:
         while self._signals and not self.closed:
