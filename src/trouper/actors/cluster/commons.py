@@ -24,9 +24,12 @@ from .rows import Refused, RowFull
 
 if TYPE_CHECKING:
     from ...runtime.node import Node
+    from .config import ReplicationSettings
     from .failing import Failures
     from .membership.machine import Membership
 
+ROLL_CALLS = 3
+"""Times that a node which doubts itself calls everybody before it takes those for lost who do not answer."""
 TEXT_BYTES_MAX = 256
 """Of a name, a topic, a service, and of a scope and a group together."""
 
@@ -35,11 +38,13 @@ class Commons:
     """See the top of the file.
 
     replicas: the copies, which others only read.  on_own: called when this node's own rows may have changed.
+    doubts_since: since when somebody has been out of reach while this node doubted itself; None while that is not so.
     on_reach: called when somebody says something else of whom it can reach, or that it is up.
     """
 
-    def __init__(self, node: Node, failures: Failures) -> None:
-        self.node, self._failures = node, failures
+    def __init__(self, node: Node, failures: Failures, settings: ReplicationSettings) -> None:
+        self.node, self._failures, self._settings = node, failures, settings
+        self.doubts_since: float | None = None
         self.replicas = Replicas(node.name, 0)
         self.on_own: list[Callable[[], None]] = []
         self.on_reach: list[Callable[[], None]] = []
@@ -65,14 +70,24 @@ class Commons:
         While somebody is unreachable, one who is suspected counts as such too: a node on the smaller side of a cut
         finds the others dead one after the other, slowly, since it doubts itself; it must not decide in between and
         count those as its own whom it has not heard of.  For the same reason one who doubts itself believes a link
-        that is broken or lost.
+        that is broken or lost, and calls the roll where the cluster is small: who does not answer is out of reach.
         """
         lost = {member.name for member in members if member.status is Status.UNREACHABLE}
         if lost:
             lost |= {member.name for member in members if member.status is Status.SUSPECT}
-        if lost and self_doubt:
-            broken = {name for name, peer in self.node.network.peers.items() if not peer.in_reach}
-            lost |= (broken | self._failures.silent) & {member.name for member in members}
+        now = self.node.system.loop.time()
+        if not (lost and self_doubt):
+            self.doubts_since = None
+            return lost
+        if self.doubts_since is None:
+            self.doubts_since = now
+        names = {member.name for member in members} - {self.node.name}
+        broken = {name for name, peer in self.node.network.peers.items() if not peer.in_reach}
+        lost |= (broken | self._failures.silent) & names
+        calls_roll = len(members) <= self._settings.direct_max
+        if calls_roll and now - self.doubts_since > ROLL_CALLS * self._settings.interval_s:
+            silence_s = ROLL_CALLS * self._settings.interval_s
+            lost |= {name for name in names if self._failures.silence_s(name, now) > silence_s}
         return lost
 
     def lose_names(self) -> None:

@@ -78,8 +78,9 @@ class Cluster:
         self._life = node.network.home.incarnation
         self._changed: list[asyncio.Future[None]] = []
         self._settings = config.settings()
+        self._card(metadata)  # which raises for too much of it, before anything is started
         self.failures = Failures(node, self._settings.probe_interval_s)
-        self.commons = Commons(node, self.failures)
+        self.commons = Commons(node, self.failures, config.replication)
         self.names, self.topics, self.services = ClusterNames(self), ClusterTopics(self), ClusterServices(self)
 
     # --- looking -----------------------------------------------------------------------------------------------------

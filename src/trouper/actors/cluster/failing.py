@@ -7,6 +7,7 @@ long that phi accrual gives it up; the node at its other end may be well.  A dev
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING
 
 from .detectors.failures import Failure, Kind, LinkFailed, NodeFailed, kind_of
@@ -30,6 +31,7 @@ class Failures:
         self._handlers: dict[Kind, list[Handle]] = {"node": [], "link": [], "device": []}
         self._links: dict[str, PhiAccrual] = {}
         self._silent: set[str] = set()
+        self._heard_at: dict[str, float] = {}
         self._dead: dict[str, int] = {}
 
     def on_failure(self, kind: Kind, handle: Handle) -> Callable[[], None]:
@@ -74,6 +76,7 @@ class Failures:
             self.failed(NodeFailed(member.name, member.incarnation, 1.0, reason))
         if isinstance(event, MemberDown | MemberLeft):
             self._links.pop(member.name, None)
+            self._heard_at.pop(member.name, None)
             self._silent.discard(member.name)
             self._dead.pop(member.name, None)
 
@@ -85,12 +88,17 @@ class Failures:
         if link is None:
             link = self._links[node] = PhiAccrual(self._settings)
         link.heartbeat(now)
+        self._heard_at[node] = now
         self._silent.discard(node)
 
     @property
     def silent(self) -> frozenset[str]:
         """The nodes whose links have failed, and from which nothing has come since."""
         return frozenset(self._silent)
+
+    def silence_s(self, node: str, now: float) -> float:
+        """How long nothing has come from a node; inf when nothing ever did."""
+        return now - self._heard_at.get(node, -inf)
 
     def suspicion(self, node: str, now: float) -> float:
         """Return phi of the silence of a node, see ``PhiAccrual``; 0.0 for one from which nothing has come yet."""

@@ -28,9 +28,13 @@ class RowNews(Message[None], tag="trouper.RowNews"):
 
 
 class RowSums(Message[None], tag="trouper.RowSums"):
-    """A sum over the stamps of each table, by its name; equal sums are taken for equal copies."""
+    """A sum over the stamps of each table, by its name; equal sums are taken for equal copies.
+
+    answer: whether the sender wants to hear something in any case.
+    """
 
     sums: dict[str, int]
+    answer: bool = False
 
 
 class RowDigest(Message[None], tag="trouper.RowDigest"):

@@ -109,7 +109,10 @@ class Replicator(Actor):
         for peer in self._network.peers.values():
             self.failures.look(peer, now)
         others = self._others()
-        if others:
+        if self.commons.doubts_since is not None and len(others) < self.settings.direct_max:
+            for name in others:  # the roll call of a node that doubts itself, see ``Commons``
+                self._send(name, RowSums(self.commons.replicas.sums(), answer=True))
+        elif others:
             self._send(self._random.choice(others), RowSums(self.commons.replicas.sums()))
 
     @handler
@@ -119,11 +122,11 @@ class Replicator(Actor):
         match msg.said:
             case RowNews():
                 self._take(msg.said, msg.node)
-            case RowSums(sums):
+            case RowSums(sums, answer):
                 own = replicas.sums()
                 differ = [table for table, sum_ in sums.items() if own.get(table) != sum_]
-                if differ:
-                    self._send(msg.node, RowDigest(replicas.digest(differ), answer=True))
+                if differ or answer:
+                    self._send(msg.node, RowDigest(replicas.digest(differ), answer=bool(differ)))
             case RowDigest(stamps, answer):
                 for news in replicas.answer(stamps)[: self.settings.answer_max]:
                     self._send(msg.node, news)
