@@ -6,7 +6,7 @@ import pytest
 
 from tests.runtime.remote.stage import Add, Clerk, Downs, Numbers, Observe, Sum, check_books, far, paired
 from tests.runtime.stage import letters_of, play
-from trouper import ActorStopped, Node, NodeClosed, NodeUnreachable
+from trouper import ActorStopped, InvalidOption, Node, NodeClosed, NodeUnreachable
 from trouper.runtime import joining
 from trouper.runtime.remote.network import MakeTransport, Network
 from trouper.runtime.wire.transport import TransportOwner
@@ -207,3 +207,11 @@ def test_a_partition_that_lasts_is_a_lost_node_on_both_sides(monkeypatch: pytest
         assert await again.ask(Add(1)) == 1
 
     simulated(monkeypatch, scene, 1)
+
+
+@paired
+async def test_an_endpoint_that_no_transport_knows_is_refused_and_leaves_nothing(a: Node, b: Node) -> None:
+    """The links that there are go on, and the node closes in order."""
+    with pytest.raises(InvalidOption, match="no transport of this node knows what://"):
+        a.network.connect("what://x")
+    assert await (await far(a, "b", Clerk)).ask(Add(1)) == 1

@@ -151,7 +151,8 @@ class Network:
         self.bulk.close()
 
     def connect(self, endpoint: str) -> None:
-        """Dial an endpoint until somebody answers, and again after each loss."""
+        """Dial an endpoint until somebody answers, and again after each loss; raises ``InvalidOption``."""
+        self._wiring.transport(endpoint)
         self._carry_out(self._switchboard.connect(endpoint, self._now()))
 
     # --- what the node asks for --------------------------------------------------------------------------------------
