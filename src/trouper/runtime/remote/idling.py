@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SWEEP_S = 1.0
 """Seconds between two looks while there are more links than there should be."""
-CALM_SWEEP_S = 10.0
+CALM_SWEEP_S = 4.0
 """Seconds between two looks else: only for peers that have too many, and ask whether this one may end."""
 
 

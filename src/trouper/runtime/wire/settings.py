@@ -87,7 +87,7 @@ class LinkSettings:
 
         A cluster of 50 nodes has 1,225 links, and their PINGs were nine in ten of all frames while it was idle.
         """
-        return cls(links_max=links_max, ping_after_s=10.0, peer_timeout_s=25.0)
+        return cls(links_max=links_max, ping_after_s=15.0, peer_timeout_s=30.0)
 
     @property
     def handshake_s(self) -> float:
