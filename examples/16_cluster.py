@@ -8,8 +8,7 @@ import asyncio
 import logging
 
 from trouper import Actor, GroupRouter, InGroup, Message, Node, handler
-from trouper.actors.cluster.config import ClusterConfig
-from trouper.actors.cluster.detectors.failures import Failure
+from trouper.cluster import ClusterConfig, Failure
 from trouper.testing import Simulation, simulate
 
 
