@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from itertools import product
 from pathlib import Path
@@ -18,6 +19,8 @@ from trouper.transports.network import Quality
 SCENARIOS = sorted(FOLDER.glob("*.txt"))
 SEEDS = NAMES[:2]
 PORT = 7400
+QUICK = "crash"
+"""The scenario that is played on real hosts every time."""
 
 
 class Simulated:
@@ -161,6 +164,8 @@ def test_a_scenario_on_real_hosts(path: Path) -> None:
     text = path.read_text()
     if "worsen" in text and (reason := why_no_netem()) is not None:
         pytest.skip(reason)
+    if path.stem != QUICK and not os.environ.get("TROUPER_SOAK"):
+        pytest.skip("it takes half a minute of real time: `make soak` plays it, and the simulator always does")
 
     async def main() -> None:
         stage = Cabled(hosts)
