@@ -33,23 +33,28 @@ def _perform(world: World, line: str) -> None:
             world.cut.add((f"test://{words[0]}", f"test://{words[1]}"))
         case "heal":
             world.cut.clear()
-        case "leave":
-            life = world.nodes[words[0]]
-            world.carry_out(life, life.board.leave(words[1], world.now))
-        case "once":
-            life = world.nodes[words[0]]
-            world.carry_out(life, life.board.connect(f"test://{words[1]}", world.now, once=True))
-        case "free" | "hold":
-            world.nodes[words[0]].up[words[1]].held = verb == "hold"
-        case "part":
-            life = world.nodes[words[0]]
-            world.carry_out(life, life.board.close_idle(life.up[words[1]], world.now))
         case "run":
             world.run(float(words[0]))
         case "crash" | "reset" | "fill" | "empty":
             getattr(world, verb)(*words)
         case _:
-            raise AssertionError(f"unknown command: {line}")
+            _perform_at(world, verb, words[0], words[1])
+
+
+def _perform_at(world: World, verb: str, node: str, other: str) -> None:
+    """Carry out one command that a node gives to its switchboard."""
+    life = world.nodes[node]
+    match verb:
+        case "leave":
+            world.carry_out(life, life.board.leave(other, world.now))
+        case "once":
+            world.carry_out(life, life.board.connect(f"test://{other}", world.now, once=True))
+        case "free" | "hold":
+            life.up[other].held = verb == "hold"
+        case "part":
+            world.carry_out(life, life.board.close_idle(life.up[other], world.now))
+        case _:
+            raise AssertionError(f"unknown command: {verb}")
 
 
 def _play(script: str) -> str:

@@ -95,8 +95,9 @@ def test_a_peer_with_a_wrong_key_is_counted_and_logged_and_all_else_goes_on(
             # ZeroMQ may have hung up before it can be asked for the address.
             who = r"(127\.0\.0\.1:\d+|a peer that is gone)"
             why = "its key does not fit" if peer_keys else "it uses another kind of encryption, or none"
+            said = re.compile(rf"{who} did not get through its handshake with {endpoint}: {why}")
             assert 1 <= len(logged) <= 2
-            assert re.fullmatch(rf"{who} did not get through its handshake with {endpoint}: {why}", logged[0])
+            assert any(map(said.fullmatch, logged))
         assert STRANGER.secret not in caplog.text
 
     play(scene)

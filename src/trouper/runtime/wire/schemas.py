@@ -18,6 +18,8 @@ from ..kernel.messages import Message, reply_annotation
 FINGERPRINT_BYTES = 8
 _MODULE = re.compile(r"(?:[^\W\d]\w*\.|<locals>\.)+(?=[^\W\d])")
 """What stands before the last part of a dotted name."""
+_ARRAY = re.compile(r"ndarray\[(?:tuple\[(?:int|Any),\.\.\.\]|Any),dtype\[([^\[\]]+)\]\]")
+"""What numpy's ``NDArray[...]`` stands for, which differs between its versions and those of Python."""
 
 
 @lru_cache(maxsize=4096)
@@ -50,4 +52,4 @@ def _shown(annotation: object) -> str:
     if isinstance(annotation, type) and not hasattr(annotation, "__args__"):
         return annotation.__qualname__.rpartition(".")[2]
     plain = str(annotation).replace("NoneType", "None").replace("'", "").replace('"', "")
-    return _MODULE.sub("", plain).replace(" ", "")
+    return _ARRAY.sub(r"NDArray[\1]", _MODULE.sub("", plain).replace(" ", ""))
