@@ -74,8 +74,7 @@ class ClusterServices:
         return sorted(found, key=lambda service: (service.name, service.node, service.ref.address.path))
 
 
-def _handled(ref: ActorRef) -> list[type]:
+def _handled(ref: ActorRef) -> list[type[Message[object]]]:
     """Return the types of messages that an actor handles and that others send."""
-    types = ref._cell.behaviour.handlings  # noqa: SLF001  a ref is the runtime's own
-    others = [type_ for type_ in types if not issubclass(type_, Down | ClusterEvent)]
-    return [type_ for type_ in others if not cast("type[Message[object]]", type_).__local__]
+    types = cast("Iterable[type[Message[object]]]", ref._cell.behaviour.handlings)  # noqa: SLF001  a ref is the runtime's own
+    return [type_ for type_ in types if not (issubclass(type_, Down | ClusterEvent) or type_.__local__)]
