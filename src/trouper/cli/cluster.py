@@ -118,8 +118,6 @@ def _attend(
     from ..runtime.running import run
     from .attend import Attending, Unattended, endpoints_of
 
-    logging.getLogger("trouper").setLevel(logging.CRITICAL)  # what goes wrong is said once, below
-
     async def main() -> T:
         endpoints = await endpoints_of(name) if at is None else (read_endpoint(at),)
         async with Attending(endpoints, keys, insecure=insecure) as attending:
@@ -129,6 +127,9 @@ def _attend(
                     raise Unattended(f"{at} is of the cluster {first.cluster!r}, not {name!r}")
             return await ask(attending)
 
+    log = logging.getLogger("trouper")
+    level = log.level
+    log.setLevel(logging.CRITICAL)  # what goes wrong is said once, below
     try:
         return run(partial(main))
     except DiscoveryInvalid as error:
@@ -136,6 +137,8 @@ def _attend(
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         raise SystemExit(INTERRUPTED) from None
+    finally:
+        log.setLevel(level)
 
 
 async def _nobody(attending: Attending, name: str) -> str:
