@@ -94,7 +94,9 @@ def test_a_peer_with_a_wrong_key_is_counted_and_logged_and_all_else_goes_on(
         else:
             # ZeroMQ may have hung up before it can be asked for the address.
             who = r"(127\.0\.0\.1:\d+|a peer that is gone)"
-            why = "its key does not fit" if peer_keys else "it uses another kind of encryption, or none"
+            # And a peer that speaks no CURVE may hang up before it is seen to speak something else.
+            silent = "it hung up or was silent, as one does that has other keys"
+            why = "its key does not fit" if peer_keys else f"(it uses another kind of encryption, or none|{silent})"
             said = re.compile(rf"{who} did not get through its handshake with {endpoint}: {why}")
             assert 1 <= len(logged) <= 2
             assert any(map(said.fullmatch, logged))
