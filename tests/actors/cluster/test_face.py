@@ -52,7 +52,11 @@ async def _place(sim: Simulation) -> None:
         return await ref.ask(Where())
 
     assert await sim.run_on("n1", partial(put, labels(gpu="a100"), "one")) == "n3"
-    n1.cluster.vitals.update({"n1": Vitals(0.9), "n2": Vitals(0.1), "n3": Vitals(0.5), "n4": Vitals(0.3)})
+    for node, load in zip(sim.nodes, (0.9, 0.1, 0.5, 0.3), strict=True):
+        commons = node.cluster.commons
+        commons.carry_out(commons.replicas.measured(Vitals(load)))
+        commons.changed()
+    await asyncio.sleep(0.5)
     assert await sim.run_on("n1", partial(put, least_loaded(), "two")) == "n2"
     assert await sim.run_on("n1", partial(put, roles("a") | least_loaded(), "three")) == "n3"
     assert await sim.run_on("n1", partial(put, near(), "four")) == "n1"
@@ -90,10 +94,13 @@ async def _round_trips(sim: Simulation) -> None:
     measured = sim["n1"].cluster.round_trips.smoothed_s()
     assert sorted(measured) == ["n2", "n3"]
     assert all(0 < seconds < 0.1 for seconds in measured.values())
+    told = sim["n3"].cluster.commons.replicas.vitals_of("n1")
+    assert sorted(told.round_trips_s) == ["n2", "n3"]
+    assert sim["n3"].cluster.choose(near("n1")) == "n1"
 
 
-def test_round_trips_are_measured_by_the_probes() -> None:
-    """Without any message of their own."""
+def test_round_trips_are_measured_by_the_probes_and_told_to_all() -> None:
+    """Measuring takes no message of its own; what is told serves to place actors near others."""
     play(_round_trips)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trouper.actors.cluster.facts import detect, read_nvidia_smi
+from trouper.actors.cluster.facts import detect, load_of, read_nvidia_smi
 from trouper.actors.cluster.metadata import DEVICES_MAX, Facts, Gpu, check, make_metadata
 
 
@@ -128,3 +128,11 @@ def test_nvidia_smi_is_asked_and_may_fail(
     _write(tmp_path / "proc/driver/nvidia/gpus/0/information", "Model: of the driver\n")
     assert detected(tmp_path, timeout_s).gpus == expected
     assert not [child for child in psutil.Process().children() if "nvidia-smi" in child.name()]
+
+
+def test_load_is_for_each_core_and_unknown_where_no_system_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that hosts of different sizes can be compared."""
+    monkeypatch.setattr(os, "getloadavg", lambda: (3.0, 1.0, 1.0))
+    assert (load_of(2), load_of(0)) == (1.5, 3.0)
+    monkeypatch.delattr(os, "getloadavg")
+    assert load_of(2) is None

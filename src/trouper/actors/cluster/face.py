@@ -35,12 +35,10 @@ from .placement import Candidate, Policy, choose
 from .publishing import ClusterTopics
 from .reachability import Reachability
 from .roundtrip import RoundTrips
-from .vitals import Vitals
 
 if TYPE_CHECKING:
     from ...runtime.node import Node
 
-NO_VITALS = Vitals()
 ASK_S = 30.0
 """Seconds within which the manager must have taken leave, or a member down."""
 
@@ -69,8 +67,6 @@ class Cluster:
         self.discoveries = discoveries
         self.round_trips = RoundTrips()
         """What this node has measured to other members, by their acknowledgements."""
-        self.vitals: dict[str, Vitals] = {}
-        """What members tell of their load and round trips, by name."""
         self.node, self.config, self._seeds = node, config, seeds
         self._metadata = metadata
         self._began = False
@@ -184,7 +180,7 @@ class Cluster:
         placed = placed_by(self.node.system)
         candidates: list[Candidate] = []
         for member in self.members():
-            vitals = self.vitals.get(member.name, NO_VITALS)
+            vitals = self.commons.replicas.vitals_of(member.name)
             measured = {**vitals.round_trips_s}
             if member.name in round_trips_s:  # a round trip is as long from here to there as the other way round
                 measured[me] = round_trips_s[member.name]

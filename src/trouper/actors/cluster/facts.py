@@ -100,6 +100,14 @@ def _detect(root: Path, gpus: tuple[Gpu, ...] | None) -> Facts:
     )
 
 
+def load_of(cores: int) -> float | None:
+    """Return the runnable work for each of so many cores, over the last minute; None where no system tells."""
+    try:
+        return os.getloadavg()[0] / max(1, cores)
+    except (AttributeError, OSError):  # not on every system
+        return None
+
+
 def _cores(root: Path) -> int:
     """The cores of this process: those of its affinity, and no more than its control group pays for."""
     try:

@@ -10,6 +10,7 @@ from .names import Claim
 from .reachability import Reach
 from .rows import Delta, Stamp
 from .services import Offer
+from .vitals import Vitals
 
 
 class RowNews(Message[None], tag="trouper.RowNews"):
@@ -25,6 +26,7 @@ class RowNews(Message[None], tag="trouper.RowNews"):
     devices: tuple[Delta[str, str], ...] = ()
     reach: tuple[Delta[str, Reach], ...] = ()
     marks: tuple[Delta[str, bool], ...] = ()
+    vitals: tuple[Delta[str, Vitals], ...] = ()
 
 
 class RowSums(Message[None], tag="trouper.RowSums"):

@@ -15,12 +15,18 @@ from typing import TYPE_CHECKING
 from ...runtime.actor import Actor
 from ...runtime.handlers import handler
 from ...runtime.kernel.messages import Message
+from .facts import load_of
 from .messages import Rejoin, ViewChanged
 from .news import Flush, Heard, RowDigest, RowNews, RowSums, SyncDue, TopicNews
+from .vitals import Vitals, nearest
 
 if TYPE_CHECKING:
     from ...runtime.remote.peer import Peer
     from .face import Cluster
+
+
+VITALS_S = 5.0
+"""Seconds between two looks at this node's load and round trips, in a cluster of up to ``direct_max`` members."""
 
 
 class Replicator(Actor):
@@ -30,6 +36,7 @@ class Replicator(Actor):
         self.cluster, self.commons, self.failures = cluster, cluster.commons, cluster.failures
         self.settings = cluster.config.replication
         self._due = False
+        self._measure_at = 0.0
         self._met: dict[str, int] = {}
 
     def on_start(self) -> None:
@@ -104,8 +111,9 @@ class Replicator(Actor):
     def sync_due(self, msg: SyncDue) -> None:
         """Compare copies with some member, and look whether links have failed."""
         self.commons.align(self.cluster.machine)  # links break and are mended without an event
-        self.flush(Flush())
         now = self._loop.time()
+        self._measure(now)
+        self.flush(Flush())
         for peer in self._network.peers.values():
             self.failures.look(peer, now)
         others = self._others()
@@ -114,6 +122,16 @@ class Replicator(Actor):
                 self._send(name, RowSums(self.commons.replicas.sums(), answer=True))
         elif others:
             self._send(self._random.choice(others), RowSums(self.commons.replicas.sums()))
+
+    def _measure(self, now: float) -> None:
+        """Tell the others how this node does; the more they are, the seldomer, since each of them hears of it."""
+        if now < self._measure_at:
+            return
+        replicas = self.commons.replicas
+        self._measure_at = now + VITALS_S * max(1.0, len(replicas.members) / self.settings.direct_max)
+        load = load_of(self.cluster.metadata.facts.cores) if self.cluster.config.detect else None
+        vitals = Vitals(load, nearest(self.cluster.round_trips.smoothed_s()))
+        self.commons.carry_out(replicas.measured(vitals))
 
     @handler
     def heard(self, msg: Heard) -> None:
