@@ -1,4 +1,5 @@
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,10 @@ import pytest
 from tests.transports.laws import Owner
 from tests.transports.zeromq.scenes import KEYS, TCP, ipc_endpoint, play, until
 from trouper.transports.zeromq import ZeroMQTransport
+
+
+def _has_counted(receiver: ZeroMQTransport, failures: int) -> bool:
+    return receiver.refusals.counts["handshake_failed"] == failures
 
 
 @pytest.mark.parametrize("kind", ["ipc", "tcp"])
@@ -41,11 +46,13 @@ def test_a_visitor_without_a_word_is_named(tmp_path: Path, caplog: pytest.LogCap
         writer.close()
         await writer.wait_closed()
         await until(lambda: receiver.refusals.counts["handshake_failed"] == 1)
-        reader, writer = await asyncio.open_unix_connection(local.removeprefix("ipc://"))
-        await reader.readexactly(10)
-        writer.close()
-        await writer.wait_closed()
-        await until(lambda: receiver.refusals.counts["handshake_failed"] == 2)
+        for visits in (1, 2):  # one alone may be a process of ours that ends at this moment
+            reader, writer = await asyncio.open_unix_connection(local.removeprefix("ipc://"))
+            await reader.readexactly(10)
+            writer.close()
+            await writer.wait_closed()
+            await until(partial(_has_counted, receiver, 1 + visits))
+            assert len(caplog.messages) == visits
         await receiver.close()
         first, second = caplog.messages
         why = "it hung up or was silent, as one does that has other keys"

@@ -35,3 +35,23 @@ async def test_places_are_not_remembered_without_end(caplog: pytest.LogCaptureFi
     assert refusals.counts == {"noise": 6 * PLACES_MAX}
     assert refusals.places <= PLACES_MAX
     assert len(caplog.messages) == 3 * PLACES_MAX
+
+
+@virtual_time
+async def test_what_may_be_fleeting_is_logged_when_it_comes_again_soon(caplog: pytest.LogCaptureFixture) -> None:
+    """A peer that closes at this moment makes no line; one that fails again and again does."""
+    refusals = Refusals()
+    refusals.note("closed", "here", "gone", fleeting=True)
+    refusals.note("closed", "there", "gone elsewhere", fleeting=True)
+    await asyncio.sleep(LOG_PAUSE_S)
+    refusals.note("closed", "here", "gone", fleeting=True)
+    assert caplog.messages == []
+    refusals.note("closed", "here", "gone twice", fleeting=True)
+    assert caplog.messages == ["gone twice"]
+    refusals.note("closed", "there", "gone for a reason")
+    assert caplog.messages == ["gone twice", "gone for a reason"]
+    assert refusals.counts == {"closed": 5}
+    for number in range(3 * PLACES_MAX):
+        refusals.note("closed", str(number), "gone", fleeting=True)
+    assert caplog.messages == ["gone twice", "gone for a reason"]
+    assert refusals.places <= 2 * PLACES_MAX

@@ -9,7 +9,7 @@ from typing import Final
 import zmq
 from zmq.constants import Event
 
-from .monitor import Monitor, why
+from .monitor import SILENT, Monitor, why
 from .refusals import Refusals
 from .sockets import Sockets
 
@@ -63,7 +63,11 @@ class Doorbell:
             return
         failure = self._failure or "it does not speak this protocol"
         text = f"{visitor} did not get through its handshake with {self._endpoint}: {failure}"
-        self._refusals.note("handshake_failed", f"{self._endpoint} {visitor.rpartition(':')[0]}", text)
+        # Only this user's own processes come by ipc; one of them that is silent is most likely about to end.
+        fleeting = failure == SILENT and self._endpoint.startswith("ipc://")
+        self._refusals.note(
+            "handshake_failed", f"{self._endpoint} {visitor.rpartition(':')[0]}", text, fleeting=fleeting
+        )
 
 
 def _peer_of(descriptor: int) -> str:

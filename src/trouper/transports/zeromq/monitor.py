@@ -61,10 +61,14 @@ class Monitor:
             call_owner(self._loop, self._on_event, Event(event), value)
 
 
+SILENT: Final = "it hung up or was silent, as one does that has other keys"
+"""What is said where ZeroMQ tells no reason; a peer that closes at this moment does so too."""
+
+
 def why(event: Event, value: int) -> str:
     """Words for a handshake that failed."""
     if event == Event.HANDSHAKE_FAILED_AUTH:
         return "it does not let this key in"
     if event == Event.HANDSHAKE_FAILED_PROTOCOL:
         return PROBLEMS.get(value, "it does not speak this protocol")
-    return "it hung up or was silent, as one does that has other keys"
+    return SILENT

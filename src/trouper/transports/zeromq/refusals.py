@@ -26,19 +26,26 @@ class Refusals:
         self.counts: Counter[str] = Counter()
         self._silent_until: dict[tuple[str, str], float] = {}
         self._left_out: Counter[tuple[str, str]] = Counter()
+        self._passed: dict[tuple[str, str], float] = {}
 
     @property
     def places(self) -> int:
         """Kinds and places that are remembered now."""
-        return len(self._silent_until)
+        return len(self._silent_until) + len(self._passed)
 
-    def note(self, kind: str, place: str, text: str) -> None:
+    def note(self, kind: str, place: str, text: str, *, fleeting: bool = False) -> None:
         """Count one of this kind, and log the text unless much the same was logged just before.
 
-        place: what is moderated apart from others, such as an endpoint; never anything secret.
+        place: what is moderated apart from others, such as an endpoint; never anything secret.  fleeting: it may be no
+        more than a peer that closes at this moment; it is logged when it comes a second time within ``LOG_PAUSE_S``.
         """
         self.counts[kind] += 1
         key, now = (kind, place), self._loop.time()
+        if fleeting and now >= self._passed.get(key, now):
+            if len(self._passed) >= PLACES_MAX:
+                self._passed.clear()
+            self._passed[key] = now + LOG_PAUSE_S
+            return
         if now < self._silent_until.get(key, now):
             self._left_out[key] += 1
             return

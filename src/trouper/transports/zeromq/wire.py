@@ -35,7 +35,7 @@ from ...runtime.wire.transport import (
 from .calling import call_owner
 from .endpoints import Endpoint
 from .loans import Loans
-from .monitor import Monitor, why
+from .monitor import SILENT, Monitor, why
 from .refusals import Refusals
 from .sockets import RETRY_FIRST_S, RETRY_MAX_S, ZERO_COPY_BYTES, Sockets
 
@@ -244,8 +244,9 @@ class ZeroMQWire:
             if not self._closed:
                 call_owner(self._loop, self._owner.wire_lost, self, "the peer hung up, or cannot be reached any more")
         else:
-            text = self._trouble or "it hung up during the handshake"
-            self._refusals.note("handshake_failed", self.endpoint, f"no connection to {self.endpoint}: {text}")
+            trouble = self._trouble or SILENT
+            text = f"no connection to {self.endpoint}: {trouble}"
+            self._refusals.note("handshake_failed", self.endpoint, text, fleeting=trouble == SILENT)
 
     def _dial_again(self) -> None:
         try:
