@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.house.sources import ROOT
-from tests.runtime.processes.stage import GONE_S, QUICK, Pid, folders, run
+from tests.runtime.processes.stage import GONE_S, QUICK, Clerk, Pid, folders, run
 from tests.runtime.stage import play
 from trouper import Actor, BulkSettings, InvalidOption, Node, StartFailed, handler
 from trouper.runtime.processes import program
-from trouper.runtime.processes.control import Program
+from trouper.runtime.processes.control import Gone, Program
 from trouper.runtime.processes.settings import PROCESSES_MAX
 
 
@@ -173,3 +174,23 @@ def test_workers_take_over_what_their_node_was_given() -> None:
             assert (setup.bulk, setup.strict_wire, setup.shipped_bytes_max) == (settings, True, 524_288)
 
     asyncio.run(main())
+
+
+def test_workers_hear_of_the_end_of_one_that_this_node_has_no_link_to_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else they took leave, for all the time that they have, of a process that is not there."""
+
+    async def scene() -> None:
+        told: list[object] = []
+        async with Node(processes=QUICK) as node:
+            pid = await (await node.spawn(Clerk, place="worker-1")).ask(Pid())
+            incarnation = node.network.peers["worker-1"].home.incarnation
+            processes = node._staff._processes  # type: ignore[union-attr]  # noqa: SLF001  it has workers; what it tells them is tested
+            monkeypatch.setattr(processes["worker-2"], "tell", told.append)
+            ended = processes["worker-1"].ended
+            node.network.abandon("worker-1", "for the test")
+            os.kill(pid, signal.SIGKILL)
+            await ended
+            monkeypatch.undo()
+            assert told == [Gone("worker-1", incarnation, f"its process {pid} has ended")]
+
+    run(scene())

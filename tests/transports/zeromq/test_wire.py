@@ -137,6 +137,23 @@ def test_a_wire_that_is_closed_lingers_as_long_as_it_may(tmp_path: Path) -> None
     play(scene)
 
 
+def test_a_wire_that_has_long_been_without_its_peer_does_not_linger(tmp_path: Path) -> None:
+    """The time runs from the end of the connection: who has said goodbye in vain need not wait again."""
+
+    async def scene() -> None:
+        transport = ZeroMQTransport(Owner(), QUICK)
+        wire = transport.connect(ipc_endpoint(tmp_path))
+        wire.send_nowait([b"to nobody"])
+        loop = asyncio.get_running_loop()
+        down_at = loop.time()
+        await until(lambda: loop.time() > down_at + 2 * QUICK.linger_s)
+        wire.close()
+        assert wire.ended.done()
+        await transport.close()
+
+    play(scene)
+
+
 def test_a_wire_that_is_closed_still_waits_for_its_peer(tmp_path: Path) -> None:
     """A listener that comes while the wire lingers gets what was taken before."""
 

@@ -33,6 +33,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
 
     ready: done when the worker says that it is linked.  ended: done when the process has ended.
     leaving: whether it was asked to end.
+    incarnation: of the node in it; 0 while nobody is linked to that.
     on_end: called at once then, before anybody who waits for ``ended``.
     """
 
@@ -42,7 +43,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         self.ready: asyncio.Future[None] = self._loop.create_future()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._silent: asyncio.Future[None] = self._loop.create_future()
-        self.pid = 0
+        self.pid = self.incarnation = 0
         self.trouble = ""
         self.leaving = False
         self._lines = {fd: Lines(settings.line_bytes_max, settings.lines_per_s_max) for fd in (STDOUT, STDERR)}

@@ -130,7 +130,7 @@ class Staff:
         """Wait until a worker is linked to this node, then until it says that it is to the others."""
         assert self._folder is not None, "it is made before any worker is"
         network = self._node.network
-        await network.wait_for_peer(process.name)
+        process.incarnation = (await network.wait_for_peer(process.name)).home.incarnation
         others = {name: self._folder.endpoint(name) for name in self._processes if name in network.peers}
         del others[process.name]
         process.tell(Meet(others, SIBLINGS_AGAIN_S if again else self.settings.start_s))
@@ -144,14 +144,12 @@ class Staff:
 
     def _ended(self, process: WorkerProcess) -> None:
         """A process has ended: whoever is linked to it gives up the link at once."""
-        if self._processes.get(process.name) is not process or self._node.system.root.gone:
-            return
-        peer = self._node.network.peers.get(process.name)
-        if peer is None:
+        if self._processes.get(process.name) is not process or not process.incarnation:
             return
         detail = f"its process {process.pid} has ended"
-        gone = Gone(process.name, peer.home.incarnation, detail)
+        gone = Gone(process.name, process.incarnation, detail)
         for other in self._processes.values():
             if other is not process:
                 other.tell(gone)
-        self._node.network.abandon(process.name, detail)
+        if process.name in self._node.network.peers:
+            self._node.network.abandon(process.name, detail)

@@ -107,7 +107,7 @@ class Wire(Protocol):
 
     def close(self) -> None:
         """Take no more frames.  Those taken before are still sent, if that is possible within
-        ``TransportLimits.linger_s``; closing twice is fine.
+        ``TransportLimits.linger_s``, counted from the end of the connection where there is none; closing twice is fine.
         """
         ...
 

@@ -62,9 +62,10 @@ class Doorbell:
             self._turned_away -= 1  # by the gatekeeper, who has said so
             return
         failure = self._failure or "it does not speak this protocol"
+        is_named = bool(self._failure) and self._failure != SILENT
         text = f"{visitor} did not get through its handshake with {self._endpoint}: {failure}"
-        # Only this user's own processes come by ipc; one of them that is silent is most likely about to end.
-        fleeting = failure == SILENT and self._endpoint.startswith("ipc://")
+        # Only this user's own processes come by ipc; one that leaves without a word is most likely about to end.
+        fleeting = not is_named and self._endpoint.startswith("ipc://")
         self._refusals.note(
             "handshake_failed", f"{self._endpoint} {visitor.rpartition(':')[0]}", text, fleeting=fleeting
         )

@@ -88,6 +88,7 @@ class ZeroMQWire:
         self._trouble = ""
         self._timer: asyncio.TimerHandle | None = None
         self._end_at = 0.0
+        self._down_since = self._loop.time()
         self._dial()
 
     # -- the port ------------------------------------------------------------------------------------------------------
@@ -116,8 +117,9 @@ class ZeroMQWire:
         if self._closed:
             return
         self._closed = True
-        self._end_at = self._loop.time() + self._limits.linger_s
-        if not self._frames:
+        since = self._loop.time() if self.state == "up" else self._down_since
+        self._end_at = since + self._limits.linger_s
+        if not self._frames or self._end_at <= self._loop.time():
             self._end()
         else:
             self._loop.call_at(self._end_at, self._end)
@@ -241,6 +243,7 @@ class ZeroMQWire:
         self._timer = self._loop.call_later(self._retry_s, self._dial_again)
         self._retry_s = min(2 * self._retry_s, RETRY_MAX_S)
         if was_up:
+            self._down_since = self._loop.time()
             if not self._closed:
                 call_owner(self._loop, self._owner.wire_lost, self, "the peer hung up, or cannot be reached any more")
         else:
