@@ -83,10 +83,6 @@ class Network:
         """Set the quality of both ways between two hosts; the most particular setting holds."""
         self._qualities[a, b] = self._qualities[b, a] = quality
 
-    def set_quality_one_way(self, quality: Quality, source: str | None, target: str | None) -> None:
-        """Set the quality of the way from one host to another."""
-        self._qualities[source, target] = quality
-
     def partition(self, a: str | None, b: str | None = None) -> None:
         """Lose everything between two hosts, both ways."""
         self._cuts |= {(a, b), (b, a)}

@@ -127,7 +127,6 @@ def test_who_is_reached_ends_the_search() -> None:
     seeks.step(Tick(), at)
     seeks.step(Found("seeds", ("tcp://a:1",)), at)
     assert seeks.step(Reached("tcp://a:1"), at) == [Say("info", "reached tcp://a:1 in round 2")]
-    assert seeks.has_contacts
     assert seeks.wake_at == at + 60
     assert seeks.step(Members(frozenset()), 20.0) == []
     assert seeks.wake_at == 20.5

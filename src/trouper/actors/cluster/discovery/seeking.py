@@ -185,11 +185,6 @@ class Seeker:
             return self._next_round_at
         return min(self._ask_until if self._asked else inf, min(self._dialled.values(), default=inf))
 
-    @property
-    def has_contacts(self) -> bool:
-        """Whether any other node is known that can be reached."""
-        return bool(self._members)
-
     def step(self, event: Event, now: float) -> list[Effect]:
         """Take an event at a time in seconds; returns what is to be done, in order."""
         if self._stopped:

@@ -139,15 +139,6 @@ def update_bytes(update: Update) -> int:
     return 5 + 2 * _NUMBER + text_bytes(update.name) + text_bytes(update.by)
 
 
-def header_bytes(cluster: str, source: str, endpoint: str) -> int:
-    """No fewer than the bytes of any packet but its updates or records, when no name or endpoint is longer than these.
-
-    Targets are other nodes, whose names and endpoints this node cannot know beforehand: they count with the same
-    length again, and ``packet_bytes`` gives the exact sum.
-    """
-    return 4 + _NUMBER + _LARGE + text_bytes(cluster) + 2 * (text_bytes(source) + text_bytes(endpoint)) + 2
-
-
 def packet_bytes(packet: Packet) -> int:
     """No fewer than the bytes of a packet in msgpack."""
     total = 4 + text_bytes(packet.cluster) + text_bytes(packet.source)

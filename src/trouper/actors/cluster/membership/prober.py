@@ -53,10 +53,6 @@ class Prober:
         if len(self._urgent) < URGENT_MAX:
             self._urgent[name] = None
 
-    def has_hurry(self) -> bool:
-        """Whether somebody is to be probed out of turn."""
-        return bool(self._urgent)
-
     def next_target(self, wanted: Callable[[str], bool | None]) -> str | None:
         """Whose turn it is; None when there is nobody to probe.
 
