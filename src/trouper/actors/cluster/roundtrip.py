@@ -1,8 +1,8 @@
 """Round-trip times between this node and its peers, smoothed, for placement (PURE).
 
 The mean is the SRTT of RFC 6298, section 2: the first sample, and then ``7/8 srtt + 1/8 sample``.  A sample of a
-message that was sent again tells nothing (Karn's rule, section 3): the caller leaves it out.  When a reply is overdue is no
-matter of this table: links have ``runtime/wire/roundtrip.py``, probes their own time-out.
+message that was sent again tells nothing (Karn's rule, section 3): the caller leaves it out.  When a reply is overdue
+is no matter of this table: links have ``runtime/wire/roundtrip.py``, probes their own time-out.
 """
 
 from __future__ import annotations

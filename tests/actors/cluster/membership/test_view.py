@@ -3,11 +3,11 @@
 import random
 from collections.abc import Sequence
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trouper.actors.cluster.membership import Accusation, Changed, Member, Status, SwimSettings, merge
+from trouper.actors.cluster.membership.prober import Prober
 from trouper.actors.cluster.membership.view import View
 
 RECORDS = st.builds(
@@ -57,14 +57,19 @@ def test_a_member_that_is_given_up_and_refutes_is_told_of() -> None:
     assert _told(view) == ["Joined", "Suspected", "Unreachable", "ReachableAgain"]
 
 
-def test_a_suspect_that_nobody_else_accuses_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_suspect_that_nobody_else_accuses_is_asked_again() -> None:
     """After the least time it is probed out of turn, once, and not given up; its answer holds what it refuted with."""
+    urged = list[str]()
+
+    class Recorded(Prober):
+        def hurry(self, name: str) -> None:
+            urged.append(name)
+
     view = _view()
+    view.prober = Recorded(random.Random(1).random)
     for name in "bcdef":
         view.hear(Member(name, "y", 1), name, 0.0)
     view.accuse(Accusation("b", 1, 0, "m"), 1.0)
-    urged = list[str]()
-    monkeypatch.setattr(view.prober, "hurry", urged.append)
     view.expire(3.9)
     assert urged == []
     view.expire(4.0)
