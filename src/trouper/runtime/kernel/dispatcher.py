@@ -70,7 +70,7 @@ class Dispatcher:
         self.asker: Turn | None = None
         self.fuel = self._refuels = 0
         """How many more asks may be answered inline before the clock is read; and how often that is still granted
-        before the loop must get a turn."""
+        before the loop must get a turn, below 0 for not before it has had one."""
         self._fuel_until = 0.0
         self.idle_queues: list[Mail] = []
         """Empty queues to use again, so that a lone message costs no allocation."""
@@ -90,17 +90,21 @@ class Dispatcher:
 
     def refuel(self) -> bool:
         """Grant more asks to be answered inline; False when it is the loop's turn."""
-        now = self.counter()
-        if not self._refuels:
-            self._refuels, self._fuel_until = REFUELS_MAX, now + INLINE_S
-            self._loop.call_soon(self._loop_had_its_turn)
-        if self._refuels == 1 or now >= self._fuel_until:
+        now, refuels = self.counter(), self._refuels
+        if not refuels:
+            refuels, self._fuel_until = REFUELS_MAX, now + INLINE_S
+        elif refuels <= 1 or now >= self._fuel_until:
+            # Whether the loop has had its turn meanwhile is not known: finding out costs less now than each time.
+            if refuels > 0:
+                self._refuels = -1
+                self._loop.call_soon(self.renew)
             return False
-        self._refuels -= 1
+        self._refuels = refuels - 1
         self.fuel = INLINE_ASKS_MAX
         return True
 
-    def _loop_had_its_turn(self) -> None:
+    def renew(self) -> None:
+        """The loop has had its turn, so that asks may be answered inline for a while again."""
         self._refuels = self.fuel = 0
 
     def put_back(self, mail: Mail) -> None:

@@ -265,6 +265,7 @@ class Network:
         """A frame came in.  Who sent it may be a handler of another node in this loop: here nobody asks."""
         if self._deaf:
             return  # somebody greets while the transports are being closed: no answer could be sent
+        self.system.dispatcher.renew()
         token = current_turn.set(None)
         try:
             self._carry_out(self._switchboard.receive(parts, source, self._now()))

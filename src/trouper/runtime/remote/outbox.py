@@ -138,6 +138,10 @@ class Outbox:
         self._armed = True
         self._loop.call_soon(self.flush, context=self._context)
 
+    def cork(self) -> None:
+        """Have what is put wait for ``flush``, which the caller promises for this very turn."""
+        self._armed = True
+
     def put_signal(self, item: Item) -> None:
         """Send a signal: in order with all else, unless the link has no room."""
         if self._bodies:

@@ -172,10 +172,13 @@ class Peer:
 
     def receive(self, body: bytes | bytearray | memoryview) -> None:
         """Take a body apart and give each item to whom it is for; raises ``WireError`` when the body is none."""
-        opened = self.tables.open(body)
-        deadlines = iter(opened.deadlines)
-        (self._receive_parcels if opened.beside else self._receive_items)(opened, deadlines)
-        self._outbox.flush()
+        self._outbox.cork()
+        try:
+            opened = self.tables.open(body)
+            deadlines = iter(opened.deadlines)
+            (self._receive_parcels if opened.beside else self._receive_items)(opened, deadlines)
+        finally:
+            self._outbox.flush()
 
     def _receive_items(self, opened: Body, deadlines: Iterator[float]) -> None:
         readers, exports = self.tables.readers, self._around.exports

@@ -22,6 +22,9 @@ SOURCES_MAX: Final = 4_096
 """Connections whose ``Source`` is kept; one that is not is made anew."""
 
 _NOBLOCK: Final = int(zmq.NOBLOCK)
+_EVENTS: Final = int(zmq.EVENTS)
+_POLLIN: Final = int(zmq.POLLIN)
+_get = cast("Callable[[zmq.Socket[bytes], int], int]", RawSocket.get)
 _receive = cast("Callable[[zmq.Socket[bytes], int], bytes]", RawSocket.recv)
 _receive_frame = cast("Callable[[zmq.Socket[bytes], int, bool], zmq.Frame]", RawSocket.recv)
 """The same call, once with a copy and once without: small buffers are copied all the same, since to have one as a
@@ -71,15 +74,17 @@ class Listener:
     def _read(self) -> None:
         """Read until there is nothing left, which makes the descriptor tell of the next frame, or the turn is over."""
         router, until = self._router, perf_counter() + TURN_S
-        while not self._closed:
-            try:
-                connection = _receive(router, _NOBLOCK)
-            except zmq.Again:
-                return
-            self._take(connection)
-            if perf_counter() > until:
-                self._loop.call_soon(self._read)
-                return
+        try:
+            while True:
+                self._take(_receive(router, _NOBLOCK))
+                # Asking for events costs half of the exception that says that there is nothing, and tells as much.
+                if self._closed or not _get(router, _EVENTS) & _POLLIN:
+                    return
+                if perf_counter() > until:
+                    self._loop.call_soon(self._read)
+                    return
+        except zmq.Again:
+            return
 
     def _take(self, connection: bytes) -> None:
         """Read the rest of a frame, which is there as a whole, and hand it over."""
