@@ -84,8 +84,8 @@ class End:
             self._alarm = self._loop.call_at(wake_at, self._tick) if wake_at < inf else None
 
     def _fill(self, link: Link) -> None:
-        while self._flood and link.can_send(len(BODY)):
-            self.carry_out(self.board.send(link, (BODY,), NORMAL, self._loop.time()))
+        while self._flood and (wanted := self.board.send(link, (BODY,), NORMAL, self._loop.time())) is not None:
+            self.carry_out(wanted)
 
     def _tick(self) -> None:
         self._alarm = None

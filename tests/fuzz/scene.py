@@ -105,7 +105,7 @@ class Scene:
             assert len(link.stream.early) <= SETTINGS.window_frames
             assert len(link.stream.missing.gaps) <= SETTINGS.window_frames + 1
         link = self.up["c", "a"]
-        self._carry_out("c", self.boards["c"].send(link, (b"still here",), framing.NORMAL, self.now))
+        self._carry_out("c", self.boards["c"].send(link, (b"still here",), framing.NORMAL, self.now) or [])
         self._run()
         assert self.delivered[-1] == b"still here"
 

@@ -155,7 +155,7 @@ class PlacedCell(Cell):
             return self._hand_on(item)
         # What `_hand_on` does, without its calls: this is on the way of each message to another node.
         self.received -= 1
-        if is_ask(item):
+        if isinstance(item, Envelope) and is_ask(item):
             item.target = far
         return far.wake(item)
 

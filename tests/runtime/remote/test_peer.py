@@ -283,7 +283,7 @@ async def test_a_cancelled_ask_is_forgotten_at_once(a: Node, b: Node) -> None:
     await settle()
     peer = peer_of(ada)
     assert (peer._asks, peer._correlations) == ({}, {})  # noqa: SLF001  what is kept is what is tested
-    assert b.network.peer("a")._answering == {}  # noqa: SLF001  see above
+    assert b.network.peer("a").answers.waiting == {}
     assert await ada.ask(Cancelled()) == 1
     assert remote_of(ada).phase == "live"
 

@@ -51,12 +51,15 @@ class Shell:
     def tell(self, node: str, body_bytes: int = 20) -> bool:
         """Send the next number to a node; False when its link takes nothing now."""
         link = self.up.get(node)
-        if link is None or link.state not in ("up", "broken") or not link.can_send(body_bytes):
+        if link is None or link.state not in ("up", "broken"):
             return False
-        number = self.told[node] = self.told.get(node, 0) + 1
+        number = self.told.get(node, 0) + 1
         body = f"{self.name} {number} ".encode()
-        parts = (body, bytes(body_bytes - len(body)))
-        self.carry_out(self.board.send(link, parts, NORMAL, self.loop.time()))
+        effects = self.board.send(link, (body, bytes(body_bytes - len(body))), NORMAL, self.loop.time())
+        if effects is None:
+            return False
+        self.told[node] = number
+        self.carry_out(effects)
         return True
 
     def frame_received(self, parts: Sequence[Buffer], source: Source) -> None:

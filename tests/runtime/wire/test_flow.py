@@ -3,7 +3,7 @@ import pytest
 from trouper.runtime.wire import framing
 from trouper.runtime.wire.effects import Effect, Transmit
 from trouper.runtime.wire.flow import Flow, LinkClosed
-from trouper.runtime.wire.framing import NORMAL
+from trouper.runtime.wire.framing import CONTROL, NORMAL
 from trouper.runtime.wire.settings import LinkSettings
 from trouper.runtime.wire.stream import HAND_OUT_MAX, Stream
 
@@ -19,7 +19,7 @@ def _flow() -> Flow:
 
 
 def _send(flow: Flow, count: int) -> list[Effect]:
-    return [effect for _ in range(count) for effect in flow.send((b"x", b"yz"), NORMAL, 1.0)]
+    return [effect for _ in range(count) for effect in flow.send((b"x", b"yz"), NORMAL, 1.0) or ()]
 
 
 def _numbers(effects: list[Effect]) -> list[int]:
@@ -52,14 +52,23 @@ def test_a_request_is_answered_once_with_just_what_it_asks_for() -> None:
 
 
 def test_it_takes_nothing_outside_of_a_session() -> None:
-    """Before and after, sending is an error, and there is never room while the peer is asked whether it may end."""
+    """Before and after, and while the peer is asked whether it may end, sending is an error."""
     flow = _flow()
-    flow.state = "parting"
-    assert not flow.can_send(1)
     for state in ("greeting", "leaving", "parting", "parted", "closed"):
         flow.state = state
         with pytest.raises(LinkClosed, match=r": send only between its PeerUp and its PeerDown$"):
             _send(flow, 1)
+
+
+def test_a_body_that_has_no_room_is_not_taken() -> None:
+    """The normal lane says so and changes nothing; the control lane always has room."""
+    flow = _flow()
+    taken = 0
+    while flow.send((bytes(100),), NORMAL, 1.0) is not None:
+        taken += 1
+    assert 0 < taken <= SETTINGS.window_frames
+    assert flow.stream.last == taken
+    assert _numbers(flow.send((bytes(100),), CONTROL, 1.0) or []) == [taken + 1]
 
 
 def test_what_is_kept_while_the_peer_is_out_of_reach_goes_later() -> None:

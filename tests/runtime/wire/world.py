@@ -28,7 +28,7 @@ from trouper.runtime.wire.effects import (
     Room,
     Transmit,
 )
-from trouper.runtime.wire.framing import CONTROL, NORMAL
+from trouper.runtime.wire.framing import NORMAL
 from trouper.runtime.wire.greeter import LocalNode
 from trouper.runtime.wire.links import Link
 from trouper.runtime.wire.refusals import Admit
@@ -126,11 +126,15 @@ class World:
         life = self.nodes[name]
         for done in range(count):
             link = life.up.get(to)
-            if link is None or (lane != CONTROL and not link.can_send(body_bytes)):
+            if link is None:
                 return done
-            number = life.sent[link.token] = life.sent.get(link.token, 0) + 1
+            number = life.sent.get(link.token, 0) + 1
             body = f"{link.token} {number} ".encode().ljust(body_bytes, b".")
-            self.carry_out(life, life.board.send(link, (body,), lane, self.now))
+            effects = None if link.state == "parting" else life.board.send(link, (body,), lane, self.now)
+            if effects is None:
+                return done
+            life.sent[link.token] = number
+            self.carry_out(life, effects)
             self._check_window(link)
         return count
 

@@ -53,15 +53,15 @@ class Doorkeeper:
             case Ended(uid, reason, error):
                 peer.end_actor(uid, reason, error)
             case Cancel(asked):
-                peer.cancel_answer(asked)
+                peer.answers.cancel(asked)
             case Pressure(uid, high):
                 peer.hold(uid, high=high)
             case ShareOffer() | ShareAccept() | Return() | Retire() | Lend() | Forget():
                 peer.parcels.hear(message)
             case Spawn():
-                peer.answer(correlation, self._around.spawn_here(message, peer.tables))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  a future of a ref is one of an object
+                peer.answers.answer(correlation, self._around.spawn_here(message, peer.tables))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  a future of a ref is one of an object
             case Find(name):
-                peer.reply(correlation, self._around.find_here(name))
+                peer.answers.reply(correlation, self._around.find_here(name))
             case _:
                 self._serve(message, correlation)
 
@@ -75,12 +75,12 @@ class Doorkeeper:
             reply = serve(message, peer)
         except Exception as error:  # noqa: BLE001  one feature's fault must not keep the rest of the frame back
             if correlation:
-                peer.reply_error(correlation, error)
+                peer.answers.reply_error(correlation, error)
             else:
                 peer.system.reporter.problem(f"{type(message).__qualname__} from node {peer.node} failed", error)
         else:
             if correlation:
-                peer.reply(correlation, reply)
+                peer.answers.reply(correlation, reply)
 
     def _take_for_actor(self, message: Watch | End | LinkedEnd) -> None:
         cell = self._around.exports.get(message.uid)

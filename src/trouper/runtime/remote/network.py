@@ -24,7 +24,7 @@ from ..kernel.ref import ActorRef
 from ..wire import effects
 from ..wire.bulk import BulkSettings
 from ..wire.codec import Tables
-from ..wire.framing import BULK, CONTROL, HEADER_BYTES, byte_count
+from ..wire.framing import BULK, HEADER_BYTES
 from ..wire.greeter import LocalNode
 from ..wire.links import Link
 from ..wire.settings import LinkSettings
@@ -89,6 +89,7 @@ class Network:
         rng: random.Random | None = None,
     ) -> None:
         self.system, self.home = system, Home(system.name, incarnation)
+        self._now = system.loop.time
         self.exports: dict[int, Cell] = {}
         self.serves: dict[type, Serve] = {}
         self.on_peer: list[Callable[[Peer, bool], None]] = []
@@ -254,9 +255,13 @@ class Network:
 
     def send(self, link: Link, parts: tuple[Buffer, ...], lane: int) -> bool:
         """Give a body to a link; False when it has no room."""
-        if link.state not in ("up", "broken") or (lane != CONTROL and not link.can_send(byte_count(parts))):
+        link.held = True  # whatever this begins, ``idling`` looks again before the link may end
+        if link.state != "up" and link.state != "broken":
             return False
-        self._carry_out(self._switchboard.send(link, parts, lane, self._now()))
+        wanted = self._switchboard.send(link, parts, lane, self._now())
+        if wanted is None:
+            return False
+        self._carry_out(wanted)
         return True
 
     # --- what the transports report ----------------------------------------------------------------------------------
@@ -371,9 +376,6 @@ class Network:
 
     def _tick(self) -> None:
         self._carry_out(self._switchboard.tick(self._now()))
-
-    def _now(self) -> float:
-        return self.system.loop.time()
 
     @property
     def _switchboard(self) -> Switchboard:

@@ -7,10 +7,8 @@ and another peer takes its place.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
@@ -21,7 +19,8 @@ from ..kernel.errors import ActorStopped, MailboxFull, Unhandled, WireError
 from ..kernel.mailbox import Room
 from ..kernel.messages import Message
 from ..kernel.ref import DONE, ActorRef
-from ..wire.codec import NO_BUFFERS, REPLY, REPLY_ERROR, Body, Item, Parcel, RefDefinition, Tables, Taken
+from ..wire.codec import NO_BUFFERS, REPLY_ERROR, Body, Item, Parcel, RefDefinition, Tables, Taken
+from .answering import Answering
 from .cell import Home, RemoteCell
 from .control import CONTROLS, Cancel, End, Failure, LinkedEnd, Pressure
 from .doorkeeper import Doorkeeper
@@ -58,9 +57,7 @@ class Peer:
         self._outbox = Outbox(
             way, self.tables, self._asks, self._rejected, self.system.loop, around.bulk.settings, self.parcels.sharing
         )
-        self._answering: dict[int, asyncio.Future[object]] = {}
-        self.answering: Mapping[int, asyncio.Future[object]] = self._answering
-        """What is awaited here for the asks that came from there, by their correlation, the oldest first."""
+        self.answers = Answering(self.system, self._outbox, self._packed)
         self.on_wait: Callable[[], None] | None = None
         """Who is called with each ask of a handler that will wait for its reply; None for nobody."""
         self._held: set[RemoteCell] = set()
@@ -95,7 +92,8 @@ class Peer:
 
         Returns whether so much waits for the link now that the sender should wait too.
         """
-        message: object = item.message if isinstance(item, Envelope) else item
+        is_bare = not isinstance(item, Envelope)
+        message: object = item if is_bare else content(item)
         system, tables, outbox = self.system, self.tables, self._outbox
         system.received_by_gone += 1  # as `count_gone` does, without a call for each message
         system.handled_by_gone += 1
@@ -111,7 +109,7 @@ class Peer:
                 self._undeliverable(uid, item, error)
                 return self.pressed
         correlation = 0
-        if is_ask(item):
+        if not is_bare and is_ask(item):
             correlation = self._correlation = self._correlation + 1
             self._asks[correlation] = item
             self._correlations[item] = correlation
@@ -226,7 +224,7 @@ class Peer:
                 raise ActorStopped(f"trouper://{self._around.home.node} has no actor #{to} any more: look for another")
         except (WireError, ActorStopped, Unhandled) as error:
             if correlation:
-                self.reply_error(correlation, error)
+                self.answers.reply_error(correlation, error)
             reason = "decode_error" if isinstance(error, WireError) else "no_such_actor"
             self.system.count_gone(1, 0)
             absent = self._around.directory.cell(self._around.home, to, "") if cell is None else cell
@@ -238,7 +236,7 @@ class Peer:
     def _give(self, cell: Cell, correlation: int, message: Message[object], timeout_s: float | None) -> None:
         if timeout_s is not None:
             grid_s = math.ceil(min(timeout_s, ASK_S_MAX) * ASK_GRID_PER_S) / ASK_GRID_PER_S
-            self.answer(correlation, cell.ref.ask(message, grid_s))
+            self.answers.answer(correlation, cell.ref.ask(message, grid_s), cell)
             return
         try:
             room = cell.ref.tell(message)
@@ -257,41 +255,6 @@ class Peer:
             await room
             self.control(Pressure(cell.uid, False))
         self._pressed.discard(cell.uid)
-
-    def answer(self, correlation: int, future: asyncio.Future[object]) -> None:
-        """Send what comes of a future, as the reply to the ask of this correlation."""
-        if future.done():
-            self._answered(correlation, future)
-        else:
-            self._answering[correlation] = future
-            future.add_done_callback(partial(self._answered, correlation))
-
-    def _answered(self, correlation: int, future: asyncio.Future[object]) -> None:
-        was_cancelled = self._answering.pop(correlation, None) is None and future.cancelled()
-        error = ActorStopped("the handler was cancelled") if future.cancelled() else future.exception()
-        if self.lost is not None or was_cancelled:
-            return
-        if error is None:
-            self.reply(correlation, future.result())
-        else:
-            self.reply_error(correlation, error)
-
-    def reply(self, correlation: int, value: object) -> None:
-        """Send the reply to the ask of this correlation."""
-        try:
-            self._outbox.put((0, correlation, REPLY, self._packed(value) or value))
-        except (WireError, MailboxFull) as error:
-            self.reply_error(correlation, error)
-
-    def reply_error(self, correlation: int, error: BaseException) -> None:
-        """Send an error in place of the reply."""
-        self._outbox.put((0, correlation, REPLY_ERROR, failure_of(error)))
-
-    def cancel_answer(self, correlation: int) -> None:
-        """The asker of this correlation has given up."""
-        future = self._answering.pop(correlation, None)
-        if future is not None:
-            future.cancel()
 
     def end_actor(self, uid: int, reason: str, error: str | None) -> None:
         """An actor there has ended."""
@@ -349,7 +312,7 @@ class Peer:
     @property
     def is_needed(self) -> bool:
         """Whether anything hangs on the session: an ask, a watch, pressure, or what is to be sent."""
-        tables = (self._asks, self._answering, self.watched, self._held, self._pressed)
+        tables = (self._asks, self.answers.waiting, self.watched, self._held, self._pressed)
         return any(tables) or self._doorkeeper.watches or not self._outbox.is_empty
 
     def retire(self) -> None:
@@ -374,8 +337,7 @@ class Peer:
         bodies, items = self._outbox.close()
         for ask in list(self._correlations):
             ask.refuse(ActorStopped(f"node {self.node} is lost: {why}"))
-        for future in list(self._answering.values()):
-            future.cancel()
+        self.answers.close()
         self._doorkeeper.leave()
         self.parcels.end()
         for body in (*unacknowledged, *bodies):
@@ -387,5 +349,5 @@ class Peer:
                 self._mourn(uid, message, "node_lost", None, asked=bool(correlation))
         for remote in {*self.watched.values(), *self._held}:
             remote.lose_sight("node_lost", why)
-        for table in (self._asks, self._correlations, self._answering, self.watched):
+        for table in (self._asks, self._correlations, self.watched):
             table.clear()

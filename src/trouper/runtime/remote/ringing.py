@@ -57,7 +57,9 @@ class Ringing:
                 await asyncio.sleep(LOOK_S)
                 now = self._system.loop.time()
                 waited = any(_oldest_at(peer) + PROBE_AFTER_S <= now for peer in self._peers.values())
-                entries = [ask for peer in self._peers.values() for ask in peer.answering.values()] if waited else []
+                entries = (
+                    [ask for peer in self._peers.values() for ask in peer.answers.waiting.values()] if waited else []
+                )
                 self._graph.asides.clear()
                 self._carry_out(self._rings.look(entries, now))
         finally:
@@ -106,7 +108,7 @@ class _Graph:
     def unanswered(self, node: str, correlation: int) -> Hashable | None:
         """See ``Waits``."""
         peer = self._peers.get(node)
-        return None if peer is None else peer.answering.get(correlation)
+        return None if peer is None else peer.answers.waiting.get(correlation)
 
     def exit(self, ask: Hashable) -> Exit | None:
         """See ``Waits``."""

@@ -9,7 +9,6 @@ from ..wire.framing import BULK, CONTROL, NORMAL
 if TYPE_CHECKING:
     from ..wire.bulk import Chunk
     from ..wire.links import Link
-    from ..wire.transport import Buffer
     from .network import Network
 
 
@@ -31,18 +30,11 @@ class LinkWay:
 
     def send(self, body: bytes, /, *, urgent: bool = False) -> bool:
         """Give it a body; False when it has no room."""
-        return self._send((body,), CONTROL if urgent else NORMAL)
+        return self.link is not None and self._network.send(self.link, (body,), CONTROL if urgent else NORMAL)
 
     def send_chunk(self, chunk: Chunk, /) -> bool:
         """Give it a part of a large buffer; False when it has no room."""
-        return self._send(chunk, BULK)
-
-    def _send(self, parts: tuple[Buffer, ...], lane: int) -> bool:
-        link = self.link
-        if link is None:
-            return False
-        link.held = True  # whatever this begins, ``idling`` looks again before the link may end
-        return self._network.send(link, parts, lane)
+        return self.link is not None and self._network.send(self.link, chunk, BULK)
 
     @property
     def body_bytes_max(self) -> int:

@@ -94,7 +94,7 @@ class PeerBack(msgspec.Struct, frozen=True):
 
 
 class Room(msgspec.Struct, frozen=True, gc=False):
-    """A link that had no room, when ``Link.can_send`` was asked, has room for what it was asked about.
+    """A link that had no room for a body has room for it now.
 
     It is said too of a link that took nothing while the peer was asked whether the session may end, when it goes on.
     """

@@ -49,27 +49,22 @@ class Flow:
         self._wanted_bytes = 0
         self.used_at = -inf
 
-    def can_send(self, body_bytes: int) -> bool:
-        """Whether a body of so many bytes may be sent in the normal lane; after False, ``Room`` says when it may."""
-        if self.stream.room_bytes >= body_bytes and self.state != "parting":
-            return True
-        self._wanted_bytes = body_bytes
-        return False
+    def send(self, parts: Sequence[Buffer], lane: int, now: float) -> list[Effect] | None:
+        """Send a body of 1 or more bytes; None when it was not taken, and then ``Room`` says when it may be.
 
-    def send(self, parts: Sequence[Buffer], lane: int, now: float) -> list[Effect]:
-        """Send a body of 1 or more bytes; ask ``can_send`` before, except in the control lane.
-
-        While the peer is out of reach the body is kept.  Raises ``LinkClosed`` outside of the session and
-        ``FrameTooLarge`` above ``body_bytes_max``.
+        There is always room in the control lane.  While the peer is out of reach the body is kept.  Raises
+        ``LinkClosed`` outside of the session and ``FrameTooLarge`` above ``body_bytes_max``.
         """
         if self.state != "up" and self.state != "broken":
             raise LinkClosed(f"{self}: send only between its PeerUp and its PeerDown")
         stream, body_bytes = self.stream, byte_count(parts)
         if not 0 < body_bytes <= self.body_bytes_max:
             raise FrameTooLarge(f"{self}: a body of {body_bytes} bytes, it takes 1 to {self.body_bytes_max}")
-        assert lane == framing.CONTROL or body_bytes <= stream.room_bytes, f"{self}: ask can_send first"
+        if lane != framing.CONTROL and body_bytes > stream.room_bytes:
+            self._wanted_bytes = body_bytes
+            return None
         if not stream.has_unacknowledged:
-            self._probe_in(self.stream.missing.round_trip.probe_s, now)
+            self._probe_in(stream.missing.round_trip.probe_s, now)
         kept, self.used_at = stream.append(parts, lane, body_bytes), now
         if self.state == "up" and not self._wire_full and stream.handed == kept.sequence - 1:
             stream.handed = kept.sequence

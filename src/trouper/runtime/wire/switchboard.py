@@ -127,8 +127,8 @@ class Switchboard:
         links = unused(self._peers.values(), self._settings, now)
         return [effect for link in links for effect in self.close_idle(link, now)]
 
-    def send(self, link: Link, parts: Sequence[Buffer], lane: int, now: float) -> list[Effect]:
-        """``Link.send``: a body to a peer that is up.  Raises ``LinkClosed``, ``FrameTooLarge``."""
+    def send(self, link: Link, parts: Sequence[Buffer], lane: int, now: float) -> list[Effect] | None:
+        """``Link.send``: a body to a peer that is up, None for no room.  Raises ``LinkClosed``, ``FrameTooLarge``."""
         effects = link.send(parts, lane, now)
         if link.wake_at < link.alarm_at:
             self._set_alarm(link)
