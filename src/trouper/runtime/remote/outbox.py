@@ -84,6 +84,8 @@ class Outbox:
         self._signals: list[Item] = []
         self._bodies: deque[bytes] = deque()
         self._armed = self._busy = self.closed = False
+        self._calm_items = ITEMS_MAX
+        """While fewer items than this wait, nothing need be decided when one is put."""
         self.crowded = False
         """Whether senders had to wait when an item was put last: only then need anybody ask whether it is ``full``."""
         self._room: asyncio.Event | None = None
@@ -110,6 +112,7 @@ class Outbox:
         if self._bulk_bytes + buffer_bytes > self._bulk.queue_bytes_max:
             return False
         self._bulk_bytes += buffer_bytes
+        self._calm_items = 0
         return True
 
     def put(self, item: Item) -> bool:
@@ -119,6 +122,8 @@ class Outbox:
         if not self._armed:
             self._arm()
         said = len(items)
+        if said < self._calm_items:
+            return False
         self.crowded = self._ahead + said >= HIGH_WATER or bool(self._bodies) or (self._bulk_bytes > 0 and self.pressed)
         if said == ITEMS_MAX and self._ahead < HIGH_WATER and not self._busy:
             self._go_ahead()
@@ -132,6 +137,7 @@ class Outbox:
         ahead = self._ahead
         self._context.run(self.flush)
         self._ahead = ahead + max(0, ITEMS_MAX - len(self._items))
+        self._calm_down()
         self._armed = True  # as it was before: the loop will call
 
     def _arm(self) -> None:
@@ -161,8 +167,14 @@ class Outbox:
             self._flush()
         finally:
             self._busy = False
+        self._calm_down()
         if self._room is not None and not self.pressed:
             self._release()
+
+    def _calm_down(self) -> None:
+        """Find out up to how many items nothing need be decided, now that the link has taken some."""
+        self._calm_items = 0 if self._bodies or self._bulk_bytes else min(ITEMS_MAX, HIGH_WATER - self._ahead)
+        self.crowded = len(self._items) >= self._calm_items and self.pressed
 
     def _flush(self) -> None:
         if self._signals:

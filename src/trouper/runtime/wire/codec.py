@@ -118,6 +118,8 @@ class Tables:
         self._taken = NO_BUFFERS
         self.carriers: set[int] = set()
         """Numbers of the message types that may hold large buffers."""
+        self.plain: dict[type, int] = {}
+        """The numbers of those that may not, as far as they have been sent."""
         self.readers: dict[int, Callable[[msgspec.Raw], Message[object]]] = {}
         """``read`` by number, as far as it has succeeded once; they raise whatever they like."""
 
@@ -135,6 +137,8 @@ class Tables:
             self._new_tags.append(TagDefinition(number, tag_of(type_), fingerprint(type_)))
             if may_carry(type_):
                 self.carriers.add(number)
+            else:
+                self.plain[type_] = number
         return number
 
     def encode(self, items: Sequence[Item], deadlines: Sequence[float], bytes_max: int) -> bytes:
