@@ -1,9 +1,12 @@
 """One timer that is set anew."""
 
 import asyncio
+from collections.abc import Callable
 from math import inf
 
-from trouper.runtime.alarm import Alarm
+import pytest
+
+from trouper.runtime.alarm import CLOCK_S, Alarm
 from trouper.testing import run_virtual
 
 
@@ -47,3 +50,23 @@ def test_it_may_be_set_while_it_rings() -> None:
 
     run_virtual(main)
     assert len(rung) == 3
+
+
+def test_it_waits_on_when_the_loop_rings_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As uvloop does, by up to half a millisecond; and it does not ask for what is left, which would be no time."""
+    rung: list[float] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        start, call_at = loop.time(), loop.call_at
+
+        def early(at: float, ring: Callable[[], object]) -> asyncio.TimerHandle:
+            return call_at(at - 0.000_4, ring)
+
+        monkeypatch.setattr(loop, "call_at", early)
+        Alarm(loop, lambda: rung.append(loop.time() - start)).set(start + 1.0)
+        monkeypatch.undo()
+        await asyncio.sleep(2.0)
+
+    run_virtual(main)
+    assert rung == [pytest.approx(1.0 - 0.000_4 + CLOCK_S)]

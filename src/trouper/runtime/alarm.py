@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import Callable
 from math import inf
 
+CLOCK_S = 0.001
+"""By what the coarsest clock of a loop goes on."""
+
 
 class Alarm:
-    """Calls ``ring`` in the loop at the time it was last set to.  It is not repeated."""
+    """Calls ``ring`` in the loop at the time it was last set to, never before it.  It is not repeated."""
 
     __slots__ = ("_at", "_loop", "_ring", "_timer")
 
@@ -27,5 +30,10 @@ class Alarm:
         self._timer = self._loop.call_at(at, self._rings) if at < inf else None
 
     def _rings(self) -> None:
+        if self._loop.time() < self._at:
+            # uvloop counts in milliseconds, and rounds to the nearest: asked for what is left, it would ring at once,
+            # again and again, until the millisecond is over.
+            self._timer = self._loop.call_later(CLOCK_S, self._rings)
+            return
         self._timer, self._at = None, inf
         self._ring()

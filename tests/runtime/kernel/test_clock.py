@@ -1,6 +1,8 @@
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -101,5 +103,29 @@ def test_what_enters_while_another_expires_has_its_own_deadline() -> None:
         deadlines.enter(1.0, first)
         await asyncio.sleep(5.0)
         assert second.expired_at == [first.expired_at[0] + 1.0]
+
+    play(main)
+
+
+def test_a_loop_that_rings_early_is_not_asked_for_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As uvloop does, by up to half a millisecond: it would ring again at once, until the deadline has come."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        start, call_at, timers = loop.time(), loop.call_at, list[float]()
+
+        def early(at: float, expire: Callable[..., object], *args: object) -> asyncio.TimerHandle:
+            timers.append(at - start)
+            return call_at(at - 0.000_4, expire, *args)
+
+        monkeypatch.setattr(loop, "call_at", early)
+        deadlines, first, second = Deadlines(loop), Item(start + 1.0), Item(start + 1.5)
+        deadlines.enter(1.0, first)
+        deadlines.enter(1.0, second)
+        monkeypatch.setattr(loop, "call_at", call_at)
+        await asyncio.sleep(2.0)
+        assert first.expired_at == [pytest.approx(start + 1.0 - 0.000_4)]
+        assert second.expired_at == [start + 1.5]
+        assert timers == [1.0]
 
     play(main)

@@ -35,19 +35,20 @@ class Deadlines:
         line = self._lines.get(timeout_s)
         if line is None:
             line = self._lines[timeout_s] = {}
-            self._loop.call_at(item.deadline, self._expire, timeout_s)
+            self._loop.call_at(item.deadline, self._expire, timeout_s, item.deadline)
         line[item] = None
 
     def leave(self, timeout_s: float, item: Expiring) -> None:
         """Leave the line; to have left it already is fine."""
         self._lines.get(timeout_s, {}).pop(item, None)
 
-    def _expire(self, timeout_s: float) -> None:
+    def _expire(self, timeout_s: float, due: float) -> None:
         line = self._lines[timeout_s]
         while line:
             item = next(iter(line))
-            if item.deadline > self._loop.time():
-                self._loop.call_at(item.deadline, self._expire, timeout_s)
+            # uvloop may ring half a millisecond early, and would ring at once for what is left of it.
+            if item.deadline > due and item.deadline > self._loop.time():
+                self._loop.call_at(item.deadline, self._expire, timeout_s, item.deadline)
                 return
             del line[item]
             item.expire()
