@@ -15,6 +15,7 @@ from trouper.runtime.journal.segments import Append, StreamFiles
 from trouper.runtime.kernel.ask import Ask
 from trouper.runtime.kernel.cell import Cell
 from trouper.runtime.kernel.ref import Down
+from trouper.runtime.remote.answering import Answering
 from trouper.runtime.remote.cell import RemoteCell
 from trouper.runtime.remote.peer import Peer
 from trouper.runtime.wire.stream import Stream
@@ -106,13 +107,13 @@ def _leaves_asks_open(patch: pytest.MonkeyPatch) -> None:
 
 
 def _answers_the_wrong_ask(patch: pytest.MonkeyPatch) -> None:
-    answered, chance = getattr(Peer, "_answered"), random.Random(0)  # noqa: B009  the fault is inside
+    reply, chance = Answering.reply, random.Random(0)
 
-    def confused(peer: Peer, correlation: int, future: object) -> None:
+    def confused(answers: Answering, correlation: int, value: object) -> None:
         wrong = correlation > 1 and not chance.randrange(EVERY)
-        answered(peer, correlation - wrong, future)
+        reply(answers, correlation - wrong, value)
 
-    patch.setattr(Peer, "_answered", confused)
+    patch.setattr(Answering, "reply", confused)
 
 
 def _takes_every_frame_for_new(patch: pytest.MonkeyPatch) -> None:
@@ -153,7 +154,7 @@ BREAKS: dict[str, tuple[Break, str, Risks]] = {
     "says stopped of a lost node": (_says_stopped_of_a_lost_node, "came though its node has crashed", CRASHES),
     "leaves asks open": (_leaves_asks_open, "never ended", NETWORK),
     "answers the wrong ask": (_answers_the_wrong_ask, "got the reply to", NETWORK),
-    "takes every frame for new": (_takes_every_frame_for_new, "is handled again", NETWORK),
+    "takes every frame for new": (_takes_every_frame_for_new, "from its sender and came after number", NETWORK),
     "acknowledges without fsync": (_acknowledges_without_fsync, "numbers after its start", CRASHES),
     "forgets Downs": (_forgets_downs, "and heard nothing", NETWORK),
 }

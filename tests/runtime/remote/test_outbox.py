@@ -23,6 +23,7 @@ class Link:
 
     body_bytes_max = 100_000
     is_open = True
+    is_quiet = True
 
     def __init__(self) -> None:
         self.room = 1_000
@@ -98,6 +99,28 @@ def boxed(scene: Callable[[Box], Coroutine[object, object, None]]) -> Callable[[
 
     del test.__dict__["__wrapped__"]
     return test
+
+
+@boxed
+async def test_the_first_ask_of_a_turn_does_not_wait_for_its_end(box: Box) -> None:
+    """On a link that is quiet; what is said behind it goes out together, and so does an ask that is not the first."""
+    box.outbox.put(box.item(0))
+    box.outbox.hurry()
+    assert box.link.sent == [(False, 1)]
+    box.link.is_quiet = False
+    for n in range(1, 4):
+        box.outbox.put(box.item(n))
+        box.outbox.hurry()
+    assert box.link.sent == [(False, 1)]
+    await settle()
+    assert box.link.sent == [(False, 1), (False, 3)]
+    box.link.is_quiet = True
+    box.outbox.put(box.item(4))
+    box.outbox.put(box.item(5))
+    box.outbox.hurry()
+    assert len(box.link.sent) == 2
+    await settle()
+    assert box.link.payloads == list(range(6))
 
 
 @boxed

@@ -44,6 +44,11 @@ class Way(Protocol):
         """Whether there is a session to make bodies for; what is said meanwhile waits as it is."""
         ...
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the node is in reach, and has acknowledged all that it was sent."""
+        ...
+
     def send(self, body: bytes, /, *, urgent: bool = False) -> bool:
         """Give it a body; False when it has no room."""
         ...
@@ -143,6 +148,17 @@ class Outbox:
     def _arm(self) -> None:
         self._armed = True
         self._loop.call_soon(self.flush, context=self._context)
+
+    def hurry(self) -> None:
+        """Send the one item that waits at once, and not at the end of the turn, when the link is quiet.
+
+        It is an ask: somebody waits for the answer, and while the peer has acknowledged all that it was sent, nothing
+        is gained by waiting for more.  What else this turn says goes out together.  This is Nagle's rule (RFC 896).
+        """
+        is_alone = len(self._items) == 1 and not (self._bodies or self._bulk_bytes or self._ahead or self._busy)
+        if is_alone and self._way.is_quiet:
+            self._context.run(self.flush)
+            self._armed = True  # as it was before: the loop will call
 
     def cork(self) -> None:
         """Have what is put wait for ``flush``, which the caller promises for this very turn."""

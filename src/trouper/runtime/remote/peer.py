@@ -120,7 +120,10 @@ class Peer:
             self._correlations[item] = correlation
             if self.on_wait is not None and item.asker is not None:
                 self.on_wait()
-        return outbox.put((uid, correlation, number, parcel or message))
+        is_crowded = outbox.put((uid, correlation, number, parcel or message))
+        if correlation:
+            outbox.hurry()
+        return is_crowded
 
     def _packed(self, value: object) -> Parcel | None:
         """Take the large buffers out of a message or reply; raises ``WireError``, and ``MailboxFull`` for too much."""

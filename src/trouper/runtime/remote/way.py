@@ -28,6 +28,11 @@ class LinkWay:
         """Whether there is a link, and it is not about to end for being idle."""
         return self.link is not None and self.link.state in ("up", "broken")
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the peer is in reach, and has acknowledged all that it was sent."""
+        return self.link is not None and self.link.state == "up" and not self.link.stream.has_unacknowledged
+
     def send(self, body: bytes, /, *, urgent: bool = False) -> bool:
         """Give it a body; False when it has no room."""
         return self.link is not None and self._network.send(self.link, (body,), CONTROL if urgent else NORMAL)
