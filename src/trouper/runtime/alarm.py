@@ -11,29 +11,32 @@ CLOCK_S = 0.001
 
 
 class Alarm:
-    """Calls ``ring`` in the loop at the time it was last set to, never before it.  It is not repeated."""
+    """Calls ``ring`` in the loop at the time it was last set to, never before it.  It is not repeated.
 
-    __slots__ = ("_at", "_loop", "_ring", "_timer")
+    at: that time, in seconds; inf for never.
+    """
+
+    __slots__ = ("_loop", "_ring", "_timer", "at")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], object]) -> None:
         self._loop, self._ring = loop, ring
         self._timer: asyncio.TimerHandle | None = None
-        self._at = inf
+        self.at = inf
 
     def set(self, at: float) -> None:
         """Ring at this time of the loop, in seconds, and at no other; inf for never."""
-        if at == self._at:
+        if at == self.at:
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._at = at
+        self.at = at
         self._timer = self._loop.call_at(at, self._rings) if at < inf else None
 
     def _rings(self) -> None:
-        if self._loop.time() < self._at:
+        if self._loop.time() < self.at:
             # uvloop counts in milliseconds, and rounds to the nearest: asked for what is left, it would ring at once,
             # again and again, until the millisecond is over.
             self._timer = self._loop.call_later(CLOCK_S, self._rings)
             return
-        self._timer, self._at = None, inf
+        self._timer, self.at = None, inf
         self._ring()

@@ -299,7 +299,9 @@ class Network:
                 self._do(self._wanted.popleft(), full)
         finally:
             self._at_work = False
-        self._alarm.set(self._switchboard.wake_at)
+        wake_at = self._switchboard.wake_at
+        if wake_at != self._alarm.at:
+            self._alarm.set(wake_at)
 
     def _do(self, effect: effects.Effect, full: set[str]) -> None:
         if isinstance(effect, effects.Transmit):

@@ -102,7 +102,7 @@ class Link(Flow):
                 effects += [Deliver(self, follower.lane, follower.parts) for follower in stream.followers()]
             if stream.ack_is_due and self.state == "up":
                 effects.append(self._control(framing.ACK))
-            else:
+            elif self._ack_at == inf:
                 self._owe(now)
         elif verdict == "seen":
             self.duplicates += 1

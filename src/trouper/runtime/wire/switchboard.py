@@ -351,9 +351,9 @@ class Switchboard:
                 del self._candidates[node]
                 old, self._peers[node] = self._peers[node], link
                 effects = self._settle(old, old.give_way(), now) + effects
-        if link.state == "up" and link.peer is not None:
+        if self._wishes.once and link.state == "up" and link.peer is not None:
             self._wishes.is_up(link.peer.node)
-        elif link.state == "parted":
+        if link.state == "parted":
             effects += self._part_from(link, now)
         return effects
 

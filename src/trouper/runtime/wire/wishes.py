@@ -12,11 +12,14 @@ class _Wish:
 
 
 class Wishes:
-    """An endpoint is wished for until it is dropped, or, ``once``, until a link to the node that is there is up."""
+    """An endpoint is wished for until it is dropped, or, ``once``, until a link to the node that is there is up.
+
+    once: how many are for once.
+    """
 
     def __init__(self) -> None:
         self._wishes: dict[str, _Wish] = {}
-        self._once = 0
+        self.once = 0
 
     def __contains__(self, endpoint: str) -> bool:
         return endpoint in self._wishes
@@ -29,10 +32,10 @@ class Wishes:
         known = self._wishes.get(endpoint)
         if known is None:
             self._wishes[endpoint] = _Wish(None, once)
-            self._once += once
+            self.once += once
         elif known.once and not once:
             known.once = False
-            self._once -= 1
+            self.once -= 1
 
     def found(self, endpoint: str, node: str) -> None:
         """This node is at the endpoint."""
@@ -44,7 +47,7 @@ class Wishes:
         wish = self._wishes.pop(endpoint, None)
         if wish is None:
             return None
-        self._once -= wish.once
+        self.once -= wish.once
         return wish.node
 
     def drop_node(self, node: str) -> None:
@@ -62,12 +65,11 @@ class Wishes:
 
     def is_up(self, node: str) -> None:
         """A link to the node is up: what was wished for once has come true."""
-        if self._once:
-            for endpoint in self.endpoints(node):
-                if self._wishes[endpoint].once:
-                    self.drop(endpoint)
+        for endpoint in self.endpoints(node):
+            if self._wishes[endpoint].once:
+                self.drop(endpoint)
 
     def clear(self) -> None:
         """Wish for nothing."""
         self._wishes.clear()
-        self._once = 0
+        self.once = 0
