@@ -1,6 +1,7 @@
 """What a program sees of the cluster: waiting, placing, changing what the node tells."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -8,6 +9,7 @@ import pytest
 
 from tests.actors.cluster.stage import PLAIN, found, play
 from trouper import Actor, ActorRef, InvalidOption, Message, Node, NodeClosed, handler
+from trouper.actors.cluster.surveying import Surveyor
 from trouper.actors.cluster.vitals import Vitals
 from trouper.cluster import (
     ClusterConfig,
@@ -52,11 +54,7 @@ async def _place(sim: Simulation) -> None:
         return await ref.ask(Where())
 
     assert await sim.run_on("n1", partial(put, labels(gpu="a100"), "one")) == "n3"
-    for node, load in zip(sim.nodes, (0.9, 0.1, 0.5, 0.3), strict=True):
-        commons = node.cluster.commons
-        commons.carry_out(commons.replicas.measured(Vitals(load)))
-        commons.changed()
-    await asyncio.sleep(0.5)
+    await sim.run_on("n1", _survey)
     assert await sim.run_on("n1", partial(put, least_loaded(), "two")) == "n2"
     assert await sim.run_on("n1", partial(put, roles("a") | least_loaded(), "three")) == "n3"
     assert await sim.run_on("n1", partial(put, near(), "four")) == "n1"
@@ -67,8 +65,14 @@ async def _place(sim: Simulation) -> None:
     assert n1.cluster.choose(any_node()) in {"n1", "n2", "n3", "n4"}
 
 
-def test_a_policy_is_a_place() -> None:
+async def _survey(node: Node) -> Mapping[str, Vitals]:
+    return await node.cluster.survey()
+
+
+def test_a_policy_is_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """By labels, load, roles, round trips and spread; who fits nowhere is told why."""
+    loads = {"n1": 0.9, "n2": 0.1, "n3": 0.5, "n4": 0.3}
+    monkeypatch.setattr(Surveyor, "own", lambda surveyor: Vitals(loads[surveyor._cluster.node.name]))  # noqa: SLF001  hosts of a test have no load
     play(_place, nodes=4, config=zoned)
 
 
@@ -94,12 +98,12 @@ async def _round_trips(sim: Simulation) -> None:
     measured = sim["n1"].cluster.round_trips.smoothed_s()
     assert sorted(measured) == ["n2", "n3"]
     assert all(0 < seconds < 0.1 for seconds in measured.values())
-    told = sim["n3"].cluster.commons.replicas.vitals_of("n1")
-    assert sorted(told.round_trips_s) == ["n2", "n3"]
+    told = await sim.run_on("n3", _survey)
+    assert sorted(told["n1"].round_trips_s) == ["n2", "n3"]
     assert sim["n3"].cluster.choose(near("n1")) == "n1"
 
 
-def test_round_trips_are_measured_by_the_probes_and_told_to_all() -> None:
+def test_round_trips_are_measured_by_the_probes_and_told_who_asks() -> None:
     """Measuring takes no message of its own; what is told serves to place actors near others."""
     play(_round_trips)
 

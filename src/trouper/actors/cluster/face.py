@@ -35,6 +35,8 @@ from .placement import Candidate, Policy, choose
 from .publishing import ClusterTopics
 from .reachability import Reachability
 from .roundtrip import RoundTrips
+from .surveying import Surveyor
+from .vitals import Vitals
 
 if TYPE_CHECKING:
     from ...runtime.node import Node
@@ -65,7 +67,7 @@ class Cluster:
         discoveries: Sequence[Discovery],
     ) -> None:
         self.discoveries = discoveries
-        self.round_trips = RoundTrips()
+        self.round_trips, self.surveyor = RoundTrips(), Surveyor(self)
         """What this node has measured to other members, by their acknowledgements."""
         self.node, self.config, self._seeds = node, config, seeds
         self._metadata = metadata
@@ -174,13 +176,18 @@ class Cluster:
         await self.manager.ask(Tell(card), ASK_S)
 
     def choose(self, policy: Policy) -> str:
-        """Choose a member for an actor; raises ``NoNodeFits``.  ``spawn(..., place=policy)`` does it."""
+        """Choose a member for an actor; raises ``NoNodeFits``.  ``spawn(..., place=policy)`` does it.
+
+        It goes by what the members have told last of their load and round trips, and has them asked anew for the next
+        time: the first choice of a node goes without, unless ``survey`` was awaited before.
+        """
         me = self.node.name
+        self.surveyor.look()
         round_trips_s = self.round_trips.smoothed_s()
         placed = placed_by(self.node.system)
         candidates: list[Candidate] = []
         for member in self.members():
-            vitals = self.commons.replicas.vitals_of(member.name)
+            vitals = self.surveyor.of(member.name)
             measured = {**vitals.round_trips_s}
             if member.name in round_trips_s:  # a round trip is as long from here to there as the other way round
                 measured[me] = round_trips_s[member.name]
@@ -195,6 +202,14 @@ class Cluster:
                 )
             )
         return choose(policy, candidates, self.node.system.random, origin=me).name
+
+    async def survey(self, timeout_s: float = 1.0) -> Mapping[str, Vitals]:
+        """Ask the members for their load and round trips, and wait for the answers at most so many seconds.
+
+        Only those are asked whose last answers are older than 5 s, at most 32 at a time.  Returns what each member said
+        last, by name, this one included; who has never answered is not among them.
+        """
+        return await self.surveyor.look_all(timeout_s)
 
     # --- failures ----------------------------------------------------------------------------------------------------
 

@@ -26,7 +26,6 @@ class RowNews(Message[None], tag="trouper.RowNews"):
     devices: tuple[Delta[str, str], ...] = ()
     reach: tuple[Delta[str, Reach], ...] = ()
     marks: tuple[Delta[str, bool], ...] = ()
-    vitals: tuple[Delta[str, Vitals], ...] = ()
 
 
 class RowSums(Message[None], tag="trouper.RowSums"):
@@ -55,6 +54,16 @@ class TopicNews(Message[None], tag="trouper.TopicNews"):
     topic: str
     tag: str
     payload: msgspec.Raw
+
+
+class VitalsWanted(Message[None], tag="trouper.VitalsWanted"):
+    """Tell me how you do."""
+
+
+class VitalsTold(Message[None], tag="trouper.VitalsTold"):
+    """How the sender does."""
+
+    vitals: Vitals
 
 
 class Heard(Message[None], local=True):

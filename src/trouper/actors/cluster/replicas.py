@@ -1,9 +1,8 @@
 """``Replicas``: one node's copies of all that the members share, as tables of rows (PURE).
 
-``names``, ``groups``, ``topics``, ``services``, ``devices`` (those that have failed), ``reach`` (who cannot reach
-whom), ``marks`` (who counts as up) and ``vitals`` (load and round trips) each have a machine of their own; what they
-have in common is done here: members come and go, news is taken in, copies are compared.  All effects come with the
-name of their table.
+``names``, ``groups``, ``topics``, ``services``, ``devices`` (those that have failed), ``reach`` (who cannot reach whom)
+and ``marks`` (who counts as up) each have a machine of their own; what they have in common is done here: members come
+and go, news is taken in, copies are compared.  All effects come with the name of their table.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from .reachability import Reach, Reachability, Row
 from .rows import Announce, Delta, Refused, Resync, Rows, Stamp
 from .services import Offer
 from .topics import Topics
-from .vitals import NOW, Vitals
 
 AnyDelta: TypeAlias = "Delta[Any, Any]"  # Any: each table has keys and values of its own
 AnyPosted: TypeAlias = "Posted[Any, Any]"  # Any: as above
@@ -84,11 +82,9 @@ class Replicas:
         self.devices: Board[str, str] = Board(node, life, entries_max=DEVICES_MAX)
         self.reach: Board[str, Reach] = Board(node, life)
         self.marks: Board[str, bool] = Board(node, life, entries_max=MARKS_MAX)
-        self.vitals: Board[str, Vitals] = Board(node, life, entries_max=1)
         self.tables: dict[str, Table] = {
             "names": self.names, "groups": self.groups, "topics": self.topics,
             "services": self.services, "devices": self.devices, "reach": self.reach, "marks": self.marks,
-            "vitals": self.vitals,
         }  # fmt: skip
         self._announced = dict.fromkeys(self.tables, 0)
         self._scopes: set[str] = set()
@@ -175,16 +171,6 @@ class Replicas:
         """Return whether a member counts as up, in its present life."""
         return UP in self.marks.rows.row(node)
 
-    def vitals_of(self, node: str) -> Vitals:
-        """Return what a member has told of its load and round trips."""
-        return self.vitals.rows.row(node).get(NOW, Vitals())
-
-    def measured(self, vitals: Vitals) -> list[Told]:
-        """Note what this node has measured of itself, where that is news."""
-        if not vitals.is_news(self.vitals_of(self.node)):
-            return []
-        return outcomes("vitals", self.vitals.post(NOW, vitals))
-
     def observe(self, unreachable: Iterable[str]) -> list[Told]:
         """Note whom this node cannot reach, all others it can.  What enough others say of somebody is not repeated."""
         lost, own = set(unreachable), dict(self.reach.rows.row(self.node))
@@ -236,8 +222,7 @@ def _packed(deltas: Iterable[tuple[str, AnyDelta]]) -> Iterator[RowNews]:
     packed: dict[str, list[AnyDelta]] = {}
     room = CHANGES_PER_NEWS
     for table, delta in deltas:
-        heavy = table in ("services", "vitals")
-        weight = len(delta.changes) * (CHANGES_PER_NEWS // OFFERS_PER_DELTA if heavy else 1) + 1
+        weight = len(delta.changes) * (CHANGES_PER_NEWS // OFFERS_PER_DELTA if table == "services" else 1) + 1
         if packed and weight > room:
             yield _made(packed)
             packed, room = {}, CHANGES_PER_NEWS

@@ -15,18 +15,12 @@ from typing import TYPE_CHECKING
 from ...runtime.actor import Actor
 from ...runtime.handlers import handler
 from ...runtime.kernel.messages import Message
-from .facts import load_of
 from .messages import Rejoin, ViewChanged
-from .news import Flush, Heard, RowDigest, RowNews, RowSums, SyncDue, TopicNews
-from .vitals import Vitals, nearest
+from .news import Flush, Heard, RowDigest, RowNews, RowSums, SyncDue, TopicNews, VitalsTold, VitalsWanted
 
 if TYPE_CHECKING:
     from ...runtime.remote.peer import Peer
     from .face import Cluster
-
-
-VITALS_S = 5.0
-"""Seconds between two looks at this node's load and round trips, in a cluster of up to ``direct_max`` members."""
 
 
 class Replicator(Actor):
@@ -36,7 +30,6 @@ class Replicator(Actor):
         self.cluster, self.commons, self.failures = cluster, cluster.commons, cluster.failures
         self.settings = cluster.config.replication
         self._due = False
-        self._measure_at = 0.0
         self._met: dict[str, int] = {}
 
     def on_start(self) -> None:
@@ -46,6 +39,8 @@ class Replicator(Actor):
         for type_ in (RowNews, RowSums, RowDigest):
             self._network.serves[type_] = self._hear
         self._network.serves[TopicNews] = self._published
+        self._network.serves[VitalsWanted] = self.cluster.surveyor.asked
+        self._network.serves[VitalsTold] = self.cluster.surveyor.told
         self._network.on_peer.append(self._linked)
         self.commons.on_own.append(self._flush_soon)
         self.timers.every("sync", self.settings.interval_s, SyncDue())
@@ -53,7 +48,7 @@ class Replicator(Actor):
 
     def on_stop(self) -> None:
         """Nothing more is carried."""
-        for type_ in (RowNews, RowSums, RowDigest, TopicNews):
+        for type_ in (RowNews, RowSums, RowDigest, TopicNews, VitalsWanted, VitalsTold):
             self._network.serves.pop(type_, None)
         self._network.on_peer.remove(self._linked)
         self.commons.on_own.remove(self._flush_soon)
@@ -111,9 +106,8 @@ class Replicator(Actor):
     def sync_due(self, msg: SyncDue) -> None:
         """Compare copies with some member, and look whether links have failed."""
         self.commons.align(self.cluster.machine)  # links break and are mended without an event
-        now = self._loop.time()
-        self._measure(now)
         self.flush(Flush())
+        now = self._loop.time()
         for peer in self._network.peers.values():
             self.failures.look(peer, now)
         others = self._others()
@@ -122,16 +116,6 @@ class Replicator(Actor):
                 self._send(name, RowSums(self.commons.replicas.sums(), answer=True))
         elif others:
             self._send(self._random.choice(others), RowSums(self.commons.replicas.sums()))
-
-    def _measure(self, now: float) -> None:
-        """Tell the others how this node does; the more they are, the seldomer, since each of them hears of it."""
-        if now < self._measure_at:
-            return
-        replicas = self.commons.replicas
-        self._measure_at = now + VITALS_S * max(1.0, len(replicas.members) / self.settings.direct_max)
-        load = load_of(self.cluster.metadata.facts.cores) if self.cluster.config.detect else None
-        vitals = Vitals(load, nearest(self.cluster.round_trips.smoothed_s()))
-        self.commons.carry_out(replicas.measured(vitals))
 
     @handler
     def heard(self, msg: Heard) -> None:

@@ -1,42 +1,60 @@
-"""Vitals: what a node measures about itself from time to time, so that others can place actors by it (PURE)."""
+"""``Survey``: what the members tell of their load and round trips, for placement, and whom to ask for it (PURE).
+
+Nobody tells unasked: fifty idle nodes that told each other every few seconds were busy with little else.  Who places an
+actor asks the members whose answers are old, some of them at a time, and goes by what they said last.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from math import inf
 from typing import Annotated
 
 import msgspec
 
-NOW = "now"
-"""The one key of a node's row of vitals."""
 ROUND_TRIPS_MAX = 64
 """Peers of whom a node tells the round-trip time."""
-LOAD_STEP = 0.1
-"""A load that has changed by less is not told."""
-ROUND_TRIP_STEP_S = 0.001
-"""Nor is a round trip, or one that has changed by less than a quarter."""
+FRESH_S = 5.0
+"""Seconds for which an answer is good enough, and a question is not asked again."""
+ASKED_MAX = 32
+"""Members that are asked at a time: those whose answers are the oldest."""
 
 
 class Vitals(msgspec.Struct, frozen=True):
-    """What one node measures.
+    """What a node measures of itself.
 
-    load: runnable work for each core that the node may use, from 0; None when it is not known.
-    round_trips_s: to other members, in seconds, by name; the nearest ``ROUND_TRIPS_MAX`` of them.
+    load: runnable work for each of its cores, over the last minute; None when it cannot tell.  round_trips_s: to the
+    members with the shortest.
     """
 
     load: float | None = None
     round_trips_s: Annotated[dict[str, float], msgspec.Meta(max_length=ROUND_TRIPS_MAX)] = {}
 
-    def is_news(self, before: Vitals) -> bool:
-        """Whether it differs so much from what was told before that it should be told."""
-        if (self.load is None) != (before.load is None) or self.round_trips_s.keys() != before.round_trips_s.keys():
-            return True
-        if self.load is not None and before.load is not None and abs(self.load - before.load) >= LOAD_STEP:
-            return True
-        changes_s = ((abs(now - before.round_trips_s[name]), now) for name, now in self.round_trips_s.items())
-        return any(change_s > max(now / 4, ROUND_TRIP_STEP_S) for change_s, now in changes_s)
-
 
 def nearest(round_trips_s: Mapping[str, float]) -> dict[str, float]:
     """The shortest round trips, as many as are told."""
     return dict(sorted(round_trips_s.items(), key=lambda item: (item[1], item[0]))[:ROUND_TRIPS_MAX])
+
+
+class Survey:
+    """See the top of the file.  told: what each member said last, by name."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, Vitals] = {}
+        self._asked_at: dict[str, float] = {}
+
+    def ask(self, members: Collection[str], now: float) -> list[str]:
+        """Return whom to ask now, and forget who is no member; ``now`` in seconds."""
+        for table in (self.told, self._asked_at):
+            for gone in table.keys() - members:
+                del table[gone]
+        asked = self._asked_at
+        old = sorted((asked.get(name, -inf), name) for name in members if now >= asked.get(name, -inf) + FRESH_S)
+        names = [name for _, name in old[:ASKED_MAX]]
+        asked.update(dict.fromkeys(names, now))
+        return names
+
+    def hear(self, member: str, vitals: Vitals) -> None:
+        """Take an answer; one from somebody who was not asked is not wanted."""
+        if member in self._asked_at:
+            self.told[member] = vitals

@@ -299,8 +299,7 @@ class Network:
                 self._do(self._wanted.popleft(), full)
         finally:
             self._at_work = False
-        wake_at = self._switchboard.wake_at
-        if wake_at != self._alarm.at:
+        if (wake_at := self._switchboard.wake_at) != self._alarm.at:
             self._alarm.set(wake_at)
 
     def _do(self, effect: effects.Effect, full: set[str]) -> None:
