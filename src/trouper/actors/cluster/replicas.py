@@ -87,6 +87,7 @@ class Replicas:
             "services": self.services, "devices": self.devices, "reach": self.reach, "marks": self.marks,
         }  # fmt: skip
         self._announced = dict.fromkeys(self.tables, 0)
+        self._sums: dict[str, tuple[dict[str, Stamp], int]] = {}
         self._scopes: set[str] = set()
 
     # -- members -------------------------------------------------------------------------------------------------------
@@ -141,7 +142,11 @@ class Replicas:
 
     def sums(self) -> dict[str, int]:
         """Return a sum of each table's stamps; two copies that differ have, but for an accident, other sums."""
-        return {table: zlib.crc32(repr(sorted(self._stamps(table).items())).encode()) for table in self.tables}
+        for table in self.tables:
+            stamps = self._stamps(table)
+            if table not in self._sums or self._sums[table][0] != stamps:  # at rest nothing need be summed up anew
+                self._sums[table] = stamps, zlib.crc32(repr(sorted(stamps.items())).encode())
+        return {table: sum_ for table, (_, sum_) in self._sums.items()}
 
     def digest(self, tables: Iterable[str]) -> dict[str, dict[str, Stamp]]:
         """Return how far these tables are; one that is not known is left out."""

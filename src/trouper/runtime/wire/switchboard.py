@@ -81,7 +81,14 @@ class Switchboard:
     @property
     def wake_at(self) -> float:
         """When ``tick`` is wanted next, in seconds; inf for not at all.  It may be early."""
-        return self._alarms[0][0] if self._alarms else inf
+        alarms, links = self._alarms, self._links
+        while alarms:
+            at, token = alarms[0]
+            link = links.get(token)
+            if link is not None and link.alarm_at == at:
+                return at
+            heappop(alarms)  # the link has ended, or was woken by an earlier one
+        return inf
 
     def connect(self, endpoint: str, now: float, *, once: bool = False) -> list[Effect]:
         """Dial an endpoint, again and again, and again after each loss, until ``disconnect``.
