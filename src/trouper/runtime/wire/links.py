@@ -35,6 +35,9 @@ from .framing import HEADER_BYTES, Frame, Greeting
 from .greeter import Greeter
 from .settings import LinkSettings
 
+PATIENCE = 1.25
+"""So many times ``ping_after_s`` does the side wait whose token is the larger; the other one asks before."""
+
 
 class Link(Flow):
     """One session.  ``Switchboard`` makes links and is who calls their events; see the top of the file.
@@ -344,23 +347,25 @@ class Link(Flow):
         return effects
 
     def _tick_up(self, now: float) -> list[Effect]:
-        settings = self._settings
+        settings, stream = self._settings, self.stream
         if now >= self._heard_at + settings.peer_timeout_s:
             return self._break(f"it said nothing for {settings.peer_timeout_s} s", now)
         effects: list[Effect] = []
-        probes = now >= self._probe_at and self.stream.has_unacknowledged
+        probes = now >= self._probe_at and stream.has_unacknowledged
         if probes:
             self._probe_in(min(2 * self._probe_s, settings.ping_after_s), now)
-        if probes or now >= max(self._heard_at, self._pinged_at) + settings.ping_after_s:
+        # An idle link needs one of the two sides to ask: the other one waits longer, and hears it in time.
+        ping_after_s = settings.ping_after_s * (1 if self.token < stream.peer_token else PATIENCE)
+        if probes or now >= max(self._heard_at, self._pinged_at) + ping_after_s:
             self._pinged_at = now
             effects.append(self._control(framing.PING))
         if now >= self._ack_at:
             self._ack_at = inf
-            if self.stream.owes:
+            if stream.owes:
                 effects.append(self._control(framing.ACK))
-        if self.stream.has_unacknowledged:
+        if stream.has_unacknowledged:
             self._wake(self._probe_at)
-        self._wake(min(self._ack_at, max(self._heard_at, self._pinged_at) + settings.ping_after_s))
+        self._wake(min(self._ack_at, max(self._heard_at, self._pinged_at) + ping_after_s))
         self._wake(self._heard_at + settings.peer_timeout_s)
         return effects
 
