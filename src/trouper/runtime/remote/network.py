@@ -240,7 +240,7 @@ class Network:
         """Ask the peers whether the sessions that nobody needs may end, where there are more than there should be."""
         for peer in self._peers.values():
             link = self._switchboard.peer(peer.node)
-            if link is not None:
+            if link is not None and link.held:  # which only what is sent and received makes it again
                 link.held = peer.is_needed
         self._carry_out(self._switchboard.close_unused(self._now()))
 

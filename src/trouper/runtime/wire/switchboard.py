@@ -129,6 +129,9 @@ class Switchboard:
 
     def close_unused(self, now: float) -> list[Effect]:
         """``close_idle`` for what ``idle.unused`` chooses; call it after each ``PeerUp``, and now and then."""
+        links_max = inf if self._settings.links_max is None else self._settings.links_max
+        if self._settings.idle_after_s is None and len(self._peers) <= links_max:
+            return []
         for link in self._peers.values():
             link.kept = self._is_kept(link)
         links = unused(self._peers.values(), self._settings, now)
