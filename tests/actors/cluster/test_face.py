@@ -72,7 +72,11 @@ async def _survey(node: Node) -> Mapping[str, Vitals]:
 def test_a_policy_is_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """By labels, load, roles, round trips and spread; who fits nowhere is told why."""
     loads = {"n1": 0.9, "n2": 0.1, "n3": 0.5, "n4": 0.3}
-    monkeypatch.setattr(Surveyor, "own", lambda surveyor: Vitals(loads[surveyor._cluster.node.name]))  # noqa: SLF001  hosts of a test have no load
+
+    def own(surveyor: Surveyor) -> Vitals:
+        return Vitals(loads[surveyor._cluster.node.name])  # noqa: SLF001  hosts of a test have no load
+
+    monkeypatch.setattr(Surveyor, "own", own)
     play(_place, nodes=4, config=zoned)
 
 

@@ -18,7 +18,10 @@ LOADS = {"n1": 0.2, "n2": 0.9, "n3": 0.1}
 
 @pytest.fixture(autouse=True)
 def _loads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Surveyor, "own", lambda surveyor: Vitals(LOADS[surveyor._cluster.node.name]))  # noqa: SLF001  hosts of a test have no load
+    def own(surveyor: Surveyor) -> Vitals:
+        return Vitals(LOADS[surveyor._cluster.node.name])  # noqa: SLF001  hosts of a test have no load
+
+    monkeypatch.setattr(Surveyor, "own", own)
 
 
 async def _survey(timeout_s: float, node: Node) -> Mapping[str, Vitals]:

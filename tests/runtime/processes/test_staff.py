@@ -184,7 +184,9 @@ def test_workers_hear_of_the_end_of_one_that_this_node_has_no_link_to_any_more(m
         async with Node(processes=QUICK) as node:
             pid = await (await node.spawn(Clerk, place="worker-1")).ask(Pid())
             incarnation = node.network.peers["worker-1"].home.incarnation
-            processes = node._staff._processes  # type: ignore[union-attr]  # noqa: SLF001  it has workers; what it tells them is tested
+            staff = node._staff  # noqa: SLF001  what it tells its workers is what is tested
+            assert staff is not None
+            processes = staff._processes  # noqa: SLF001  see above
             monkeypatch.setattr(processes["worker-2"], "tell", told.append)
             ended = processes["worker-1"].ended
             node.network.abandon("worker-1", "for the test")

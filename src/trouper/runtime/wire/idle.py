@@ -30,7 +30,9 @@ def unused(links: Iterable[Link], settings: LinkSettings, now: float) -> list[Li
     that there may be more than ``links_max`` links.
     """
     up = [link for link in links if link.state == "up"]
-    free = sorted((link for link in up if link.may_part), key=lambda link: link.used_at)
     surplus = 0 if settings.links_max is None else max(0, len(up) - settings.links_max)
     since = None if settings.idle_after_s is None else now - settings.idle_after_s
+    if not surplus and since is None:
+        return []
+    free = sorted((link for link in up if link.may_part), key=lambda link: link.used_at)
     return [link for at, link in enumerate(free) if at < surplus or (since is not None and link.used_at <= since)]

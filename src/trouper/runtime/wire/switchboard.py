@@ -81,13 +81,11 @@ class Switchboard:
     @property
     def wake_at(self) -> float:
         """When ``tick`` is wanted next, in seconds; inf for not at all.  It may be early."""
-        alarms, links = self._alarms, self._links
-        while alarms:
-            at, token = alarms[0]
-            link = links.get(token)
-            if link is not None and link.alarm_at == at:
+        while self._alarms:
+            at, token = self._alarms[0]
+            if (link := self._links.get(token)) is not None and link.alarm_at == at:
                 return at
-            heappop(alarms)  # the link has ended, or was woken by an earlier one
+            heappop(self._alarms)  # the link has ended, or was woken by an earlier one
         return inf
 
     def connect(self, endpoint: str, now: float, *, once: bool = False) -> list[Effect]:
@@ -129,9 +127,6 @@ class Switchboard:
 
     def close_unused(self, now: float) -> list[Effect]:
         """``close_idle`` for what ``idle.unused`` chooses; call it after each ``PeerUp``, and now and then."""
-        links_max = inf if self._settings.links_max is None else self._settings.links_max
-        if self._settings.idle_after_s is None and len(self._peers) <= links_max:
-            return []
         for link in self._peers.values():
             link.kept = self._is_kept(link)
         links = unused(self._peers.values(), self._settings, now)
@@ -345,8 +340,7 @@ class Switchboard:
             token = self._token()
         greeter = Greeter(self._local, self._settings, token, self._chance)
         link = self._links[token] = Link(greeter, self._settings, endpoint, expires_at)
-        users = self._wires.setdefault(endpoint, {})
-        users[token] = link
+        (users := self._wires.setdefault(endpoint, {}))[token] = link
         return link, [OpenWire(endpoint)] if len(users) == 1 else []
 
     def _settle(self, link: Link, effects: list[Effect], now: float) -> list[Effect]:
@@ -363,9 +357,7 @@ class Switchboard:
                 effects = self._settle(old, old.give_way(), now) + effects
         if self._wishes.once and link.state == "up" and link.peer is not None:
             self._wishes.is_up(link.peer.node)
-        if link.state == "parted":
-            effects += self._part_from(link, now)
-        return effects
+        return effects + self._part_from(link, now) if link.state == "parted" else effects
 
     def _forget(self, link: Link, now: float) -> list[Effect]:
         """A link has ended: let go of its wire, and dial again what is wanted."""
@@ -383,19 +375,17 @@ class Switchboard:
 
     def _part_from(self, link: Link, now: float) -> list[Effect]:
         """The session with a peer is over; another may take its place."""
-        effects: list[Effect] = []
         node = link.peer.node if link.peer is not None else ""
         if self._candidates.get(node) is link:
             del self._candidates[node]
-        if self._peers.get(node) is link:
-            del self._peers[node]
-            if node in self._candidates:
-                self._peers[node] = heir = self._candidates.pop(node)
-                heir.tentative = False
-            else:
-                for endpoint in self._wishes.endpoints(node):
-                    effects += self._want(endpoint, now)
-        return effects
+        if self._peers.get(node) is not link:
+            return []
+        del self._peers[node]
+        if node in self._candidates:
+            self._peers[node] = heir = self._candidates.pop(node)
+            heir.tentative = False
+            return []
+        return [effect for endpoint in self._wishes.endpoints(node) for effect in self._want(endpoint, now)]
 
     def _is_kept(self, link: Link) -> bool:
         return link.peer is not None and self._wishes.wants_for_good(link.peer.node)
