@@ -44,6 +44,7 @@ from .actors.cluster.publishing import ClusterTopics
 from .actors.cluster.services import MessageShape, Service, ServiceDescription
 from .actors.cluster.splitbrain.resolver import SplitBrainSettings
 from .actors.cluster.splitbrain.strategies import DownAll, KeepMajority, KeepOldest, LeaseMajority, StaticQuorum
+from .actors.cluster.vitals import Vitals
 
 __all__ = [
     "Cluster", "ClusterConfig", "ClusterEvent", "ClusterFailure", "ClusterNameLost", "ClusterNames", "ClusterNotice",
@@ -52,6 +53,6 @@ __all__ = [
     "Lease", "LeaseMajority", "LinkFailed", "Location", "MemberDown", "MemberEvent", "MemberInfo", "MemberJoined",
     "MemberLeft", "MemberReachable", "MemberSuspected", "MemberUnreachable", "MemberUpdated", "MessageShape",
     "Metadata", "MetadataInvalid", "NoNodeFits", "NodeFailed", "Policy", "Service", "ServiceDescription",
-    "SplitBrainSettings", "StaticQuorum", "SwimSettings", "any_node", "labels", "least_loaded", "near", "needs",
-    "power_of_two_choices", "roles", "same_host", "spread",
+    "SplitBrainSettings", "StaticQuorum", "SwimSettings", "Vitals", "any_node", "labels", "least_loaded", "near",
+    "needs", "power_of_two_choices", "roles", "same_host", "spread",
 ]  # fmt: skip

@@ -164,6 +164,8 @@ def test_a_scenario_on_real_hosts(path: Path) -> None:
     text = path.read_text()
     if "worsen" in text and (reason := why_no_netem()) is not None:
         pytest.skip(reason)
+    # Real hosts take real time, and a machine that is busy with all other tests makes members seem slow: CI plays the
+    # quick one there, and each scenario in the simulator, whose time no load can stretch.
     if path.stem != QUICK and not os.environ.get("TROUPER_SOAK"):
         pytest.skip("it takes half a minute of real time: `make soak` plays it, and the simulator always does")
 

@@ -67,8 +67,9 @@ class Cluster:
         discoveries: Sequence[Discovery],
     ) -> None:
         self.discoveries = discoveries
-        self.round_trips, self.surveyor = RoundTrips(), Surveyor(self)
+        self.round_trips = RoundTrips()
         """What this node has measured to other members, by their acknowledgements."""
+        self.surveyor = Surveyor(self)
         self.node, self.config, self._seeds = node, config, seeds
         self._metadata = metadata
         self._began = False

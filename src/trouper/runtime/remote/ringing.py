@@ -57,9 +57,8 @@ class Ringing:
                 await asyncio.sleep(LOOK_S)
                 now = self._system.loop.time()
                 waited = any(_oldest_at(peer) + PROBE_AFTER_S <= now for peer in self._peers.values())
-                entries = (
-                    [ask for peer in self._peers.values() for ask in peer.answers.waiting.values()] if waited else []
-                )
+                answers = [peer.answers for peer in self._peers.values()] if waited else []
+                entries = [future for each in answers for future in each.waiting.values()]
                 self._graph.asides.clear()
                 self._carry_out(self._rings.look(entries, now))
         finally:
