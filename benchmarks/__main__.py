@@ -21,7 +21,7 @@ def main() -> None:
     if given.from_json is not None:
         run = msgspec.json.decode(given.from_json.read_bytes(), type=Run)
     else:
-        run = measure(_works(given), given.peers, given.rounds, given.scale)
+        run = measure(_workloads(given), given.peers, given.rounds, given.scale)
     if given.json is not None:
         given.json.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1))
     texts = {section: report.markdown(run, section) for section in report.sections(run)}
@@ -33,10 +33,10 @@ def main() -> None:
         sys.exit(f"{len(run.failed)} pairs were left out; see above why")
 
 
-def measure(works: list[str], peers: list[str] | None, rounds: int, scale: float) -> Run:
+def measure(workloads: list[str], peers: list[str] | None, rounds: int, scale: float) -> Run:
     """Take every sample; progress goes to standard error.
 
-    works: names from ``bars.WORKS``.  peers: names, None for all that are installed.  rounds: pairs a peer.
+    workloads: names from ``bars.WORKLOADS``.  peers: names, None for all that are installed.  rounds: pairs a peer.
     scale: what every size is multiplied by.
     """
     present = [peer for peer in installed() if peers is None or peer in peers or peer == OURS]
@@ -45,14 +45,17 @@ def measure(works: list[str], peers: list[str] | None, rounds: int, scale: float
         _say(f"not installed, and so left out: {', '.join(absent)}")
     with sampling.prepared():
         failed: list[str] = []
-        taken = {work: sampling.pairs(work, present, rounds, scale, _say, failed) for work in works}
+        taken = {work: sampling.pairs(work, present, rounds, scale, _say, failed) for work in workloads}
     return Run(machine.look(), rounds, scale, taken, failed)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "works", nargs="*", metavar="WORK", help=f"of {', '.join(bars.WORKS)}; none: all in one process but `memory`"
+        "workloads",
+        nargs="*",
+        metavar="WORK",
+        help=f"of {', '.join(bars.WORKLOADS)}; none: all in one process but `memory`",
     )
     parser.add_argument("--all", action="store_true", help="every work, the million actors too")
     parser.add_argument("--memory", action="store_true", help="only the million actors")
@@ -67,15 +70,15 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _works(given: argparse.Namespace) -> list[str]:
+def _workloads(given: argparse.Namespace) -> list[str]:
     if given.memory:
         return ["memory"]
     if given.nodes:
-        return [name for name, work in bars.WORKS.items() if work.section == "nodes"]
-    unknown = [name for name in given.works if name not in bars.WORKS]
+        return [name for name, work in bars.WORKLOADS.items() if work.section == "nodes"]
+    unknown = [name for name in given.workloads if name not in bars.WORKLOADS]
     if unknown:
-        sys.exit(f"no such work: {', '.join(unknown)}; there are {', '.join(bars.WORKS)}")
-    return given.works or [name for name, work in bars.WORKS.items() if work.by_default or given.all]
+        sys.exit(f"no such work: {', '.join(unknown)}; there are {', '.join(bars.WORKLOADS)}")
+    return given.workloads or [name for name, work in bars.WORKLOADS.items() if work.by_default or given.all]
 
 
 def _say(line: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 ALL = (
-    "trouper", "trouper_asyncio", "floor", "asyncio", "pykka", "xoscar", "erlang", "erlang_all_cores",
+    "trouper", "trouper_asyncio", "baseline", "asyncio", "pykka", "xoscar", "erlang", "erlang_all_cores",
     "trouper_direct", "zeromq", "pipe", "monarch", "ray",
 )  # fmt: skip
 
@@ -42,7 +42,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """One work: its size by peer (a peer that is not named takes no part) and how many rounds are enough.
 
     cores: how many a sample uses; it is pinned where that is one.  section: of the page that its rows stand in.
@@ -55,18 +55,18 @@ class Work:
     section: str = "figures"
 
 
-def _between_processes(sizes: Mapping[str, int]) -> Work:
-    return Work(sizes, by_default=False, cores=2, section="nodes")
+def _between_processes(sizes: Mapping[str, int]) -> Workload:
+    return Workload(sizes, by_default=False, cores=2, section="nodes")
 
 
 _ERLANGS, _PYTHONS = ("erlang_all_cores",), ("monarch", "ray")
 
-WORKS: Mapping[str, Work] = {
-    "tell": Work(
+WORKLOADS: Mapping[str, Workload] = {
+    "tell": Workload(
         {
             "trouper": 1_000_000,
             "trouper_asyncio": 1_000_000,
-            "floor": 1_000_000,
+            "baseline": 1_000_000,
             "asyncio": 500_000,
             "pykka": 100_000,
             "xoscar": 50_000,
@@ -74,12 +74,12 @@ WORKS: Mapping[str, Work] = {
             "erlang_all_cores": 1_000_000,
         }
     ),
-    "tell_gen_server": Work({"trouper": 1_000_000, "erlang": 1_000_000}),
-    "ask": Work(
+    "tell_gen_server": Workload({"trouper": 1_000_000, "erlang": 1_000_000}),
+    "ask": Workload(
         {
             "trouper": 100_000,
             "trouper_asyncio": 100_000,
-            "floor": 200_000,
+            "baseline": 200_000,
             "asyncio": 50_000,
             "pykka": 10_000,
             "xoscar": 20_000,
@@ -87,7 +87,7 @@ WORKS: Mapping[str, Work] = {
             "erlang_all_cores": 200_000,
         }
     ),
-    "ask_many": Work(
+    "ask_many": Workload(
         {
             "trouper": 200_000,
             "trouper_asyncio": 200_000,
@@ -98,8 +98,8 @@ WORKS: Mapping[str, Work] = {
             "erlang_all_cores": 300_000,
         }
     ),
-    "ask_from_many": Work({"trouper": 200_000, "erlang": 300_000, "erlang_all_cores": 300_000}),
-    "spawn": Work(
+    "ask_from_many": Workload({"trouper": 200_000, "erlang": 300_000, "erlang_all_cores": 300_000}),
+    "spawn": Workload(
         {
             "trouper": 100_000,
             "trouper_asyncio": 100_000,
@@ -110,11 +110,11 @@ WORKS: Mapping[str, Work] = {
             "erlang_all_cores": 100_000,
         }
     ),
-    "ring": Work(
+    "ring": Workload(
         {
             "trouper": 500_000,
             "trouper_asyncio": 500_000,
-            "floor": 1_000_000,
+            "baseline": 1_000_000,
             "asyncio": 200_000,
             "pykka": 20_000,
             "xoscar": 20_000,
@@ -122,23 +122,25 @@ WORKS: Mapping[str, Work] = {
             "erlang_all_cores": 1_000_000,
         }
     ),
-    "restart": Work({"trouper": 500, "trouper_asyncio": 500, "xoscar": 2, "erlang": 1_000, "erlang_all_cores": 1_000}),
-    "restart_logged": Work({"trouper": 500, "erlang": 1_000}),
-    "fairness": Work(
+    "restart": Workload(
+        {"trouper": 500, "trouper_asyncio": 500, "xoscar": 2, "erlang": 1_000, "erlang_all_cores": 1_000}
+    ),
+    "restart_logged": Workload({"trouper": 500, "erlang": 1_000}),
+    "fairness": Workload(
         {
             "trouper": 4_000,
             "trouper_asyncio": 4_000,
-            "floor": 2_000,
+            "baseline": 2_000,
             "asyncio": 2_000,
             "xoscar": 2_000,
             "erlang": 2_000,
             "erlang_all_cores": 2_000,
         }
     ),
-    "start": Work({"trouper": 5, "floor": 5, "pykka": 5, "xoscar": 5, "erlang": 3}),
-    "first_message": Work({"trouper": 5, "asyncio": 5}),
+    "start": Workload({"trouper": 5, "baseline": 5, "pykka": 5, "xoscar": 5, "erlang": 3}),
+    "first_message": Workload({"trouper": 5, "asyncio": 5}),
     # Minutes of memory traffic and more than a gigabyte, so only when it is asked for.
-    "memory": Work({"trouper": 1_000_000, "erlang": 1_000_000}, rounds=1, by_default=False),
+    "memory": Workload({"trouper": 1_000_000, "erlang": 1_000_000}, rounds=1, by_default=False),
     "node_tell": _between_processes(
         {
             "trouper": 300_000,
@@ -209,7 +211,7 @@ ROWS: tuple[Row, ...] = (
         figure_max=5.0,
         cpu_share_min=0.97,
     ),
-    Row("start: `import trouper`", "start", "ms", False, ratio_to="floor", figure_max=150.0),
+    Row("start: `import trouper`", "start", "ms", False, ratio_to="baseline", figure_max=150.0),
     Row("start: first message handled", "first_message", "ms", False, ratio_to="asyncio", figure_max=250.0),
     Row(
         "W5 tell, beside distributed Erlang",

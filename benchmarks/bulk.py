@@ -1,6 +1,6 @@
 """``python -m benchmarks.bulk``: a large numpy array to another process, and an acknowledgement (W7).
 
-All contestants are set up at once and take turns, one message each; the median is printed.  The floor copies the array
+All contestants are set up at once and take turns, one message each; the median is printed.  The baseline copies the array
 into shared memory that both processes have touched before, and tells the other by a pipe.  ``raw`` is blocking pyzmq:
 the array as one buffer of a multipart message, without a copy on either side, and an empty message back.  What is not
 installed is left out.
@@ -32,8 +32,8 @@ import zmq
 
 import trouper
 from trouper import Actor, Message, Node, handler
-from trouper.runtime.remote.spawning import request
-from trouper.runtime.wire.bulk import BulkSettings
+from trouper.runtime.net.spawn_request import spawn_request
+from trouper.runtime.session.bulk_chunks import BulkSettings
 
 Array = npt.NDArray[np.float64]
 Send = Callable[[Array], Awaitable[None]]
@@ -72,13 +72,13 @@ def end(process: Popen[bytes]) -> None:
 
 
 @asynccontextmanager
-async def floor(size_bytes: int) -> AsyncGenerator[Send]:
+async def baseline(size_bytes: int) -> AsyncGenerator[Send]:
     """One copy, and two bytes through pipes."""
     with tempfile.NamedTemporaryFile(dir="/dev/shm") as file:
         os.ftruncate(file.fileno(), size_bytes)
         memory = mmap.mmap(file.fileno(), size_bytes)
         target = np.frombuffer(memory, np.float64)
-        process = child("floor", file.name, str(size_bytes))
+        process = child("baseline", file.name, str(size_bytes))
 
         async def send(array: Array) -> None:
             assert process.stdin is not None, "it was asked for"
@@ -91,7 +91,7 @@ async def floor(size_bytes: int) -> AsyncGenerator[Send]:
         end(process)
 
 
-def serve_floor(name: str, size: str) -> None:
+def serve_baseline(name: str, size: str) -> None:
     """Look at the memory, and say so."""
     with Path(name).open("rb") as file:
         seen = np.frombuffer(mmap.mmap(file.fileno(), int(size), prot=mmap.PROT_READ), np.float64)
@@ -139,7 +139,7 @@ async def ours(here: str, there: str, shared_bytes_max: int) -> AsyncGenerator[S
     node = Node(f"here-{name}", listen=here, insecure=here.startswith("tcp"), bulk=_settings(shared_bytes_max))
     async with node:
         await node.network.wait_for_peer(name)
-        taker = await node.network.spawn_at(name, request(Taker, (), None, 5.0))
+        taker = await node.network.spawn_at(name, spawn_request(Taker, (), None, 5.0))
 
         async def send(array: Array) -> None:
             await taker.ask(Take(array), timeout_s=60.0)
@@ -180,7 +180,7 @@ async def measure(rounds: int, size_bytes: int, folder: str) -> dict[str, list[f
     """Seconds of each message, by contestant."""
     tcp = [f"tcp://127.0.0.1:{port}" for port in _free_ports(3)]
     contestants = {
-        "floor": floor(size_bytes),
+        "baseline": baseline(size_bytes),
         "ours, shared memory": ours(f"ipc://{folder}/a", f"ipc://{folder}/b", 2**30),
         "ours, ipc": ours(f"ipc://{folder}/c", f"ipc://{folder}/d", 0),
         "raw, ipc": raw(f"ipc://{folder}/e"),
@@ -216,7 +216,7 @@ def show(taken: dict[str, list[float]], size_bytes: int) -> None:
     rate = {name: size_bytes / median(seconds) / 1e9 for name, seconds in taken.items()}
     beside = {"ours, ipc": "raw, ipc", "ours, tcp": "raw, tcp"}
     for name, seconds in taken.items():
-        other = beside.get(name, "floor")
+        other = beside.get(name, "baseline")
         print(
             f"{name:22}{median(seconds) * 1e3:9.2f} ms{rate[name]:8.2f} GB/s"
             f"   best {min(seconds) * 1e3:8.2f} ms   {rate[name] / rate[other]:5.2f} x {other}"
@@ -239,7 +239,7 @@ def main() -> None:
     if kind == "ours":
         trouper.run(partial(serve_ours, *arguments))
     else:
-        serves: dict[str, Callable[..., None]] = {"floor": serve_floor, "raw": serve_raw}
+        serves: dict[str, Callable[..., None]] = {"baseline": serve_baseline, "raw": serve_raw}
         serves[kind](*arguments)
 
 

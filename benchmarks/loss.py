@@ -15,14 +15,14 @@ from math import inf
 from random import Random
 from typing import Final
 
-from trouper.runtime.wire.effects import CloseWire, Deliver, Effect, OpenWire, PeerUp, Room, Transmit
-from trouper.runtime.wire.framing import NORMAL
-from trouper.runtime.wire.greeter import LocalNode
-from trouper.runtime.wire.links import Link
-from trouper.runtime.wire.switchboard import Switchboard
-from trouper.runtime.wire.transport import Buffer, Source, Wire
+from trouper.runtime.session.effects import CapacityAvailable, CloseWire, Deliver, Effect, OpenWire, PeerUp, Transmit
+from trouper.runtime.session.frames import NORMAL
+from trouper.runtime.session.handshake import LocalNode
+from trouper.runtime.session.session import Session
+from trouper.runtime.session.sessions import SessionManager
+from trouper.runtime.session.transport import Buffer, Source, Wire
 from trouper.testing import run_virtual
-from trouper.transports.network import Quality
+from trouper.transports.network_faults import Quality
 from trouper.transports.simulated import SimulatedNetwork, SimulatedTransport
 
 BODY: Final = bytes(10_000)
@@ -40,22 +40,22 @@ class End:
         self._wires: dict[str, Wire] = {}
         self._alarm: asyncio.TimerHandle | None = None
         self.transport = SimulatedTransport(self, network, name)
-        self.board = Switchboard(
+        self.manager = SessionManager(
             LocalNode(name, 1, f"sim://{name}"), token=partial(rng.getrandbits, 64), chance=rng.random
         )
         self.delivered = 0
 
     def frame_received(self, parts: Sequence[Buffer], source: Source) -> None:
         """See ``TransportOwner``."""
-        self.carry_out(self.board.receive(parts, source, self._loop.time()))
+        self.carry_out(self.manager.receive(parts, source, self._loop.time()))
 
     def wire_ready(self, wire: Wire) -> None:
         """See ``TransportOwner``."""
-        self.carry_out(self.board.wire_ready(wire.endpoint, self._loop.time()))
+        self.carry_out(self.manager.wire_ready(wire.endpoint, self._loop.time()))
 
     def wire_lost(self, wire: Wire, reason: str) -> None:
         """See ``TransportOwner``."""
-        self.carry_out(self.board.wire_lost(wire.endpoint, reason, self._loop.time()))
+        self.carry_out(self.manager.wire_lost(wire.endpoint, reason, self._loop.time()))
 
     def carry_out(self, effects: Sequence[Effect]) -> None:
         """Do as a node does."""
@@ -66,30 +66,30 @@ class End:
                     is_taken = endpoint not in full and self._wires[endpoint].send_nowait(parts)
                     if sequence and not is_taken and endpoint not in full:
                         full.add(endpoint)
-                        self.board.not_taken(endpoint, sequence)
+                        self.manager.not_taken(endpoint, sequence)
                 case OpenWire(endpoint):
                     self._wires[endpoint] = self.transport.connect(endpoint)
                 case CloseWire(endpoint):
                     self._wires.pop(endpoint).close()
                 case Deliver():
                     self.delivered += 1
-                case PeerUp(link, _) | Room(link):
-                    self._fill(link)
+                case PeerUp(session, _) | CapacityAvailable(session):
+                    self._fill(session)
                 case _:
                     pass
-        wake_at = self.board.wake_at
+        wake_at = self.manager.wake_at
         if self._alarm is None or self._alarm.when() > wake_at:
             if self._alarm is not None:
                 self._alarm.cancel()
             self._alarm = self._loop.call_at(wake_at, self._tick) if wake_at < inf else None
 
-    def _fill(self, link: Link) -> None:
-        while self._flood and (wanted := self.board.send(link, (BODY,), NORMAL, self._loop.time())) is not None:
+    def _fill(self, session: Session) -> None:
+        while self._flood and (wanted := self.manager.send(session, (BODY,), NORMAL, self._loop.time())) is not None:
             self.carry_out(wanted)
 
     def _tick(self) -> None:
         self._alarm = None
-        self.carry_out(self.board.tick(self._loop.time()))
+        self.carry_out(self.manager.tick(self._loop.time()))
 
 
 async def frames_a_second(loss: float, delay_s: float, seconds: float) -> float:
@@ -100,7 +100,7 @@ async def frames_a_second(loss: float, delay_s: float, seconds: float) -> float:
     for end in ends:
         await end.transport.listen(f"sim://{end.transport.host}")
     network.faults.set_quality(Quality(delay_s=delay_s, bandwidth_bytes_s=BANDWIDTH_BYTES_S, loss=loss))
-    ends[0].carry_out(ends[0].board.connect("sim://b", network.loop.time()))
+    ends[0].carry_out(ends[0].manager.connect("sim://b", network.loop.time()))
     await asyncio.sleep(seconds)
     for end in ends:
         await end.transport.close()

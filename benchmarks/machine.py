@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from .peers import ELSEWHERE, TITLES, elsewhere, erlang, installed
+from .peers import OTHER_PYTHON, TITLES, erlang, installed, other_python
 
 PACKAGES = ("uvloop", "msgspec", "pyzmq", "pykka", "xoscar")
 
@@ -30,7 +30,7 @@ def look() -> Machine:
     """Ask this machine what it is."""
     versions: dict[str, str | None] = {name: _version(name) for name in PACKAGES}
     versions["Erlang"] = erlang.version() if "erlang" in installed() else None
-    versions |= {TITLES[peer]: elsewhere.version(package) for peer, package in ELSEWHERE.items()}
+    versions |= {TITLES[peer]: other_python.version(package) for peer, package in OTHER_PYTHON.items()}
     return Machine(
         processor=_processor(),
         cores=os.cpu_count() or 1,

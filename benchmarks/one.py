@@ -15,7 +15,7 @@ import time
 import msgspec
 
 from . import bars
-from .peers import MODULES, works_of
+from .peers import MODULES, workloads_of
 from .samples import Sample
 
 
@@ -23,7 +23,7 @@ def take(work: str, peer: str, size: int, core: int | None) -> Sample:
     """Do one work once and return the figures."""
     if core is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
-    run = works_of(peer)[work]
+    run = workloads_of(peer)[work]
     before_s = calibrate()
     started, cpu_started = time.perf_counter(), _cpu_s()
     figures = run(size)
@@ -50,12 +50,12 @@ def _cpu_s() -> float:
 def main() -> None:
     """Read the command line, take the sample, print it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.one", description=__doc__)
-    parser.add_argument("work", choices=bars.WORKS)
+    parser.add_argument("work", choices=bars.WORKLOADS)
     parser.add_argument("peer", choices=MODULES)
     parser.add_argument("--size", type=int, help="how much of it; left out: the size of the table")
     parser.add_argument("--core", type=int, help="the core to stay on; left out: any")
     given = parser.parse_args()
-    size = given.size or bars.WORKS[given.work].sizes[given.peer]
+    size = given.size or bars.WORKLOADS[given.work].sizes[given.peer]
     sys.stdout.write(msgspec.json.encode(take(given.work, given.peer, size, given.core)).decode() + "\n")
 
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from trouper.cli.cast import Note
+from trouper.cli.bench_actors import Note
 
 REPEATS, LOOPS = 9, 100_000
 

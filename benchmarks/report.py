@@ -23,20 +23,20 @@ class Run(msgspec.Struct, frozen=True):
     machine: Machine
     rounds: int
     scale: float
-    works: dict[str, list[Pair]]
+    workloads: dict[str, list[Pair]]
     failed: list[str]
 
 
 def lines(run: Run, section: str | None = None) -> list[Line]:
     """Summarise all rows that this run has figures for; of one section of the page, None for all."""
-    rows = [row for row in bars.ROWS if section is None or bars.WORKS[row.work].section == section]
-    made = [summary.line(row, run.works.get(row.work, [])) for row in rows]
+    rows = [row for row in bars.ROWS if section is None or bars.WORKLOADS[row.work].section == section]
+    made = [summary.line(row, run.workloads.get(row.work, [])) for row in rows]
     return [each for each in made if each is not None]
 
 
 def sections(run: Run) -> list[str]:
     """Return the sections of the page that this run has figures for."""
-    return list(dict.fromkeys(bars.WORKS[each.row.work].section for each in lines(run)))
+    return list(dict.fromkeys(bars.WORKLOADS[each.row.work].section for each in lines(run)))
 
 
 def table(run: Run) -> str:
@@ -50,8 +50,8 @@ def table(run: Run) -> str:
 def markdown(run: Run, section: str) -> str:
     """Return a section of docs/benchmarks.md: the machine, the bars, then every peer."""
     rows = lines(run, section)
-    works = {each.row.work for each in rows}
-    steady = summary.calibration([pair for work in sorted(works) for pair in run.works[work]])
+    workloads = {each.row.work for each in rows}
+    steady = summary.calibration([pair for work in sorted(workloads) for pair in run.workloads[work]])
     machine = run.machine
     versions = ", ".join(f"{name} {version or 'not installed'}" for name, version in machine.versions.items())
     parts = [

@@ -39,7 +39,7 @@ def pairs(
     rounds: pairs with each peer.  scale: what every size is multiplied by.  said: told of each pair as it comes.
     failed: gets the reason of each pair that is left out because one of its processes ended without figures.
     """
-    setting = bars.WORKS[work]
+    setting = bars.WORKLOADS[work]
     ours = OURS in setting.sizes and OURS in peers
     present: list[str | None] = [peer for peer in peers if peer in setting.sizes and peer != OURS]
     taken: list[Pair] = []
@@ -58,7 +58,7 @@ def pairs(
 
 
 def _pair(work: str, peer: str | None, ours: bool, ours_first: bool, scale: float) -> Pair:
-    cores = bars.WORKS[work].cores
+    cores = bars.WORKLOADS[work].cores
     core = quiet_core(cores)
     if cores > 1:
         core = None  # its processes may be wherever there is room
@@ -69,7 +69,7 @@ def _pair(work: str, peer: str | None, ours: bool, ours_first: bool, scale: floa
 
 def sample(work: str, peer: str, core: int | None, scale: float) -> Sample:
     """Take one sample in a fresh process."""
-    size = max(1, int(bars.WORKS[work].sizes[peer] * scale))
+    size = max(1, int(bars.WORKLOADS[work].sizes[peer] * scale))
     command = [sys.executable, "-m", "benchmarks.one", work, peer, "--size", str(size)]
     if core is not None:
         command += ["--core", str(core)]

@@ -20,7 +20,7 @@ from typing import Literal
 
 import msgspec
 
-from trouper.actors.cluster.splitbrain.deciding import Decision, decide
+from trouper.actors.cluster.splitbrain.decision import Decision, decide
 from trouper.actors.cluster.splitbrain.strategies import (
     DownAll,
     KeepMajority,
@@ -29,14 +29,14 @@ from trouper.actors.cluster.splitbrain.strategies import (
     StaticQuorum,
     Strategy,
 )
-from trouper.actors.cluster.splitbrain.view import Member, Status, View
+from trouper.actors.cluster.splitbrain.view import Member, MemberPhase, PartitionView
 
 Movers = Literal["nobody", "the leader", "each side"]
 MOVERS: tuple[Movers, ...] = ("nobody", "the leader", "each side")
 STRATEGIES = ("keep_majority", "static_quorum", "keep_oldest", "lease_majority", "down_all")
 ROLE = "data"
-STATUSES: tuple[Status, ...] = ("joining", "weakly_up", "leaving", "exiting", "down")
-CHANGES: dict[Status, Status] = {"joining": "up", "weakly_up": "up", "leaving": "exiting"}
+STATUSES: tuple[MemberPhase, ...] = ("joining", "weakly_up", "leaving", "exiting", "down")
+CHANGES: dict[MemberPhase, MemberPhase] = {"joining": "up", "weakly_up": "up", "leaving": "exiting"}
 YOUNGEST = 1_000_000
 
 
@@ -67,7 +67,7 @@ def cut(seed: int, name: str, movers: Movers = "nobody") -> Outcome:
         for own in range(len(sides))
     ]
     if movers == "each side":
-        views = [View(view.members, view.observations, view.seen_by, led=False) for view in views]
+        views = [PartitionView(view.members, view.observations, view.seen_by, led=False) for view in views]
     decisions = [decide(view, strategy) for view in views]
     downs = _after_the_lease(draw, decisions)
     left = [
@@ -84,7 +84,7 @@ def _members(draw: random.Random, size: int) -> list[Member]:
     ages = draw.sample(range(size * 3), size)
     members: list[Member] = []
     for number, age in enumerate(ages):
-        status: Status = "up" if calm or draw.random() < 0.7 else draw.choice(STATUSES)
+        status: MemberPhase = "up" if calm or draw.random() < 0.7 else draw.choice(STATUSES)
         roles = frozenset({ROLE}) if draw.random() < 0.6 else frozenset[str]()
         members.append(Member(f"node-{number:02}", status, age, roles))
     return members
@@ -118,12 +118,12 @@ def _side_of_the_leader(sides: list[list[Member]]) -> int | None:
     return min(leaders)[1] if leaders else None
 
 
-def _view(sides: list[list[Member]], own: int, draw: random.Random, moved_share: float) -> View:
+def _view(sides: list[list[Member]], own: int, draw: random.Random, moved_share: float) -> PartitionView:
     here = sides[own]
     there = [member for index, side in enumerate(sides) if index != own for member in side]
     members = tuple(_moved_on(m) if draw.random() < moved_share else m for m in here + there)
     pairs = frozenset((here[index % len(here)].name, member.name) for index, member in enumerate(there))
-    return View(members, pairs, frozenset(member.name for member in here))
+    return PartitionView(members, pairs, frozenset(member.name for member in here))
 
 
 def _moved_on(member: Member) -> Member:

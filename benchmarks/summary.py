@@ -106,8 +106,8 @@ def _figure(sample: Sample | None, row: Row) -> float | None:
 
 
 def _is_disturbed(sample: Sample, row: Row) -> bool:
-    """Say whether the process lost too much of its core to others; one that sleeps on purpose (the floor) has not."""
-    return sample.peer != "floor" and sample.cpu_share < row.cpu_share_min
+    """Say whether the process lost too much of its core to others; one that sleeps on purpose (the baseline) has not."""
+    return sample.peer != "baseline" and sample.cpu_share < row.cpu_share_min
 
 
 def _in_our_favour(ours: float, theirs: float, higher_is_better: bool) -> float:

@@ -4,7 +4,7 @@ One way: from the first frame sent until the receiver has told that it has the l
 one back, the next one then; the median trip.  Ours and the plain one take turns; the best of the rounds is printed,
 since whatever else runs on a machine only ever makes a round slower.
 
-The plain one is the floor: it does nothing but send and receive, in a loop of its own that may stand still.
+The plain one is the baseline: it does nothing but send and receive, in a loop of its own that may stand still.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from typing import Final, NamedTuple
 import uvloop
 import zmq
 
-from trouper.runtime.wire.transport import Buffer, Source, TransportLimits, Wire
+from trouper.runtime.session.transport import Buffer, Source, TransportLimits, Wire
 from trouper.transports.keys import KeyRing, make_cluster_keys
 from trouper.transports.zeromq import ZeroMQTransport
 
-WORKS: Final = ((100, 100_000), (20_000, 10_000), (1_000_000, 500))
+WORKLOADS: Final = ((100, 100_000), (20_000, 10_000), (1_000_000, 500))
 """Bytes of a frame, and how many are sent one way."""
 TRIPS: Final = 3_000
 LIMITS: Final = TransportLimits(queue_bytes_max=64_000_000)
@@ -97,7 +97,7 @@ async def ours(endpoints: tuple[str, str], keys: KeyRing | None) -> Sample:
         await side.answer()
         trips.append(perf_counter() - begun)
     one_way: list[float] = []
-    for frame_bytes, count in WORKS:
+    for frame_bytes, count in WORKLOADS:
         begun, frame = perf_counter(), bytes(frame_bytes)
         side.heard = loop.create_future()
         wire.send_nowait([COUNT, str(count).encode()])
@@ -139,7 +139,7 @@ def plain(endpoints: tuple[str, str], keys: KeyRing | None) -> Sample:
             dealer.recv()
             trips.append(perf_counter() - begun)
         one_way: list[float] = []
-        for frame_bytes, count in WORKS:
+        for frame_bytes, count in WORKLOADS:
             begun, frame = perf_counter(), bytes(frame_bytes)
             dealer.send_multipart([COUNT, str(count).encode()])
             for _ in range(count):
@@ -206,7 +206,7 @@ def _free_ports() -> tuple[str, str]:
 def show(scheme: str, samples: dict[str, list[Sample]]) -> None:
     """Print the best of each kind, and ours as a multiple of the plain one."""
     best = {kind: Sample(*_best(taken)) for kind, taken in samples.items()}
-    for number, (frame_bytes, _) in enumerate(WORKS):
+    for number, (frame_bytes, _) in enumerate(WORKLOADS):
         ours_s, plain_s = best["ours"].one_way_s[number], best["plain"].one_way_s[number]
         for kind, frame_s in (("ours", ours_s), ("plain", plain_s)):
             print(

@@ -43,7 +43,7 @@ class Watchman(Actor):
         self.timers.once("quiet", self.quiet_s, GiveUp())
 
     @handler
-    def on_quiet(self, _msg: GiveUp) -> None:
+    def on_event_timeout(self, _msg: GiveUp) -> None:
         """End."""
         print("it is quiet")
         self.stop()

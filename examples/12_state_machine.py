@@ -3,7 +3,7 @@
 from enum import Enum
 
 import trouper
-from trouper import END, Message, Node, StateMachine, on, on_enter, on_timeout
+from trouper import END, Message, Node, StateMachine, on, on_enter, on_state_timeout
 
 
 class Phase(Enum):
@@ -47,7 +47,7 @@ class CoffeeMachine(StateMachine[Phase]):
         """Run each time the state is entered."""
         print("(heating)")
 
-    @on_timeout(Phase.BREWING, after_s=0.02, to=Phase.READY)
+    @on_state_timeout(Phase.BREWING, after_s=0.02, to=Phase.READY)
     def fill(self) -> None:
         """Run once the state has lasted so long."""
         print("(filling)")

@@ -60,7 +60,7 @@ async def scenario(sim: Simulation) -> None:
     sim.crash("n2")
     await asyncio.sleep(1)
     await sim.restart("n2")
-    await sim.wait_linked()
+    await sim.wait_connected()
     down: Down = await probe.expect_down(account, "node_lost")
     print("n1 was told of the crash once:", down.reason)
 

@@ -3,7 +3,7 @@
 import re
 import subprocess
 
-from tests.house.sources import ROOT
+from tests.layout.sources import ROOT
 
 NAMED = re.findall(r"`([\w/.]+(?:/|\.py|\.md))`", (ROOT / "ARCHITECTURE.md").read_text("utf-8"))
 """Folders and files in backticks. A name alone stands for one in the package or in the runtime."""

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from docs import build_reference
-from tests.house.links import anchors, broken_links
-from tests.house.sources import ROOT
+from tests.layout.document_links import anchors, broken_links
+from tests.layout.sources import ROOT
 
 SAMPLE = {
     "__init__.py": 'from .inner import Thing as Thing, make as make\n__all__ = ["Thing", "make"]\n',

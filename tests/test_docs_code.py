@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.house.sources import ROOT
+from tests.layout.sources import ROOT
 from tests.printed import matches
 
 DOCUMENTS = [

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.house.sources import ROOT
+from tests.layout.sources import ROOT
 
 DOCS = ROOT / "docs"
 LINKED = set(re.findall(r"\]\(([\w/.-]+\.md)\)", (DOCS / "index.md").read_text("utf-8")))

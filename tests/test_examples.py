@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.sources import ROOT
+from tests.layout.sources import ROOT
 from tests.printed import matches
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))

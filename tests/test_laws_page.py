@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.house.sources import ROOT
+from tests.layout.sources import ROOT
 
 LAWS = 15
 PAGE = (ROOT / "docs" / "laws.md").read_text("utf-8")

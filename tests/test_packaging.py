@@ -20,9 +20,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.house.sources import PACKAGE, ROOT, read
+from tests.layout.sources import PACKAGE, ROOT, read
 
-WINGS = ("actors", "runtime", "transports")
+LINKED_PACKAGES = ("actors", "runtime", "transports")
 
 _IMPORT_ALL = """
 import importlib, pkgutil, sys, trouper
@@ -86,7 +86,7 @@ def test_the_wheel_and_the_sdist_hold_no_link(built: Built) -> None:
         members = sdist.getmembers()
     assert not [member.name for member in members if not (member.isfile() or member.isdir())]
     at_root = {member.name.split("/")[1] for member in members}
-    assert not at_root & set(WINGS)
+    assert not at_root & set(LINKED_PACKAGES)
 
 
 def test_the_sdist_holds_what_its_own_tests_need(built: Built) -> None:

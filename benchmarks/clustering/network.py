@@ -130,7 +130,7 @@ class Network:
         """The system that a crashed process ran on resets its links: whoever has one hears of it."""
         for other, node in self.nodes.items():
             if other not in self.crashed and self._random.random() < LINKS_MAX / len(self.nodes):
-                self._carry_out(other, node.link_lost(name, self.now))
+                self._carry_out(other, node.session_lost(name, self.now))
 
     def pause(self, name: str, time_s: float) -> None:
         """A node stands still for so long."""

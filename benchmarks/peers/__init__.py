@@ -1,4 +1,4 @@
-"""One module a peer.  Each has ``WORKS``: the name of a work -> a function of its size that returns the figures.
+"""One module a peer.  Each has ``WORKLOADS``: the name of a work -> a function of its size that returns the figures.
 
 A figure is a number by name; ``value`` is the one of the table.  Names with a unit at their end say it.
 """
@@ -12,29 +12,29 @@ import shutil
 from collections.abc import Callable, Coroutine, Mapping
 
 Figures = dict[str, float]
-Works = Mapping[str, Callable[[int], Figures]]
+Workloads = Mapping[str, Callable[[int], Figures]]
 
 OURS = "trouper"
 MODULES: Mapping[str, tuple[str, str]] = {
     # peer -> (module in this package, attribute that holds its works)
     "trouper": ("trouper", "ON_UVLOOP"),
     "trouper_asyncio": ("trouper", "ON_ASYNCIO"),
-    "floor": ("floor", "WORKS"),
-    "asyncio": ("asyncio_queue", "WORKS"),
-    "pykka": ("pykka", "WORKS"),
-    "xoscar": ("xoscar", "WORKS"),
+    "baseline": ("baseline", "WORKLOADS"),
+    "asyncio": ("asyncio_queue", "WORKLOADS"),
+    "pykka": ("pykka", "WORKLOADS"),
+    "xoscar": ("xoscar", "WORKLOADS"),
     "erlang": ("erlang", "ON_ONE_CORE"),
     "erlang_all_cores": ("erlang", "ON_ALL_CORES"),
     "trouper_direct": ("trouper_nodes", "DIRECT"),
     "zeromq": ("zeromq", "ZEROMQ"),
     "pipe": ("zeromq", "PIPE"),
-    "monarch": ("elsewhere", "MONARCH"),
-    "ray": ("elsewhere", "RAY"),
+    "monarch": ("other_python", "MONARCH"),
+    "ray": ("other_python", "RAY"),
 }
 TITLES: Mapping[str, str] = {
     "trouper": "Trouper",
     "trouper_asyncio": "Trouper, no uvloop",
-    "floor": "bare floor",
+    "baseline": "bare baseline",
     "asyncio": "asyncio task + Queue",
     "pykka": "pykka",
     "xoscar": "xoscar",
@@ -46,8 +46,8 @@ TITLES: Mapping[str, str] = {
     "monarch": "Monarch",
     "ray": "Ray",
 }
-ELSEWHERE: Mapping[str, str] = {"monarch": "torchmonarch", "ray": "ray"}
-"""Peers that may be installed for another Python, and the names of their packages; see ``elsewhere``."""
+OTHER_PYTHON: Mapping[str, str] = {"monarch": "torchmonarch", "ray": "ray"}
+"""Peers that may be installed for another Python, and the names of their packages; see ``other_python``."""
 
 
 def on_asyncio(work: Callable[[int], Coroutine[object, object, Figures]]) -> Callable[[int], Figures]:
@@ -55,19 +55,19 @@ def on_asyncio(work: Callable[[int], Coroutine[object, object, Figures]]) -> Cal
     return lambda size: asyncio.run(work(size))
 
 
-def works_of(peer: str) -> Works:
+def workloads_of(peer: str) -> Workloads:
     """Import a peer and return its works; raises ``ImportError`` where it is not installed."""
     module, attribute = MODULES[peer]
-    works: Works = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
-    return works
+    workloads: Workloads = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+    return workloads
 
 
 def installed() -> list[str]:
     """Return the peers that can run here, without importing them."""
-    from . import elsewhere  # it needs the types of this module
+    from . import other_python  # it needs the types of this module
 
     absent = {name for name in ("pykka", "xoscar") if importlib.util.find_spec(name) is None}
-    absent |= {name for name, package in ELSEWHERE.items() if elsewhere.version(package) is None}
+    absent |= {name for name, package in OTHER_PYTHON.items() if other_python.version(package) is None}
     if shutil.which("erl") is None or shutil.which("erlc") is None:
         absent |= {"erlang", "erlang_all_cores"}
     if importlib.util.find_spec("uvloop") is None:

@@ -11,10 +11,10 @@ import sys
 import time
 from typing import NamedTuple
 
-from trouper.cli.gauges import percentile, resident_bytes, timer_lateness_ms
+from trouper.cli.measurements import percentile, resident_bytes, timer_lateness_ms
 
 from ..cold import milliseconds_until_printed
-from . import Figures, Works, on_asyncio
+from . import Figures, Workloads, on_asyncio
 
 FIRST_MESSAGE = """
 import asyncio
@@ -170,7 +170,7 @@ def first_message(repeats: int) -> Figures:
     return {"value": milliseconds_until_printed([sys.executable, "-c", FIRST_MESSAGE], repeats)}
 
 
-WORKS: Works = {
+WORKLOADS: Workloads = {
     "tell": on_asyncio(tell),
     "ask": on_asyncio(ask),
     "ask_many": on_asyncio(ask_many),

@@ -9,10 +9,10 @@ import threading
 import time
 from typing import Any, NamedTuple
 
-from trouper.cli.gauges import percentile, resident_bytes
+from trouper.cli.measurements import percentile, resident_bytes
 
 from ..cold import milliseconds
-from . import Figures, Works
+from . import Figures, Workloads
 
 pykka: Any = importlib.import_module("pykka")  # Any: it is optional, so type checkers may not find it
 
@@ -135,4 +135,4 @@ def start(repeats: int) -> Figures:
     return {"value": milliseconds([sys.executable, "-c", "import pykka"], repeats)}
 
 
-WORKS: Works = {"tell": tell, "ask": ask, "ask_many": ask_many, "spawn": spawn, "ring": ring, "start": start}
+WORKLOADS: Workloads = {"tell": tell, "ask": ask, "ask_many": ask_many, "spawn": spawn, "ring": ring, "start": start}

@@ -1,4 +1,4 @@
-"""Trouper as a peer: the works of ``trouper.cli.works``, on uvloop and on the loop of asyncio, and cold starts."""
+"""Trouper as a peer: the works of ``trouper.cli.workloads``, on uvloop and on the loop of asyncio, and cold starts."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 
 import trouper
-from trouper.cli.works import WORKS
+from trouper.cli.workloads import WORKLOADS
 
 from ..cold import milliseconds, milliseconds_until_printed
-from . import Figures, Works, on_asyncio
+from . import Figures, Workloads, on_asyncio
 from .trouper_nodes import PLACED
 
 FIRST_MESSAGE = """
@@ -46,15 +46,15 @@ def first_message(repeats: int) -> Figures:
     return {"value": milliseconds_until_printed([sys.executable, "-c", FIRST_MESSAGE], repeats)}
 
 
-ON_UVLOOP: Works = {
-    **{name: on_uvloop(work.run) for name, work in WORKS.items()},
-    "memory": on_uvloop(WORKS["spawn"].run),
+ON_UVLOOP: Workloads = {
+    **{name: on_uvloop(work.run) for name, work in WORKLOADS.items()},
+    "memory": on_uvloop(WORKLOADS["spawn"].run),
     # Only Erlang has two ways to do these; ours is the same beside both.
-    "tell_gen_server": on_uvloop(WORKS["tell"].run),
+    "tell_gen_server": on_uvloop(WORKLOADS["tell"].run),
     "node_tell_gen_server": PLACED["node_tell"],
-    "restart_logged": on_uvloop(WORKS["restart"].run),
+    "restart_logged": on_uvloop(WORKLOADS["restart"].run),
     "start": start,
     "first_message": first_message,
     **PLACED,
 }
-ON_ASYNCIO: Works = {name: on_asyncio(work.run) for name, work in WORKS.items()}
+ON_ASYNCIO: Workloads = {name: on_asyncio(work.run) for name, work in WORKLOADS.items()}

@@ -13,10 +13,10 @@ from functools import partial
 
 import trouper
 from trouper import ActorRef, Message, Node, handler
-from trouper.cli.cast import Balance, Bank, Deposit, Note
-from trouper.cli.gauges import percentile
+from trouper.cli.bench_actors import Balance, Bank, Deposit, Note
+from trouper.cli.measurements import percentile
 
-from . import Figures, Works
+from . import Figures, Workloads
 
 AWAIT_EVERY = 256
 IN_FLIGHT = 1_000
@@ -38,7 +38,7 @@ class FarBank(Bank):
 @asynccontextmanager
 async def _bank(direct: bool) -> AsyncGenerator[ActorRef]:
     """A bank in another process, warm."""
-    async with Node(processes=1) as node:
+    async with Node(workers=1) as node:
         placed = await node.spawn(FarBank, place=node.workers[0])
         bank = await placed.ask(Itself()) if direct else placed
         for _ in range(500):
@@ -84,12 +84,12 @@ async def ask_many(direct: bool, count: int) -> Figures:
         return {"value": rate}
 
 
-def _works(direct: bool) -> Works:
+def _workloads(direct: bool) -> Workloads:
     def work(function: Callable[[bool, int], Coroutine[object, object, Figures]]) -> Callable[[int], Figures]:
         return lambda size: trouper.run(partial(function, direct, size))
 
     return {"node_tell": work(tell), "node_ask": work(ask), "node_ask_many": work(ask_many)}
 
 
-PLACED = _works(direct=False)
-DIRECT = _works(direct=True)
+PLACED = _workloads(direct=False)
+DIRECT = _workloads(direct=True)

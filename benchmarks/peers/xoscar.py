@@ -15,11 +15,11 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from trouper.cli.gauges import percentile, resident_bytes, timer_lateness_ms
+from trouper.cli.measurements import percentile, resident_bytes, timer_lateness_ms
 
 from ..cold import milliseconds
-from . import Figures, Works, on_asyncio
-from .xoscar_nodes import WORKS as BETWEEN_PROCESSES
+from . import Figures, Workloads, on_asyncio
+from .xoscar_nodes import WORKLOADS as BETWEEN_PROCESSES
 
 xo: Any = importlib.import_module("xoscar")  # Any: it is optional and comes without types
 
@@ -187,7 +187,7 @@ def start(repeats: int) -> Figures:
     return {"value": milliseconds([sys.executable, "-c", "import xoscar"], repeats)}
 
 
-WORKS: Works = {
+WORKLOADS: Workloads = {
     "tell": on_asyncio(tell),
     "ask": on_asyncio(ask),
     "ask_many": on_asyncio(ask_many),

@@ -9,9 +9,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from trouper.cli.gauges import percentile
+from trouper.cli.measurements import percentile
 
-from . import Figures, Works, on_asyncio
+from . import Figures, Workloads, on_asyncio
 
 xo: Any = importlib.import_module("xoscar")  # Any: it is optional and comes without types
 IN_FLIGHT = 1_000
@@ -75,4 +75,8 @@ async def ask_many(count: int) -> Figures:
         return {"value": count / (time.perf_counter() - started)}
 
 
-WORKS: Works = {"node_tell": on_asyncio(tell), "node_ask": on_asyncio(ask), "node_ask_many": on_asyncio(ask_many)}
+WORKLOADS: Workloads = {
+    "node_tell": on_asyncio(tell),
+    "node_ask": on_asyncio(ask),
+    "node_ask_many": on_asyncio(ask_many),
+}

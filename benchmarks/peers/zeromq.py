@@ -1,4 +1,4 @@
-"""The raw floor between two processes: what ZeroMQ and a pipe can do with nothing above them.
+"""The raw baseline between two processes: what ZeroMQ and a pipe can do with nothing above them.
 
 Both sides block, in a loop that does nothing else.  The messages and the work are those of the others: notes that are
 added up, deposits whose balance comes back, encoded and decoded by msgspec.  Notes are packed by hand, 512 a frame;
@@ -22,9 +22,9 @@ from typing import Protocol
 import msgspec
 import zmq
 
-from trouper.cli.gauges import percentile
+from trouper.cli.measurements import percentile
 
-from . import Figures, Works
+from . import Figures, Workloads
 
 BATCH, IN_FLIGHT = 512, 1_000
 NOTES, DEPOSIT = 0, 1
@@ -181,12 +181,12 @@ def ask_many(kind: str, count: int) -> Figures:
         return {"value": rate}
 
 
-def _works(kind: str) -> Works:
+def _workloads(kind: str) -> Workloads:
     def work(function: Callable[[str, int], Figures]) -> Callable[[int], Figures]:
         return partial(function, kind)
 
     return {"node_tell": work(tell), "node_ask": work(ask), "node_ask_many": work(ask_many)}
 
 
-ZEROMQ = _works("zeromq")
-PIPE = _works("pipe")
+ZEROMQ = _workloads("zeromq")
+PIPE = _workloads("pipe")

@@ -3,52 +3,56 @@
 The guide is ``docs/``; the kernel, ``trouper/runtime/kernel/``, is written to be read in an hour.
 """
 
-from .runtime.accounting import Accounting as Accounting
-from .runtime.actor import Actor as Actor
-from .runtime.blame import LoopHeld as LoopHeld
-from .runtime.deadletters import DeadLetters as DeadLetters
-from .runtime.eventcodec import EventUnreadable as EventUnreadable
-from .runtime.eventcodec import InvalidEvent as InvalidEvent
-from .runtime.events import ActorCrashed as ActorCrashed
-from .runtime.events import ActorEnded as ActorEnded
-from .runtime.events import ActorRestarted as ActorRestarted
-from .runtime.events import ActorStarted as ActorStarted
-from .runtime.events import Events as Events
-from .runtime.events import EventStream as EventStream
-from .runtime.eventsourced import EventSourcedActor as EventSourcedActor
-from .runtime.eventsourced import applies as applies
-from .runtime.fsm.actor import StateMachine as StateMachine
-from .runtime.fsm.rows import on as on
-from .runtime.fsm.rows import on_enter as on_enter
-from .runtime.fsm.rows import on_exit as on_exit
-from .runtime.fsm.rows import on_quiet as on_quiet
-from .runtime.fsm.rows import on_timeout as on_timeout
-from .runtime.fsm.table import END as END
-from .runtime.groups import GroupJoined as GroupJoined
-from .runtime.groups import GroupLeft as GroupLeft
-from .runtime.groups import GroupMembers as GroupMembers
-from .runtime.groups import Groups as Groups
-from .runtime.groups import Scope as Scope
-from .runtime.handlers import handler as handler
-from .runtime.introspection import ActorState as ActorState
-from .runtime.introspection import ActorStats as ActorStats
-from .runtime.introspection import ActorTree as ActorTree
-from .runtime.introspection import Introspection as Introspection
-from .runtime.introspection import MailboxPeek as MailboxPeek
+from .runtime.actor.actor import Actor as Actor
+from .runtime.actor.eventsourced.actor import EventSourcedActor as EventSourcedActor
+from .runtime.actor.eventsourced.actor import applies as applies
+from .runtime.actor.eventsourced.codec import EventUnreadable as EventUnreadable
+from .runtime.actor.eventsourced.codec import InvalidEvent as InvalidEvent
+from .runtime.actor.fsm.decorators import on as on
+from .runtime.actor.fsm.decorators import on_enter as on_enter
+from .runtime.actor.fsm.decorators import on_event_timeout as on_event_timeout
+from .runtime.actor.fsm.decorators import on_exit as on_exit
+from .runtime.actor.fsm.decorators import on_state_timeout as on_state_timeout
+from .runtime.actor.fsm.machine_actor import StateMachine as StateMachine
+from .runtime.actor.fsm.table import END as END
+from .runtime.actor.groups import GroupJoined as GroupJoined
+from .runtime.actor.groups import GroupLeft as GroupLeft
+from .runtime.actor.groups import GroupMembers as GroupMembers
+from .runtime.actor.groups import Groups as Groups
+from .runtime.actor.groups import GroupScope as GroupScope
+from .runtime.actor.handlers import handler as handler
+from .runtime.actor.queues import CoalescingQueue as CoalescingQueue
+from .runtime.actor.queues import PriorityQueue as PriorityQueue
+from .runtime.actor.registry import Listing as Listing
+from .runtime.actor.registry import Registry as Registry
+from .runtime.actor.registry import ServiceKey as ServiceKey
+from .runtime.actor.routers.group_router import GroupRouter as GroupRouter
+from .runtime.actor.routers.group_router import InGroup as InGroup
+from .runtime.actor.routers.pool import Pool as Pool
+from .runtime.actor.routers.pool import Resize as Resize
+from .runtime.actor.routers.router import Routees as Routees
+from .runtime.actor.routers.router import Unroutable as Unroutable
+from .runtime.actor.routers.strategies import Broadcast as Broadcast
+from .runtime.actor.routers.strategies import ConsistentHash as ConsistentHash
+from .runtime.actor.routers.strategies import LeastMailbox as LeastMailbox
+from .runtime.actor.routers.strategies import RandomChoice as RandomChoice
+from .runtime.actor.routers.strategies import RoundRobin as RoundRobin
+from .runtime.actor.routers.strategies import Routing as Routing
+from .runtime.actor.routers.strategies import ScatterGatherFirst as ScatterGatherFirst
+from .runtime.actor.supervisor import Child as Child
+from .runtime.actor.supervisor import ChildCounts as ChildCounts
+from .runtime.actor.supervisor import ChildInfo as ChildInfo
+from .runtime.actor.supervisor import ChildRefused as ChildRefused
+from .runtime.actor.supervisor import CountChildren as CountChildren
+from .runtime.actor.supervisor import DeleteChild as DeleteChild
+from .runtime.actor.supervisor import RestartChild as RestartChild
+from .runtime.actor.supervisor import StartChild as StartChild
+from .runtime.actor.supervisor import Supervisor as Supervisor
+from .runtime.actor.supervisor import SupervisorHandle as SupervisorHandle
+from .runtime.actor.supervisor import TerminateChild as TerminateChild
+from .runtime.actor.supervisor import WhichChildren as WhichChildren
 from .runtime.journal.file import FileJournal as FileJournal
 from .runtime.journal.memory import MemoryJournal as MemoryJournal
-from .runtime.journal.port import InvalidStream as InvalidStream
-from .runtime.journal.port import Journal as Journal
-from .runtime.journal.port import JournalClosed as JournalClosed
-from .runtime.journal.port import JournalCorrupt as JournalCorrupt
-from .runtime.journal.port import JournalError as JournalError
-from .runtime.journal.port import JournalFailed as JournalFailed
-from .runtime.journal.port import JournalLocked as JournalLocked
-from .runtime.journal.port import Record as Record
-from .runtime.journal.port import RecordsGone as RecordsGone
-from .runtime.journal.port import RecordTooLarge as RecordTooLarge
-from .runtime.journal.port import Snapshot as Snapshot
-from .runtime.journal.port import WrongSequence as WrongSequence
 from .runtime.kernel.address import Address as Address
 from .runtime.kernel.errors import ActorError as ActorError
 from .runtime.kernel.errors import ActorFailed as ActorFailed
@@ -76,8 +80,20 @@ from .runtime.kernel.errors import TrouperError as TrouperError
 from .runtime.kernel.errors import Unhandled as Unhandled
 from .runtime.kernel.errors import WireError as WireError
 from .runtime.kernel.errors import WrongReply as WrongReply
+from .runtime.kernel.journal import InvalidStream as InvalidStream
+from .runtime.kernel.journal import Journal as Journal
+from .runtime.kernel.journal import JournalClosed as JournalClosed
+from .runtime.kernel.journal import JournalCorrupt as JournalCorrupt
+from .runtime.kernel.journal import JournalError as JournalError
+from .runtime.kernel.journal import JournalFailed as JournalFailed
+from .runtime.kernel.journal import JournalLocked as JournalLocked
+from .runtime.kernel.journal import Record as Record
+from .runtime.kernel.journal import RecordsGone as RecordsGone
+from .runtime.kernel.journal import RecordTooLarge as RecordTooLarge
+from .runtime.kernel.journal import Snapshot as Snapshot
+from .runtime.kernel.journal import WrongSequence as WrongSequence
 from .runtime.kernel.mailbox import Mailbox as Mailbox
-from .runtime.kernel.messages import Message as Message
+from .runtime.kernel.message import Message as Message
 from .runtime.kernel.ref import ActorRef as ActorRef
 from .runtime.kernel.ref import DeadLetter as DeadLetter
 from .runtime.kernel.ref import Down as Down
@@ -85,45 +101,29 @@ from .runtime.kernel.supervision import Backoff as Backoff
 from .runtime.kernel.supervision import OneForAll as OneForAll
 from .runtime.kernel.supervision import OneForOne as OneForOne
 from .runtime.kernel.supervision import RestForOne as RestForOne
-from .runtime.mailboxes import CoalescingQueue as CoalescingQueue
-from .runtime.mailboxes import PriorityQueue as PriorityQueue
-from .runtime.node import Node as Node
-from .runtime.observing import Trace as Trace
-from .runtime.observing import Traced as Traced
-from .runtime.processes.settings import Processes as Processes
-from .runtime.recorder import FlightRecorder as FlightRecorder
-from .runtime.registry import Listing as Listing
-from .runtime.registry import Registry as Registry
-from .runtime.registry import ServiceKey as ServiceKey
-from .runtime.remote.shipping import CodeShipping as CodeShipping
-from .runtime.routers.group import GroupRouter as GroupRouter
-from .runtime.routers.group import InGroup as InGroup
-from .runtime.routers.pool import Pool as Pool
-from .runtime.routers.pool import Resize as Resize
-from .runtime.routers.router import Routees as Routees
-from .runtime.routers.router import Unroutable as Unroutable
-from .runtime.routers.routing import Broadcast as Broadcast
-from .runtime.routers.routing import ConsistentHash as ConsistentHash
-from .runtime.routers.routing import LeastMailbox as LeastMailbox
-from .runtime.routers.routing import RandomChoice as RandomChoice
-from .runtime.routers.routing import RoundRobin as RoundRobin
-from .runtime.routers.routing import Routing as Routing
-from .runtime.routers.routing import ScatterGatherFirst as ScatterGatherFirst
-from .runtime.running import run as run
-from .runtime.shutdown import Shutdown as Shutdown
-from .runtime.supervisor import Child as Child
-from .runtime.supervisor import ChildCounts as ChildCounts
-from .runtime.supervisor import ChildInfo as ChildInfo
-from .runtime.supervisor import ChildRefused as ChildRefused
-from .runtime.supervisor import CountChildren as CountChildren
-from .runtime.supervisor import DeleteChild as DeleteChild
-from .runtime.supervisor import RestartChild as RestartChild
-from .runtime.supervisor import StartChild as StartChild
-from .runtime.supervisor import Supervisor as Supervisor
-from .runtime.supervisor import SupervisorHandle as SupervisorHandle
-from .runtime.supervisor import TerminateChild as TerminateChild
-from .runtime.supervisor import WhichChildren as WhichChildren
-from .runtime.wire.bulk import BulkSettings as BulkSettings
+from .runtime.net.code_shipping import CodeShipping as CodeShipping
+from .runtime.node.node import Node as Node
+from .runtime.node.run import run as run
+from .runtime.node.shutdown import Shutdown as Shutdown
+from .runtime.observe.accounting import Accounting as Accounting
+from .runtime.observe.dead_letters import DeadLetters as DeadLetters
+from .runtime.observe.events import ActorCrashed as ActorCrashed
+from .runtime.observe.events import ActorEnded as ActorEnded
+from .runtime.observe.events import ActorRestarted as ActorRestarted
+from .runtime.observe.events import ActorStarted as ActorStarted
+from .runtime.observe.events import Events as Events
+from .runtime.observe.events import EventStream as EventStream
+from .runtime.observe.introspection import ActorState as ActorState
+from .runtime.observe.introspection import ActorStats as ActorStats
+from .runtime.observe.introspection import ActorTree as ActorTree
+from .runtime.observe.introspection import Introspection as Introspection
+from .runtime.observe.introspection import MailboxPeek as MailboxPeek
+from .runtime.observe.recorder import FlightRecorder as FlightRecorder
+from .runtime.observe.tracing import Trace as Trace
+from .runtime.observe.tracing import Traced as Traced
+from .runtime.observe.watchdog import LoopBlocked as LoopBlocked
+from .runtime.session.bulk_chunks import BulkSettings as BulkSettings
+from .runtime.workers.settings import Workers as Workers
 
 __all__ = [
     "END",
@@ -169,6 +169,7 @@ __all__ = [
     "GroupLeft",
     "GroupMembers",
     "GroupRouter",
+    "GroupScope",
     "Groups",
     "InGroup",
     "InternalError",
@@ -188,7 +189,7 @@ __all__ = [
     "LeastMailbox",
     "LinkedActorFailed",
     "Listing",
-    "LoopHeld",
+    "LoopBlocked",
     "Mailbox",
     "MailboxFull",
     "MailboxPeek",
@@ -203,7 +204,6 @@ __all__ = [
     "OneForOne",
     "Pool",
     "PriorityQueue",
-    "Processes",
     "RandomChoice",
     "Record",
     "RecordTooLarge",
@@ -218,7 +218,6 @@ __all__ = [
     "Routees",
     "Routing",
     "ScatterGatherFirst",
-    "Scope",
     "ServiceKey",
     "Shutdown",
     "Snapshot",
@@ -237,14 +236,15 @@ __all__ = [
     "Unroutable",
     "WhichChildren",
     "WireError",
+    "Workers",
     "WrongReply",
     "WrongSequence",
     "applies",
     "handler",
     "on",
     "on_enter",
+    "on_event_timeout",
     "on_exit",
-    "on_quiet",
-    "on_timeout",
+    "on_state_timeout",
     "run",
 ]  # fmt: skip

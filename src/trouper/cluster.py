@@ -3,8 +3,9 @@
 The guide is ``docs/guides/cluster.md``.  Nothing here is loaded by ``import trouper``.
 """
 
+from .actors.cluster.api import Cluster
 from .actors.cluster.config import ClusterConfig, HealthCheck, Lease
-from .actors.cluster.detectors.failures import DeviceFailed, Failure, LinkFailed, NodeFailed
+from .actors.cluster.detectors.failures import DeviceFailed, Failure, MemberFailed, SessionFailed
 from .actors.cluster.discovery.port import DiscoveryFailed, DiscoveryInvalid, DiscoveryMissing
 from .actors.cluster.events import (
     ClusterEvent,
@@ -22,11 +23,10 @@ from .actors.cluster.events import (
     MemberUnreachable,
     MemberUpdated,
 )
-from .actors.cluster.face import Cluster
 from .actors.cluster.membership.settings import SwimSettings
 from .actors.cluster.metadata import Facts, Location, Metadata, MetadataInvalid
-from .actors.cluster.naming import ClusterNames
-from .actors.cluster.offering import ClusterServices
+from .actors.cluster.names_api import ClusterNames
+from .actors.cluster.node_metrics import NodeMetrics
 from .actors.cluster.placement import (
     NoNodeFits,
     Policy,
@@ -40,19 +40,65 @@ from .actors.cluster.placement import (
     same_host,
     spread,
 )
-from .actors.cluster.publishing import ClusterTopics
 from .actors.cluster.services import MessageShape, Service, ServiceDescription
+from .actors.cluster.services_api import ClusterServices
 from .actors.cluster.splitbrain.resolver import SplitBrainSettings
 from .actors.cluster.splitbrain.strategies import DownAll, KeepMajority, KeepOldest, LeaseMajority, StaticQuorum
-from .actors.cluster.vitals import Vitals
+from .actors.cluster.topics_api import ClusterTopics
 
 __all__ = [
-    "Cluster", "ClusterConfig", "ClusterEvent", "ClusterFailure", "ClusterNameLost", "ClusterNames", "ClusterNotice",
-    "ClusterServices", "ClusterServicesChanged", "ClusterTopics", "DeviceFailed", "DiscoveryFailed",
-    "DiscoveryInvalid", "DiscoveryMissing", "DownAll", "Facts", "Failure", "HealthCheck", "KeepMajority", "KeepOldest",
-    "Lease", "LeaseMajority", "LinkFailed", "Location", "MemberDown", "MemberEvent", "MemberInfo", "MemberJoined",
-    "MemberLeft", "MemberReachable", "MemberSuspected", "MemberUnreachable", "MemberUpdated", "MessageShape",
-    "Metadata", "MetadataInvalid", "NoNodeFits", "NodeFailed", "Policy", "Service", "ServiceDescription",
-    "SplitBrainSettings", "StaticQuorum", "SwimSettings", "Vitals", "any_node", "labels", "least_loaded", "near",
-    "needs", "power_of_two_choices", "roles", "same_host", "spread",
+    "Cluster",
+    "ClusterConfig",
+    "ClusterEvent",
+    "ClusterFailure",
+    "ClusterNameLost",
+    "ClusterNames",
+    "ClusterNotice",
+    "ClusterServices",
+    "ClusterServicesChanged",
+    "ClusterTopics",
+    "DeviceFailed",
+    "DiscoveryFailed",
+    "DiscoveryInvalid",
+    "DiscoveryMissing",
+    "DownAll",
+    "Facts",
+    "Failure",
+    "HealthCheck",
+    "KeepMajority",
+    "KeepOldest",
+    "Lease",
+    "LeaseMajority",
+    "Location",
+    "MemberDown",
+    "MemberEvent",
+    "MemberFailed",
+    "MemberInfo",
+    "MemberJoined",
+    "MemberLeft",
+    "MemberReachable",
+    "MemberSuspected",
+    "MemberUnreachable",
+    "MemberUpdated",
+    "MessageShape",
+    "Metadata",
+    "MetadataInvalid",
+    "NoNodeFits",
+    "NodeMetrics",
+    "Policy",
+    "Service",
+    "ServiceDescription",
+    "SessionFailed",
+    "SplitBrainSettings",
+    "StaticQuorum",
+    "SwimSettings",
+    "any_node",
+    "labels",
+    "least_loaded",
+    "near",
+    "needs",
+    "power_of_two_choices",
+    "roles",
+    "same_host",
+    "spread",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from msgspec import structs
 from benchmarks import bars, report, summary
 from benchmarks.bars import Row
 from benchmarks.machine import Machine
-from benchmarks.peers import MODULES, OURS, TITLES, works_of
+from benchmarks.peers import MODULES, OURS, TITLES, workloads_of
 from benchmarks.report import BEGIN, END, Run
 from benchmarks.samples import Pair, Sample
 
@@ -94,11 +94,11 @@ def test_disturbed_sample_is_left_out_of_a_row_about_lateness_only() -> None:
 
 def test_every_row_and_every_participant_exists() -> None:
     """The data names works that are there, and peers that can do them."""
-    assert {row.work for row in bars.ROWS} == set(bars.WORKS)
+    assert {row.work for row in bars.ROWS} == set(bars.WORKLOADS)
     assert set(MODULES) == set(TITLES) == set(bars.ALL)
-    for name, work in bars.WORKS.items():
+    for name, work in bars.WORKLOADS.items():
         for peer in set(work.sizes) - {"pykka", "xoscar"}:
-            assert name in works_of(peer), f"{peer} cannot do {name}"
+            assert name in workloads_of(peer), f"{peer} cannot do {name}"
 
 
 def test_section_of_the_docs_is_replaced_and_the_rest_kept(tmp_path: Path) -> None:
@@ -133,9 +133,9 @@ def test_report_shows_ours_the_ratio_the_bar_and_the_verdict() -> None:
 def test_each_section_holds_its_own_works_only() -> None:
     """What goes between processes stands apart, and a run without it leaves that section as it is."""
     machine = Machine("a processor", 2, "Linux", "CPython 3.11", {"Erlang": None}, "2026-01-01")
-    works = {"tell": _pairs((3e6, 12e6)), "node_tell": _pairs((5e5, 2.5e5))}
-    assert report.sections(Run(machine, 1, 1.0, {"tell": works["tell"]}, [])) == ["figures"]
-    run = Run(machine, 1, 1.0, works, [])
+    workloads = {"tell": _pairs((3e6, 12e6)), "node_tell": _pairs((5e5, 2.5e5))}
+    assert report.sections(Run(machine, 1, 1.0, {"tell": workloads["tell"]}, [])) == ["figures"]
+    run = Run(machine, 1, 1.0, workloads, [])
     assert report.sections(run) == ["figures", "nodes"]
     assert "W1 tell" not in report.markdown(run, "nodes")
     assert "| 2.00x (2.00-2.00) | >= 1.5x, moonshot 2.5x | yes, 1.33 of it |" in report.markdown(run, "nodes")

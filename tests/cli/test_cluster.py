@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from trouper.actors.cluster.attending import Standing
+from trouper.actors.cluster.admin_service import ListedMember
 from trouper.actors.cluster.events import MemberInfo
 from trouper.actors.cluster.metadata import Facts, Location, Metadata
 from trouper.cli.cluster import row
@@ -162,4 +162,4 @@ def test_what_a_node_tells_of_itself_cannot_move_the_cursor() -> None:
         facts=Facts(cores=4), location=Location(zone="z", host="h"), roles=frozenset("ab"), labels={"k": "\x1b[2J"}
     )
     member = MemberInfo("n", "ipc:///x", 7, 7, "suspect", metadata)
-    assert row(Standing(member, 0.5)) == ("n", "suspect", "ipc:///x", "7", "4", "a b", "k=?[2J", "z/h", "0.50")
+    assert row(ListedMember(member, 0.5)) == ("n", "suspect", "ipc:///x", "7", "4", "a b", "k=?[2J", "z/h", "0.50")

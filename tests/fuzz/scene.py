@@ -10,21 +10,21 @@ from __future__ import annotations
 from random import Random
 
 from trouper import ActorRef, WireError
-from trouper.runtime.remote.control import CONTROLS
-from trouper.runtime.wire import framing
-from trouper.runtime.wire.codec import TAGS_FROM, RefDefinition, Tables
-from trouper.runtime.wire.effects import Deliver, Effect, Faulty, PeerDown, PeerUp, Refuse, Transmit
-from trouper.runtime.wire.framing import FrameError
-from trouper.runtime.wire.greeter import LocalNode
-from trouper.runtime.wire.links import Link
-from trouper.runtime.wire.settings import LinkSettings
-from trouper.runtime.wire.switchboard import Switchboard
-from trouper.runtime.wire.transport import Buffer, Source
+from trouper.runtime.net.control import CONTROLS
+from trouper.runtime.session import frames
+from trouper.runtime.session.codec import TAGS_FROM, RefDefinition, SessionCodec
+from trouper.runtime.session.effects import Deliver, Effect, FrameRejected, PeerDown, PeerUp, Refuse, Transmit
+from trouper.runtime.session.frames import FrameError
+from trouper.runtime.session.handshake import LocalNode
+from trouper.runtime.session.session import Session
+from trouper.runtime.session.sessions import SessionManager
+from trouper.runtime.session.settings import SessionSettings
+from trouper.runtime.session.transport import Buffer, Source
 
 OURS, BUILT, SPLIT, KEYED, LATER, OPENED = 1, 2, 4, 8, 16, 32
 """Flags of a record: with the session's token; from fields; in two buffers; from somebody with a key; time passes
 after it; its body goes to the codec too."""
-SETTINGS = LinkSettings(
+SETTINGS = SessionSettings(
     frame_bytes_max=2_000, window_bytes=8_000, window_frames=50, ack_bytes=1_500, ack_frames=8, peers_max=6
 )
 RECORDS_MAX = 200
@@ -37,7 +37,7 @@ class Scene:
         rng = Random(1)
         self.now = 100.0
         self.boards = {
-            name: Switchboard(
+            name: SessionManager(
                 LocalNode(name, 7, f"test://{name}"),
                 SETTINGS,
                 token=lambda: rng.getrandbits(64),
@@ -45,9 +45,9 @@ class Scene:
             )
             for name in "abc"
         }
-        self.up: dict[tuple[str, str], Link] = {}
+        self.up: dict[tuple[str, str], Session] = {}
         self.delivered: list[bytes] = []
-        self.tables = Tables(_describe, _ref_of, CONTROLS)
+        self.tables = SessionCodec(_describe, _ref_of, CONTROLS)
         self._queue: list[tuple[str, tuple[Buffer, ...], Source]] = []
         for name in "bc":
             self._carry_out("a", self.boards["a"].connect(f"test://{name}", self.now))
@@ -67,12 +67,12 @@ class Scene:
 
     def _feed(self, flags: int, piece: bytes) -> None:
         frame = _built(piece) if flags & BUILT else piece
-        if flags & OURS and len(frame) >= framing.HEADER_BYTES:
+        if flags & OURS and len(frame) >= frames.HEADER_BYTES:
             frame = frame[:12] + self.token.to_bytes(8, "big") + frame[20:]
-        middle = len(frame) // 2 if not flags & BUILT else framing.HEADER_BYTES
+        middle = len(frame) // 2 if not flags & BUILT else frames.HEADER_BYTES
         buffers = [frame[:middle], frame[middle:]] if flags & SPLIT else [frame]
         if flags & OPENED:
-            self._open(frame[framing.HEADER_BYTES :])
+            self._open(frame[frames.HEADER_BYTES :])
         source = Source(b"outside", "a-key" if flags & KEYED else None)
         self._carry_out("a", self.boards["a"].receive(buffers, source, self.now))
         self._run()
@@ -92,20 +92,20 @@ class Scene:
 
     def _later(self, seconds: float) -> None:
         self.now += seconds
-        for name, board in self.boards.items():
-            self._carry_out(name, board.tick(self.now))
+        for name, manager in self.boards.items():
+            self._carry_out(name, manager.tick(self.now))
         self._run()
 
     def _check(self) -> None:
         """Nothing has grown, and the other peer is heard."""
-        board = self.boards["a"]
-        assert len(vars(board)["_links"]) <= 4 * SETTINGS.peers_max
-        assert len(vars(board)["_alarms"]) <= 40 * RECORDS_MAX
-        for link in vars(board)["_links"].values():
-            assert len(link.stream.early) <= SETTINGS.window_frames
-            assert len(link.stream.missing.gaps) <= SETTINGS.window_frames + 1
-        link = self.up["c", "a"]
-        self._carry_out("c", self.boards["c"].send(link, (b"still here",), framing.NORMAL, self.now) or [])
+        manager = self.boards["a"]
+        assert len(vars(manager)["_sessions"]) <= 4 * SETTINGS.peers_max
+        assert len(vars(manager)["_alarms"]) <= 40 * RECORDS_MAX
+        for session in vars(manager)["_sessions"].values():
+            assert len(session.stream.early) <= SETTINGS.window_frames
+            assert len(session.stream.missing.gaps) <= SETTINGS.window_frames + 1
+        session = self.up["c", "a"]
+        self._carry_out("c", self.boards["c"].send(session, (b"still here",), frames.NORMAL, self.now) or [])
         self._run()
         assert self.delivered[-1] == b"still here"
 
@@ -114,14 +114,14 @@ class Scene:
             match effect:
                 case Transmit(endpoint, parts, _) | Refuse(endpoint, parts):
                     self._queue.append((endpoint, parts, Source(name.encode())))
-                case PeerUp(link, greeting):
-                    self.up[name, greeting.node] = link
+                case PeerUp(session, greeting):
+                    self.up[name, greeting.node] = session
                 case Deliver(_, _, parts) if name == "a":
                     self.delivered.append(b"".join(parts))
-                case Faulty() if name == "c":
+                case FrameRejected() if name == "c":
                     raise AssertionError(f"a sent {name} a frame that is none: {effect.problem}")
-                case PeerDown(link, _, _, _):
-                    assert link is not self.up.get(("c", "a")), "the other peer lost its link"
+                case PeerDown(session, _, _, _):
+                    assert session is not self.up.get(("c", "a")), "the other peer lost its link"
                 case _:
                     pass
 
@@ -142,7 +142,7 @@ def _built(piece: bytes) -> bytes:
     kind, lane, sequence, acknowledged, credit = piece[:5].ljust(5, b"\0")
     body = piece[5:]
     parts = (body,) if body else ()
-    built = framing.build(kind % 16, 0, sequence, acknowledged, credit << 8, parts, lane % 3)
+    built = frames.build(kind % 16, 0, sequence, acknowledged, credit << 8, parts, lane % 3)
     return b"".join(built)
 
 
@@ -157,12 +157,12 @@ def _ref_of(definition: RefDefinition) -> ActorRef:
 def parse_alone(data: bytes) -> None:
     """The frame decoder and the readers of bodies, for any bytes at all."""
     try:
-        frame = framing.parse([data], 2_000)
-        if frame.kind in (framing.HELLO, framing.WELCOME):
-            framing.read_greeting(frame)
-        elif frame.kind == framing.REFUSE:
-            framing.read_refusal(frame)
-        elif frame.kind in (framing.RESEND, framing.IDLE, framing.AGREE, framing.STAY):
-            framing.read_numbers(frame)
+        frame = frames.parse([data], 2_000)
+        if frame.kind in (frames.HELLO, frames.WELCOME):
+            frames.read_greeting(frame)
+        elif frame.kind == frames.REFUSE:
+            frames.read_refusal(frame)
+        elif frame.kind in (frames.RESEND, frames.IDLE, frames.AGREE, frames.STAY):
+            frames.read_numbers(frame)
     except FrameError:
         pass

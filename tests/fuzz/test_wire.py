@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz.scene import BUILT, LATER, OPENED, OURS, Scene, parse_alone
-from tests.runtime.wire.vectors import read_vectors
+from tests.runtime.session.vectors import read_vectors
 
 CORPUS = sorted((Path(__file__).parents[1] / "data" / "fuzz").iterdir())
 VECTORS = [b"".join(vector.buffers) for vector in read_vectors("frames.txt") + read_vectors("faults.txt")]

@@ -21,7 +21,7 @@ def main() -> None:
         atheris: Any = import_module("atheris")  # Any: it has no types
     except ImportError as error:
         raise SystemExit("the fuzzer is missing: pip install atheris") from error
-    with atheris.instrument_imports(include=["trouper.runtime.wire"]):
+    with atheris.instrument_imports(include=["trouper.runtime.session"]):
         from tests.fuzz.scene import Scene, parse_alone
 
     def target(data: bytes) -> None:

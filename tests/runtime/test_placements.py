@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.sources import ROOT
-from tests.runtime.remote.stage import (
+from tests.layout.sources import ROOT
+from tests.runtime.net.stage import (
     Add,
     Anything,
     Cancelled,

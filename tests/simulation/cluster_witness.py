@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from tests.simulation.cluster_messages import Deed
 from trouper import Actor, ActorRef, DeadLetter, Down, Node
 from trouper.runtime.kernel.cell import Cell
-from trouper.runtime.placing import PlacedCell
-from trouper.runtime.remote.cell import RemoteCell
+from trouper.runtime.net.placement import PlacedCell
+from trouper.runtime.net.remote_cell import RemoteCell
 from trouper.testing import Simulation
 from trouper.testing.node_loop import NodeLoop
 
@@ -43,7 +43,7 @@ class Who(NamedTuple):
     """An actor, in one life of a node."""
 
     node: str
-    incarnation: int
+    generation: int
     uid: int
 
 
@@ -73,8 +73,8 @@ class ClusterWitness:
 
     def attach(self, node: Node) -> None:
         """A life of a node begins."""
-        home = node.network.home
-        self._lives[home.node, home.incarnation] = node
+        node_id = node.network.node_id
+        self._lives[node_id.node, node_id.generation] = node
         node.reports.on_letter.append(self._dead_letters_of(node))
 
     def breach(self, text: str) -> None:
@@ -269,7 +269,7 @@ class ClusterWitness:
         network, others = node.network, len(self.sim.cluster.machines) - 1
         if len(network.peers) != others:
             self.breach(f"{node.name} is linked to {sorted(network.peers)} only, when all is well again")
-        links = getattr(getattr(network, "_board"), "_links")  # noqa: B009  the witness looks behind it on purpose
+        links = getattr(getattr(network, "_manager"), "_sessions")  # noqa: B009  the witness looks behind it on purpose
         if len(links) != others:
             self.breach(f"{node.name} keeps {len(links)} links to {others} nodes: {list(links.values())}")
         living = sum(1 for _ in node.system.cells())
@@ -277,7 +277,7 @@ class ClusterWitness:
             self.breach(f"{node.name} exports {len(network.exports)} actors, and has {living}")
 
     def _crashed(self, who: Who) -> bool:
-        node = self._lives.get((who.node, who.incarnation))
+        node = self._lives.get((who.node, who.generation))
         loop = None if node is None else node.system.loop
         return isinstance(loop, NodeLoop) and loop.dead
 
@@ -296,10 +296,10 @@ class ClusterWitness:
 def who_of(cell: Cell) -> Who:
     """Return which actor a cell is of, or stands for."""
     if isinstance(cell, RemoteCell):
-        return Who(cell.home.node, cell.home.incarnation, cell.uid)
+        return Who(cell.node_id.node, cell.node_id.generation, cell.uid)
     host = cell.system.host
     assert isinstance(host, Node)
-    return Who(host.name, host.network.home.incarnation, cell.uid)
+    return Who(host.name, host.network.node_id.generation, cell.uid)
 
 
 def cell_of(ref: ActorRef) -> Cell:

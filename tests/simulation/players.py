@@ -35,7 +35,7 @@ from trouper import (
     TrouperError,
     handler,
 )
-from trouper.runtime.kernel.ask import current_turn
+from trouper.runtime.kernel.ask import current_invocation
 
 
 class Player(Actor):
@@ -185,8 +185,8 @@ class Player(Actor):
 
     def ask_at_hand(self) -> asyncio.Future[object] | None:
         """Return the ask that is being handled; one that is answered inline becomes one when it is passed on."""
-        cell, turn = self._cell, self._cell.turn or current_turn.get()
-        item = turn.item if turn is not None and turn.cell is cell else cell.system.dispatcher.asked
+        cell, invocation = self._cell, self._cell.invocation or current_invocation.get()
+        item = invocation.item if invocation is not None and invocation.cell is cell else cell.system.dispatcher.asked
         return cast("asyncio.Future[object]", item) if isinstance(item, asyncio.Future) else None
 
     def is_asked(self) -> bool:

@@ -16,10 +16,10 @@ from trouper.runtime.journal.segments import Append, StreamFiles
 from trouper.runtime.kernel.ask import Ask
 from trouper.runtime.kernel.cell import Cell
 from trouper.runtime.kernel.ref import Down
-from trouper.runtime.remote.answering import Answering
-from trouper.runtime.remote.cell import RemoteCell
-from trouper.runtime.remote.peer import Peer
-from trouper.runtime.wire.stream import Stream
+from trouper.runtime.net.incoming_asks import IncomingAsks
+from trouper.runtime.net.peer import Peer
+from trouper.runtime.net.remote_cell import RemoteCell
+from trouper.runtime.session.stream import Stream
 from trouper.testing import Risks, simulate
 
 SEEDS_MAX = 30
@@ -72,35 +72,35 @@ def _swaps_frames(patch: pytest.MonkeyPatch) -> None:
 
 
 def _pays_down_twice(patch: pytest.MonkeyPatch) -> None:
-    lose_sight = RemoteCell.lose_sight
+    end_for_now = RemoteCell.end_for_now
 
     def generous(cell: RemoteCell, reason: str, error: str | None) -> None:
         watchers = list(cell.watchers or ())
-        lose_sight(cell, reason, error)
+        end_for_now(cell, reason, error)
         for watcher in watchers:
-            watcher.take_down(Down(cell.ref, reason, error))
+            watcher.on_down(Down(cell.ref, reason, error))
 
-    patch.setattr(RemoteCell, "lose_sight", generous)
+    patch.setattr(RemoteCell, "end_for_now", generous)
 
 
 def _forgets_the_watchers_of_a_lost_node(patch: pytest.MonkeyPatch) -> None:
-    lose_sight = RemoteCell.lose_sight
+    end_for_now = RemoteCell.end_for_now
 
     def forgetful(cell: RemoteCell, reason: str, error: str | None) -> None:
         if reason == "node_lost":
             cell.watchers = None
-        lose_sight(cell, reason, error)
+        end_for_now(cell, reason, error)
 
-    patch.setattr(RemoteCell, "lose_sight", forgetful)
+    patch.setattr(RemoteCell, "end_for_now", forgetful)
 
 
 def _says_stopped_of_a_lost_node(patch: pytest.MonkeyPatch) -> None:
-    lose_sight = RemoteCell.lose_sight
+    end_for_now = RemoteCell.end_for_now
 
     def vague(cell: RemoteCell, reason: str, error: str | None) -> None:
-        lose_sight(cell, "stopped" if reason == "node_lost" else reason, error)
+        end_for_now(cell, "stopped" if reason == "node_lost" else reason, error)
 
-    patch.setattr(RemoteCell, "lose_sight", vague)
+    patch.setattr(RemoteCell, "end_for_now", vague)
 
 
 def _leaves_asks_open(patch: pytest.MonkeyPatch) -> None:
@@ -110,13 +110,13 @@ def _leaves_asks_open(patch: pytest.MonkeyPatch) -> None:
 
 
 def _answers_the_wrong_ask(patch: pytest.MonkeyPatch) -> None:
-    reply, chance = Answering.reply, random.Random(0)
+    reply, chance = IncomingAsks.reply, random.Random(0)
 
-    def confused(answers: Answering, correlation: int, value: object) -> None:
+    def confused(incoming_asks: IncomingAsks, correlation: int, value: object) -> None:
         wrong = correlation > 1 and not chance.randrange(EVERY)
-        reply(answers, correlation - wrong, value)
+        reply(incoming_asks, correlation - wrong, value)
 
-    patch.setattr(Answering, "reply", confused)
+    patch.setattr(IncomingAsks, "reply", confused)
 
 
 def _takes_every_frame_for_new(patch: pytest.MonkeyPatch) -> None:
@@ -139,13 +139,13 @@ def _acknowledges_without_fsync(patch: pytest.MonkeyPatch) -> None:
 
 
 def _forgets_downs(patch: pytest.MonkeyPatch) -> None:
-    take_down, chance = Cell.take_down, random.Random(0)
+    on_down, chance = Cell.on_down, random.Random(0)
 
     def forgetful(cell: Cell, down: Down) -> None:
         if chance.randrange(4):
-            take_down(cell, down)
+            on_down(cell, down)
 
-    patch.setattr(Cell, "take_down", forgetful)
+    patch.setattr(Cell, "on_down", forgetful)
 
 
 BREAKS: dict[str, tuple[Break, str, Risks]] = {

@@ -12,7 +12,7 @@ from tests.simulation.cluster_witness import ClusterWitness
 from trouper import Node, OneForOne, TrouperError
 from trouper.testing import Risks, Simulation, seeds
 from trouper.testing.faults import NODE_KINDS
-from trouper.transports.network import Quality
+from trouper.transports.network_faults import Quality
 
 ROUNDS = 8
 DEEDS = 400

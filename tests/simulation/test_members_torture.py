@@ -11,7 +11,7 @@ from tests.actors.cluster.stage import PLAIN, REJOINING
 from trouper import Actor, CallerError, Message, Node, TrouperError, handler
 from trouper.actors.cluster.events import ClusterNameLost
 from trouper.testing import Simulation, seeds
-from trouper.transports.network import Quality
+from trouper.transports.network_faults import Quality
 
 NODES = ("n1", "n2", "n3", "n4", "n5")
 NAMES = ("ada", "ben", "cyd")
@@ -114,7 +114,7 @@ def state(node: Node) -> dict[str, object]:
         "members": [(member.name, member.life, member.status) for member in cluster.members()],
         "names": {name: str(ref.address) for name, ref in cluster.names.all().items()},
         "groups": {group: sorted(str(ref.address) for ref in node.groups.members(group)) for group in GROUPS},
-        "topics": sorted((owner, topic) for owner, topic, _ in cluster.commons.replicas.topics.rows.items()),
+        "topics": sorted((owner, topic) for owner, topic, _ in cluster.shared_state.tables.topics.table.items()),
         "services": [described.actor for described in cluster.services.describe()],
         "reachability": dict(cluster.reachability().rows),
     }
@@ -149,7 +149,7 @@ async def torture(sim: Simulation) -> None:
 
 def _check_facts(sim: Simulation) -> None:
     """What all agree on is also true: exactly what the actors of each node that live have."""
-    entered = sim["n1"].cluster.commons.replicas
+    entered = sim["n1"].cluster.shared_state.tables
     for node in sim.nodes:
         living = {cell.ref for cell in (node.system.user.children or {}).values()}
         for group in GROUPS:
@@ -158,7 +158,7 @@ def _check_facts(sim: Simulation) -> None:
             assert shown <= living
         named = {ref for ref in node.cluster.names.all().values() if ref.address.node == node.name}
         assert named <= living
-        assert {key[1] for key in entered.services.rows.row(node.name)} <= living
+        assert {key[1] for key in entered.services.table.row(node.name)} <= living
 
 
 def _options(name: str) -> dict[str, object]:

@@ -14,13 +14,13 @@ from tests.simulation.messages import Slow
 from tests.simulation.test_torture import RISKS, TOUGH, torture
 from tests.simulation.troupe import PLAYERS
 from trouper import ActorRef, DeadLetter, Down, Message, Node
-from trouper.runtime.kernel import handling, lifecycle
-from trouper.runtime.kernel.actor import BareActor
+from trouper.runtime.actor.timers import Timers
+from trouper.runtime.kernel import invocation, lifecycle
 from trouper.runtime.kernel.ask import Ask
+from trouper.runtime.kernel.bare_actor import BareActor
 from trouper.runtime.kernel.cell import Cell
-from trouper.runtime.kernel.supervision import Ledger
+from trouper.runtime.kernel.supervision import SupervisorState
 from trouper.runtime.kernel.system import System
-from trouper.runtime.timers import Timers
 from trouper.testing import simulate
 from trouper.testing.schedule import TracedMail
 
@@ -41,39 +41,39 @@ def _drops_messages(patch: pytest.MonkeyPatch) -> None:
 
 
 def _retries_what_failed(patch: pytest.MonkeyPatch) -> None:
-    failed = getattr(handling, "_failed")  # noqa: B009  the fault is inside
+    failed = getattr(invocation, "_failed")  # noqa: B009  the fault is inside
 
     def stubborn(cell: Cell, error: BaseException, item: object, *rest: object, **options: object) -> None:
         failed(cell, error, item, *rest, **options)
         cell.return_to_front([item])
 
-    patch.setattr(handling, "_failed", stubborn)
+    patch.setattr(invocation, "_failed", stubborn)
 
 
 def _pays_down_twice(patch: pytest.MonkeyPatch) -> None:
-    take_down = Cell.take_down
+    on_down = Cell.on_down
 
     def generous(cell: Cell, down: Down) -> None:
-        take_down(cell, down)
-        take_down(cell, down)
+        on_down(cell, down)
+        on_down(cell, down)
 
-    patch.setattr(Cell, "take_down", generous)
+    patch.setattr(Cell, "on_down", generous)
 
 
 def _forgets_downs(patch: pytest.MonkeyPatch) -> None:
-    take_down, chance = Cell.take_down, random.Random(0)
+    on_down, chance = Cell.on_down, random.Random(0)
 
     def forgetful(cell: Cell, down: Down) -> None:
         if chance.randrange(4):
-            take_down(cell, down)
+            on_down(cell, down)
 
-    patch.setattr(Cell, "take_down", forgetful)
+    patch.setattr(Cell, "on_down", forgetful)
 
 
 def _runs_handlers_at_once(patch: pytest.MonkeyPatch) -> None:
     for player in PLAYERS:
-        handlings = player.__behaviour__.handlings
-        patch.setitem(handlings, Slow, dataclasses.replace(handlings[Slow], reentrant=True))
+        entries = player.__handler_table__.entries
+        patch.setitem(entries, Slow, dataclasses.replace(entries[Slow], reentrant=True))
 
 
 def _delivers_the_newest_first(patch: pytest.MonkeyPatch) -> None:
@@ -99,10 +99,10 @@ def _forgets_to_count_the_dead(patch: pytest.MonkeyPatch) -> None:
 
 
 def _restarts_without_end(patch: pytest.MonkeyPatch) -> None:
-    def admit(_: Ledger, __: float) -> bool:
+    def admit(_: SupervisorState, __: float) -> bool:
         return True
 
-    patch.setattr(Ledger, "_admit", admit)
+    patch.setattr(SupervisorState, "_admit", admit)
 
 
 def _keeps_timers_over_a_restart(patch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from tests.simulation.messages import Deed
 from trouper import ActorRef, DeadLetter, Down, RestartsExceeded
-from trouper.runtime.kernel.actor import BareActor
+from trouper.runtime.kernel.bare_actor import BareActor
 from trouper.runtime.kernel.cell import Cell
 from trouper.testing import Simulation
 

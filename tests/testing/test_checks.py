@@ -4,9 +4,9 @@ from collections.abc import Callable
 import pytest
 
 from trouper import Actor, Message
+from trouper.runtime.actor.timers import Timers
 from trouper.runtime.kernel import lifecycle
 from trouper.runtime.kernel.cell import Cell
-from trouper.runtime.timers import Timers
 from trouper.testing import Simulation, SimulationFailed, simulate
 
 
@@ -49,7 +49,7 @@ def _keep_belongings(patch: pytest.MonkeyPatch) -> None:
 
     def careless(cell: Cell, reason: str, error: BaseException | None) -> None:
         finish(cell, reason, error)
-        cell.belongings = [Timers.__new__(Timers)]
+        cell.resources = [Timers.__new__(Timers)]
 
     patch.setattr(lifecycle, "finish", careless)
 

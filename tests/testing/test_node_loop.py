@@ -24,7 +24,7 @@ def test_a_task_of_a_node_is_awaited_in_the_world() -> None:
 
     assert loop.run_until_complete(main()) == (7, START_S + 5)
     loop.unwind()
-    node.bury()
+    node.dispose()
 
 
 def test_a_node_knows_its_own_loop() -> None:
@@ -45,7 +45,7 @@ def test_a_node_knows_its_own_loop() -> None:
 
     assert loop.run_until_complete(main()) == (True, True, 1)
     loop.unwind()
-    node.bury()
+    node.dispose()
 
 
 def test_a_loop_that_stands_still_does_everything_afterwards() -> None:
@@ -69,7 +69,7 @@ def test_a_loop_that_stands_still_does_everything_afterwards() -> None:
     loop.run_until_complete(main())
     assert done == [("call", 3.0), ("timer", 3.0)]
     loop.unwind()
-    node.bury()
+    node.dispose()
 
 
 def test_a_loop_that_rests_after_each_turn_is_slow() -> None:
@@ -93,7 +93,7 @@ def test_a_loop_that_rests_after_each_turn_is_slow() -> None:
 
     assert loop.run_until_complete(main()) == 2.0
     loop.unwind()
-    node.bury()
+    node.dispose()
 
 
 @pytest.mark.parametrize("drift", [0.25, -0.2, 0.001])
@@ -114,7 +114,7 @@ def test_a_clock_that_drifts_rings_by_its_own_time(drift: float) -> None:
 
     assert loop.run_until_complete(main()) == pytest.approx(8 / (1 + drift))
     loop.unwind()
-    node.bury()
+    node.dispose()
 
 
 def test_nothing_runs_after_death() -> None:
@@ -143,7 +143,7 @@ def test_nothing_runs_after_death() -> None:
 
     loop.run_until_complete(main())
     loop.unwind()
-    node.bury()
+    node.dispose()
     assert ran == ["finally"]
 
 
@@ -161,7 +161,7 @@ def test_death_in_the_middle_of_a_turn_ends_it() -> None:
     loop.run_until_complete(main())
     assert not ran
     loop.unwind()
-    node.bury()
+    node.dispose()
 
 
 def test_whoever_waits_outside_is_told_of_a_death() -> None:
@@ -180,7 +180,7 @@ def test_whoever_waits_outside_is_told_of_a_death() -> None:
 
     loop.run_until_complete(main())
     loop.unwind()
-    node.bury()
+    node.dispose()
 
 
 def test_a_stalled_world_is_noticed() -> None:
@@ -194,7 +194,7 @@ def test_a_stalled_world_is_noticed() -> None:
     with pytest.raises(Stalled):
         loop.run_until_complete(main())
     loop.unwind()
-    node.bury()
+    node.dispose()
 
 
 def test_cancelled_timers_do_not_pile_up() -> None:
@@ -215,7 +215,7 @@ def test_cancelled_timers_do_not_pile_up() -> None:
     loop.run_until_complete(main())
     assert len(node.timers()) < 400
     loop.unwind()
-    node.bury()
+    node.dispose()
 
 
 def test_nodes_take_turns_in_an_order_that_is_drawn() -> None:
@@ -235,5 +235,5 @@ def test_nodes_take_turns_in_an_order_that_is_drawn() -> None:
         orders.add("".join(ran))
         loop.unwind()
         for node in nodes:
-            node.bury()
+            node.dispose()
     assert len(orders) == 6

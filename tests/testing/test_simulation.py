@@ -251,7 +251,7 @@ def test_a_plan_strikes_at_its_times_and_spares_who_is_spared() -> None:
     async def scenario(sim: Simulation) -> None:
         probe = Probe(sim.node)
         spared, victim = await sim.node.spawn(Counter), await sim.node.spawn(Counter)
-        sim.spare(spared)
+        sim.exclude(spared)
         for ref in (spared, victim):
             probe.watch(ref)
         await probe.expect_down(victim, "killed", within_s=3)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 
 import pytest
 
-from trouper.runtime.wire.transport import (
+from trouper.runtime.session.transport import (
     Buffer,
     EndpointInvalid,
     EndpointTaken,
@@ -79,7 +79,7 @@ class Owner:
 
 
 class TransportLaws(ABC):
-    """What holds for every transport; the laws are numbered in ``runtime/wire/transport.py``."""
+    """What holds for every transport; the laws are numbered in ``runtime/session/transport.py``."""
 
     bad_endpoints: Sequence[str] = ("", "nonsense", "gopher://a", "://")
 

@@ -1,7 +1,7 @@
 import asyncio
 
 from tests.transports.laws import Owner, Scene, TransportLaws
-from trouper.runtime.wire.transport import Transport, TransportLimits
+from trouper.runtime.session.transport import Transport, TransportLimits
 from trouper.testing import run_virtual, settle, virtual_time
 from trouper.transports.inprocess import InProcessTransport
 

@@ -4,9 +4,9 @@ from random import Random
 import pytest
 
 from tests.transports.laws import Owner, Scene, TransportLaws
-from trouper.runtime.wire.transport import EndpointInvalid, Transport, TransportLimits
+from trouper.runtime.session.transport import EndpointInvalid, Transport, TransportLimits
 from trouper.testing import run_virtual, settle, virtual_time
-from trouper.transports.network import Quality
+from trouper.transports.network_faults import Quality
 from trouper.transports.simulated import SimulatedNetwork, SimulatedTransport, SimulatedWire
 
 

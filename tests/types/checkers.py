@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from tests.house.sources import ROOT
+from tests.layout.sources import ROOT
 
 Checker = Literal["mypy", "pyright"]
 CHECKERS: Sequence[Checker] = ("mypy", "pyright")

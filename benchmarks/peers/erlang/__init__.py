@@ -19,11 +19,11 @@ from functools import partial
 from pathlib import Path
 
 from ...cold import milliseconds
-from .. import Figures, Works
+from .. import Figures, Workloads
 
 SOURCES = Path(__file__).parent
 COMPILED_VARIABLE = "TROUPER_BENCHMARKS_ERLANG"  # where the parent has compiled the sources, to do it once a run
-PROCESSES_MAX = 4_000_000
+WORKERS_MAX = 4_000_000
 NAMES = (
     "tell",
     "tell_gen_server",
@@ -58,7 +58,7 @@ def _run(name: str, flags: tuple[str, ...], free: bool, size: int) -> Figures:
         compiled = os.environ.get(COMPILED_VARIABLE)
         if compiled is None:
             compile_into(folder)
-        command = ["erl", *flags, "+P", str(PROCESSES_MAX), "-noshell", "-pa", compiled or folder]
+        command = ["erl", *flags, "+P", str(WORKERS_MAX), "-noshell", "-pa", compiled or folder]
         command += ["-run", "works", "main", name, str(size)]
         pinned = os.sched_getaffinity(0)
         if free:
@@ -115,14 +115,14 @@ def start(repeats: int) -> Figures:
     return {"value": milliseconds(["erl", "-noshell", "-eval", "halt()."], repeats)}
 
 
-def _works(flags: tuple[str, ...], free: bool) -> dict[str, Callable[[int], Figures]]:
-    works = {name: partial(_run, name, flags, free) for name in NAMES}
-    return {**works, **{name: partial(_run_nodes, name, flags) for name in BETWEEN_NODES}}
+def _workloads(flags: tuple[str, ...], free: bool) -> dict[str, Callable[[int], Figures]]:
+    workloads = {name: partial(_run, name, flags, free) for name in NAMES}
+    return {**workloads, **{name: partial(_run_nodes, name, flags) for name in BETWEEN_NODES}}
 
 
-ON_ONE_CORE: Works = {
-    **_works(("+S", "1:1"), False),
+ON_ONE_CORE: Workloads = {
+    **_workloads(("+S", "1:1"), False),
     "memory": partial(_run, "spawn", ("+S", "1:1"), False),
     "start": start,
 }
-ON_ALL_CORES: Works = _works((), True)
+ON_ALL_CORES: Workloads = _workloads((), True)

@@ -1,4 +1,4 @@
-"""Monarch's side of the works between processes: one actor in a process of its own.  Run by ``elsewhere``."""
+"""Monarch's side of the works between processes: one actor in a process of its own.  Run by ``other_python``."""
 
 import importlib
 import os

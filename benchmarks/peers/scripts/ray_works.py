@@ -1,4 +1,4 @@
-"""Ray's side of the works between processes: one actor in a worker of its own.  Run by ``elsewhere``, not imported."""
+"""Ray's side of the works between processes: one actor in a worker of its own.  Run by ``other_python``, not imported."""
 
 from __future__ import annotations
 

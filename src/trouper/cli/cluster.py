@@ -12,8 +12,8 @@ import click
 from . import INTERRUPTED
 
 if TYPE_CHECKING:
-    from ..actors.cluster.attending import Roll, Standing
-    from .attend import Attending
+    from ..actors.cluster.admin_service import ListedMember, MemberPage
+    from .admin_client import AdminClient
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -29,7 +29,7 @@ def cluster() -> None:
     """
 
 
-def attends(command: Command) -> Command:
+def cluster_options(command: Command) -> Command:
     """Give a command the options that say which cluster is meant, and how to get in."""
     for option in reversed(
         (
@@ -48,13 +48,13 @@ def attends(command: Command) -> Command:
 
 
 @cluster.command()
-@attends
+@cluster_options
 def status(cluster_name: str | None, at: str | None, keys: Path | None, *, insecure: bool) -> None:
     """Print all members, as one of them sees them."""
 
-    async def ask(attending: Attending) -> None:
-        first, standings = await attending.roll()
-        _print(first, standings)
+    async def ask(attending: AdminClient) -> None:
+        first, listed = await attending.members()
+        _print(first, listed)
 
     _attend(ask, cluster_name, at, keys, insecure=insecure)
 
@@ -62,7 +62,7 @@ def status(cluster_name: str | None, at: str | None, keys: Path | None, *, insec
 @cluster.command()
 @click.argument("node")
 @click.option("--reason", default="somebody decided so", show_default=True, help="Told to all members.")
-@attends
+@cluster_options
 def down(
     node: str, reason: str, cluster_name: str | None, at: str | None, keys: Path | None, *, insecure: bool
 ) -> None:
@@ -70,11 +70,11 @@ def down(
 
     It is for a node that is known to be dead; one that lives stops its actors when it hears of it.
     """
-    from .attend import Unattended
+    from .admin_client import AdminFailed
 
-    async def ask(attending: Attending) -> None:
+    async def ask(attending: AdminClient) -> None:
         if not await attending.down(node, reason):
-            raise Unattended(await _nobody(attending, node))
+            raise AdminFailed(await _nobody(attending, node))
         click.echo(f"node {node} is taken down")
 
     _attend(ask, cluster_name, at, keys, insecure=insecure)
@@ -82,7 +82,7 @@ def down(
 
 @cluster.command()
 @click.argument("node")
-@attends
+@cluster_options
 def leave(node: str, cluster_name: str | None, at: str | None, keys: Path | None, *, insecure: bool) -> None:
     """Have NODE take its leave of the cluster and end in order; returns when it has."""
     leave_cluster(node, cluster_name, at, keys, insecure=insecure)
@@ -92,39 +92,39 @@ def leave_cluster(
     node: str | None, cluster_name: str | None, at: str | None, keys: Path | None, *, insecure: bool
 ) -> None:
     """Have a node leave and end.  node: None is the only one of this user on this host."""
-    from .attend import Unattended
+    from .admin_client import AdminFailed
 
-    async def ask(attending: Attending) -> None:
-        _, standings = await attending.roll()
-        endpoints = {standing.member.name: standing.member.endpoint for standing in standings}
+    async def ask(attending: AdminClient) -> None:
+        _, listed = await attending.members()
+        endpoints = {entry.member.name: entry.member.endpoint for entry in listed}
         if node is None and len(endpoints) > 1:
             raise click.UsageError(f"the cluster has several nodes: {', '.join(endpoints)}; say which with --name")
         name = attending.peer.node if node is None else node
         if name not in endpoints:
-            raise Unattended(await _nobody(attending, name))
+            raise AdminFailed(await _nobody(attending, name))
         click.echo(f"node {await attending.leave(endpoints[name], 'told to leave')} has left")
 
     _attend(ask, cluster_name, at, keys, insecure=insecure)
 
 
 def _attend(
-    ask: Callable[[Attending], Awaitable[T]], name: str | None, at: str | None, keys: Path | None, *, insecure: bool
+    ask: Callable[[AdminClient], Awaitable[T]], name: str | None, at: str | None, keys: Path | None, *, insecure: bool
 ) -> T:
     """Ask a node of the cluster; what stands in the way is one line, and an exit code that is not 0."""
     import logging
 
     from ..actors.cluster.discovery.addresses import read_endpoint
     from ..actors.cluster.discovery.port import DiscoveryInvalid
-    from ..runtime.running import run
-    from .attend import Attending, Unattended, endpoints_of
+    from ..runtime.node.run import run
+    from .admin_client import AdminClient, AdminFailed, endpoints_of
 
     async def main() -> T:
         endpoints = await endpoints_of(name) if at is None else (read_endpoint(at),)
-        async with Attending(endpoints, keys, insecure=insecure) as attending:
+        async with AdminClient(endpoints, keys, insecure=insecure) as attending:
             if at is not None and name is not None:
-                first, _ = await attending.roll()
+                first, _ = await attending.members()
                 if first.cluster != name:
-                    raise Unattended(f"{at} is of the cluster {first.cluster!r}, not {name!r}")
+                    raise AdminFailed(f"{at} is of the cluster {first.cluster!r}, not {name!r}")
             return await ask(attending)
 
     log = logging.getLogger("trouper")
@@ -141,45 +141,45 @@ def _attend(
         log.setLevel(level)
 
 
-async def _nobody(attending: Attending, name: str) -> str:
-    first, standings = await attending.roll()
-    names = ", ".join(standing.member.name for standing in standings)
+async def _nobody(attending: AdminClient, name: str) -> str:
+    first, listed = await attending.members()
+    names = ", ".join(entry.member.name for entry in listed)
     return f"the cluster {first.cluster!r} has no member {name!r}; it has: {names}"
 
 
-def _print(roll: Roll, standings: list[Standing]) -> None:
+def _print(page: MemberPage, listed: list[ListedMember]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    alive = sum(standing.member.status == "alive" for standing in standings)
-    table = Table(title=f"cluster {roll.cluster}: {alive} of {len(standings)} alive, as {roll.node} sees it")
+    alive = sum(entry.member.status == "alive" for entry in listed)
+    table = Table(title=f"cluster {page.cluster}: {alive} of {len(listed)} alive, as {page.node} sees it")
     headings = (
         "name", "status", "endpoint", "incarnation", "cores", "roles", "labels", "location", "suspicion",
     )  # fmt: skip
     for heading in headings:
         table.add_column(heading, justify="right" if heading in ("incarnation", "cores", "suspicion") else "left")
-    for standing in standings:
-        table.add_row(*map(Text, row(standing)))  # as Text, so that nothing of it is read as markup
+    for entry in listed:
+        table.add_row(*map(Text, row(entry)))  # as Text, so that nothing of it is read as markup
     console = Console()
     if not console.is_terminal:
         console.width = PLAIN_COLUMNS
     console.print(table)
 
 
-def row(standing: Standing) -> tuple[str, ...]:
+def row(entry: ListedMember) -> tuple[str, ...]:
     """Return a member's cells; what a node tells of itself is shown without what a terminal would obey."""
-    member, metadata = standing.member, standing.member.metadata
+    member, metadata = entry.member, entry.member.metadata
     place = metadata.location
     cells = (
         member.name,
         member.status,
         member.endpoint,
-        str(member.incarnation),
+        str(member.generation),
         str(metadata.facts.cores),
         " ".join(sorted(metadata.roles)),
         " ".join(f"{key}={value}" for key, value in sorted(metadata.labels.items())),
         "/".join(level for level in (place.region, place.zone, place.rack, place.host) if level),
-        f"{standing.suspicion:.2f}",
+        f"{entry.suspicion:.2f}",
     )
     return tuple("".join(sign if sign.isprintable() else "?" for sign in cell) for cell in cells)

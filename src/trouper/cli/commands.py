@@ -42,27 +42,27 @@ def trouper() -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Count every file of text below this folder.  [default: the .py files of Python's standard library]",
 )
-@click.option("--workers", type=click.IntRange(1, 1_000), default=4, show_default=True, help="Worker actors.")
+@click.option("--actors", type=click.IntRange(1, 1_000), default=4, show_default=True, help="Worker actors.")
 @click.option(
-    "--processes",
+    "--workers",
     type=click.IntRange(min=0, max=128),
     default=0,
     show_default=True,
-    help="Worker processes to spread them over; one is killed midway.",
+    help="Worker workers to spread them over; one is killed midway.",
 )
 @click.option("--top", type=click.IntRange(min=0), default=15, show_default=True, help="Rows of the table.")
 @click.option("--no-chaos", is_flag=True, help="Let nothing go wrong midway.")
 @click.option("--verify", is_flag=True, help="Count again one file after the other, and compare.")
-def demo(folder: Path | None, workers: int, processes: int, top: int, *, no_chaos: bool, verify: bool) -> None:
+def demo(folder: Path | None, actors: int, workers: int, top: int, *, no_chaos: bool, verify: bool) -> None:
     """Count identifiers with a pool of supervised actors.
 
-    One of them is made to crash midway; with --processes it is a whole process that is killed with SIGKILL.  The files
+    One of them is made to crash midway; with --workers it is a whole process that is killed with SIGKILL.  The files
     are those of Python's standard library, or all text below the folder named by --input; what is no text, or is too
     large, is skipped with a reason.
     """
-    from .demo.show import show_demo
+    from .demo.progress import show_demo
 
-    options = {"workers": workers, "processes": processes, "top": top}
+    options = {"actors": actors, "workers": workers, "top": top}
     raise SystemExit(show_demo(folder, **options, chaos=not no_chaos, verify=verify))
 
 
@@ -87,18 +87,18 @@ def run(script: Path, arguments: tuple[str, ...]) -> None:
 
 
 @trouper.command()
-@click.argument("works", nargs=-1)
+@click.argument("workloads", nargs=-1)
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Samples of each work.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False), help="Write every sample to this file.")
-def bench(works: tuple[str, ...], rounds: int, json_path: str | None) -> None:
+def bench(workloads: tuple[str, ...], rounds: int, json_path: str | None) -> None:
     """Measure Trouper on this machine.
 
-    WORKS are names of works, all when there are none; a wrong name is answered with those that there are.
+    WORKLOADS are names of workloads, all when there are none; a wrong name is answered with those that there are.
     """
     from .bench import bench as run_bench
 
     try:
-        run_bench(list(works), rounds, json_path)
+        run_bench(list(workloads), rounds, json_path)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     except KeyboardInterrupt:

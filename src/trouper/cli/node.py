@@ -17,8 +17,8 @@ from .cluster import leave_cluster
 
 if TYPE_CHECKING:
     from ..actors.cluster.config import ClusterConfig
-    from ..runtime.actor import Actor
-    from ..runtime.node import Node
+    from ..runtime.actor.actor import Actor
+    from ..runtime.node.node import Node
 
 
 class NodeCalledWrongly(click.UsageError):
@@ -75,7 +75,7 @@ def node(
     an actor class, which is then spawned.  MODULE is found as `python -m` finds it, in the current folder too.
     """
     from ..runtime.kernel.errors import CallerError
-    from ..runtime.node import Node
+    from ..runtime.node.node import Node
 
     if leave:
         leave_cluster(name, cluster_name, None, keys, insecure=insecure)
@@ -120,7 +120,7 @@ def _config(
 def _run(made: Node, begin: Callable[[object], object] | None, nowhere: str) -> None:
     """Run a node until a signal; what keeps it from starting is the caller's mistake."""
     from ..runtime.kernel.errors import CallerError
-    from ..runtime.running import run
+    from ..runtime.node.run import run
     from ..transports.keys import KeysInvalid
 
     started = False

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import cast
 
-from ..runtime.running import run
+from ..runtime.node.run import run
 
 Main = Callable[[], Coroutine[object, object, object]]
 

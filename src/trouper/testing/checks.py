@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from ..runtime.accounting import Accounting
+from ..runtime.actor.timers import Timers
 from ..runtime.kernel.cell import Cell
-from ..runtime.reports import bounded, trace
-from ..runtime.timers import Timers
+from ..runtime.observe.accounting import Accounting
+from ..runtime.observe.reports import bounded, trace
 from .virtual_time import VirtualLoop
 
 PROBLEMS_MAX = 20
@@ -40,10 +40,10 @@ def leaked(cells: Iterable[Cell]) -> list[str]:
             "mail": cell.mail,
             "signals": cell.signals,
             "a task": cell.task,
-            "a message at work": cell.turn,
+            "a message at work": cell.invocation,
             "children": cell.children,
-            "tasks beside its handlers": cell.side_tasks,
-            "belongings": cell.belongings,
+            "tasks beside its handlers": cell.background_tasks,
+            "belongings": cell.resources,
             "an instance": cell.actor,
         }
         held = [name for name, value in holds.items() if value]

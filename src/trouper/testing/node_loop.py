@@ -5,7 +5,7 @@ clock, or be gone from one moment to the next.  ``NodeLoop`` runs only when the 
 in which nodes get their turns is drawn from the seed.  The scenario runs in the world, and may await what nodes have.
 
 Laws of this file:
-1. A loop that has died runs nothing any more, not even a ``finally``; what it held is kept until ``bury``, since Python
+1. A loop that has died runs nothing any more, not even a ``finally``; what it held is kept until ``dispose``, since Python
    would run that as soon as it let go of it.
 2. A task is woken in its own loop, whichever loop the future that it awaited is of.
 3. A loop that stands still loses nothing: what is due meanwhile is done afterwards, and its clock goes on.
@@ -26,7 +26,7 @@ from typing import Any, TypeVar, TypeVarTuple, cast
 
 from ..runtime.kernel.ask import Ask
 from ..runtime.kernel.errors import ActorError
-from ..runtime.reports import bounded, trace
+from ..runtime.observe.reports import bounded, trace
 from .virtual_time import VirtualLoop, _Future, _Task
 
 T = TypeVar("T")
@@ -300,7 +300,7 @@ class NodeLoop(_SharedLoop):
             raise NodeCrashed(f"node {self.name} crashed: it begins nothing any more")
         return super()._make_task(None, coroutine, **options)
 
-    def bury(self) -> None:
+    def dispose(self) -> None:
         """Let go of what the dead held: its coroutines are closed now, which no living thing can notice."""
         if not self.dead:
             self.die()

@@ -18,17 +18,17 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar, cast, overload
 
-from ..runtime.actor import Actor
-from ..runtime.handlers import handler
+from ..runtime.actor.actor import Actor
+from ..runtime.actor.forwarding import detach_reply
+from ..runtime.actor.handlers import handler
 from ..runtime.kernel.ask import Ask
 from ..runtime.kernel.cell import Cell
 from ..runtime.kernel.errors import CallerError
-from ..runtime.kernel.messages import Message
+from ..runtime.kernel.message import Message
 from ..runtime.kernel.ref import ActorRef, Down
 from ..runtime.kernel.supervision import ChildSpec
-from ..runtime.node import Node
-from ..runtime.passing import take_over
-from ..runtime.reports import bounded_repr
+from ..runtime.node.node import Node
+from ..runtime.observe.reports import bounded_repr
 
 M = TypeVar("M", bound=Message[object])
 Anything = Message[object]
@@ -54,7 +54,7 @@ class ProbeActor(Actor):
     @handler
     def keep(self, msg: Message[object]) -> object:
         """Keep a message; an ask is taken over, so that it stays unanswered when this handler returns."""
-        item = take_over(self._cell, msg, self._cell)
+        item = detach_reply(self._cell, msg, self._cell)
         self._probe.keep(msg, cast("Ask[object]", item) if isinstance(item, Ask) else None)
         return None
 

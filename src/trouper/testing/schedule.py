@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import cast
 
-from ..runtime.kernel.ask import content, current_turn
+from ..runtime.kernel.ask import content, current_invocation
 from ..runtime.kernel.cell import Cell
 from ..runtime.kernel.dispatcher import TURN_S, Dispatcher
 from ..runtime.kernel.mailbox import Mail
@@ -27,7 +27,7 @@ _REDRAW = 0.02
 """How often the favourites among the actors change, per run, where a schedule has favourites."""
 
 
-class Trace:
+class EventTrace:
     """What happened, as a running hash, its last events as text, and all cells that had a part in it.
 
     several: whether there are several nodes, whose names then stand before the paths.
@@ -78,7 +78,7 @@ class SeededQueue(deque[Cell]):
     How it chooses is drawn once: evenly, the oldest, the newest, or by favour, so that some actors starve for a while.
     """
 
-    def __init__(self, chance: random.Random, trace: Trace, loop: VirtualLoop) -> None:
+    def __init__(self, chance: random.Random, trace: EventTrace, loop: VirtualLoop) -> None:
         super().__init__()
         self._chance, self._trace, self._loop = chance, trace, loop
         self._favour: dict[int, float] = {}
@@ -146,25 +146,25 @@ class _MailSource(list[Mail]):
 class SeededDispatcher(Dispatcher):
     """A dispatcher whose every choice comes from a seed.  steps: the loop that counts its runs; None is its own."""
 
-    __slots__ = ("_asked", "_chance", "_fuel_chance", "_now", "_runs", "_stop_chance", "_trace")
+    __slots__ = ("_asked", "_chance", "_inline_chance", "_now", "_runs", "_stop_chance", "_trace")
 
-    def __init__(self, loop: VirtualLoop, seed: int | str, trace: Trace, steps: VirtualLoop | None = None) -> None:
+    def __init__(self, loop: VirtualLoop, seed: int | str, trace: EventTrace, steps: VirtualLoop | None = None) -> None:
         self._asked: object = None
         self._chance = chance = random.Random(f"{seed}/schedule")
-        self._fuel_chance, self._stop_chance = chance.choice([0.0, 0.5, 1.0]), chance.choice([0.0, 0.1, 0.5])
+        self._inline_chance, self._stop_chance = chance.choice([0.0, 0.5, 1.0]), chance.choice([0.0, 0.1, 0.5])
         self._now = 0.0
         self._trace = trace
         self._runs = SeededQueue(chance, trace, steps or loop)
         super().__init__(loop, self._count, queue=self._runs, run_length=1)
         self.idle_queues = _MailSource(self._took)
 
-    def refuel(self) -> bool:
+    def renew_inline_budget(self) -> bool:
         """Draw whether the next ask of an idle actor is answered inline, where the runtime would allow it."""
-        if self._chance.random() >= self._fuel_chance or not super().refuel():
+        if self._chance.random() >= self._inline_chance or not super().renew_inline_budget():
             return False
         if asyncio.get_running_loop() is not self._loop:  # whoever asks is outside, and not on this node's stack
             return False
-        self.fuel = 1
+        self.inline_budget = 1
         return True
 
     @property
@@ -187,8 +187,8 @@ class SeededDispatcher(Dispatcher):
     def _took(self, item: object) -> None:
         cell = self.running
         if cell is None and asyncio.current_task() is not None:
-            turn = current_turn.get()
-            cell = None if turn is None else turn.cell
+            invocation = current_invocation.get()
+            cell = None if invocation is None else invocation.cell
         cell = cell or self._runs.last
         if cell is not None:
             self._trace.add(cell, type(content(item)).__qualname__)

@@ -22,7 +22,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from ..runtime.kernel.errors import InvalidOption
 from ..runtime.kernel.supervision import Strategy
-from ..transports.network import Quality
+from ..transports.network_faults import Quality
 from .faults import Plan, Risks, shrink
 from .simulation import NO_FAULTS, Simulation, simulate
 from .virtual_time import STEPS_MAX

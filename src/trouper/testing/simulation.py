@@ -17,22 +17,22 @@ from contextlib import nullcontext
 from dataclasses import astuple, dataclass
 from typing import Any, overload
 
-from ..runtime.accounting import Accounting
 from ..runtime.kernel.cell import Cell
 from ..runtime.kernel.dispatcher import Dispatcher
 from ..runtime.kernel.lifecycle import REQUEST, SUPERVISION, crash
-from ..runtime.kernel.messages import Message
+from ..runtime.kernel.message import Message
 from ..runtime.kernel.ref import ActorRef
 from ..runtime.kernel.supervision import Strategy
-from ..runtime.node import Node
-from ..runtime.observing import observe, unobserve
-from ..transports.network import Quality
+from ..runtime.node.node import Node
+from ..runtime.observe.accounting import Accounting
+from ..runtime.observe.tracing import add_observer, remove_observer
+from ..transports.network_faults import Quality
 from . import checks
-from .cluster import Cluster, ClusterSpec
 from .faults import NODE_KINDS, Fault, Plan
 from .node_loop import NodeLoop, WorldLoop, asks_awaited_anywhere
 from .probe import ProbeActor
-from .schedule import SeededDispatcher, Trace
+from .schedule import EventTrace, SeededDispatcher
+from .simulated_cluster import ClusterSpec, SimulatedCluster
 from .verbs import ClusterVerbs
 from .virtual_time import START_S, STEPS_MAX, VirtualLoop, refuse_inside_a_loop
 
@@ -97,7 +97,7 @@ class Simulation(ClusterVerbs):
     ) -> None:
         self.loop, self.seed, self.plan = loop, seed, plan
         self.random = random.Random(f"{seed}/scenario")
-        self.trace = Trace(loop, several=spec is not None)
+        self.trace = EventTrace(loop, several=spec is not None)
         self._spec, self._cluster = spec, None
         self._one = SimulatedNode(self, supervision=supervision, ask_timeout_s=ask_timeout_s)
         self._spared: set[ActorRef] = set()
@@ -174,10 +174,10 @@ class Simulation(ClusterVerbs):
         cell = _cell(what)
         rest = self._slow.pop(cell, None)
         if rest is not None:
-            unobserve(cell, rest)
+            remove_observer(cell, rest)
         if seconds > 0:
             self._slow[cell] = rest = _Rest(self, seconds)
-            observe(cell, rest)
+            add_observer(cell, rest)
 
     def flood(self, ref: ActorRef, count: int, message: Message[object] | None = None) -> None:
         """Tell an actor so many messages at once; None sends such as it does not know."""
@@ -188,7 +188,7 @@ class Simulation(ClusterVerbs):
         """Move the clock ahead: all timers of that time are due together."""
         self.loop.leap(seconds)
 
-    def spare(self, *refs: ActorRef) -> None:
+    def exclude(self, *refs: ActorRef) -> None:
         """Leave these actors out of the faults of the plan.  Probes are left out by themselves."""
         self._spared.update(refs)
 
@@ -257,7 +257,7 @@ class Simulation(ClusterVerbs):
     async def _play_with_one(self, scenario: Callable[[Simulation], Coroutine[object, object, object]]) -> None:
         node = self._one
         async with node:
-            node.system.on_life = (*node.system.on_life, self.trace.add)
+            node.system.on_lifecycle = (*node.system.on_lifecycle, self.trace.add)
             await self._play_under_faults(scenario)
             checks.hold(checks.miscounted(node.accounting(), ended=False))
 
@@ -265,7 +265,7 @@ class Simulation(ClusterVerbs):
         self, scenario: Callable[[Simulation], Coroutine[object, object, object]], spec: ClusterSpec
     ) -> None:
         assert isinstance(self.loop, WorldLoop), "simulate() makes it"
-        self._cluster = cluster = Cluster(spec, self.seed, self.loop, self.trace)
+        self._cluster = cluster = SimulatedCluster(spec, self.seed, self.loop, self.trace)
         try:
             await cluster.start()
             await self._play_under_faults(scenario)
@@ -287,10 +287,10 @@ class Simulation(ClusterVerbs):
         books = [astuple(node.accounting()) for node in nodes]
         return Accounting(*map(sum, zip(*books, strict=True))) if books else Accounting(0, 0, 0, 0, 0)
 
-    def bury(self) -> None:
+    def dispose(self) -> None:
         """Let go of the nodes, once all is checked."""
         if self._cluster is not None:
-            self._cluster.bury()
+            self._cluster.dispose()
 
     def describe(self) -> str:
         """Say what was simulated and how it ended, for a failure."""
@@ -346,7 +346,7 @@ def simulate(
     finally:
         random.setstate(before)
         loop.unwind()
-        simulation.bury()
+        simulation.dispose()
 
 
 class _Rest:
@@ -355,10 +355,10 @@ class _Rest:
     def __init__(self, simulation: Simulation, seconds: float) -> None:
         self._simulation, self._seconds = simulation, seconds
 
-    def began(self, cell: Cell, message: object) -> None:
+    def on_begin(self, cell: Cell, message: object) -> None:
         """Let it begin."""
 
-    def saw(self, cell: Cell, message: object, error: BaseException | None) -> None:  # noqa: ARG002  an observer's
+    def on_end(self, cell: Cell, message: object, error: BaseException | None) -> None:  # noqa: ARG002  an observer's
         self._simulation.pause(cell.ref)
         self._simulation.loop.call_later(self._seconds, self._simulation.resume, cell.ref)
 

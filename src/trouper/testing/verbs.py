@@ -8,20 +8,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..runtime.kernel.errors import CallerError
-from ..runtime.node import Node
-from ..transports.network import Quality
+from ..runtime.node.node import Node
+from ..transports.network_faults import Quality
 
 if TYPE_CHECKING:
-    from .cluster import Cluster
+    from .simulated_cluster import SimulatedCluster
 
 
 class ClusterVerbs:
     """The part of ``Simulation`` that is about several nodes.  Nodes are named; None is every node."""
 
-    _cluster: Cluster | None
+    _cluster: SimulatedCluster | None
 
     @property
-    def cluster(self) -> Cluster:
+    def cluster(self) -> SimulatedCluster:
         """The machines and the network; raises ``CallerError`` in a simulation of one node."""
         if self._cluster is None:
             raise CallerError("this simulation has one node and no network: give simulate(..., nodes=5)")
@@ -91,10 +91,10 @@ class ClusterVerbs:
         if machine.loop is not None:
             machine.loop.drift(drift)
 
-    async def wait_linked(self) -> None:
+    async def wait_connected(self) -> None:
         """Wait until the nodes that live are linked as they were told to join."""
         for machine in self.cluster.up:
-            await self.cluster.wait_linked(machine)
+            await self.cluster.wait_connected(machine)
 
     # --- the network -------------------------------------------------------------------------------------------------
 
@@ -103,7 +103,7 @@ class ClusterVerbs:
 
         one_way: only what a group sends to those named after it; the way back stays as it is.
         """
-        from .cluster import pairs_between  # noqa: PLC0415  it would wait for this file
+        from .simulated_cluster import pairs_between  # noqa: PLC0415  it would wait for this file
 
         faults = self.cluster.network.faults
         for one, other in pairs_between(groups, self.cluster.machines):

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from ..runtime.kernel.cell import Cell
 from ..runtime.kernel.system import System
-from ..runtime.reports import bounded, bounded_repr
+from ..runtime.observe.reports import bounded, bounded_repr
 
 LINES_MAX = 40
 """Tasks, and actors, that are listed; the rest is counted."""
@@ -57,11 +57,13 @@ def _systems(loop: asyncio.AbstractEventLoop) -> list[System]:
 
 
 def _is_busy(cell: Cell) -> bool:
-    return bool(cell.mail) or cell.turn is not None or cell.task is not None or cell.phase == "failed"
+    return bool(cell.mail) or cell.invocation is not None or cell.task is not None or cell.phase == "failed"
 
 
 def _describe_cell(cell: Cell) -> str:
-    waits = sorted(str(wait.target.address) for wait in (cell.turn.waits or () if cell.turn is not None else ()))
+    waits = sorted(
+        str(wait.target.address) for wait in (cell.invocation.waits or () if cell.invocation is not None else ())
+    )
     waits_text = f", waits for {', '.join(waits)}" if waits else ""
     first = f", next {bounded_repr(_first(cell))}" if cell.mail else ""
     return bounded(f"{cell.address}: {cell.describe()}{waits_text}{first}", _TASK_CHARS_MAX)

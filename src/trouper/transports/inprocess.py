@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
-from ..runtime.wire.transport import (
+from ..runtime.session.transport import (
     Buffer,
     EndpointInvalid,
     EndpointTaken,
@@ -113,7 +113,7 @@ class InProcessWire:
         self._source = Source(number.to_bytes(8, "big"))
         self._frames: deque[Sequence[Buffer]] = deque()
         self._queued_bytes = 0
-        self._said_no = self._flushing = self._closed = False
+        self._was_full = self._flushing = self._closed = False
 
     def send_nowait(self, parts: Sequence[Buffer]) -> bool:
         """See ``Wire.send_nowait``."""
@@ -125,7 +125,7 @@ class InProcessWire:
                 f"a frame of {frame_bytes} bytes to {self.endpoint}, at most {limits.frame_bytes_max} are allowed"
             )
         if len(self._frames) >= limits.queue_frames_max or self._queued_bytes >= limits.queue_bytes_max:
-            self._said_no = True
+            self._was_full = True
             return False
         self._frames.append(parts)
         self._queued_bytes += frame_bytes
@@ -186,8 +186,8 @@ class InProcessWire:
         return 0
 
     def _make_ready(self) -> None:
-        if self._said_no and not self._closed:
-            self._said_no = False
+        if self._was_full and not self._closed:
+            self._was_full = False
             self._transport.owner.wire_ready(self)
 
     def _end(self) -> None:

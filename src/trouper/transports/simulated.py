@@ -1,6 +1,6 @@
 """``SimulatedTransport``: nodes in one event loop with a network between them that has faults, ``sim://HOST``.
 
-One ``SimulatedNetwork`` is shared by the transports of all nodes; its ``faults`` (a ``network.Network``) decide what
+One ``SimulatedNetwork`` is shared by the transports of all nodes; its ``faults`` (a ``network.NetworkFaults``) decide what
 becomes of each frame, this carries it out.  Time is the loop's, which may be virtual, and chance comes from the
 ``random.Random`` given: one seed, one run.  Endpoints are ``sim://HOST`` or ``sim://HOST/ANYTHING``; faults are between
 hosts.
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from random import Random
 
-from ..runtime.wire.transport import (
+from ..runtime.session.transport import (
     Buffer,
     EndpointInvalid,
     EndpointTaken,
@@ -27,7 +27,7 @@ from ..runtime.wire.transport import (
     TransportLimits,
     TransportOwner,
 )
-from .network import Network, Quality
+from .network_faults import NetworkFaults, Quality
 
 SCHEME = "sim"
 
@@ -55,24 +55,24 @@ class SimulatedNetwork:
     """
 
     def __init__(self, rng: Random, quality: Quality | None = None) -> None:
-        self.faults = Network(rng.random, quality)
+        self.faults = NetworkFaults(rng.random, quality)
         self.loop = asyncio.get_running_loop()
         self.delivered = 0
         self._listeners: dict[str, SimulatedTransport] = {}
         self._transports: dict[SimulatedTransport, None] = {}
         self._connections = 0
         self._flights: list[_Flight] = []
-        self._held: list[_Flight] = []
+        self._held_frames: list[_Flight] = []
         self._number = 0
         self._alarm: asyncio.TimerHandle | None = None
 
     def release(self, a: str | None = None, b: str | None = None) -> None:
         """Let go what was held between two hosts, of one host, or everything; it arrives now, in order."""
         self.faults.release(a, b)
-        held, self._held = self._held, []
-        for flight in held:
+        held_frames, self._held_frames = self._held_frames, []
+        for flight in held_frames:
             if self.faults.is_held(flight.wire.host, flight.wire.target):
-                self._held.append(flight)
+                self._held_frames.append(flight)
             else:
                 flight.at = self.loop.time()
                 heappush(self._flights, flight)
@@ -147,7 +147,7 @@ class SimulatedNetwork:
             flight = heappop(self._flights)
             wire = flight.wire
             if self.faults.is_held(wire.host, wire.target):
-                self._held.append(flight)
+                self._held_frames.append(flight)
                 continue
             if flight.counts:
                 wire.count(-1, -flight.frame_bytes)
@@ -163,7 +163,7 @@ class SimulatedNetwork:
         self._set_alarm()
 
     def _drop(self, wire: SimulatedWire) -> None:
-        for flights in (self._flights, self._held):
+        for flights in (self._flights, self._held_frames):
             dropped = [flight for flight in flights if flight.wire is wire]
             self.faults.lost += len(dropped)
             flights[:] = [flight for flight in flights if flight.wire is not wire]
@@ -249,7 +249,7 @@ class SimulatedWire:
         self.endpoint, self.host, self.target, self.source = endpoint, transport.host, target, source
         self._transport = transport
         self._frames = self._bytes = 0
-        self._said_no = self._closed = False
+        self._was_full = self._closed = False
 
     def send_nowait(self, parts: Sequence[Buffer]) -> bool:
         """See ``Wire.send_nowait``."""
@@ -261,7 +261,7 @@ class SimulatedWire:
                 f"a frame of {frame_bytes} bytes to {self.endpoint}, at most {limits.frame_bytes_max} are allowed"
             )
         if self._frames >= limits.queue_frames_max or self._bytes >= limits.queue_bytes_max:
-            self._said_no = True
+            self._was_full = True
             return False
         if not self._transport.has_crashed:
             self._transport.network.send(self, parts, frame_bytes)
@@ -277,19 +277,19 @@ class SimulatedWire:
         self._frames += frames
         self._bytes += frame_bytes
         limits = self._transport.limits
-        if self._said_no and self._frames < limits.queue_frames_max and self._bytes < limits.queue_bytes_max:
-            self._said_no = False
+        if self._was_full and self._frames < limits.queue_frames_max and self._bytes < limits.queue_bytes_max:
+            self._was_full = False
             self._transport.network.loop.call_soon(self._make_ready)
 
     def lose(self, reason: str) -> None:
         """The connection broke."""
-        if self._hears:
+        if self._can_call_owner:
             self._transport.owner.wire_lost(self, reason)
 
     def _make_ready(self) -> None:
-        if self._hears:
+        if self._can_call_owner:
             self._transport.owner.wire_ready(self)
 
     @property
-    def _hears(self) -> bool:
+    def _can_call_owner(self) -> bool:
         return not (self._closed or self._transport.has_crashed)

@@ -16,9 +16,9 @@ from trouper.actors.cluster.splitbrain.strategies import (
     Strategy,
 )
 from trouper.testing import Simulation, seeds
-from trouper.transports.network import Quality
+from trouper.transports.network_faults import Quality
 
-from .test_resolving import OneLease
+from .test_resolver_actor import OneLease
 
 NODES = tuple(f"n{number}" for number in range(1, 7))
 QUALITY = Quality(delay_s=0.001, jitter_s=0.02)

@@ -1,7 +1,7 @@
 """Whoever subscribes to a base hears of all that is below it."""
 
 from trouper.actors.cluster.events import ClusterEvent, ClusterNotice, MemberEvent, MemberJoined, MemberLeft
-from trouper.runtime.kernel.messages import tag_of
+from trouper.runtime.kernel.message import tag_of
 
 
 def test_members_and_notices_are_told_apart_by_their_bases() -> None:

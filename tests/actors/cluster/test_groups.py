@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.actors.cluster.replicas import NODES, Machine, Network
-from trouper.actors.cluster.groups import Groups, Update
-from trouper.actors.cluster.rows import RowFull
+from tests.actors.cluster.replica_network import NODES, Machine, Network
+from trouper.actors.cluster.groups import GroupTable, GroupUpdate
+from trouper.runtime.gossip.versioned_table import RowFull
 
 Step = tuple[str, str, str, int]
 VERBS = ("join", "join", "leave", "gone", "deliver", "deliver", "lose", "sync", "restart", "hear")
@@ -23,10 +23,10 @@ Model = dict[str, Counter[tuple[str, str]]]
 class _Follower:
     """What somebody knows who took the snapshot and was told of every update."""
 
-    def __init__(self, groups: Groups[str]) -> None:
+    def __init__(self, groups: GroupTable[str]) -> None:
         self.counts = {group: Counter(members) for group, members in groups.monitor(self, "s").items()}
 
-    def follow(self, update: Update[str]) -> None:
+    def follow(self, update: GroupUpdate[str]) -> None:
         counts = self.counts.setdefault(update.group, Counter())
         counts.update(update.joined)
         counts.subtract(update.left)
@@ -36,7 +36,7 @@ class _Follower:
         return +self.counts.get(group, Counter())
 
 
-def _play(network: Network[Groups[str]], steps: list[Step]) -> Model:
+def _play(network: Network[GroupTable[str]], steps: list[Step]) -> Model:
     model: Model = {node: Counter() for node in NODES}
     for verb, node, group, number in steps:
         groups, ref = network.at[node], f"{node}/{number % 3}"
@@ -64,11 +64,11 @@ def _play(network: Network[Groups[str]], steps: list[Step]) -> Model:
     return model
 
 
-def _network(seed: int = 0) -> Network[Groups[str]]:
-    def make(node: str, incarnation: int) -> Groups[str]:
-        return Groups(node, incarnation)
+def _network(seed: int = 0) -> Network[GroupTable[str]]:
+    def make(node: str, generation: int) -> GroupTable[str]:
+        return GroupTable(node, generation)
 
-    def machine(groups: Groups[str]) -> Machine:
+    def machine(groups: GroupTable[str]) -> Machine:
         return cast("Machine", groups)  # the network passes on deltas of the kind that the replicas made
 
     return Network(make, machine, seed)
@@ -103,7 +103,7 @@ def test_a_snapshot_and_the_updates_after_it_are_what_is_so(before: list[Step], 
         if step[0] == "restart":
             continue
         _play(network, [step])
-        for node, update in cast("list[tuple[str, Update[str]]]", network.done):
+        for node, update in cast("list[tuple[str, GroupUpdate[str]]]", network.done):
             assert update.watchers == (followers[node],)
             assert update.joined or update.left
             followers[node].follow(update)
@@ -115,7 +115,7 @@ def test_a_snapshot_and_the_updates_after_it_are_what_is_so(before: list[Step], 
 
 def test_a_member_that_joined_twice_leaves_twice() -> None:
     """As in OTP's pg; to leave once more changes nothing."""
-    groups: Groups[str] = Groups("a", 1)
+    groups: GroupTable[str] = GroupTable("a", 1)
     groups.join("s", "g", "r")
     groups.join("s", "g", "r")
     assert groups.members("s", "g") == ("r", "r")
@@ -128,14 +128,14 @@ def test_a_member_that_joined_twice_leaves_twice() -> None:
 
 def test_scopes_know_nothing_of_each_other() -> None:
     """A group of the same name in another scope is another group, for watchers too."""
-    groups: Groups[str] = Groups("a", 1)
+    groups: GroupTable[str] = GroupTable("a", 1)
     assert groups.monitor("watcher", "s") == {}
     groups.join("other", "g", "r")
     assert groups.members("s", "g") == ()
     assert [type(effect).__name__ for effect in groups.join("other", "g", "q")] == ["Announce"]
     groups.monitor("one", "other", "g")
     groups.monitor("two", "other", "h")
-    assert groups.join("other", "g", "p")[1:] == [Update(("one",), "other", "g", ("p",), ())]
+    assert groups.join("other", "g", "p")[1:] == [GroupUpdate(("one",), "other", "g", ("p",), ())]
     groups.demonitor("one")
     assert len(groups.leave("other", "g", "p")) == 1
 
@@ -147,13 +147,13 @@ def test_the_members_of_a_node_that_went_down_are_gone_in_one_update() -> None:
         network.do("a", network.at["a"].join("s", "g", ref))
     network.heal()
     network.at["b"].monitor("watcher", "s", "g")
-    assert network.at["b"].down("a") == [Update(("watcher",), "s", "g", (), ("r", "q"))]
+    assert network.at["b"].down("a") == [GroupUpdate(("watcher",), "s", "g", (), ("r", "q"))]
     assert network.at["c"].members("s", "g") == ("r", "q")
 
 
 def test_the_members_of_a_node_are_limited() -> None:
     """The limit is told by its name."""
-    groups: Groups[str] = Groups("a", 1, members_max=1)
+    groups: GroupTable[str] = GroupTable("a", 1, members_max=1)
     groups.join("s", "g", "r")
     with pytest.raises(RowFull, match="1 entries are the limit"):
         groups.join("s", "g", "q")

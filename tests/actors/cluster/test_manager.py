@@ -7,7 +7,7 @@ import pytest
 from tests.actors.cluster.stage import PLAIN, REJOINING, Seen, Witness, found, play, view
 from trouper import Actor, ActorStopped, Message, NodeUnreachable, handler
 from trouper.actors.cluster.events import MemberEvent, MemberJoined
-from trouper.runtime.remote.cell import Home
+from trouper.runtime.net.remote_cell import NodeId
 from trouper.testing import Simulation
 
 
@@ -36,7 +36,7 @@ async def _crash_and_return(sim: Simulation) -> None:
     await sim.restart("n3")
     await asyncio.sleep(5.0)
     assert view(sim["n1"]) == view(sim["n2"]) == view(sim["n3"]) == "n1 n2 n3"
-    assert found(sim["n1"], "n3").incarnation > before.incarnation
+    assert found(sim["n1"], "n3").generation > before.generation
     seen = await witness.ask(Seen())
     assert seen == [
         "MemberSuspected n3",
@@ -88,8 +88,8 @@ async def _reach(sim: Simulation) -> None:
     far = await sim["n2"].spawn(Counter, name="far")
     await asyncio.sleep(1.0)
     n3 = sim["n3"]
-    home = Home("n2", found(n3, "n2").incarnation)
-    ref = n3.network.directory.cell(home, far.address.uid, "user/far").ref
+    node_id = NodeId("n2", found(n3, "n2").generation)
+    ref = n3.network.directory.cell(node_id, far.address.uid, "user/far").ref
     sim["n2"].network.exports[far.address.uid] = far._cell  # noqa: SLF001  as if somebody had passed the ref on
     assert await ref.ask(Count()) == 1
     sim.crash("n2")

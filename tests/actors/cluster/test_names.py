@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.actors.cluster.replicas import NODES, Machine, Network
-from trouper.actors.cluster.names import Holder, Names, Registered, Yield
-from trouper.actors.cluster.rows import RowFull
+from tests.actors.cluster.replica_network import NODES, Machine, Network
+from trouper.actors.cluster.names import ClaimLost, Holder, HolderChanged, NameTable
+from trouper.runtime.gossip.versioned_table import RowFull
 from trouper.runtime.kernel.errors import NameTaken
 
 Step = tuple[str, str, str, int]
@@ -18,22 +18,22 @@ STEPS = st.lists(
 )
 
 
-def _machine(names: Names[str]) -> Machine:
+def _machine(names: NameTable[str]) -> Machine:
     return cast("Machine", names)  # the network passes on deltas of the kind that the replicas made
 
 
-def _said(network: Network[Names[str]]) -> list[tuple[str, Registered[str] | Yield[str]]]:
-    return cast("list[tuple[str, Registered[str] | Yield[str]]]", network.done)
+def _said(network: Network[NameTable[str]]) -> list[tuple[str, HolderChanged[str] | ClaimLost[str]]]:
+    return cast("list[tuple[str, HolderChanged[str] | ClaimLost[str]]]", network.done)
 
 
-def _network(seed: int = 0) -> Network[Names[str]]:
-    def make(node: str, incarnation: int) -> Names[str]:
-        return Names(node, incarnation)
+def _network(seed: int = 0) -> Network[NameTable[str]]:
+    def make(node: str, generation: int) -> NameTable[str]:
+        return NameTable(node, generation)
 
     return Network(make, _machine, seed)
 
 
-def _play(network: Network[Names[str]], steps: list[Step], verbs: tuple[str, ...] = VERBS) -> None:
+def _play(network: Network[NameTable[str]], steps: list[Step], verbs: tuple[str, ...] = VERBS) -> None:
     for verb, node, name, number in steps:
         names = network.at[node]
         match verb if verb in verbs else "sync":
@@ -66,7 +66,7 @@ def test_all_replicas_agree_in_the_end_and_no_name_has_two_holders(steps: list[S
         holders = {network.at[node].holder(name) for node in NODES}
         assert len(holders) == 1
         holder = holders.pop()
-        claimed_by = [node for node in NODES if name in network.at[node].rows.row(node)]
+        claimed_by = [node for node in NODES if name in network.at[node].table.row(node)]
         assert claimed_by == ([] if holder is None else [holder.node])
 
 
@@ -80,27 +80,29 @@ def test_the_lowest_claim_stays(steps: list[Step], seed: int) -> None:
     _play(network, steps, ("register", "deliver", "lose", "sync"))
     network.heal()
     for name in "xyz":
-        made = [effect for _, effect in _said(network) if isinstance(effect, Registered) and effect.name == name]
+        made = [effect for _, effect in _said(network) if isinstance(effect, HolderChanged) and effect.name == name]
         claims = {(each.holder.stamp, each.holder.node) for each in made if each.holder is not None}
         holder = network.at["a"].holder(name)
         assert (None if holder is None else (holder.stamp, holder.node)) == min(claims, default=None)
-        yielded = [effect.loser for _, effect in _said(network) if isinstance(effect, Yield) and effect.name == name]
+        yielded = [
+            effect.loser for _, effect in _said(network) if isinstance(effect, ClaimLost) and effect.name == name
+        ]
         assert len(yielded) == len(set(yielded))
         assert {(loser.stamp, loser.node) for loser in yielded} | ({min(claims)} if claims else set()) >= claims
 
 
 @given(STEPS, st.integers(0, 99))
 def test_what_is_said_adds_up_to_what_is_so(steps: list[Step], seed: int) -> None:
-    """Whoever follows the ``Registered`` of a node knows the holders that it knows; a node yields its own only."""
+    """Whoever follows the ``HolderChanged`` of a node knows the holders that it knows; a node yields its own only."""
     network = _network(seed)
     _play(network, steps, tuple(verb for verb in VERBS if verb != "restart"))
     network.heal()
     seen: dict[tuple[str, str], Holder[str] | None] = {}
     for node, effect in _said(network):
-        if isinstance(effect, Registered):
+        if isinstance(effect, HolderChanged):
             assert seen.get((node, effect.name)) != effect.holder
             seen[node, effect.name] = effect.holder
-        if isinstance(effect, Yield):
+        if isinstance(effect, ClaimLost):
             assert effect.loser.node == node != effect.winner.node
             assert (effect.winner.stamp, effect.winner.node) < (effect.loser.stamp, effect.loser.node)
     for node in NODES:
@@ -115,7 +117,7 @@ def test_two_sides_of_a_cut_claim_one_name() -> None:
     network.do("a", network.at["a"].register("x", "of a"))
     network.heal()
     winner, loser = Holder("a", 1, "of a"), Holder("b", 1, "of b")
-    assert [each for each in _said(network) if isinstance(each[1], Yield)] == [("b", Yield("x", loser, winner))]
+    assert [each for each in _said(network) if isinstance(each[1], ClaimLost)] == [("b", ClaimLost("x", loser, winner))]
 
 
 def test_a_claim_made_in_knowledge_of_another_is_younger() -> None:
@@ -144,14 +146,14 @@ def test_names_of_a_node_that_went_down_are_free() -> None:
     network = _network()
     network.do("a", network.at["a"].register("x", "of a"))
     network.heal()
-    assert network.at["b"].down("a") == [Registered("x", None)]
+    assert network.at["b"].down("a") == [HolderChanged("x", None)]
     network.do("b", network.at["b"].register("x", "of b"))
     assert network.at["b"].holder("x") == Holder("b", 2, "of b")
 
 
 def test_the_names_of_a_node_are_limited() -> None:
     """The limit is told by its name."""
-    names: Names[str] = Names("a", 1, names_max=1)
+    names: NameTable[str] = NameTable("a", 1, names_max=1)
     names.register("x", "one")
     with pytest.raises(RowFull, match="1 entries are the limit"):
         names.register("y", "two")

@@ -75,7 +75,7 @@ def test_terminated_is_final_for_this_life_of_the_observer() -> None:
     """Whoever has seen the end of a member does not see it back, until the observer itself begins anew."""
     found = Reachability().observe("B", "A", "terminated")
     assert found.observe("B", "A", "reachable") is found
-    assert found.observe("B", "A", "reachable", incarnation=1).status("A") == "reachable"
+    assert found.observe("B", "A", "reachable", generation=1).status("A") == "reachable"
 
 
 def test_what_changes_nothing_is_the_same_matrix() -> None:
@@ -88,9 +88,9 @@ def test_what_changes_nothing_is_the_same_matrix() -> None:
 def test_a_new_life_of_an_observer_begins_with_an_empty_row() -> None:
     """What its former life said is forgotten, and what is still on the way from there is ignored."""
     old = Reachability().observe("B", "A", "unreachable").observe("B", "C", "unreachable")
-    new = old.observe("B", "D", "unreachable", incarnation=1)
+    new = old.observe("B", "D", "unreachable", generation=1)
     assert new.observations == {("B", "D")}
-    assert new.observe("B", "A", "unreachable", incarnation=0) is new
+    assert new.observe("B", "A", "unreachable", generation=0) is new
     assert old.merge(new) == new.merge(old) == new
 
 

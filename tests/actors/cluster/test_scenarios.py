@@ -14,7 +14,7 @@ from tests.actors.cluster.scenarios import CONFIG, ENDED, FOLDER, NAMES, play
 from tests.actors.cluster.stage import view
 from tests.namespaces import Hosts, why_no_netem, why_not
 from trouper.testing import Simulation, simulate
-from trouper.transports.network import Quality
+from trouper.transports.network_faults import Quality
 
 SCENARIOS = sorted(FOLDER.glob("*.txt"))
 SEEDS = NAMES[:2]

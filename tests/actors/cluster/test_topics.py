@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.actors.cluster.replicas import NODES, Machine, Network
-from trouper.actors.cluster.rows import Announce, RowFull
-from trouper.actors.cluster.topics import FanOut, Topics
+from tests.actors.cluster.replica_network import NODES, Machine, Network
+from trouper.actors.cluster.topics import FanOut, TopicTable
+from trouper.runtime.gossip.versioned_table import Announce, RowFull
 
 Step = tuple[str, str, str, int]
 VERBS = ("subscribe", "subscribe", "unsubscribe", "gone", "deliver", "deliver", "lose", "sync", "restart", "hear")
@@ -19,7 +19,7 @@ Model = dict[str, dict[tuple[str, str], None]]
 """By node, who subscribes to what, in the order of subscribing."""
 
 
-def _play(network: Network[Topics[str]], steps: list[Step]) -> Model:
+def _play(network: Network[TopicTable[str]], steps: list[Step]) -> Model:
     model: Model = {node: {} for node in NODES}
     for verb, node, topic, number in steps:
         topics, ref = network.at[node], f"{node}/{number % 3}"
@@ -47,11 +47,11 @@ def _play(network: Network[Topics[str]], steps: list[Step]) -> Model:
     return model
 
 
-def _network(seed: int = 0) -> Network[Topics[str]]:
-    def make(node: str, incarnation: int) -> Topics[str]:
-        return Topics(node, incarnation)
+def _network(seed: int = 0) -> Network[TopicTable[str]]:
+    def make(node: str, generation: int) -> TopicTable[str]:
+        return TopicTable(node, generation)
 
-    def machine(topics: Topics[str]) -> Machine:
+    def machine(topics: TopicTable[str]) -> Machine:
         return cast("Machine", topics)  # the network passes on deltas of the kind that the replicas made
 
     return Network(make, machine, seed)
@@ -83,7 +83,7 @@ def test_a_message_reaches_every_subscriber_once_in_the_end(steps: list[Step], s
 
 def test_a_node_tells_the_others_of_its_first_and_its_last_subscriber_only() -> None:
     """The others need to know whether the node wants the topic, not for whom."""
-    topics: Topics[str] = Topics("a", 1)
+    topics: TopicTable[str] = TopicTable("a", 1)
     told = [
         topics.subscribe("t", "r"),
         topics.subscribe("t", "q"),
@@ -113,7 +113,7 @@ def test_nothing_is_sent_to_a_node_that_went_down() -> None:
 
 def test_the_topics_of_a_node_are_limited() -> None:
     """The limit is told by its name, and the subscriber is not in."""
-    topics: Topics[str] = Topics("a", 1, topics_max=1)
+    topics: TopicTable[str] = TopicTable("a", 1, topics_max=1)
     topics.subscribe("t", "r")
     with pytest.raises(RowFull, match="1 entries are the limit"):
         topics.subscribe("u", "r")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 import trouper
-from trouper.cli.demo.crew import Progress, Totals
 from trouper.cli.demo.folder import find_files
-from trouper.cli.demo.job import Outcome, count_in_sequence, count_with_crew, differences
+from trouper.cli.demo.job import Outcome, count_in_sequence, count_with_actors, differences
+from trouper.cli.demo.workers import Progress, Totals
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def paths(tmp_path: Path) -> list[Path]:
 def _run(paths: list[Path], *, chaos: bool, on_progress: Callable[[Progress], None]) -> Outcome:
     ended: list[Outcome] = []
     trouper.run(
-        partial(count_with_crew, paths, 3, processes=0, chaos=chaos, on_progress=on_progress, on_end=ended.append)
+        partial(count_with_actors, paths, 3, workers=0, chaos=chaos, on_progress=on_progress, on_end=ended.append)
     )
     (outcome,) = ended
     return outcome
@@ -56,7 +56,7 @@ def test_a_count_that_is_given_up_has_an_outcome(paths: list[Path]) -> None:
     ended: list[Outcome] = []
     with pytest.raises(asyncio.CancelledError):
         trouper.run(
-            partial(count_with_crew, paths, 3, processes=0, chaos=False, on_progress=give_up, on_end=ended.append)
+            partial(count_with_actors, paths, 3, workers=0, chaos=False, on_progress=give_up, on_end=ended.append)
         )
     (outcome,) = ended
     assert not outcome.complete
@@ -76,9 +76,9 @@ def test_differences_name_the_word_and_the_file() -> None:
 
 
 def test_a_process_killed_midway_costs_no_file(paths: list[Path]) -> None:
-    """Spread over two processes, one of which kills itself with SIGKILL in the middle of a file, the table is right."""
+    """Spread over two workers, one of which kills itself with SIGKILL in the middle of a file, the table is right."""
     ended: list[Outcome] = []
-    count = partial(count_with_crew, paths, 2, processes=2, chaos=True, on_progress=lambda _: None)
+    count = partial(count_with_actors, paths, 2, workers=2, chaos=True, on_progress=lambda _: None)
     trouper.run(partial(count, on_end=ended.append))
     (outcome,) = ended
     assert outcome.complete

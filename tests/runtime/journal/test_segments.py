@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from trouper.runtime.journal import JournalCorrupt, SimulatedDisk, WrongSequence
-from trouper.runtime.journal.framing import Frame, encode_frame
+from trouper.runtime.journal.record_frames import RecordFrame, encode_frame
 from trouper.runtime.journal.segments import Append, Limits, StreamFiles
 
 FOLDER = PurePath("stream")
@@ -70,7 +70,7 @@ def test_a_torn_end_is_cut_with_a_warning_and_the_stream_goes_on(caplog: pytest.
     _append(_files(disk), b"whole")
     path = FOLDER / f"{1:020d}.log"
     size = disk.size_bytes(path)
-    disk.open_append(path).append(encode_frame(Frame(2, 1, b"\xa1x"))[:-1])
+    disk.open_append(path).append(encode_frame(RecordFrame(2, 1, b"\xa1x"))[:-1])
     with caplog.at_level(logging.WARNING):
         files = _files(disk)
     (warning,) = caplog.messages
@@ -155,7 +155,7 @@ def test_a_segment_that_cannot_be_made_fails_the_append_alone() -> None:
 def test_a_payload_that_is_no_list_of_records_is_damage(payload: bytes, count: int, problem: str) -> None:
     """Whatever checks as a frame and still is not what a journal writes is named, under limits, never guessed at."""
     disk = SimulatedDisk()
-    disk.open_append(FOLDER / f"{3:020d}.log").append(encode_frame(Frame(3, count, payload)))
+    disk.open_append(FOLDER / f"{3:020d}.log").append(encode_frame(RecordFrame(3, count, payload)))
     with pytest.raises(JournalCorrupt, match=re.escape(problem)):
         _read(_files(disk))
 
@@ -169,7 +169,7 @@ def test_a_missing_file_and_a_missing_record_are_damage() -> None:
     disk.remove(files.path_of(2))
     with pytest.raises(JournalCorrupt, match=r"ends with sequence 1 and the next file of the stream begins with 3"):
         _read(_files(disk))
-    disk.open_append(files.path_of(3)).append(encode_frame(Frame(5, 1, b"")))
+    disk.open_append(files.path_of(3)).append(encode_frame(RecordFrame(5, 1, b"")))
     with pytest.raises(JournalCorrupt, match=r"found 1 records from sequence 5, expected sequence 4"):
         _files(disk)
 

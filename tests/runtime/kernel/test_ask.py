@@ -114,7 +114,7 @@ async def test_a_deadline_is_inherited_down_the_chain(node: Node) -> None:
         await chain[0].ask(Relay(tuple(chain[1:])), timeout_s=1.5)
     await settle()
     assert asyncio.get_running_loop().time() == began + 1.5
-    assert all(cell_of(ref).turn is None for ref in chain)
+    assert all(cell_of(ref).invocation is None for ref in chain)
 
 
 @staged

@@ -19,10 +19,10 @@ class Watching:
     def __init__(self) -> None:
         self.story = Story()
 
-    def began(self, cell: Cell, message: object) -> None:
+    def on_begin(self, cell: Cell, message: object) -> None:
         self.story.append(("began", message))
 
-    def saw(self, cell: Cell, message: object, error: BaseException | None) -> None:
+    def on_end(self, cell: Cell, message: object, error: BaseException | None) -> None:
         self.story.append(("saw", message, repr(error)))
 
 

@@ -70,7 +70,7 @@ async def test_law_05_an_ask_has_a_deadline_that_the_chain_inherits(node: Node) 
     with pytest.raises(AskTimeout):
         await middle.ask(Chain((await node.spawn(Last),)), timeout_s=2.0)
     await settle()
-    assert cell_of(stuck).turn is None
+    assert cell_of(stuck).invocation is None
     assert asyncio.get_running_loop().time() - began == 2.0
 
 

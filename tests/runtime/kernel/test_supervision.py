@@ -16,8 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trouper import Backoff, InvalidOption, OneForAll, OneForOne, RestForOne
-from trouper.runtime.kernel.actor import BareActor
-from trouper.runtime.kernel.supervision import AutoShutdown, ChildEnded, ChildSpec, Ledger, Plan, Restart, Strategy
+from trouper.runtime.kernel.bare_actor import BareActor
+from trouper.runtime.kernel.supervision import (
+    AutoShutdown,
+    ChildEnded,
+    ChildSpec,
+    Restart,
+    RestartPlan,
+    Strategy,
+    SupervisorState,
+)
 
 Kind = Literal["one_for_one", "one_for_all", "rest_for_one"]
 MAKERS: dict[Kind, type[Strategy]] = {
@@ -39,7 +47,7 @@ class Otp:
     significant: set[str]
     restarted_at: list[float] = field(default_factory=list[float])
 
-    def exits(self, name: str, now: float, *, failed: bool) -> Plan:
+    def exits(self, name: str, now: float, *, failed: bool) -> RestartPlan:
         """One child exits, by itself."""
         restart = self.children[name]
         if restart == "permanent" or (restart == "transient" and failed):
@@ -48,16 +56,16 @@ class Otp:
         ends = name in self.significant and (
             self.auto_shutdown == "any_significant" or (self.auto_shutdown == "all_significant" and not others)
         )
-        return Plan(end=(name,), shut_down=ends)
+        return RestartPlan(end=(name,), shut_down=ends)
 
-    def _restarts(self, name: str, now: float) -> Plan:
+    def _restarts(self, name: str, now: float) -> RestartPlan:
         self.restarted_at.append(now)
         if sum(now - at <= self.period_s for at in self.restarted_at) > self.intensity:
-            return Plan(end=(name,), escalate=True)
+            return RestartPlan(end=(name,), escalate=True)
         names = list(self.children)
         after = names[names.index(name) :]
         affected = {"one_for_one": [name], "one_for_all": names, "rest_for_one": after}[self.kind]
-        return Plan(
+        return RestartPlan(
             end=tuple(child for child in reversed(affected) if self.children[child] == "temporary"),
             restart=tuple(child for child in affected if self.children[child] != "temporary"),
         )
@@ -87,13 +95,13 @@ def supervisors(draw: st.DrawFn) -> Otp:
 def test_the_ledger_decides_as_otp_does(otp: Otp, exits: list[tuple[float, int, bool]]) -> None:
     """Whatever fails or leaves, whenever, the plan is that of the model, until the supervisor itself ends."""
     strategy = MAKERS[otp.kind](restarts=otp.intensity, within_s=otp.period_s, auto_shutdown=otp.auto_shutdown)
-    ledger, now = Ledger(strategy), 0.0
+    supervisor_state, now = SupervisorState(strategy), 0.0
     for pause_s, index, failed in exits:
         now += pause_s
         name = list(otp.children)[index % len(otp.children)]
         others = sum(child in otp.children for child in otp.significant - {name})
         event = ChildEnded(name, failed, otp.children, name in otp.significant, others)
-        plan = ledger.step(event, now)
+        plan = supervisor_state.step(event, now)
         assert plan == otp.exits(name, now, failed=failed)
         for ended in plan.end:
             del otp.children[ended]
@@ -106,10 +114,14 @@ def test_the_ledger_never_allows_more_than_its_intensity(
     restarts_max: int, within_s: float, waits: list[float]
 ) -> None:
     """In no window of `within_s` seconds, edges included, are there more than `restarts` restarts."""
-    ledger, now, admitted = Ledger(OneForOne(restarts=restarts_max, within_s=within_s)), 0.0, list[float]()
+    supervisor_state, now, admitted = (
+        SupervisorState(OneForOne(restarts=restarts_max, within_s=within_s)),
+        0.0,
+        list[float](),
+    )
     for wait_s in waits:
         now += wait_s
-        plan = ledger.step(ChildEnded("a", True, {"a": "permanent"}), now)
+        plan = supervisor_state.step(ChildEnded("a", True, {"a": "permanent"}), now)
         if plan.escalate:
             break
         admitted.append(now)
@@ -120,27 +132,27 @@ def test_the_ledger_never_allows_more_than_its_intensity(
 def test_a_failure_on_the_edge_of_the_window_counts() -> None:
     """A restart that is exactly `within_s` old still counts; a moment later it does not."""
     event = ChildEnded("a", True, {"a": "transient"})
-    assert Ledger(OneForOne(1, 5.0)).step(event, 0.0) == Plan(restart=("a",))
-    on_the_edge, past_it = Ledger(OneForOne(1, 5.0)), Ledger(OneForOne(1, 5.0))
+    assert SupervisorState(OneForOne(1, 5.0)).step(event, 0.0) == RestartPlan(restart=("a",))
+    on_the_edge, past_it = SupervisorState(OneForOne(1, 5.0)), SupervisorState(OneForOne(1, 5.0))
     on_the_edge.step(event, 0.0)
     past_it.step(event, 0.0)
-    assert on_the_edge.step(event, 5.0) == Plan(end=("a",), escalate=True)
-    assert past_it.step(event, 5.000001) == Plan(restart=("a",))
+    assert on_the_edge.step(event, 5.0) == RestartPlan(end=("a",), escalate=True)
+    assert past_it.step(event, 5.000001) == RestartPlan(restart=("a",))
 
 
 def test_a_child_that_shares_a_restart_does_not_end_its_supervisor() -> None:
     """A significant child that a sibling's failure takes down is no exit of its own: no automatic shutdown."""
     children: dict[str, Restart] = {"a": "permanent", "b": "temporary"}
-    ledger = Ledger(OneForAll(auto_shutdown="any_significant"))
-    plan = ledger.step(ChildEnded("a", True, children, significant=False, other_significant=1), 0.0)
-    assert plan == Plan(end=("b",), restart=("a",))
+    supervisor_state = SupervisorState(OneForAll(auto_shutdown="any_significant"))
+    plan = supervisor_state.step(ChildEnded("a", True, children, significant=False, other_significant=1), 0.0)
+    assert plan == RestartPlan(end=("b",), restart=("a",))
 
 
 def test_the_same_event_gives_the_same_plan() -> None:
     """Time and chance are arguments, so two ledgers that saw the same decide the same."""
     event = ChildEnded("a", True, {"a": "permanent"}, chance=0.3)
     strategy = OneForOne(backoff=Backoff())
-    assert Ledger(strategy).step(event, 7.0) == Ledger(strategy).step(event, 7.0)
+    assert SupervisorState(strategy).step(event, 7.0) == SupervisorState(strategy).step(event, 7.0)
 
 
 @given(
@@ -168,9 +180,9 @@ def test_a_backoff_doubles_up_to_its_limit() -> None:
 
 def test_the_ledger_waits_longer_with_each_failure_in_the_window() -> None:
     """The plan's delay grows while failures follow one another, and is short again after a quiet window."""
-    ledger = Ledger(OneForOne(restarts=10, within_s=60.0, backoff=Backoff(1.0, 30.0, jitter=0.0)))
+    supervisor_state = SupervisorState(OneForOne(restarts=10, within_s=60.0, backoff=Backoff(1.0, 30.0, jitter=0.0)))
     event = ChildEnded("a", True, {"a": "permanent"})
-    assert [ledger.step(event, now).delay_s for now in (0.0, 1.0, 2.0, 200.0)] == [1.0, 2.0, 4.0, 1.0]
+    assert [supervisor_state.step(event, now).delay_s for now in (0.0, 1.0, 2.0, 200.0)] == [1.0, 2.0, 4.0, 1.0]
 
 
 @pytest.mark.parametrize(

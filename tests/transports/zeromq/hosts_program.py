@@ -70,7 +70,7 @@ async def tell(here: str, there: str) -> None:
                 _say(told=told)
             await asyncio.sleep(0.001)
         arrived, wrong, last = await books.ask(Report(), 30.0)
-        breaks = vars(node.network)["_board"].peer("counter").breaks
+        breaks = vars(node.network)["_manager"].peer("counter").breaks
         same = node.network.peers.get("counter") is peer
         _say(told=told, arrived=arrived, wrong=wrong, last=last, same=same, breaks=breaks)
 

@@ -10,7 +10,7 @@ from trouper.transports.zeromq import ZeroMQTransport
 
 
 def _has_counted(receiver: ZeroMQTransport, failures: int) -> bool:
-    return receiver.refusals.counts["handshake_failed"] == failures
+    return receiver.rejections.counts["handshake_failed"] == failures
 
 
 @pytest.mark.parametrize("kind", ["ipc", "tcp"])
@@ -28,7 +28,7 @@ def test_who_comes_and_goes_in_order_is_not_noted(kind: str, tmp_path: Path) -> 
             await b.until_frames(10 * (round_ + 1))
             await sender.close()
         await receiver.close()
-        assert receiver.refusals.counts == {}
+        assert receiver.rejections.counts == {}
 
     play(scene)
 
@@ -45,7 +45,7 @@ def test_a_visitor_without_a_word_is_named(tmp_path: Path, caplog: pytest.LogCap
         await reader.readexactly(10)
         writer.close()
         await writer.wait_closed()
-        await until(lambda: receiver.refusals.counts["handshake_failed"] == 1)
+        await until(lambda: receiver.rejections.counts["handshake_failed"] == 1)
         for visits in (1, 2):  # one alone may be a process of ours that ends at this moment
             reader, writer = await asyncio.open_unix_connection(local.removeprefix("ipc://"))
             await reader.readexactly(10)

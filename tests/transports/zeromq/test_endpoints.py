@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.transports.laws import Owner
 from tests.transports.zeromq.scenes import ipc_endpoint, play
-from trouper.runtime.wire.transport import EndpointInvalid, EndpointTaken
+from trouper.runtime.session.transport import EndpointInvalid, EndpointTaken
 from trouper.transports.zeromq import ZeroMQTransport
 from trouper.transports.zeromq.endpoints import Endpoint, check_folder, free_path, reachable, read_endpoint
 

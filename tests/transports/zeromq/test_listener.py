@@ -12,7 +12,7 @@ import zmq
 
 from tests.transports.laws import Owner
 from tests.transports.zeromq.scenes import KEYS, LOOPS, TCP, ipc_endpoint, play, until
-from trouper.runtime.wire.transport import Buffer, Source, TransportLimits
+from trouper.runtime.session.transport import Buffer, Source, TransportLimits
 from trouper.transports.keys import KeyPair, KeyRing
 from trouper.transports.zeromq import ZeroMQTransport
 
@@ -59,14 +59,14 @@ def test_garbage_is_counted_and_everything_else_goes_on(kind: str, garbage: str,
         wire.send_nowait([b"before"])
         await b.until_frames(1)
         await _throw(endpoint, GARBAGE[garbage])
-        await until(lambda: receiver.refusals.counts["handshake_failed"] == 1)
+        await until(lambda: receiver.rejections.counts["handshake_failed"] == 1)
         wire.send_nowait([b"after"])
         await b.until_frames(2)
         sender.connect(endpoint).send_nowait([b"newcomer"])
         assert await b.until_frames(3) == [(b"before",), (b"after",), (b"newcomer",)]
         await sender.close()
         await receiver.close()
-        assert receiver.refusals.counts["handshake_failed"] == 1
+        assert receiver.rejections.counts["handshake_failed"] == 1
 
     play(scene)
 
@@ -146,7 +146,7 @@ def test_a_frame_too_large_in_all_is_dropped_and_counted(tmp_path: Path) -> None
         wire.send_nowait([bytes(900)] * 3)
         wire.send_nowait([bytes(1_000)] * 2)
         assert await b.until_frames(1) == [(bytes(1_000), bytes(1_000))]
-        assert receiver.refusals.counts == {"frame_too_large": 1}
+        assert receiver.rejections.counts == {"frame_too_large": 1}
         await sender.close()
         await receiver.close()
 

@@ -6,7 +6,7 @@ import zmq
 from zmq.constants import Event
 
 from tests.transports.zeromq.scenes import LOOPS, play, until
-from trouper.runtime.wire.transport import TransportLimits
+from trouper.runtime.session.transport import TransportLimits
 from trouper.transports.zeromq.endpoints import read_endpoint
 from trouper.transports.zeromq.monitor import Monitor, why
 from trouper.transports.zeromq.sockets import Sockets

@@ -1,7 +1,7 @@
 import zmq
 
 from tests.transports.zeromq.scenes import KEYS, play
-from trouper.runtime.wire.transport import TransportLimits
+from trouper.runtime.session.transport import TransportLimits
 from trouper.transports.zeromq.endpoints import read_endpoint
 from trouper.transports.zeromq.sockets import Sockets
 

@@ -10,7 +10,7 @@ import pytest
 from tests.transports.laws import Owner, Scene, TransportLaws
 from tests.transports.zeromq.scenes import KEYS, LOOPS, TCP, ipc_endpoint, open_descriptors, play
 from trouper.runtime.kernel.errors import InvalidOption
-from trouper.runtime.wire.transport import EndpointTaken, Transport, TransportFailed, TransportLimits
+from trouper.runtime.session.transport import EndpointTaken, Transport, TransportFailed, TransportLimits
 from trouper.transports.keys import KeysMissing
 from trouper.transports.zeromq import ZeroMQTransport
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.transports.laws import Owner
 from tests.transports.zeromq.scenes import KEYS, LOOPS, TCP, ipc_endpoint, play, until
-from trouper.runtime.wire.transport import TransportClosed, TransportFailed, TransportLimits, Wire
+from trouper.runtime.session.transport import TransportClosed, TransportFailed, TransportLimits, Wire
 from trouper.transports.keys import KeyPair, KeyRing
 from trouper.transports.zeromq import ZeroMQTransport
 from trouper.transports.zeromq import wire as wire_module
@@ -228,7 +228,7 @@ def test_a_wire_outlives_a_listener_of_another_kind(answer: bytes, keys: KeyRing
         receiver = ZeroMQTransport(b, keys=keys, insecure=keys is None)
         await receiver.listen(endpoint)
         assert await b.until_frames(1) == [(b"for the right one",)]
-        assert 2 <= sender.refusals.counts["handshake_failed"] <= 20
+        assert 2 <= sender.rejections.counts["handshake_failed"] <= 20
         assert a.lost == []
         await sender.close()
         await receiver.close()
@@ -245,7 +245,7 @@ def test_a_wire_outlives_a_listener_with_other_keys(caplog: pytest.LogCaptureFix
         endpoint = await impostor.listen(TCP)
         sender = ZeroMQTransport(Owner(), keys=KEYS)
         sender.connect(endpoint).send_nowait([b"secret"])
-        await until(lambda: sender.refusals.counts["handshake_failed"] >= 2)
+        await until(lambda: sender.rejections.counts["handshake_failed"] >= 2)
         await impostor.close()
         assert wrong.frames == []
         receiver = ZeroMQTransport(right, keys=KEYS)
@@ -284,7 +284,7 @@ def test_a_wire_that_cannot_get_a_socket_says_so_and_leaves_nothing(
         with monkeypatch.context() as patch:
             patch.setattr(Sockets, "dealer", refuse)
             await receiver.close()
-            await until(lambda: sender.refusals.counts["dial_failed"] >= 2)
+            await until(lambda: sender.rejections.counts["dial_failed"] >= 2)
         again = ZeroMQTransport(b)
         await again.listen(endpoint)
         wire.send_nowait([b"y"])

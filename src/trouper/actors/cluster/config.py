@@ -17,8 +17,8 @@ from .splitbrain.resolver import SplitBrainSettings
 from .splitbrain.strategies import LeaseMajority
 
 if TYPE_CHECKING:
-    from ...runtime.node import Node
-    from .face import Cluster
+    from ...runtime.node.node import Node
+    from .api import Cluster
 
 METADATA_BYTES_MAX = 1_024
 """Of what a node tells about itself, unless ``swim`` says otherwise."""
@@ -101,7 +101,7 @@ class ClusterConfig:
     split_brain: SplitBrainSettings | None = field(default_factory=SplitBrainSettings)
     lease: Lease | None = None
     when_downed: WhenDowned = "shut_down"
-    links_max: int = 100
+    sessions_max: int = 100
     swim: SwimSettings | None = None
     announce: frozenset[Literal["local", "mdns"]] = frozenset({"local"})
     replication: ReplicationSettings = field(default_factory=ReplicationSettings)
@@ -111,8 +111,8 @@ class ClusterConfig:
         least, most = self.nodes
         if not 1 <= least <= most:
             raise InvalidOption(f"nodes={self.nodes} must be (least, most) with 1 <= least <= most")
-        if self.links_max < 8:
-            raise InvalidOption(f"links_max={self.links_max} must be 8 or more: probes and gossip need some at once")
+        if self.sessions_max < 8:
+            raise InvalidOption(f"links_max={self.sessions_max} must be 8 or more: probes and gossip need some at once")
         if self.split_brain is not None and isinstance(self.split_brain.strategy, LeaseMajority) and self.lease is None:
             raise InvalidOption("the strategy LeaseMajority needs a lease: ClusterConfig(lease=...)")
         self.settings()
@@ -130,10 +130,10 @@ class ClusterConfig:
             metadata_bytes_max=METADATA_BYTES_MAX,
             packet_bytes_max=1_400 - 512 + METADATA_BYTES_MAX,
         )
-        return replace(made, warm_peers=min(made.warm_peers, self.links_max // 2))
+        return replace(made, warm_peers=min(made.warm_peers, self.sessions_max // 2))
 
     async def open(self, node: Node, seeds: tuple[str, ...]) -> Cluster:
         """Start this node's part of the cluster, under ``/system/cluster``; called by the node."""
-        from .face import open_cluster  # noqa: PLC0415  a configuration is read without all that it starts
+        from .api import open_cluster  # noqa: PLC0415  a configuration is read without all that it starts
 
         return await open_cluster(node, self, seeds)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from ...runtime.kernel.messages import Message
+from ...runtime.kernel.message import Message
 from ...runtime.kernel.ref import ActorRef
 from .detectors.failures import Failure
 from .metadata import Metadata
@@ -27,7 +27,7 @@ class MemberInfo(msgspec.Struct, frozen=True):
 
     name: str
     endpoint: str
-    incarnation: int
+    generation: int
     life: int
     status: MemberStatus
     metadata: Metadata

@@ -1,11 +1,11 @@
-"""``Groups``: who belongs to which group, all over the cluster, eventually (PURE).
+"""``GroupTable``: who belongs to which group, all over the cluster, eventually (PURE).
 
 After Erlang/OTP's ``pg`` (its module documentation).  Groups live in *scopes* that know nothing of each other.  Each
 node owns only its own actors' memberships; an actor may join a group several times and must leave it as often.  All
 members of a node are gone when the node goes down.  Nobody agrees on anything: during a cut each side sees its own
 members, and afterwards all see all.
 
-``monitor`` gives a snapshot, and every later change comes as an ``Update``: applied to the snapshot in their order the
+``monitor`` gives a snapshot, and every later change comes as an ``GroupUpdate``: applied to the snapshot in their order the
 updates give what ``members`` gives.  Each public method is one event and returns the effects, to be carried out in
 order.
 """
@@ -18,14 +18,14 @@ from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from .rows import Announce, Change, Delta, Refused, Resync, Rows
+from ...runtime.gossip.versioned_table import Announce, Change, Delta, DeltaRefused, Resync, VersionedTable
 
 Ref = TypeVar("Ref", bound=Hashable)
 Key: TypeAlias = tuple[str, str, Ref]
 """Scope, group, and an actor of the node that says so."""
 
 
-class Update(msgspec.Struct, Generic[Ref], frozen=True):
+class GroupUpdate(msgspec.Struct, Generic[Ref], frozen=True):
     """A group has changed; for those who monitor it.
 
     joined, left: an actor stands there as often as it joined or left more.
@@ -38,20 +38,20 @@ class Update(msgspec.Struct, Generic[Ref], frozen=True):
     left: tuple[Ref, ...]
 
 
-Effect: TypeAlias = Announce[Key[Ref], int] | Update[Ref] | Resync | Refused
+Effect: TypeAlias = Announce[Key[Ref], int] | GroupUpdate[Ref] | Resync | DeltaRefused
 
 
-class Groups(Generic[Ref]):
+class GroupTable(Generic[Ref]):
     """One node's copy of all memberships.
 
     rows: for the exchange with others (``digest``, ``deltas_for``).  members_max: the most (scope, group, actor)
     memberships of one node.
     """
 
-    __slots__ = ("_members", "_watchers", "rows")
+    __slots__ = ("_members", "_watchers", "table")
 
-    def __init__(self, node: str, incarnation: int, members_max: int = 100_000) -> None:
-        self.rows: Rows[Key[Ref], int] = Rows(node, incarnation, entries_max=members_max)
+    def __init__(self, node: str, generation: int, members_max: int = 100_000) -> None:
+        self.table: VersionedTable[Key[Ref], int] = VersionedTable(node, generation, entries_max=members_max)
         self._members: dict[str, dict[str, Counter[Ref]]] = {}
         self._watchers: dict[Hashable, tuple[str, str | None]] = {}
 
@@ -64,7 +64,7 @@ class Groups(Generic[Ref]):
 
     def local_members(self, scope: str, group: str) -> tuple[Ref, ...]:
         """Return the members on this node, each as often as it joined."""
-        own = self.rows.row(self.rows.node)
+        own = self.table.row(self.table.node)
         return tuple(key[2] for key, times in own.items() if key[:2] == (scope, group) for _ in range(times))
 
     def groups(self, scope: str) -> tuple[str, ...]:
@@ -83,13 +83,13 @@ class Groups(Generic[Ref]):
 
     def gone(self, ref: Ref) -> list[Effect[Ref]]:
         """Let an actor of this node, which has ended, leave all groups."""
-        keys = [(key, times) for key, times in self.rows.row(self.rows.node).items() if key[2] == ref]
+        keys = [(key, times) for key, times in self.table.row(self.table.node).items() if key[2] == ref]
         return [effect for key, times in keys for effect in self._write(key, -times)]
 
     # -- who watches ---------------------------------------------------------------------------------------------------
 
     def monitor(self, watcher: Hashable, scope: str, group: str | None = None) -> Mapping[str, tuple[Ref, ...]]:
-        """Return the members by group, and put ``watcher`` into every later ``Update``.
+        """Return the members by group, and put ``watcher`` into every later ``GroupUpdate``.
 
         group: None for all groups of the scope, those that come later too.  A watcher is one subscription; one that
         is known already is replaced.
@@ -106,24 +106,24 @@ class Groups(Generic[Ref]):
 
     def merge(self, delta: Delta[Key[Ref], int]) -> list[Effect[Ref]]:
         """Take in what another node says of its members, from it or from anybody who knows."""
-        applied = self.rows.apply(delta)
-        return [*self.rows.effects_of(delta, applied), *self._changed(applied.changes)]
+        applied = self.table.apply(delta)
+        return [*self.table.effects_of(delta, applied), *self._changed(applied.changes)]
 
-    def up(self, node: str, incarnation: int) -> list[Effect[Ref]]:
+    def up(self, node: str, generation: int) -> list[Effect[Ref]]:
         """Note a member of the cluster; what its earlier life had is gone."""
-        return self._changed(self.rows.up(node, incarnation))
+        return self._changed(self.table.up(node, generation))
 
     def down(self, node: str) -> list[Effect[Ref]]:
         """Note that a node is no member of the cluster any more; all its actors have left all groups."""
-        return self._changed(self.rows.down(node))
+        return self._changed(self.table.down(node))
 
     def _write(self, key: Key[Ref], more: int) -> list[Effect[Ref]]:
-        before = self.rows.row(self.rows.node).get(key, 0)
+        before = self.table.row(self.table.node).get(key, 0)
         after = max(0, before + more)
-        delta = self.rows.put(key, after or None)
+        delta = self.table.put(key, after or None)
         if delta is None:
             return []
-        return [Announce(delta), *self._changed([Change(self.rows.node, key, before or None, after or None)])]
+        return [Announce(delta), *self._changed([Change(self.table.node, key, before or None, after or None)])]
 
     def _changed(self, changes: Iterable[Change[Key[Ref], int]]) -> list[Effect[Ref]]:
         """Count the changes, and tell of each group once."""
@@ -137,7 +137,7 @@ class Groups(Generic[Ref]):
             self._count(scope, group, mores)
             watchers = tuple(who for who, at in self._watchers.items() if at in ((scope, group), (scope, None)))
             joined, left = (+mores).elements(), (-mores).elements()
-            update = Update(watchers, scope, group, tuple(joined), tuple(left))
+            update = GroupUpdate(watchers, scope, group, tuple(joined), tuple(left))
             if watchers and (update.joined or update.left):
                 effects.append(update)
         return effects

@@ -13,27 +13,38 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
-from ...runtime.actor import Actor
-from ...runtime.alarm import Alarm
-from ...runtime.handlers import handler
-from ...runtime.kernel.messages import Message
-from ...runtime.remote.cell import Home
-from . import cards
+from ...runtime.actor.actor import Actor
+from ...runtime.actor.handlers import handler
+from ...runtime.kernel.alarm import Alarm
+from ...runtime.kernel.message import Message
+from ...runtime.net.remote_cell import NodeId
+from . import member_info
+from .discovery.discovery_actor import DiscoveryActor, announcements
 from .events import ClusterNotice, MemberInfo
+from .loop_lag import LoopLagMonitor
 from .membership import effects
-from .membership.effects import Changed, Effect, Ended, Send, Strained
+from .membership.effects import Changed, Effect, Ended, ProcessHealth, Send
 from .membership.packets import Ack, Ping
-from .messages import ClusterPacket, Due, LinkLost, Meet, Rejoin, Strain, TakeDown, TakeLeave, Tell, ViewChanged
-from .replicator import Replicator
-from .resolving import Resolving
-from .scout import Scout, announcements
-from .strain import StrainGauge
+from .messages import (
+    AlarmDue,
+    BeginLeave,
+    ClusterPacket,
+    ContactEndpoint,
+    HealthReport,
+    MarkDown,
+    Rejoin,
+    SessionLost,
+    UpdateMetadata,
+    ViewChanged,
+)
+from .replication_actor import Replicator
+from .resolver_actor import ResolverActor
 
 if TYPE_CHECKING:
-    from ...runtime.remote.peer import Peer
-    from .face import Cluster
+    from ...runtime.net.peer import Peer
+    from .api import Cluster
 
-GRUMBLES = frozenset(
+WARNING_KINDS = frozenset(
     {"refused", "name_conflict", "other_cluster", "implausible", "seeds_silent", "downed", "superseded"}
 )
 """Kinds of notices that are logged as warnings."""
@@ -54,23 +65,23 @@ class ClusterManager(Actor):
         cluster, node = self.cluster, self.node
         network, loop = node.network, node.system.loop
         self._loop, self._network = loop, network
-        self._alarm = Alarm(loop, lambda: self.ref.tell(Due()))
+        self._alarm = Alarm(loop, lambda: self.ref.tell(AlarmDue()))
         self._chance = random.Random(node.system.random()).random
-        self.machine = cluster.begin_life(self._chance, loop.time())
-        network.serves[ClusterPacket] = self._hear
+        self.machine = cluster.create_membership(self._chance, loop.time())
+        network.request_handlers[ClusterPacket] = self._hear
         network.on_peer.append(self._linked)
-        self._gauge = StrainGauge(loop, self._strained)
+        self._gauge = LoopLagMonitor(loop, self._strained)
         cluster.replicator = await self.spawn(partial(Replicator, cluster), name="replicator", restart="permanent")
         if cluster.config.split_brain is not None:
-            await self.spawn(partial(Resolving, cluster), name="resolver", restart="permanent")
+            await self.spawn(partial(ResolverActor, cluster), name="resolver", restart="permanent")
         if cluster.discoveries or announcements(cluster.config, node.name, network.endpoint):
-            make = partial(Scout, cluster, cluster.discoveries)
-            cluster.scout = await self.spawn(make, name="scout", restart="permanent")
+            make = partial(DiscoveryActor, cluster, cluster.discoveries)
+            cluster.discovery = await self.spawn(make, name="discovery", restart="permanent")
         self._carry_out(self.machine.start(loop.time()))
 
     def on_stop(self) -> None:
         """Let go of the network; the others find out by themselves, unless this node took its leave."""
-        self._network.serves.pop(ClusterPacket, None)
+        self._network.request_handlers.pop(ClusterPacket, None)
         self._network.on_peer.remove(self._linked)
         self._gauge.close()
         self._alarm.set(inf)
@@ -83,10 +94,10 @@ class ClusterManager(Actor):
 
     def _linked(self, peer: Peer, up: bool) -> None:
         if not up:
-            self.ref.tell(LinkLost(peer.node))
+            self.ref.tell(SessionLost(peer.node))
 
     def _strained(self, loop_lag_s: float, gc_pause_s: float) -> None:
-        self.ref.tell(Strain(loop_lag_s, gc_pause_s, len(self._cell.mail or ())))
+        self.ref.tell(HealthReport(loop_lag_s, gc_pause_s, len(self._cell.mail or ())))
 
     @handler
     def packet(self, msg: ClusterPacket) -> None:
@@ -96,28 +107,28 @@ class ClusterManager(Actor):
         self._carry_out(self.machine.receive(msg.packet, self._loop.time()))
 
     @handler
-    def due(self, msg: Due) -> None:
+    def due(self, msg: AlarmDue) -> None:
         """The machine asked to be woken."""
         self._carry_out(self.machine.tick(self._loop.time()))
 
     @handler
-    def link_lost(self, msg: LinkLost) -> None:
+    def session_lost(self, msg: SessionLost) -> None:
         """A link broke."""
-        self._carry_out(self.machine.link_lost(msg.node, self._loop.time()))
+        self._carry_out(self.machine.session_lost(msg.node, self._loop.time()))
 
     @handler
-    def strain(self, msg: Strain) -> None:
+    def strain(self, msg: HealthReport) -> None:
         """The process is not well, or well again."""
-        evidence = Strained(msg.loop_lag_s, msg.gc_pause_s, msg.mailbox_depth)
+        evidence = ProcessHealth(msg.loop_lag_s, msg.gc_pause_s, msg.mailbox_depth)
         self._carry_out(self.machine.strained(evidence, self._loop.time()))
 
     @handler
-    def meet(self, msg: Meet) -> None:
+    def meet(self, msg: ContactEndpoint) -> None:
         """A node was found that may be of this cluster."""
         self._carry_out(self.machine.meet(msg.endpoint, self._loop.time()))
 
     @handler
-    def take_down(self, msg: TakeDown) -> bool:
+    def take_down(self, msg: MarkDown) -> bool:
         """Somebody has decided that a member is down."""
         known = self.machine.records().get(msg.name)
         found = known is not None and not known.is_over
@@ -127,7 +138,7 @@ class ClusterManager(Actor):
         return found
 
     @handler(reentrant=True)
-    async def take_leave(self, msg: TakeLeave) -> None:
+    async def take_leave(self, msg: BeginLeave) -> None:
         """Leave, and wait until the others know."""
         if self.machine.is_over:
             return
@@ -140,13 +151,13 @@ class ClusterManager(Actor):
     def rejoin(self, msg: Rejoin) -> None:
         """This node was thrown out, and its actors are stopped: come back as a new member."""
         now = self._loop.time()
-        self.machine = self.cluster.begin_life(self._chance, now)
+        self.machine = self.cluster.create_membership(self._chance, now)
         for child in (self._cell.children or {}).values():
             child.ref.tell(msg)
         self._carry_out(self.machine.start(now))
 
     @handler
-    def tell_others(self, msg: Tell) -> None:
+    def tell_others(self, msg: UpdateMetadata) -> None:
         """This node says something else about itself."""
         self._carry_out(self.machine.update(msg.metadata, self._loop.time()))
 
@@ -167,13 +178,13 @@ class ClusterManager(Actor):
     # --- what is to be done ------------------------------------------------------------------------------------------
 
     def _carry_out(self, wanted: Sequence[Effect]) -> None:
-        reaching = self._network.reaching
+        connector = self._network.connector
         changed = False
         for effect in wanted:
             if isinstance(effect, Send):
                 if isinstance(effect.packet, Ping):
                     self._pinged(effect.packet)
-                reaching.send(effect.to, ClusterPacket(effect.packet), reliable=effect.reliable)
+                connector.send(effect.to, ClusterPacket(effect.packet), reliable=effect.reliable)
             else:
                 changed |= self._publish(effect)
         self._alarm.set(self.machine.wake_at)
@@ -186,13 +197,13 @@ class ClusterManager(Actor):
         """Publish an event; returns whether it is about a member."""
         event = effect.event
         if isinstance(event, effects.MemberEvent):
-            info = cards.read(event.member)
-            happened = cards.event_of(event, info)
+            info = member_info.read(event.member)
+            happened = member_info.event_of(event, info)
             self.cluster.failures.member(happened)
             self._keep_directory(event, info)
             self.node.events.publish(happened)
             return True
-        said = cards.notice_of(event)
+        said = member_info.notice_of(event)
         if said is not None:
             self._notice(*said)
         if isinstance(event, Ended):
@@ -201,20 +212,20 @@ class ClusterManager(Actor):
 
     def _keep_directory(self, event: effects.MemberEvent, info: MemberInfo) -> None:
         """Have refs reach members wherever they listen, and end all that hung on one that is over."""
-        home = Home(info.name, info.incarnation)
+        node_id = NodeId(info.name, info.generation)
         if event.member.name == self.node.name:
             return
         if event.member.is_over:
-            self._network.reaching.forget(home)
+            self._network.connector.forget(node_id)
             why = "took its leave" if isinstance(event, effects.Left) else "was taken down by the cluster"
             peer = self._network.peers.get(info.name)
-            if peer is not None and peer.home == home:
-                self._network.abandon(info.name, f"it {why}")
+            if peer is not None and peer.node_id == node_id:
+                self._network.end_session(info.name, f"it {why}")
         else:
-            self._network.reaching.know(home, info.endpoint)
+            self._network.connector.add_address(node_id, info.endpoint)
 
     def _notice(self, kind: str, text: str) -> None:
-        if kind in GRUMBLES:
+        if kind in WARNING_KINDS:
             self.node.system.reporter.problem(f"cluster {self.cluster.config.name}: {text}")
         self.node.events.publish(ClusterNotice(kind, text))
 

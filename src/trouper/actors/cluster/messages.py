@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...runtime.kernel.messages import Message
+from ...runtime.kernel.message import Message
 from .membership.packets import Packet
 
 
@@ -12,36 +12,36 @@ class ClusterPacket(Message[None], tag="trouper.ClusterPacket"):
     packet: Packet
 
 
-class Due(Message[None]):
+class AlarmDue(Message[None]):
     """The time has come that a pure machine asked for."""
 
 
-class LinkLost(Message[None]):
+class SessionLost(Message[None]):
     """The link to a node broke: a hint to probe it at once."""
 
     node: str
 
 
-class Strain(Message[None]):
-    """How this process does, see ``membership.effects.Strained``."""
+class HealthReport(Message[None]):
+    """How this process does, see ``membership.effects.ProcessHealth``."""
 
     loop_lag_s: float
     gc_pause_s: float
     mailbox_depth: int
 
 
-class TakeDown(Message[bool]):
+class MarkDown(Message[bool]):
     """Take a member down for good; the reply is whether there was one that was not over yet."""
 
     name: str
     reason: str
 
 
-class TakeLeave(Message[None]):
+class BeginLeave(Message[None]):
     """Leave the cluster; the reply comes when the leave has been spread."""
 
 
-class Tell(Message[None]):
+class UpdateMetadata(Message[None]):
     """Tell the others this about this node: metadata, encoded."""
 
     metadata: bytes
@@ -61,13 +61,13 @@ class LeaseAnswer(Message[None]):
     acquired: bool
 
 
-class Meet(Message[None]):
+class ContactEndpoint(Message[None]):
     """Somebody may be of this cluster who listens at this endpoint."""
 
     endpoint: str
 
 
-class Sighted(Message[None]):
+class Discovered(Message[None]):
     """What a discovery found.  problem: what else it had to say; empty when all is well."""
 
     source: str

@@ -29,7 +29,7 @@ from .metadata import Metadata, is_same_host
 from .topology import LEVELS, Level, least_crowded, nearest
 
 if TYPE_CHECKING:
-    from ...runtime.node import Node
+    from ...runtime.node.node import Node
 
 NAMED_MAX: Final = 50
 """Candidates that an error names; of the others it gives the number."""
@@ -71,20 +71,20 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class PlacementContext:
     """Where a choice is made.
 
     origin: the name of the node that asks; empty when it is none of the candidates.
     everybody: all candidates, those that cannot be reached among them.
     """
 
-    everybody: tuple[Candidate, ...]
+    all_candidates: tuple[Candidate, ...]
     chance: Chance
     origin: str = ""
 
     def find(self, name: str) -> Candidate | None:
         """The candidate of a name; None when there is none."""
-        return next((candidate for candidate in self.everybody if candidate.name == name), None)
+        return next((candidate for candidate in self.all_candidates if candidate.name == name), None)
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ class Narrowed:
     refused: dict[str, str] = field(default_factory=dict[str, str])
 
 
-Narrow: TypeAlias = Callable[[Sequence[Candidate], Scene], Narrowed]
+Narrow: TypeAlias = Callable[[Sequence[Candidate], PlacementContext], Narrowed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +124,9 @@ class Policy:
     def then(self, other: Policy) -> Policy:
         """This policy, then the other one on those that it keeps; the same as ``self | other``."""
 
-        def narrow(candidates: Sequence[Candidate], scene: Scene) -> Narrowed:
-            first = self.narrow(candidates, scene)
-            second = other.narrow(first.kept, scene)
+        def narrow(candidates: Sequence[Candidate], context: PlacementContext) -> Narrowed:
+            first = self.narrow(candidates, context)
+            second = other.narrow(first.kept, context)
             return Narrowed(second.kept, {**first.refused, **second.refused})
 
         return Policy(f"{self} | {other}", narrow)
@@ -134,11 +134,11 @@ class Policy:
     def otherwise(self, other: Policy) -> Policy:
         """This policy, or the other one when this one keeps nobody."""
 
-        def narrow(candidates: Sequence[Candidate], scene: Scene) -> Narrowed:
-            first = self.narrow(candidates, scene)
+        def narrow(candidates: Sequence[Candidate], context: PlacementContext) -> Narrowed:
+            first = self.narrow(candidates, context)
             if first.kept:
                 return first
-            second = other.narrow(candidates, scene)
+            second = other.narrow(candidates, context)
             both = {
                 name: "; ".join(filter(None, (first.refused.get(name), reason)))
                 for name, reason in second.refused.items()
@@ -153,12 +153,14 @@ def choose(policy: Policy, candidates: Sequence[Candidate], chance: Chance, *, o
 
     origin: the name of the node that asks, for ``same_host()`` and ``near()``.
     """
-    everybody = tuple(sorted(candidates, key=lambda candidate: candidate.name))
-    reachable = [candidate for candidate in everybody if candidate.reachable]
-    narrowed = policy.narrow(reachable, Scene(everybody, chance, origin))
+    all_candidates = tuple(sorted(candidates, key=lambda candidate: candidate.name))
+    reachable = [candidate for candidate in all_candidates if candidate.reachable]
+    narrowed = policy.narrow(reachable, PlacementContext(all_candidates, chance, origin))
     if not narrowed.kept:
         # Whoever has no reason met every condition that it came to, but somebody was preferred who met fewer.
-        reasons = {each.name: "others were preferred" if each.reachable else "cannot be reached" for each in everybody}
+        reasons = {
+            each.name: "others were preferred" if each.reachable else "cannot be reached" for each in all_candidates
+        }
         raise NoNodeFits(policy.text, {**reasons, **narrowed.refused})
     return _one_of(narrowed.kept, chance)
 
@@ -180,9 +182,9 @@ def power_of_two_choices() -> Policy:
     (Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, 2001).
     """
 
-    def narrow(candidates: Sequence[Candidate], scene: Scene) -> Narrowed:
+    def narrow(candidates: Sequence[Candidate], context: PlacementContext) -> Narrowed:
         left = list(candidates)
-        drawn = [left.pop(int(scene.chance() * len(left))) for _ in range(min(2, len(left)))]
+        drawn = [left.pop(int(context.chance() * len(left))) for _ in range(min(2, len(left)))]
         return Narrowed(_best(drawn, _load))
 
     return Policy("power_of_two_choices()", narrow)
@@ -206,7 +208,7 @@ def spread(by: Level = "host") -> Policy:
 def labels(**wanted: str) -> Policy:
     """The nodes that have all of these labels, with these values."""
 
-    def problem(candidate: Candidate, _: Scene) -> str:
+    def problem(candidate: Candidate, _: PlacementContext) -> str:
         has = candidate.metadata.labels
         return ", ".join(
             f"its label {name} is {has[name]!r}" if name in has else f"it has no label {name}"
@@ -221,7 +223,7 @@ def labels(**wanted: str) -> Policy:
 def roles(*wanted: str) -> Policy:
     """The nodes that have all of these roles."""
 
-    def problem(candidate: Candidate, _: Scene) -> str:
+    def problem(candidate: Candidate, _: PlacementContext) -> str:
         missing = [role for role in wanted if role not in candidate.metadata.roles]
         return f"it has not the role {', '.join(missing)}" if missing else ""
 
@@ -231,7 +233,7 @@ def roles(*wanted: str) -> Policy:
 def needs(*, cores: int = 0, memory_bytes: int = 0, gpus: int = 0) -> Policy:
     """The nodes whose host has so much of each, used or not."""
 
-    def problem(candidate: Candidate, _: Scene) -> str:
+    def problem(candidate: Candidate, _: PlacementContext) -> str:
         facts = candidate.metadata.facts
         has = (
             ("cores", facts.cores, cores),
@@ -247,9 +249,9 @@ def needs(*, cores: int = 0, memory_bytes: int = 0, gpus: int = 0) -> Policy:
 def same_host(node: str = "") -> Policy:
     """The nodes on the same host as another one, that one included.  node: empty means the node that asks."""
 
-    def problem(candidate: Candidate, scene: Scene) -> str:
-        name = node or scene.origin
-        other = scene.find(name)
+    def problem(candidate: Candidate, context: PlacementContext) -> str:
+        name = node or context.origin
+        other = context.find(name)
         if other is None:
             return f"the node {name!r}, whose host is meant, is not known here"
         here = other.metadata.facts
@@ -268,15 +270,15 @@ def near(node: str = "") -> Policy:
     node: empty means the node that asks.
     """
 
-    def narrow(candidates: Sequence[Candidate], scene: Scene) -> Narrowed:
-        name = node or scene.origin
+    def narrow(candidates: Sequence[Candidate], context: PlacementContext) -> Narrowed:
+        name = node or context.origin
         times = {each.name: 0.0 if each.name == name else each.round_trips_s.get(name, inf) for each in candidates}
         shortest = min(times.values(), default=inf)
         if shortest < inf:
             bound = max(shortest * (1 + MARGIN), shortest + MARGIN_S)
             unmeasured = {each: f"it has measured no round trip to {name!r}" for each, s in times.items() if s == inf}
             return Narrowed([each for each in candidates if times[each.name] <= bound], unmeasured)
-        other = scene.find(name)
+        other = context.find(name)
         if other is None:
             said = f"it has measured no round trip to {name!r}, whose location is not known here"
             return Narrowed((), {each.name: said for each in candidates})
@@ -285,11 +287,11 @@ def near(node: str = "") -> Policy:
     return Policy(f"near({node!r})" if node else "near()", narrow)
 
 
-def _condition(problem: Callable[[Candidate, Scene], str]) -> Narrow:
+def _condition(problem: Callable[[Candidate, PlacementContext], str]) -> Narrow:
     """A condition from what is wrong with a candidate, which is nothing when the text is empty."""
 
-    def narrow(candidates: Sequence[Candidate], scene: Scene) -> Narrowed:
-        problems = {candidate.name: problem(candidate, scene) for candidate in candidates}
+    def narrow(candidates: Sequence[Candidate], context: PlacementContext) -> Narrowed:
+        problems = {candidate.name: problem(candidate, context) for candidate in candidates}
         kept = [candidate for candidate in candidates if not problems[candidate.name]]
         return Narrowed(kept, {name: said for name, said in problems.items() if said})
 

@@ -23,20 +23,20 @@ class ReachabilityTooLarge(CallerError):
     """A matrix with more entries than ``entries_max`` was to be taken in."""
 
 
-class Row(msgspec.Struct, frozen=True):
+class ReachabilityRow(msgspec.Struct, frozen=True):
     """What one observer says.
 
     subjects: only those that it cannot reach; a subject that is not named is reachable.
     """
 
-    incarnation: int
+    generation: int
     version: int
     subjects: dict[str, Reach]
 
     @property
     def stamp(self) -> tuple[int, int]:
         """What grows with every change of the row, over restarts of its observer too."""
-        return (self.incarnation, self.version)
+        return (self.generation, self.version)
 
 
 class Reachability(msgspec.Struct, frozen=True):
@@ -47,11 +47,11 @@ class Reachability(msgspec.Struct, frozen=True):
     Nine observers are what Pekko uses, and they keep a cut through a large cluster from filling the square of its size.
     """
 
-    rows: Mapping[str, Row] = {}
+    rows: Mapping[str, ReachabilityRow] = {}
     entries_max: int = 100_000
     observers_max: int = 9
 
-    def observe(self, observer: str, subject: str, reach: Reach, incarnation: int = 0) -> Reachability:
+    def observe(self, observer: str, subject: str, reach: Reach, generation: int = 0) -> Reachability:
         """Return the matrix after ``observer``, in this life of it, found ``subject`` so.
 
         "terminated" is final: this life of the observer says nothing else of the subject any more.  What changes
@@ -59,18 +59,18 @@ class Reachability(msgspec.Struct, frozen=True):
         A row of an earlier life is dropped; an observation from one is ignored.
         """
         row = self.rows.get(observer)
-        if row is None or row.incarnation < incarnation:
+        if row is None or row.generation < generation:
             if row is None and reach == "reachable":
                 return self
-            row = Row(incarnation, 0, {})
-        elif incarnation < row.incarnation or row.subjects.get(subject, "reachable") in (reach, "terminated"):
+            row = ReachabilityRow(generation, 0, {})
+        elif generation < row.generation or row.subjects.get(subject, "reachable") in (reach, "terminated"):
             return self
         if reach == "unreachable" and len(self.observers(subject) - {observer}) >= self.observers_max:
             return self
         subjects: dict[str, Reach] = {name: found for name, found in row.subjects.items() if name != subject}
         if reach != "reachable":
             subjects[subject] = reach
-        return self._with({**self.rows, observer: Row(incarnation, row.version + 1, subjects)})
+        return self._with({**self.rows, observer: ReachabilityRow(generation, row.version + 1, subjects)})
 
     def merge(self, other: Reachability) -> Reachability:
         """Return what both know.  Raises ``ReachabilityTooLarge`` above this matrix's ``entries_max``."""
@@ -88,11 +88,13 @@ class Reachability(msgspec.Struct, frozen=True):
 
     def restrict(self, members: Collection[str]) -> Reachability:
         """Return the matrix without rows and entries of others; after each ``merge``, or those who left come back."""
-        rows: dict[str, Row] = {}
+        rows: dict[str, ReachabilityRow] = {}
         for observer, row in self.rows.items():
             if observer in members:
                 subjects: dict[str, Reach] = {name: reach for name, reach in row.subjects.items() if name in members}
-                rows[observer] = row if subjects == row.subjects else Row(row.incarnation, row.version, subjects)
+                rows[observer] = (
+                    row if subjects == row.subjects else ReachabilityRow(row.generation, row.version, subjects)
+                )
         return self._with(rows)
 
     def remove(self, names: Collection[str]) -> Reachability:
@@ -123,15 +125,15 @@ class Reachability(msgspec.Struct, frozen=True):
         """Return who cannot reach this member."""
         return frozenset(observer for observer, row in self.rows.items() if subject in row.subjects)
 
-    def _with(self, rows: Mapping[str, Row]) -> Reachability:
+    def _with(self, rows: Mapping[str, ReachabilityRow]) -> Reachability:
         return Reachability(rows, self.entries_max, self.observers_max)
 
 
-def _newest(one: Row, other: Row) -> Row:
+def _newest(one: ReachabilityRow, other: ReachabilityRow) -> ReachabilityRow:
     """Of two copies of a row the newer; of one stamp, everything that either still has."""
     if one.stamp != other.stamp:
         return max(one, other, key=lambda row: row.stamp)
-    return Row(one.incarnation, one.version, {**one.subjects, **other.subjects})
+    return ReachabilityRow(one.generation, one.version, {**one.subjects, **other.subjects})
 
 
 def _worst(found: Iterable[Reach]) -> Reach:

@@ -12,8 +12,8 @@ from typing import Generic, TypeVar
 import msgspec
 
 from ...runtime.kernel.errors import InvalidOption
-from ...runtime.kernel.messages import reply_annotation, tag_of
-from ...runtime.wire.schemas import fields_of
+from ...runtime.kernel.message import reply_annotation, tag_of
+from ...runtime.session.schemas import fields_of
 
 Ref = TypeVar("Ref", bound=Hashable)
 OFFER_BYTES_MAX = 8_192

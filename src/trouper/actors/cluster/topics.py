@@ -1,4 +1,4 @@
-"""``Topics``: which nodes a message of a topic goes to, and to whom there; at most once (PURE).
+"""``TopicTable``: which nodes a message of a topic goes to, and to whom there; at most once (PURE).
 
 A node subscribes to a topic while at least one actor of it does, and all nodes know the topics of all nodes.  Who
 publishes sends one copy to each node that subscribes, and that node gives it to its own subscribers; what came in over
@@ -15,10 +15,10 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from .rows import Announce, Change, Delta, Refused, Resync, Rows
+from ...runtime.gossip.versioned_table import Announce, Change, Delta, DeltaRefused, Resync, VersionedTable
 
 Ref = TypeVar("Ref", bound=Hashable)
-Effect: TypeAlias = Announce[str, Literal[True]] | Resync | Refused
+Effect: TypeAlias = Announce[str, Literal[True]] | Resync | DeltaRefused
 
 
 class FanOut(msgspec.Struct, Generic[Ref], frozen=True):
@@ -28,22 +28,22 @@ class FanOut(msgspec.Struct, Generic[Ref], frozen=True):
     nodes: tuple[str, ...]
 
 
-class Topics(Generic[Ref]):
+class TopicTable(Generic[Ref]):
     """One node's subscribers, and its copy of the topics of all nodes.
 
     rows: for the exchange with others (``digest``, ``deltas_for``).  topics_max: the most topics of one node.
     """
 
-    __slots__ = ("_local", "_nodes", "rows")
+    __slots__ = ("_local", "_nodes", "table")
 
-    def __init__(self, node: str, incarnation: int, topics_max: int = 100_000) -> None:
-        self.rows: Rows[str, Literal[True]] = Rows(node, incarnation, entries_max=topics_max)
+    def __init__(self, node: str, generation: int, topics_max: int = 100_000) -> None:
+        self.table: VersionedTable[str, Literal[True]] = VersionedTable(node, generation, entries_max=topics_max)
         self._local: dict[str, dict[Ref, None]] = {}
         self._nodes: dict[str, set[str]] = {}
 
     def subscribe(self, topic: str, ref: Ref) -> list[Effect]:
         """Let an actor of this node subscribe; a second time changes nothing.  Raises ``RowFull`` at ``topics_max``."""
-        delta = self.rows.put(topic, True)
+        delta = self.table.put(topic, True)
         self._local.setdefault(topic, {})[ref] = None
         return [] if delta is None else [Announce(delta)]
 
@@ -56,7 +56,7 @@ class Topics(Generic[Ref]):
         if subscribers:
             return []
         del self._local[topic]
-        delta = self.rows.put(topic, None)
+        delta = self.table.put(topic, None)
         return [] if delta is None else [Announce(delta)]
 
     def gone(self, ref: Ref) -> list[Effect]:
@@ -74,18 +74,18 @@ class Topics(Generic[Ref]):
 
     def merge(self, delta: Delta[str, Literal[True]]) -> list[Effect]:
         """Take in which topics another node wants, from it or from anybody who knows."""
-        applied = self.rows.apply(delta)
+        applied = self.table.apply(delta)
         self._changed(applied.changes)
-        return [*self.rows.effects_of(delta, applied)]
+        return [*self.table.effects_of(delta, applied)]
 
-    def up(self, node: str, incarnation: int) -> list[Effect]:
+    def up(self, node: str, generation: int) -> list[Effect]:
         """Note a member of the cluster; what its earlier life wanted is gone."""
-        self._changed(self.rows.up(node, incarnation))
+        self._changed(self.table.up(node, generation))
         return []
 
     def down(self, node: str) -> list[Effect]:
         """Note that a node is no member of the cluster any more; nothing is sent to it."""
-        self._changed(self.rows.down(node))
+        self._changed(self.table.down(node))
         return []
 
     def _changed(self, changes: Iterable[Change[str, Literal[True]]]) -> None:

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 
 from ... import Node
-from .crew import Crew, Foreman, GetTotals, HowFar, Progress, Totals
 from .folder import count_file
+from .workers import Coordinator, CounterSupervisor, GetProgress, GetTotals, Progress, Totals
 
-LOOK_EVERY_S = 0.05
+PROGRESS_EVERY_S = 0.05
 """How often the progress is asked for."""
 
 
@@ -27,38 +27,38 @@ class Outcome:
     complete: bool
 
 
-async def count_with_crew(
+async def count_with_actors(
     paths: Sequence[Path],
-    workers: int,
+    actors: int,
     *,
-    processes: int,
+    workers: int,
     chaos: bool,
     on_progress: Callable[[Progress], None],
     on_end: Callable[[Outcome], None],
 ) -> None:
-    """Count the files with ``workers`` actors, spread over so many processes; 0 is this one alone.
+    """Count the files with ``actors`` actors, spread over so many workers; 0 is this one alone.
 
-    ``on_end`` is called once, also when the count is cancelled halfway.  The foreman is ``temporary``: what it has
+    ``on_end`` is called once, also when the count is cancelled halfway.  The coordinator is ``temporary``: what it has
     added up would be lost by a restart, so its failure ends the count.
     """
     began = time.perf_counter()
-    async with Node("demo", threads=workers, processes=processes) as node:
-        foreman = await node.spawn(
-            partial(Foreman, paths, chaos=chaos, deadly=processes > 0), name="foreman", restart="temporary"
+    async with Node("demo", threads=actors, workers=workers) as node:
+        coordinator = await node.spawn(
+            partial(Coordinator, paths, chaos=chaos, deadly=workers > 0), name="coordinator", restart="temporary"
         )
-        await node.spawn(Crew, foreman, workers, name="crew")
+        await node.spawn(CounterSupervisor, coordinator, actors, name="crew")
         complete = False
         try:
-            while (progress := await foreman.ask(HowFar())).done < progress.files:
+            while (progress := await coordinator.ask(GetProgress())).done < progress.files:
                 on_progress(progress)
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(PROGRESS_EVERY_S)
             on_progress(progress)
             complete = True
         finally:
             seconds = time.perf_counter() - began
-            on_end(Outcome(await foreman.ask(GetTotals()), seconds, complete))
+            on_end(Outcome(await coordinator.ask(GetTotals()), seconds, complete))
             await (
-                foreman.stop()
+                coordinator.stop()
             )  # before the crew, whose end would otherwise look like so many failures to make good for
 
 

@@ -3,21 +3,21 @@
 Order of reading: ``port``, ``memory``, ``framing``, ``disk``, ``segments``, ``snapshots``, ``file``, ``simulated``.
 """
 
+from ..kernel.journal import InvalidStream as InvalidStream
+from ..kernel.journal import Journal as Journal
+from ..kernel.journal import JournalClosed as JournalClosed
+from ..kernel.journal import JournalCorrupt as JournalCorrupt
+from ..kernel.journal import JournalError as JournalError
+from ..kernel.journal import JournalFailed as JournalFailed
+from ..kernel.journal import JournalLocked as JournalLocked
+from ..kernel.journal import Record as Record
+from ..kernel.journal import RecordsGone as RecordsGone
+from ..kernel.journal import RecordTooLarge as RecordTooLarge
+from ..kernel.journal import Snapshot as Snapshot
+from ..kernel.journal import WrongSequence as WrongSequence
 from .disk import Disk as Disk
 from .disk import RealDisk as RealDisk
 from .file import FileJournal as FileJournal
 from .memory import MemoryJournal as MemoryJournal
-from .port import InvalidStream as InvalidStream
-from .port import Journal as Journal
-from .port import JournalClosed as JournalClosed
-from .port import JournalCorrupt as JournalCorrupt
-from .port import JournalError as JournalError
-from .port import JournalFailed as JournalFailed
-from .port import JournalLocked as JournalLocked
-from .port import Record as Record
-from .port import RecordsGone as RecordsGone
-from .port import RecordTooLarge as RecordTooLarge
-from .port import Snapshot as Snapshot
-from .port import WrongSequence as WrongSequence
 from .simulated import SimulatedCrash as SimulatedCrash
 from .simulated import SimulatedDisk as SimulatedDisk

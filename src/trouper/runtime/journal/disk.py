@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Protocol
 
-from .port import JournalLocked
+from ..kernel.journal import JournalLocked
 
 
 class AppendFile(Protocol):

@@ -19,9 +19,7 @@ from types import TracebackType
 from typing import Literal, ParamSpec, Self, TypeVar
 
 from ..kernel.errors import CallerError, InvalidOption
-from . import snapshots
-from .disk import Disk, DiskLock, RealDisk
-from .port import (
+from ..kernel.journal import (
     InvalidStream,
     JournalClosed,
     JournalError,
@@ -32,6 +30,8 @@ from .port import (
     RecordTooLarge,
     Snapshot,
 )
+from . import snapshots
+from .disk import Disk, DiskLock, RealDisk
 from .segments import RECORD_OVERHEAD_BYTES, Append, Limits, StreamFiles
 
 P = ParamSpec("P")
@@ -116,7 +116,7 @@ class FileJournal:
         self._offload: Offload = asyncio.to_thread
         self._streams: OrderedDict[str, _Stream] = OrderedDict()
         self._jobs: set[asyncio.Task[object]] = set()
-        self._room = asyncio.Semaphore(JOBS_MAX)
+        self._job_slots = asyncio.Semaphore(JOBS_MAX)
         self._sync_timer: asyncio.TimerHandle | None = None
         self._closing = False
 
@@ -280,7 +280,7 @@ class FileJournal:
         """Do blocking work on a stream that nobody else works on; what the disk refuses is ``JournalFailed``."""
         stream.users += 1
         try:
-            async with self._room, stream.lock:
+            async with self._job_slots, stream.lock:
                 try:
                     if not stream.opened:
                         await self._call(stream.files.open)
@@ -292,17 +292,17 @@ class FileJournal:
                     raise JournalFailed(f"stream {stream.files.name!r} of {self._folder}: {error}") from error
         finally:
             stream.users -= 1
-            await self._make_room()
+            await self._close_excess_streams()
 
-    async def _make_room(self) -> None:
+    async def _close_excess_streams(self) -> None:
         """Close streams beyond ``streams_open_max``, the least used first, but none that somebody uses or waits for."""
-        spare = len(self._streams) - self._streams_open_max
+        excess = len(self._streams) - self._streams_open_max
         idle = (
             [name for name, stream in self._streams.items() if not stream.users and not stream.waiting]
-            if spare > 0
+            if excess > 0
             else []
         )
-        for name in idle[:spare]:
+        for name in idle[:excess]:
             stream = self._streams.pop(name)
             try:
                 await self._call(stream.files.close)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from .port import Offload, Record, Snapshot
+from ..kernel.journal import Offload, Record, Snapshot
 from .segments import records_gone, wrong_sequence
 
 

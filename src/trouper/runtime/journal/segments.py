@@ -21,9 +21,9 @@ from typing import Protocol
 import msgspec
 
 from ..kernel.errors import CallerError
+from ..kernel.journal import JournalCorrupt, Record, RecordsGone, WrongSequence
 from .disk import AppendFile, Disk
-from .framing import Frame, FrameReader, encode_frame
-from .port import JournalCorrupt, Record, RecordsGone, WrongSequence
+from .record_frames import RecordFrame, RecordFrameReader, encode_frame
 
 RECORD_OVERHEAD_BYTES = 5
 """What msgpack adds to a record at most."""
@@ -94,7 +94,7 @@ class StreamFiles:
 
     def _find_end(self, first: int) -> None:
         path = self.path_of(first)
-        reader = FrameReader(str(path), self.limits.append_bytes_max)
+        reader = RecordFrameReader(str(path), self.limits.append_bytes_max)
         offset, last = 0, first - 1
         while piece := self.disk.read(path, offset, self.limits.read_bytes):
             offset += len(piece)
@@ -124,7 +124,7 @@ class StreamFiles:
                 continue
             if append.records:
                 payload = b"".join(msgspec.msgpack.encode(bytes(record)) for record in append.records)
-                frames.append(encode_frame(Frame(last + 1, len(append.records), payload)))
+                frames.append(encode_frame(RecordFrame(last + 1, len(append.records), payload)))
                 last += len(append.records)
             outcomes.append(last)
         if frames:
@@ -132,7 +132,7 @@ class StreamFiles:
         return outcomes
 
     def _write(self, data: bytes, last: int, *, fsync: bool) -> None:
-        self._mend()
+        self._repair()
         if not self.firsts or self.size_bytes >= self.limits.segment_bytes:
             self._begin_segment()
         self._uncertain = True
@@ -155,7 +155,7 @@ class StreamFiles:
             self.firsts.append(first)
         self.size_bytes = 0
 
-    def _mend(self) -> None:
+    def _repair(self) -> None:
         """Cut away what a failed append may have left.  The disk said no then, so it is asked again now."""
         if self._uncertain:
             self._drop_handle()
@@ -170,7 +170,7 @@ class StreamFiles:
     def sync(self) -> None:
         """Make everything that was acknowledged durable."""
         if self.dirty and self.firsts:
-            self._mend()
+            self._repair()
             self._open_handle().fsync()
             self.dirty = False
 
@@ -211,7 +211,7 @@ class RecordReader:
         self._files, self._firsts, self._begin, self._end_bytes = files, list(firsts), begin, end_bytes
         self._offset = 0
         self._last = self._firsts[0] - 1 if self._firsts else 0
-        self._frames: FrameReader | None = None
+        self._frames: RecordFrameReader | None = None
 
     def next_records(self) -> list[Record]:
         """Return some more records; an empty list is the end.  Raises ``JournalCorrupt``, ``OSError``."""
@@ -224,7 +224,7 @@ class RecordReader:
         limits, path = self._files.limits, self._files.path_of(self._firsts[0])
         is_last = len(self._firsts) == 1
         if self._frames is None:
-            self._frames = FrameReader(str(path), limits.append_bytes_max)
+            self._frames = RecordFrameReader(str(path), limits.append_bytes_max)
         wanted = min(limits.read_bytes, self._end_bytes - self._offset) if is_last else limits.read_bytes
         piece = self._files.disk.read(path, self._offset, wanted)
         self._offset += len(piece)
@@ -246,7 +246,7 @@ class RecordReader:
         return records
 
 
-def records_of(path: PurePath, frame: Frame, limits: Limits) -> list[Record]:
+def records_of(path: PurePath, frame: RecordFrame, limits: Limits) -> list[Record]:
     """Take a frame's records out of its payload, which is untrusted until each is bytes of allowed size."""
     msgpack = import_module("msgpack")  # here, so that `import trouper` does not load it
     unpacker: _Unpacker = msgpack.Unpacker(max_buffer_size=limits.append_bytes_max, max_bin_len=limits.record_bytes_max)
@@ -269,7 +269,7 @@ def records_of(path: PurePath, frame: Frame, limits: Limits) -> list[Record]:
     return records
 
 
-def check_sequence(path: PurePath, frame: Frame, last: int) -> None:
+def check_sequence(path: PurePath, frame: RecordFrame, last: int) -> None:
     """Raise ``JournalCorrupt`` unless a frame goes on where the one before it ended."""
     if frame.sequence != last + 1 or frame.count < 1:
         raise JournalCorrupt(

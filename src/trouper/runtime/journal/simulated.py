@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from random import Random
 
-from .port import JournalLocked
+from ..kernel.journal import JournalLocked
 
 
 class SimulatedCrash(Exception):
@@ -32,7 +32,7 @@ class _SimulatedFile:
 
     def __init__(self, disk: SimulatedDisk, path: PurePath, inode: _Inode) -> None:
         self._disk, self._path, self._inode = disk, path, inode
-        self._lives = disk.crashes
+        self._opened_at_crash = disk.crashes
         disk.files_open += 1
 
     def append(self, data: bytes) -> None:
@@ -55,7 +55,7 @@ class _SimulatedFile:
         self._disk.files_open -= 1
 
     def _begin(self, operation: str) -> SimulatedCrash | None:
-        if self._lives != self._disk.crashes:
+        if self._opened_at_crash != self._disk.crashes:
             raise OSError(f"{self._path} was opened before the crash")
         return self._disk.operate(operation, self._path)
 
@@ -93,8 +93,8 @@ class SimulatedDisk:
     def crash(self, rng: Random) -> None:
         """Go down and come up again with what a disk may have kept, drawn from ``rng``."""
         kept = dict(self._durable_names)
-        for name, former, inode in self._changes[: rng.randint(0, len(self._changes))]:
-            _change(kept, name, former, inode)
+        for name, previous_name, inode in self._changes[: rng.randint(0, len(self._changes))]:
+            _change(kept, name, previous_name, inode)
         for inode in {id(inode): inode for inode in kept.values()}.values():
             written = len(inode.data)
             del inode.data[rng.randint(inode.durable, written) :]
@@ -180,10 +180,10 @@ class SimulatedDisk:
         crashed = self.operate("fsync_folder", folder)
         if crashed is not None:
             raise crashed
-        mine = [place for place, change in enumerate(self._changes) if change[0].parent == folder]
-        durable = mine[-1] + 1 if mine else 0
-        for name, former, inode in self._changes[:durable]:
-            _change(self._durable_names, name, former, inode)
+        in_folder = [place for place, change in enumerate(self._changes) if change[0].parent == folder]
+        durable = in_folder[-1] + 1 if in_folder else 0
+        for name, previous_name, inode in self._changes[:durable]:
+            _change(self._durable_names, name, previous_name, inode)
         del self._changes[:durable]
 
     def lock(self, path: PurePath) -> _SimulatedLock:
@@ -193,9 +193,9 @@ class SimulatedDisk:
         self.locks.add(path)
         return _SimulatedLock(self, path)
 
-    def _record(self, name: PurePath, former: PurePath | None, inode: _Inode) -> None:
-        _change(self._names, name, former, inode)
-        self._changes.append((name, former, inode))
+    def _record(self, name: PurePath, previous_name: PurePath | None, inode: _Inode) -> None:
+        _change(self._names, name, previous_name, inode)
+        self._changes.append((name, previous_name, inode))
 
     def _found(self, path: PurePath) -> _Inode:
         if path not in self._names:
@@ -203,8 +203,8 @@ class SimulatedDisk:
         return self._names[path]
 
 
-def _change(names: dict[PurePath, _Inode], name: PurePath, former: PurePath | None, inode: _Inode) -> None:
+def _change(names: dict[PurePath, _Inode], name: PurePath, previous_name: PurePath | None, inode: _Inode) -> None:
     """Make one change to names: a file gets a name, loses its former one, or, when both are one, has none any more."""
     names[name] = inode
-    if former is not None:
-        del names[former]
+    if previous_name is not None:
+        del names[previous_name]

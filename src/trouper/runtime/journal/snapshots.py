@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from pathlib import PurePath
 
-from .framing import FRAME_BYTES_MIN, Frame, FrameReader, encode_frame
-from .port import JournalCorrupt, Snapshot
+from ..kernel.journal import JournalCorrupt, Snapshot
+from .record_frames import FRAME_BYTES_MIN, RecordFrame, RecordFrameReader, encode_frame
 from .segments import TEMPORARY_SUFFIX, StreamFiles, wrong_sequence
 
 SNAPSHOT_SUFFIX = ".snapshot"
@@ -25,16 +25,16 @@ def save(files: StreamFiles, snapshot: Snapshot) -> int:
     files.sync()  # a snapshot must not outlive the records that it stands for
     disk, path = files.disk, _path_of(files, snapshot.sequence)
     disk.make_folder(files.folder)
-    beside = path.with_name(path.name + TEMPORARY_SUFFIX)
-    if beside.name in disk.names(files.folder):
-        disk.remove(beside)
-    file = disk.open_append(beside)
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    if temporary.name in disk.names(files.folder):
+        disk.remove(temporary)
+    file = disk.open_append(temporary)
     try:
-        file.append(encode_frame(Frame(snapshot.sequence, 1, snapshot.payload)))
+        file.append(encode_frame(RecordFrame(snapshot.sequence, 1, snapshot.payload)))
         file.fsync()
     finally:
         file.close()
-    disk.rename(beside, path)
+    disk.rename(temporary, path)
     disk.fsync_folder(files.folder)
     kept = sequences(files)
     while len(kept) > files.limits.snapshots_kept:
@@ -63,7 +63,7 @@ def sequences(files: StreamFiles) -> list[int]:
 
 def _read(files: StreamFiles, path: PurePath, sequence: int) -> Snapshot:
     limit = files.limits.snapshot_bytes_max
-    reader = FrameReader(str(path), limit)
+    reader = RecordFrameReader(str(path), limit)
     data = files.disk.read(path, 0, limit + FRAME_BYTES_MIN + 1)
     frames = list(reader.feed(data))
     reader.finish(torn_allowed=False)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeGuard, TypeVar, cast
 from .errors import AskTimeout, DeadlockError, InvalidOption
 
 if TYPE_CHECKING:
-    from .actor import BareActor
+    from .bare_actor import BareActor
     from .cell import Cell
-    from .messages import Message
+    from .message import Message
 
 R = TypeVar("R")
 
@@ -40,7 +40,7 @@ class Envelope:
         raise NotImplementedError  # each kind of envelope has its own reason
 
 
-class Turn:
+class Invocation:
     """One handler at work: the actor, the item it handles, and what the handler is waiting for just now.
 
     task: the task that it runs in; None for a plain handler.  begun: the task has taken its first step; before that
@@ -49,16 +49,16 @@ class Turn:
     over: the item is counted, whatever the handler still does.  since: the loop's time when an async handler began.
     """
 
-    __slots__ = ("actor", "begun", "cell", "excuse", "item", "over", "owes", "since", "task", "waits")
+    __slots__ = ("actor", "begun", "cancel_reason", "cell", "finished", "item", "reply_owed", "since", "task", "waits")
 
     def __init__(self, cell: Cell, item: object) -> None:
         self.cell = cell
         self.actor: BareActor | None = cell.actor
         self.item = item
         self.task: asyncio.Task[None] | None = None
-        self.begun = self.over = False
-        self.excuse: str | None = None
-        self.owes = True
+        self.begun = self.finished = False
+        self.cancel_reason: str | None = None
+        self.reply_owed = True
         self.since = 0.0
         self.waits: set[Wait] | None = None
 
@@ -68,19 +68,19 @@ class Turn:
             self.waits = set()
         self.waits.add(wait)
 
-    def wait_no_more(self, wait: Wait) -> None:
+    def end_wait(self, wait: Wait) -> None:
         """The handler does not wait for it, or no longer."""
         if self.waits is not None:
             self.waits.discard(wait)
 
-    def cancel(self, excuse: str) -> None:
+    def cancel(self, cancel_reason: str) -> None:
         """Cancel the handler, at its first step when it has not begun; the excuse says that it is no failure."""
-        self.excuse = excuse
+        self.cancel_reason = cancel_reason
         if self.begun and self.task is not None:
             self.task.cancel()
 
 
-current_turn: ContextVar[Turn | None] = ContextVar("trouper_turn", default=None)
+current_invocation: ContextVar[Invocation | None] = ContextVar("trouper_turn", default=None)
 
 
 class Ask(asyncio.Future[R], Envelope, Generic[R]):
@@ -92,7 +92,7 @@ class Ask(asyncio.Future[R], Envelope, Generic[R]):
     __slots__ = ("asker", "deadline", "message", "owner", "target", "timeout_s")
 
     def __init__(
-        self, message: Message[R], target: Cell, timeout_s: float, owner: Cell | None, asker: Turn | None
+        self, message: Message[R], target: Cell, timeout_s: float, owner: Cell | None, asker: Invocation | None
     ) -> None:
         system = target.system
         super().__init__(loop=system.loop)
@@ -149,7 +149,7 @@ class Ask(asyncio.Future[R], Envelope, Generic[R]):
     def let_go(self) -> None:
         """Take this ask out of the graph: its asker's handler does not wait for it."""
         if self.asker is not None:
-            self.asker.wait_no_more(self)
+            self.asker.end_wait(self)
             self.asker = None
 
     def _leave(self) -> None:
@@ -169,7 +169,7 @@ def content(item: object) -> object:
     return item.message if isinstance(item, Envelope) else item
 
 
-def open_ask(message: Message[R], target: Cell, timeout_s: float | None, turn: Turn | None) -> Ask[R]:
+def open_ask(message: Message[R], target: Cell, timeout_s: float | None, invocation: Invocation | None) -> Ask[R]:
     """Make an ask on behalf of a handler: its deadline is inherited, and it must not close a ring.
 
     timeout_s: seconds; None takes the node's.  turn: of the handler that asks; None outside of actors.
@@ -179,45 +179,45 @@ def open_ask(message: Message[R], target: Cell, timeout_s: float | None, turn: T
     timeout = system.ask_timeout_s if timeout_s is None else timeout_s
     if not timeout >= 0:
         raise InvalidOption(f"ask of {target.address} with timeout_s={timeout}: it must be 0 or more")
-    if turn is None or turn.over:
-        return system.make_ask(message, target, timeout, None if turn is None else turn.cell, None)
-    if is_ask(turn.item):
-        timeout = max(0.0, min(timeout, turn.item.deadline - system.loop.time()))
-    if turn.task is None:  # a plain handler waits for nothing
-        return system.make_ask(message, target, timeout, turn.cell, None)
+    if invocation is None or invocation.finished:
+        return system.make_ask(message, target, timeout, None if invocation is None else invocation.cell, None)
+    if is_ask(invocation.item):
+        timeout = max(0.0, min(timeout, invocation.item.deadline - system.loop.time()))
+    if invocation.task is None:  # a plain handler waits for nothing
+        return system.make_ask(message, target, timeout, invocation.cell, None)
     if not target.admits_reentry(type(message)):
-        check_cycle(turn, target)
-    return system.make_ask(message, target, timeout, turn.cell, turn)
+        check_cycle(invocation, target)
+    return system.make_ask(message, target, timeout, invocation.cell, invocation)
 
 
-def check_cycle(asker: Turn, target: Cell) -> None:
+def check_cycle(asker: Invocation, target: Cell) -> None:
     """Raise ``DeadlockError`` when the handler at work in ``target`` waits, directly or through others, for ``asker``.
 
     A search of the graph of handlers, depth first; it costs nothing while the target waits for nobody.
     """
-    came_from: dict[Turn, Turn | None] = {} if target.turn is None else {target.turn: None}
+    came_from: dict[Invocation, Invocation | None] = {} if target.invocation is None else {target.invocation: None}
     front = list(came_from)
     while front:
-        turn = front.pop()
-        if turn is asker:
+        invocation = front.pop()
+        if invocation is asker:
             raise DeadlockError(_ring(asker, came_from))
-        for wait in turn.waits or ():
+        for wait in invocation.waits or ():
             blocker = _blocker(wait)
             if blocker is not None and blocker not in came_from:
-                came_from[blocker] = turn
+                came_from[blocker] = invocation
                 front.append(blocker)
 
 
-def _blocker(wait: Wait) -> Turn | None:
+def _blocker(wait: Wait) -> Invocation | None:
     """Return the handler that must end before the wait can: the one that works on the ask, or is in its way."""
-    for aside in wait.target.asides or ():
+    for aside in wait.target.reentrant_invocations or ():
         if aside.item is wait:
             return aside
-    return wait.target.turn
+    return wait.target.invocation
 
 
-def _ring(asker: Turn, came_from: dict[Turn, Turn | None]) -> tuple[str, ...]:
+def _ring(asker: Invocation, came_from: dict[Invocation, Invocation | None]) -> tuple[str, ...]:
     back = [asker]
     while (before := came_from[back[-1]]) is not None:
         back.append(before)
-    return (str(asker.cell.address), *(str(turn.cell.address) for turn in reversed(back)))
+    return (str(asker.cell.address), *(str(invocation.cell.address) for invocation in reversed(back)))

@@ -2,13 +2,13 @@
 
 The life of a message: ``ActorRef.tell`` appends it to ``mail``; an idle cell is queued at the dispatcher, whose fast
 path calls a plain handler straight away.  Everything else is in three files that belong to this one: ``handling.py``
-(``step``: asks, ``async def`` handlers, unknown types), ``lane.py`` (``attend``: signals of the system lane) and
+(``step``: asks, ``async def`` handlers, unknown types), ``lane.py`` (``process_signals``: signals of the system lane) and
 ``lifecycle.py`` (birth, restart and death).
 
 Laws of this file:
 1. ``mail`` is None exactly while nobody has to look at the cell: it is idle, or gone.  Otherwise the cell is in the run
-   queue, or at work (on the stack or in ``task``), or ``parked`` until a signal comes.
-2. ``attention`` is True whenever a plain message must not be handled the fast way; ``table`` is then empty.
+   queue, or at work (on the stack or in ``task``), or ``blocked`` until a signal comes.
+2. ``slow_path`` is True whenever a plain message must not be handled the fast way; ``table`` is then empty.
 3. At most one handler is at work, reentrant ones aside: ``task`` is not None while one is waiting.
 4. ``received`` counts what was sent here.  Each message ends as handled or as a dead letter, or is still in flight.
 """
@@ -20,19 +20,19 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from . import handling, lane, lifecycle
+from . import invocation, lifecycle, signals
 from .address import Address
-from .ask import Ask, Envelope, Turn, content, is_ask
-from .behaviour import Behaviour
+from .ask import Ask, Envelope, Invocation, content, is_ask
 from .errors import ActorFailed, ActorStopped, MailboxFull, Unhandled
-from .lane import CLOSED
-from .lifecycle import SUPERVISION, Belonging, Signal, Watcher
-from .mailbox import Mail, Room
+from .handler_table import HandlerTable
+from .lifecycle import SUPERVISION, Resource, Signal, Watcher
+from .mailbox import CapacityWaiter, Mail
 from .ref import DONE, Down
+from .signals import CLOSED
 
 if TYPE_CHECKING:
-    from .actor import BareActor
-    from .supervision import ChildSpec, Ledger
+    from .bare_actor import BareActor
+    from .supervision import ChildSpec, SupervisorState
     from .system import System
 
 R = TypeVar("R")
@@ -41,19 +41,57 @@ R = TypeVar("R")
 class Observer(Protocol):
     """Sees each message of one actor, before and after its handler; ``error`` is what the handler raised."""
 
-    def began(self, cell: Cell, message: object) -> None: ...
+    def on_begin(self, cell: Cell, message: object) -> None: ...
 
-    def saw(self, cell: Cell, message: object, error: BaseException | None) -> None: ...
+    def on_end(self, cell: Cell, message: object, error: BaseException | None) -> None: ...
 
 
 class Cell:
     """One actor as the runtime sees it.  All of it is private to the runtime."""
 
     __slots__ = (
-        "actor", "args", "asides", "asks", "attention", "become_stack", "begun", "behaviour", "belongings", "children",
-        "downs", "drain_left", "ended", "handled", "high_water", "ledger", "mail", "name", "next_at", "observer",
-        "parent", "parked", "phase", "queued", "reason", "received", "ref", "restarts", "room", "round", "side_tasks",
-        "signals", "spec", "started_at", "suspended", "system", "table", "task", "turn", "uid", "watchers", "watching",
+        "actor",
+        "args",
+        "asks",
+        "background_tasks",
+        "become_stack",
+        "begun",
+        "blocked",
+        "capacity_waiter",
+        "children",
+        "downs",
+        "drain_left",
+        "ended",
+        "group_restart",
+        "handled",
+        "handler_table",
+        "high_water",
+        "invocation",
+        "mail",
+        "name",
+        "next_at",
+        "observer",
+        "parent",
+        "phase",
+        "queued",
+        "reason",
+        "received",
+        "reentrant_invocations",
+        "ref",
+        "resources",
+        "restarts",
+        "signals",
+        "slow_path",
+        "spec",
+        "started_at",
+        "supervisor_state",
+        "suspended",
+        "system",
+        "table",
+        "task",
+        "uid",
+        "watchers",
+        "watching",
     )  # fmt: skip
 
     def __init__(
@@ -63,46 +101,46 @@ class Cell:
         self.uid = system.next_uid()
         self.name = f"${self.uid}" if name is None else name
         self.ref = system.make_ref(self)
-        self.behaviour: Behaviour = spec.actor.__behaviour__
-        self.high_water = self.usual_high_water()
+        self.handler_table: HandlerTable = spec.actor.__handler_table__
+        self.high_water = self.default_high_water()
         self.actor: BareActor | None = None
         self.table = CLOSED
         self.mail: Mail | None = None
         self.phase = "starting"  # then live, failed, stopping, gone
-        self.attention = True
-        self.parked = self.suspended = self.queued = self.begun = False
+        self.slow_path = True
+        self.blocked = self.suspended = self.queued = self.begun = False
         self.received = self.handled = 0
         self.next_at = self.started_at = 0.0
         self.restarts = 0
         self.reason = ""
-        self.become_stack: list[Behaviour] | None = None
+        self.become_stack: list[HandlerTable] | None = None
         self.signals: list[tuple[int, int, Signal, object]] | None = None
         self.task: asyncio.Task[None] | None = None
-        self.turn: Turn | None = None
-        self.asides: dict[Turn, None] | None = None
+        self.invocation: Invocation | None = None
+        self.reentrant_invocations: dict[Invocation, None] | None = None
         self.asks: dict[Ask[object], None] | None = None
         self.children: dict[str, Cell] | None = None
-        self.belongings: list[Belonging] | None = None
-        self.side_tasks: set[asyncio.Task[None]] | None = None
-        self.round: asyncio.Task[None] | None = None
+        self.resources: list[Resource] | None = None
+        self.background_tasks: set[asyncio.Task[None]] | None = None
+        self.group_restart: asyncio.Task[None] | None = None
         self.watchers: dict[Watcher, None] | None = None
         self.watching: dict[Cell, None] | None = None
         self.downs: deque[Down] | None = None
-        self.ledger: Ledger | None = None
+        self.supervisor_state: SupervisorState | None = None
         self.observer: Observer | None = None
         self.drain_left: int | None = None
-        self.room: Room | None = None
+        self.capacity_waiter: CapacityWaiter | None = None
         self.ended: asyncio.Future[None] | None = None
 
-    answer_now = handling.answer_now
-    step = handling.step
-    check_reply = handling.check_reply
-    fail_plain = handling.fail_plain
-    post = lane.post
-    attend = lane.attend
-    refresh = lane.refresh
-    settle = lane.settle
-    change_behaviour = lane.change_behaviour
+    answer_inline = invocation.answer_inline
+    step = invocation.step
+    check_reply = invocation.check_reply
+    fail_plain = invocation.fail_plain
+    post = signals.post
+    process_signals = signals.process_signals
+    refresh = signals.refresh
+    settle = signals.settle
+    change_handler_table = signals.change_handler_table
     request_stop = lifecycle.request_stop
     request_drain = lifecycle.request_drain
     request_kill = lifecycle.request_kill
@@ -130,7 +168,9 @@ class Cell:
         """One clause on what the actor is doing, for error messages."""
         if self.suspended:
             return "suspended"
-        at_work = f", at work on {type(content(self.turn.item)).__qualname__}" if self.turn is not None else ""
+        at_work = (
+            f", at work on {type(content(self.invocation.item)).__qualname__}" if self.invocation is not None else ""
+        )
         return f"{self.phase}, {len(self.mail or ())} queued{at_work}"
 
     # --- a message arrives -------------------------------------------------------------------------------------------
@@ -149,7 +189,7 @@ class Cell:
             mail.append(item)
         else:
             self.mail = self.open_mail()
-            self.press(item)
+            self.enqueue_slowly(item)
         self.queued = True
         dispatcher.queue.append(self)
         if not dispatcher.armed:
@@ -162,7 +202,7 @@ class Cell:
         if self.mail is None:
             self.wake(item)
         elif len(self.mail) >= self.high_water:
-            self.press(item)
+            self.enqueue_slowly(item)
         else:
             self.mail.append(item)
 
@@ -179,7 +219,7 @@ class Cell:
         if self.drain_left is not None:
             self.drain_left += len(items)
 
-    def give_back(self, item: object) -> None:
+    def requeue(self, item: object) -> None:
         """Put back what was taken to be handled and was not; a ``Down`` to its kind, where ``unwatch`` finds it."""
         if isinstance(item, Down) and not self.gone:
             self.received -= 1
@@ -187,19 +227,19 @@ class Cell:
         else:
             self.return_to_front([item])
 
-    def own(self, belonging: Belonging) -> None:
+    def register_resource(self, resource: Resource) -> None:
         """Have something released when this instance of the actor ends."""
         self.must_live()
-        if self.belongings is None:
-            self.belongings = []
-        self.belongings.append(belonging)
+        if self.resources is None:
+            self.resources = []
+        self.resources.append(resource)
 
     def must_live(self) -> None:
         """Raise ``ActorStopped`` when a handler goes on after its actor's end, and would leave something behind."""
         if self.gone:
             raise ActorStopped(f"{self.address} has ended ({self.reason}): its handler must not begin anything more")
 
-    def press(self, item: object) -> Awaitable[None]:
+    def enqueue_slowly(self, item: object) -> Awaitable[None]:
         """Take an item with care: above the high-water mark, into a user's own queue, or while a handler waits."""
         mail, box = self.mail, self.spec.actor.mailbox
         assert mail is not None  # whoever comes here has just seen or made it
@@ -223,18 +263,18 @@ class Cell:
             self.lose(item, "failed", error)
         if len(mail) < box.high_water:
             return DONE
-        if self.room is None:
-            self.room = Room(self)
-        return self.room
+        if self.capacity_waiter is None:
+            self.capacity_waiter = CapacityWaiter(self)
+        return self.capacity_waiter
 
-    def usual_high_water(self) -> int:
+    def default_high_water(self) -> int:
         """Return the length from which `tell` takes care: always, where the queue is a user's own."""
         box = self.spec.actor.mailbox
         return box.high_water if box.queue is None else 0
 
     def open_to_reentry(self) -> None:
         """Let `tell` look at each message while a handler waits, since a reentrant one need not wait for it."""
-        if self.behaviour.reentrant:
+        if self.handler_table.reentrant:
             self.high_water = 0
 
     def open_mail(self) -> Mail:
@@ -256,7 +296,7 @@ class Cell:
         if not hasattr(message, "__reply__"):
             return Unhandled(f"{self.address} was sent a {name}, which is no Message: define a class for it")
         if reason == "unhandled":
-            known = ", ".join(sorted(type_.__qualname__ for type_ in self.behaviour.handlings)) or "nothing"
+            known = ", ".join(sorted(type_.__qualname__ for type_ in self.handler_table.entries)) or "nothing"
             return Unhandled(f"{self.address} has no handler for {name}; it handles: {known}")
         if reason in ("mailbox_full", "coalesced"):
             return MailboxFull(f"{self.address} was full: {name} was dropped ({reason})")
@@ -277,25 +317,25 @@ class Cell:
 
     def abandon(self, ask: Ask[R]) -> None:
         """An asker has given up: cancel the handler that works on it.  If it is queued, it is passed over later."""
-        for turn in (self.turn, *(self.asides or ())):
-            if turn is not None and turn.item is ask and turn.task is not None:
-                turn.cancel("cancelled")
+        for invocation in (self.invocation, *(self.reentrant_invocations or ())):
+            if invocation is not None and invocation.item is ask and invocation.task is not None:
+                invocation.cancel("cancelled")
 
     def admits_reentry(self, type_: type) -> bool:
         """Say whether a message of this type is handled even while the actor is at work."""
-        found = self.behaviour.find(type_)
+        found = self.handler_table.find(type_)
         return found is not None and found.reentrant
 
-    def run_aside(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
+    def run_in_background(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Run a coroutine beside the handlers; it is cancelled when this instance of the actor ends."""
         if self.gone:
             coroutine.close()
         self.must_live()
-        if self.side_tasks is None:
-            self.side_tasks = set()
+        if self.background_tasks is None:
+            self.background_tasks = set()
         task = self.system.begin_task(coroutine)
-        self.side_tasks.add(task)
-        task.add_done_callback(self.side_tasks.discard)
+        self.background_tasks.add(task)
+        task.add_done_callback(self.background_tasks.discard)
         return task
 
     # --- who hears of the end ----------------------------------------------------------------------------------------
@@ -303,7 +343,7 @@ class Cell:
     def add_watcher(self, watcher: Watcher) -> None:
         """Owe ``watcher`` one ``Down``; to one that has ended it is paid at once."""
         if self.gone:
-            watcher.take_down(Down(self.ref, "no_such_actor"))
+            watcher.on_down(Down(self.ref, "no_such_actor"))
             return
         if self.watchers is None:
             self.watchers = {}
@@ -323,7 +363,7 @@ class Cell:
             if watcher.downs:
                 watcher.downs = deque(down for down in watcher.downs if down.ref is not self.ref)
 
-    def take_down(self, down: Down) -> None:
+    def on_down(self, down: Down) -> None:
         """Queue a ``Down`` ahead of all messages; it waits while the actor restarts or is suspended."""
         if self.gone:
             return
@@ -332,7 +372,7 @@ class Cell:
         if self.downs is None:
             self.downs = deque()
         self.downs.append(down)
-        self.post(SUPERVISION, lane.refresh)
+        self.post(SUPERVISION, signals.refresh)
 
     def end_future(self) -> asyncio.Future[None]:
         """Return a future that is done once the actor has ended and its tasks have unwound."""

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import TYPE_CHECKING, cast
 
-from .ask import current_turn
-from .behaviour import ELSEWHERE, unusual
+from .ask import current_invocation
 from .clock import Counter
+from .handler_table import NOT_COUNTED, handle_on_slow_path
 
 if TYPE_CHECKING:
-    from .ask import Turn
+    from .ask import Invocation
     from .cell import Cell
     from .mailbox import Mail
 
@@ -28,7 +28,7 @@ TURN_RUNS_MAX = 4_096
 RUN_LENGTH = 16
 INLINE_S = 0.002
 INLINE_ASKS_MAX = 32
-REFUELS_MAX = 64
+RENEWALS_MAX = 64
 IDLE_QUEUES_MAX = 256
 
 
@@ -41,8 +41,23 @@ class Dispatcher:
     """
 
     __slots__ = (
-        "_fuel_until", "_loop", "_refuels", "armed", "asked", "asked_timeout_s", "asker", "context", "counter",
-        "entered", "fuel", "idle_queues", "queue", "run_length", "running", "turn_call", "turns",
+        "_inline_until",
+        "_loop",
+        "_renewals_left",
+        "armed",
+        "asked",
+        "asker",
+        "context",
+        "counter",
+        "entered",
+        "idle_queues",
+        "inline_budget",
+        "inline_timeout_s",
+        "queue",
+        "run_length",
+        "running",
+        "turn_callback",
+        "turns",
     )  # fmt: skip
 
     def __init__(
@@ -53,25 +68,25 @@ class Dispatcher:
         run_length: int = RUN_LENGTH,
     ) -> None:
         self._loop, self.counter = loop, counter
-        self.turn_call: Callable[[], None] = self.turn
+        self.turn_callback: Callable[[], None] = self.turn
         """What the loop calls when the queue gets its first cell; whoever watches for stalls may stand in between."""
         self.queue: deque[Cell] = deque() if queue is None else queue
         self.run_length = run_length
         self.context = copy_context()
         """What handlers run in: nothing of the context of whoever sent the first message of a turn."""
-        self.context.run(current_turn.set, None)
+        self.context.run(current_invocation.set, None)
         self.entered = False
         self.armed = False
         self.running: Cell | None = None
         """The actor whose plain handler is on the stack; None between handlers and in tasks."""
         self.asked: object = None
         """The message of the ask that is being answered inline; ``forward`` puts the ``Ask`` in its place."""
-        self.asked_timeout_s: float | None = None
-        self.asker: Turn | None = None
-        self.fuel = self._refuels = 0
+        self.inline_timeout_s: float | None = None
+        self.asker: Invocation | None = None
+        self.inline_budget = self._renewals_left = 0
         """How many more asks may be answered inline before the clock is read; and how often that is still granted
         before the loop must get a turn, below 0 for not before it has had one."""
-        self._fuel_until = 0.0
+        self._inline_until = 0.0
         self.idle_queues: list[Mail] = []
         """Empty queues to use again, so that a lone message costs no allocation."""
         self.turns = 0
@@ -86,26 +101,26 @@ class Dispatcher:
     def arm(self) -> None:
         """Have the loop call ``turn``."""
         self.armed = True
-        self._loop.call_soon(self.turn_call, context=self.context)
+        self._loop.call_soon(self.turn_callback, context=self.context)
 
-    def refuel(self) -> bool:
+    def renew_inline_budget(self) -> bool:
         """Grant more asks to be answered inline; False when it is the loop's turn."""
-        now, refuels = self.counter(), self._refuels
-        if not refuels:
-            refuels, self._fuel_until = REFUELS_MAX, now + INLINE_S
-        elif refuels <= 1 or now >= self._fuel_until:
+        now, renewals_left = self.counter(), self._renewals_left
+        if not renewals_left:
+            renewals_left, self._inline_until = RENEWALS_MAX, now + INLINE_S
+        elif renewals_left <= 1 or now >= self._inline_until:
             # Whether the loop has had its turn meanwhile is not known: finding out costs less now than each time.
-            if refuels > 0:
-                self._refuels = -1
-                self._loop.call_soon(self.renew)
+            if renewals_left > 0:
+                self._renewals_left = -1
+                self._loop.call_soon(self.reset_inline_budget)
             return False
-        self._refuels = refuels - 1
-        self.fuel = INLINE_ASKS_MAX
+        self._renewals_left = renewals_left - 1
+        self.inline_budget = INLINE_ASKS_MAX
         return True
 
-    def renew(self) -> None:
+    def reset_inline_budget(self) -> None:
         """The loop has had its turn, so that asks may be answered inline for a while again."""
-        self._refuels = self.fuel = 0
+        self._renewals_left = self.inline_budget = 0
 
     def put_back(self, mail: Mail) -> None:
         """Keep an empty queue for another cell, if it is of the usual kind."""
@@ -125,8 +140,8 @@ class Dispatcher:
                     break
                 cell = queue.popleft()
                 cell.queued = False
-                if cell.attention:
-                    cell.attend()
+                if cell.slow_path:
+                    cell.process_signals()
                     unread -= 1
                 else:
                     unread -= self._run(cell)
@@ -156,15 +171,15 @@ class Dispatcher:
             while left:
                 left -= 1
                 message = mail.popleft()
-                result = table.get(type(message), unusual)(actor, message)
+                result = table.get(type(message), handle_on_slow_path)(actor, message)
                 if result is not None:
-                    if result is ELSEWHERE:
+                    if result is NOT_COUNTED:
                         cell.handled -= 1
                         if cell.task is not None:
                             break
                     elif hasattr(result, "__await__"):
                         cell.check_reply(message, result)
-                if cell.attention:
+                if cell.slow_path:
                     break
         except BaseException as error:  # noqa: BLE001  whatever a handler raises is its actor's failure, not the loop's
             cell.handled -= 1
@@ -173,7 +188,7 @@ class Dispatcher:
         cell.handled += taken - left
         if cell.task is None:
             # What `settle` does when nothing but mail counts, without its two calls.
-            if cell.attention or cell.room is not None or cell.mail is not mail:
+            if cell.slow_path or cell.capacity_waiter is not None or cell.mail is not mail:
                 cell.settle()
             elif mail:
                 cell.queued = True

@@ -2,7 +2,7 @@
 
 A part of ``cell.py`` that reads better by itself.  Each step is a coroutine, run on the spot when nothing in it can
 wait (no children, plain hooks), else as the cell's task.  When an instance has failed, or has left by itself, the cell
-stands still and ``System.instance_ended`` is called: ``runtime/supervising.py`` asks the pure ``supervision.Ledger``
+stands still and ``System.instance_ended`` is called: ``runtime/kernel/restart.py`` asks the pure ``supervision.SupervisorState``
 what becomes of it, and posts ``restart`` or ``end`` here.
 
 Laws of this file:
@@ -18,15 +18,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Protocol, cast
 
-from .ask import content, current_turn
+from .ask import content, current_invocation
 from .errors import InternalError, StartFailed, WrongReply
 from .ref import DeadLetter, Down
 
 if TYPE_CHECKING:
-    from .actor import BareActor
-    from .ask import Turn
+    from .ask import Invocation
+    from .bare_actor import BareActor
     from .cell import Cell
-    from .messages import Message
+    from .message import Message
 
 KILL, STOP, SUPERVISION, REQUEST = range(4)
 """Priorities of the system lane, the most urgent first."""
@@ -39,14 +39,14 @@ Step = Coroutine[object, object, None]
 class Watcher(Protocol):
     """Who hears of an actor's end: another cell, a link, a peer node."""
 
-    def take_down(self, down: Down) -> None: ...
+    def on_down(self, down: Down) -> None: ...
 
 
-class Belonging(Protocol):
+class Resource(Protocol):
     """What an actor's instance owns and gives back when it ends: timers, a stash."""
 
     @property
-    def held(self) -> int:
+    def retained(self) -> int:
         """How many messages it keeps from the mailbox."""
         ...
 
@@ -62,11 +62,11 @@ class Spawner(Protocol):
 # --- running a step --------------------------------------------------------------------------------------------------
 
 
-def conduct(cell: Cell, step: Step, *, may_wait: bool) -> None:
+def run_transition(cell: Cell, step: Step, *, may_wait: bool) -> None:
     """Run a step of the lifecycle: on the spot, or as the cell's task where it may have to wait."""
     if may_wait:
         cell.begun = False
-        cell.task = cell.system.begin_task(_as_task(cell, step), current_turn.get())
+        cell.task = cell.system.begin_task(_as_task(cell, step), current_invocation.get())
         return
     try:
         cell.system.enter(step.send, None)
@@ -86,7 +86,7 @@ async def _as_task(cell: Cell, step: Step) -> None:
 
 def may_wait(cell: Cell) -> bool:
     """Say whether ending this instance, or beginning the next one, may have to wait."""
-    return bool(cell.children) or bool(cell.asides) or cell.spec.actor.__async_hooks__
+    return bool(cell.children) or bool(cell.reentrant_invocations) or cell.spec.actor.__async_hooks__
 
 
 async def _hook(cell: Cell, limit_s: float | None, hook: Callable[..., Awaitable[None] | None], *args: object) -> None:
@@ -107,15 +107,15 @@ async def _hook(cell: Cell, limit_s: float | None, hook: Callable[..., Awaitable
 
 def start(cell: Cell, spawner: Spawner | None) -> None:
     """Make the first instance.  ``spawner`` hears how it went; None leaves a failure to the supervisor."""
-    conduct(cell, begin(cell, spawner, restarting=False), may_wait=cell.spec.actor.__async_start__)
+    run_transition(cell, begin(cell, spawner, restarting=False), may_wait=cell.spec.actor.__async_start__)
 
 
 async def begin(cell: Cell, spawner: Spawner | None, *, restarting: bool) -> None:
     """Make an instance and start it.  A failure is the spawner's, or the supervisor's when there is none."""
     error: BaseException | None = None
     if not cell.gone:
-        cell.phase, cell.ledger, cell.become_stack = "starting", None, None
-        cell.behaviour = cell.spec.actor.__behaviour__
+        cell.phase, cell.supervisor_state, cell.become_stack = "starting", None, None
+        cell.handler_table = cell.spec.actor.__handler_table__
         cell.started_at, cell.restarts = cell.system.loop.time(), cell.restarts + restarting
         try:
             cell.actor = cell.build()
@@ -147,8 +147,11 @@ async def _halt(
     cell: Cell, *, restarting: bool, hook: Callable[..., Awaitable[None] | None], args: tuple[object, ...]
 ) -> None:
     """End an instance: reentrant handlers and children, the user's hook, then what the instance owned."""
-    if cell.asides:
-        await asyncio.wait([turn.task for turn in cell.asides if turn.task is not None], timeout=cell.spec.shutdown_s)
+    if cell.reentrant_invocations:
+        await asyncio.wait(
+            [invocation.task for invocation in cell.reentrant_invocations if invocation.task is not None],
+            timeout=cell.spec.shutdown_s,
+        )
     if not (restarting and cell.spec.actor.keep_children):
         await _end_children(cell)
     try:
@@ -166,8 +169,8 @@ async def _end_children(cell: Cell) -> None:
     """
     newest_first = list(reversed((cell.children or {}).values()))
     for child in sorted(newest_first, key=lambda each: each.phase != "stopping"):
-        if child.round is not None:
-            child.round.cancel()
+        if child.group_restart is not None:
+            child.group_restart.cancel()
         request_stop(child)
         if not child.gone and cell.task is None:
             kill(child)
@@ -176,30 +179,30 @@ async def _end_children(cell: Cell) -> None:
 
 
 def _release(cell: Cell, *, restarting: bool) -> None:
-    for turn in list(cell.asides or ()):
-        _cut_off(cell, turn, "cancelled")
-    for task in list(cell.side_tasks or ()):
+    for invocation in list(cell.reentrant_invocations or ()):
+        _cut_off(cell, invocation, "cancelled")
+    for task in list(cell.background_tasks or ()):
         task.cancel()
     for ask in list(cell.asks or ()):
         ask.cancel()
-    belongings, cell.belongings = cell.belongings, None
-    for belonging in belongings or ():
-        belonging.release(cell, restarting=restarting)
+    resources, cell.resources = cell.resources, None
+    for resource in resources or ():
+        resource.release(cell, restarting=restarting)
 
 
-def _cut_off(cell: Cell, turn: Turn, excuse: str) -> None:
+def _cut_off(cell: Cell, invocation: Invocation, cancel_reason: str) -> None:
     """Cancel a handler and count its message now, whatever the handler still does."""
-    if not turn.over:
-        turn.over = True
-        cell.lose(turn.item, excuse)
-    turn.cancel(excuse)
+    if not invocation.finished:
+        invocation.finished = True
+        cell.lose(invocation.item, cancel_reason)
+    invocation.cancel(cancel_reason)
 
 
 def _no_hook() -> None:
     """There is no instance to tell."""
 
 
-async def halt_to_restart(cell: Cell, error: object) -> None:
+async def stop_for_restart(cell: Cell, error: object) -> None:
     """End an instance that will be replaced; it hears of the error that is to blame."""
     old, cell.actor = cell.actor, None
     if old is None:
@@ -212,11 +215,11 @@ async def halt_to_restart(cell: Cell, error: object) -> None:
 def restart(cell: Cell, error: object) -> None:
     """Signal: end the instance and make another one; the ref, the mailbox and the watchers stay."""
     if cell.phase == "failed":
-        conduct(cell, _restart(cell, error), may_wait=may_wait(cell))
+        run_transition(cell, _restart(cell, error), may_wait=may_wait(cell))
 
 
 async def _restart(cell: Cell, error: object) -> None:
-    await halt_to_restart(cell, error)
+    await stop_for_restart(cell, error)
     await begin(cell, None, restarting=True)
 
 
@@ -226,7 +229,7 @@ def stop(cell: Cell, error: object) -> None:
         return
     cell.phase = "stopping"
     cell.refresh()
-    conduct(cell, _stop(cell, error if isinstance(error, BaseException) else None), may_wait=may_wait(cell))
+    run_transition(cell, _stop(cell, error if isinstance(error, BaseException) else None), may_wait=may_wait(cell))
 
 
 async def _stop(cell: Cell, error: BaseException | None) -> None:
@@ -252,15 +255,15 @@ def finish(cell: Cell, reason: str, error: BaseException | None) -> None:
             _tell_undelivered(cell, actor, DeadLetter(cast("Message[object]", content(item)), cell.ref, reason))
     if cell.parent is not None and cell.parent.children is not None:
         cell.parent.children.pop(cell.name, None)
-    if cell.room is not None:
-        cell.room.release()
+    if cell.capacity_waiter is not None:
+        cell.capacity_waiter.release()
     down = Down(cell.ref, reason, None if error is None else cell.system.reporter.brief(error))
     watching, cell.watching = cell.watching, None
     for watched in watching or ():
         watched.remove_watcher(cell)
     watchers, cell.watchers = cell.watchers, None
     for watcher in watchers or ():
-        watcher.take_down(down)
+        watcher.on_down(down)
     _tell(cell, "ended")
     _announce(cell)
 
@@ -273,7 +276,7 @@ def _tell_undelivered(cell: Cell, actor: BareActor, letter: DeadLetter) -> None:
 
 
 def _tell(cell: Cell, what: str) -> None:
-    for hear in cell.system.on_life:
+    for hear in cell.system.on_lifecycle:
         try:
             hear(cell, what)
         except Exception as error:  # noqa: BLE001  one who listens badly must not keep a life from its course
@@ -345,13 +348,13 @@ def _kill_one(cell: Cell) -> None:
     if cell.gone:
         return
     task, cell.task = cell.task, None
-    turn, cell.turn = cell.turn, None
+    invocation, cell.invocation = cell.invocation, None
     if task is None or task.done():
         finish(cell, "killed", None)
         return
     ended, cell.ended = cell.end_future(), None
-    if turn is not None:
-        _cut_off(cell, turn, "killed")
+    if invocation is not None:
+        _cut_off(cell, invocation, "killed")
     elif cell.begun:
         task.cancel()
     finish(cell, "killed", None)
@@ -365,32 +368,32 @@ def _kill_one(cell: Cell) -> None:
 
 def crash(cell: Cell, error: BaseException, item: object) -> None:
     """The actor failed: it handles nothing until its supervisor's plan has been carried out."""
-    stand_still(cell, error, item)
+    mark_failed(cell, error, item)
     cell.system.instance_ended(cell, error)
 
 
-def stand_still(cell: Cell, error: BaseException, item: object) -> None:
+def mark_failed(cell: Cell, error: BaseException, item: object) -> None:
     """The first half of ``crash``, for a supervisor that fails by its children: who comes next is decided in a loop."""
     cell.phase = "failed"
     cell.refresh()
     cell.system.reporter.crash(cell, error, content(item))
-    for turn in (cell.turn, *(cell.asides or ())):
-        if turn is not None and not turn.over and turn.task is not None:
-            turn.cancel("cancelled")
+    for invocation in (cell.invocation, *(cell.reentrant_invocations or ())):
+        if invocation is not None and not invocation.finished and invocation.task is not None:
+            invocation.cancel("cancelled")
     if cell.task is not None and cell.spec.shutdown_s is not None:
         cell.system.loop.call_later(cell.spec.shutdown_s, _let_go, cell, cell.task)
 
 
 def _let_go(cell: Cell, task: asyncio.Task[None]) -> None:
     """A failed actor's handler will not end: its message is lost, and the restart does not wait for it any longer."""
-    if cell.task is task and cell.turn is not None and cell.phase == "failed":
+    if cell.task is task and cell.invocation is not None and cell.phase == "failed":
         cell.system.reporter.problem(f"{cell.address}: a handler goes on though its actor has failed: let go of")
-        turn, cell.turn, cell.task = cell.turn, None, None
-        _cut_off(cell, turn, "cancelled")
+        invocation, cell.invocation, cell.task = cell.invocation, None, None
+        _cut_off(cell, invocation, "cancelled")
         cell.settle()
 
 
-def leave(cell: Cell, _: object = None) -> None:
+def stop_self(cell: Cell, _: object = None) -> None:
     """Signal: the actor ends by its own decision; a permanent one is restarted."""
     if cell.phase == "live":
         cell.phase = "failed"

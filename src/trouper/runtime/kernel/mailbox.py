@@ -3,7 +3,7 @@
 ``Mailbox`` is the setting on an actor class; the queue itself is made when the first message waits, and given back
 when it is empty, so an idle actor has none.  Below ``high_water`` a sender is never held; from there to ``limit``
 awaiting ``tell`` waits; at ``limit`` the policy decides.  System signals do not pass through here (law 3).
-Other orders than that of arrival are in ``runtime/mailboxes.py``.
+Other orders than that of arrival are in ``runtime/actor/queues.py``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, cast, get_args
 
-from .ask import check_cycle, current_turn
+from .ask import check_cycle, current_invocation
 from .errors import DeadlockError, InvalidOption
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Mailbox:
         return item
 
 
-class Room:
+class CapacityWaiter:
     """Awaits room in a mailbox.  An actor that would wait for itself, also through others, goes on without waiting."""
 
     __slots__ = ("_high_water", "_waiting", "target")
@@ -99,30 +99,30 @@ class Room:
         self._waiting: list[asyncio.Future[None]] = []
 
     def __await__(self) -> Generator[object, None, None]:
-        turn = current_turn.get()
-        if turn is not None:
+        invocation = current_invocation.get()
+        if invocation is not None:
             try:
-                check_cycle(turn, self.target)
+                check_cycle(invocation, self.target)
             except DeadlockError:
                 return
-            turn.wait(self)
+            invocation.wait(self)
         try:
-            while not self.is_there:
+            while not self.has_capacity:
                 future = self.target.system.loop.create_future()
                 self._waiting.append(future)
                 yield from future
         finally:
-            if turn is not None:
-                turn.wait_no_more(self)
+            if invocation is not None:
+                invocation.end_wait(self)
 
     @property
-    def is_there(self) -> bool:
+    def has_capacity(self) -> bool:
         """Whether nobody need wait now."""
         return self.target.mail is None or len(self.target.mail) < self._high_water
 
     def release(self) -> None:
         """Wake all who wait, when there is room again."""
-        if self._waiting and self.is_there:
+        if self._waiting and self.has_capacity:
             waiting, self._waiting = self._waiting, []
             for future in waiting:
                 if not future.done():

@@ -12,9 +12,9 @@ import asyncio
 from collections.abc import Awaitable, Generator, Iterator
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from .ask import Turn, check_cycle, current_turn, open_ask
-from .behaviour import unusual
-from .messages import Message
+from .ask import Invocation, check_cycle, current_invocation, open_ask
+from .handler_table import handle_on_slow_path
+from .message import Message
 
 if TYPE_CHECKING:
     from .address import Address
@@ -64,7 +64,7 @@ class ActorRef:
             dispatcher.queue.append(cell)
             return DONE
         if len(mail) >= cell.high_water:
-            return cell.press(message)
+            return cell.enqueue_slowly(message)
         mail.append(message)
         return DONE
 
@@ -78,13 +78,17 @@ class ActorRef:
         """
         cell = self._cell
         dispatcher = cell.system.dispatcher
-        if cell.mail is None and dispatcher.running is None and (dispatcher.fuel > 0 or dispatcher.refuel()):
+        if (
+            cell.mail is None
+            and dispatcher.running is None
+            and (dispatcher.inline_budget > 0 or dispatcher.renew_inline_budget())
+        ):
             call = cell.table.get(type(message))
-            if call is not None and call is not unusual and (timeout_s is None or timeout_s >= 0):
-                return cell.answer_now(call, message, timeout_s)
+            if call is not None and call is not handle_on_slow_path and (timeout_s is None or timeout_s >= 0):
+                return cell.answer_inline(call, message, timeout_s)
         running = dispatcher.running
-        turn = current_turn.get() if running is None else (running.turn or Turn(running, None))
-        ask = open_ask(message, cell, timeout_s, turn)
+        invocation = current_invocation.get() if running is None else (running.invocation or Invocation(running, None))
+        ask = open_ask(message, cell, timeout_s, invocation)
         cell.accept(ask)
         return ask
 
@@ -148,9 +152,9 @@ class _End:
         self._cell = cell
 
     def __await__(self) -> Generator[object, None, None]:
-        turn = current_turn.get()
-        if turn is not None and not turn.over and turn.task is not None:
-            check_cycle(turn, self._cell)
+        invocation = current_invocation.get()
+        if invocation is not None and not invocation.finished and invocation.task is not None:
+            check_cycle(invocation, self._cell)
         yield from asyncio.shield(self._cell.end_future()).__await__()
 
 

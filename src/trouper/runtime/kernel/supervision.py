@@ -1,6 +1,6 @@
 """Supervision: OTP's rules as a pure machine (PURE).
 
-``Ledger.step(event, now)`` says what becomes of the children when one of them ends; the cell carries it out.  The
+``SupervisorState.step(event, now)`` says what becomes of the children when one of them ends; the cell carries it out.  The
 rules are those of Erlang/OTP's ``supervisor`` (its module documentation): three strategies, three restart types,
 "more than ``restarts`` within ``within_s`` seconds" makes the supervisor fail itself, children start oldest first and
 stop newest first, and ``auto_shutdown`` by significant children.  Unlike OTP's, a restart keeps the ref and the
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from .errors import InvalidOption
 
 if TYPE_CHECKING:
-    from .actor import BareActor
+    from .bare_actor import BareActor
 
 Restart = Literal["permanent", "transient", "temporary"]
 AutoShutdown = Literal["never", "any_significant", "all_significant"]
@@ -145,7 +145,7 @@ class ChildEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RestartPlan:
     """The effects.  First ``end`` is stopped for good (newest first), then ``restart`` is stopped newest first and
     started oldest first after ``delay_s``.  ``escalate``: the supervisor fails.  ``shut_down``: it stops normally.
     """
@@ -158,23 +158,23 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Ledger:
+class SupervisorState:
     """The memory of one supervisor: its strategy and the times, in seconds, of the restarts in the window."""
 
     strategy: Strategy
     _restarts: deque[float] = field(default_factory=deque[float])
 
-    def step(self, event: ChildEnded, now: float) -> Plan:
+    def step(self, event: ChildEnded, now: float) -> RestartPlan:
         """Decide what becomes of the children now that one has ended."""
         types = event.children
         own = types[event.name]
         if own == "temporary" or (own == "transient" and not event.failed):
-            return Plan(end=(event.name,), shut_down=self._shuts_down(event))
+            return RestartPlan(end=(event.name,), shut_down=self._shuts_down(event))
         if not self._admit(now):
-            return Plan(end=(event.name,), escalate=True)
+            return RestartPlan(end=(event.name,), escalate=True)
         together = self.strategy.affected(types, event.name)
         backoff = self.strategy.backoff
-        return Plan(
+        return RestartPlan(
             end=tuple(name for name in reversed(together) if types[name] == "temporary"),
             restart=tuple(name for name in together if types[name] != "temporary"),
             delay_s=backoff.delay_s(len(self._restarts), event.chance) if backoff else 0.0,

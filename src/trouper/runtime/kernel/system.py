@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from .actor import BareActor
 from .address import checked_name
-from .ask import Ask, current_turn
+from .ask import Ask, current_invocation
+from .bare_actor import BareActor
 from .cell import Cell
 from .clock import Deadlines
 from .dispatcher import Dispatcher
@@ -25,7 +25,7 @@ from .ref import ActorRef
 from .supervision import ChildSpec, OneForOne
 
 if TYPE_CHECKING:
-    from .ask import Turn
+    from .ask import Invocation
 
 T = TypeVar("T")
 
@@ -95,7 +95,7 @@ class System:
         self.instance_ended, self.escalated = instance_ended, escalated
         self.host: object = None
         """The node around this system, for ``Actor.node``."""
-        self.on_life: tuple[Callable[[Cell, str], None], ...] = ()
+        self.on_lifecycle: tuple[Callable[[Cell, str], None], ...] = ()
         """Who is called with ``started``, ``restarted`` or ``ended``."""
         self.late_replies = 0
         self.dead_letters: Counter[str] = Counter()
@@ -139,11 +139,13 @@ class System:
         finally:
             dispatcher.entered = False
 
-    def begin_task(self, step: Coroutine[object, object, None], turn: Turn | None = None) -> asyncio.Task[None]:
-        """Begin a task in a context of its own; ``turn`` is the handler that waits for it, None when none does."""
+    def begin_task(
+        self, step: Coroutine[object, object, None], invocation: Invocation | None = None
+    ) -> asyncio.Task[None]:
+        """Begin a task in a context of its own; ``invocation`` is the handler that waits for it, None when none does."""
         context = self.dispatcher.context.copy()
-        if turn is not None:
-            context.run(current_turn.set, turn)
+        if invocation is not None:
+            context.run(current_invocation.set, invocation)
         return asyncio.Task(step, loop=self.loop, context=context)  # and not by a factory, whose task may begin at once
 
     def background(self, step: Coroutine[object, object, None]) -> asyncio.Task[None]:

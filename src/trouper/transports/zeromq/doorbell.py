@@ -1,4 +1,4 @@
-"""``Doorbell``: watches who comes to a listener, and notes those who fail before the gatekeeper is asked about them."""
+"""``HandshakeMonitor``: watches who comes to a listener, and notes those who fail before the gatekeeper is asked about them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import zmq
 from zmq.constants import Event
 
 from .monitor import SILENT, Monitor, why
-from .refusals import Refusals
+from .rejection_log import RejectionLog
 from .sockets import Sockets
 
 _EVENTS: Final = (
@@ -19,8 +19,8 @@ _EVENTS: Final = (
 )  # fmt: skip
 
 
-class Doorbell:
-    """Counts, for ``refusals``, the connections that ended before their handshake, with the address of who has tried.
+class HandshakeMonitor:
+    """Counts, for ``rejections``, the connections that ended before their handshake, with the address of who has tried.
 
     ZeroMQ tells which connection has begun and ended, by its descriptor, but neither whose handshake has succeeded nor
     whose has failed, and of some failures nothing.  What there is to know: it has one thread for all connections, which
@@ -29,18 +29,18 @@ class Doorbell:
     and the other leaves again, may the one be noted in the other's place.
     """
 
-    def __init__(self, sockets: Sockets, router: zmq.Socket[bytes], endpoint: str, refusals: Refusals) -> None:
-        self._endpoint, self._refusals = endpoint, refusals
+    def __init__(self, sockets: Sockets, router: zmq.Socket[bytes], endpoint: str, rejections: RejectionLog) -> None:
+        self._endpoint, self._rejections = endpoint, rejections
         self._visitors: dict[int, str] = {}
         self._succeeded = self._turned_away = 0
         self._failure = ""
-        self._monitor = Monitor(sockets, router, _EVENTS, self._heard)
+        self._monitor = Monitor(sockets, router, _EVENTS, self._on_event)
 
     def close(self) -> None:
         """Watch no more."""
         self._monitor.close()
 
-    def _heard(self, event: Event, value: int) -> None:
+    def _on_event(self, event: Event, value: int) -> None:
         if event == Event.ACCEPTED:
             self._visitors[value] = _peer_of(value)
         elif event == Event.HANDSHAKE_SUCCEEDED:
@@ -65,9 +65,9 @@ class Doorbell:
         is_named = bool(self._failure) and self._failure != SILENT
         text = f"{visitor} did not get through its handshake with {self._endpoint}: {failure}"
         # Only this user's own processes come by ipc; one that leaves without a word is most likely about to end.
-        fleeting = not is_named and self._endpoint.startswith("ipc://")
-        self._refusals.note(
-            "handshake_failed", f"{self._endpoint} {visitor.rpartition(':')[0]}", text, fleeting=fleeting
+        transient = not is_named and self._endpoint.startswith("ipc://")
+        self._rejections.note(
+            "handshake_failed", f"{self._endpoint} {visitor.rpartition(':')[0]}", text, transient=transient
         )
 
 

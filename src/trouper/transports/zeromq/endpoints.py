@@ -24,7 +24,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ...runtime.wire.transport import EndpointInvalid, EndpointTaken, TransportFailed
+from ...runtime.session.transport import EndpointInvalid, EndpointTaken, TransportFailed
 
 PATH_BYTES_MAX: Final = 107
 """What the address of a Unix socket holds, less the byte that ends it."""

@@ -11,9 +11,9 @@ from typing import Final, cast
 import zmq
 from zmq.backend import Socket as RawSocket
 
-from ...runtime.wire.transport import Buffer, Source, TransportLimits, TransportOwner
-from .calling import report
-from .refusals import Refusals
+from ...runtime.session.transport import Buffer, Source, TransportLimits, TransportOwner
+from .callbacks import report
+from .rejection_log import RejectionLog
 from .sockets import ZERO_COPY_BYTES
 
 TURN_S: Final = 0.000_2
@@ -51,11 +51,11 @@ class Listener:
         router: zmq.Socket[bytes],
         prefix: bytes,
         has_keys: bool,
-        refusals: Refusals,
+        rejections: RejectionLog,
     ) -> None:
         self.endpoint = endpoint
         self._owner, self._limits, self._router, self._prefix = owner, limits, router, prefix
-        self._has_keys, self._refusals = has_keys, refusals
+        self._has_keys, self._rejections = has_keys, rejections
         self._loop = asyncio.get_running_loop()
         self._descriptor = router.fileno()
         self._closed = False
@@ -104,7 +104,7 @@ class Listener:
         source = self._sources.get((connection, identity)) or self._remember(connection, identity)
         if frame_bytes > most:
             text = f"{self.endpoint} dropped a frame of {frame_bytes} bytes, at most {most} are allowed"
-            self._refusals.note("frame_too_large", self.endpoint, text)
+            self._rejections.note("frame_too_large", self.endpoint, text)
         else:
             try:
                 self._owner.frame_received(parts, source)

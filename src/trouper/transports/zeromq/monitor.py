@@ -11,7 +11,7 @@ from typing import Final
 import zmq
 from zmq.constants import Event
 
-from .calling import call_owner
+from .callbacks import call_owner
 from .sockets import Sockets
 
 _EVENT: Final = Struct("=Hi")
@@ -54,10 +54,10 @@ class Monitor:
     def _read(self) -> None:
         while not self._socket.closed:
             try:
-                told = self._socket.recv_multipart(zmq.NOBLOCK)
+                message = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            event, value = _EVENT.unpack(told[0])
+            event, value = _EVENT.unpack(message[0])
             call_owner(self._loop, self._on_event, Event(event), value)
 
 

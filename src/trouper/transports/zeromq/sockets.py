@@ -7,7 +7,7 @@ from typing import Final
 
 import zmq
 
-from ...runtime.wire.transport import TransportLimits
+from ...runtime.session.transport import TransportLimits
 from ..keys import KeyRing
 from .endpoints import Endpoint
 

@@ -8,13 +8,19 @@ from typing import Final, cast
 import zmq
 
 from ...runtime.kernel.errors import InvalidOption
-from ...runtime.wire.transport import EndpointTaken, TransportClosed, TransportFailed, TransportLimits, TransportOwner
+from ...runtime.session.transport import (
+    EndpointTaken,
+    TransportClosed,
+    TransportFailed,
+    TransportLimits,
+    TransportOwner,
+)
 from ..keys import KeyRing, KeysMissing
-from .doorbell import Doorbell
+from .authenticator import Authenticator
+from .doorbell import HandshakeMonitor
 from .endpoints import Endpoint, check_folder, free_path, reachable, read_endpoint
-from .gatekeeper import Gatekeeper
 from .listener import Listener
-from .refusals import Refusals
+from .rejection_log import RejectionLog
 from .sockets import Sockets
 from .wire import ZeroMQWire
 
@@ -45,10 +51,10 @@ class ZeroMQTransport:
             raise InvalidOption("insecure=True is for a node without keys; this one has some: leave one of the two out")
         self._owner, self._limits = owner, limits or TransportLimits()
         self._keys, self._insecure = keys, insecure
-        self.refusals = Refusals()
+        self.rejections = RejectionLog()
         self._sockets = Sockets(self._limits, keys)
-        self._gatekeeper = Gatekeeper(self._sockets, keys, self.refusals)
-        self._listeners: list[tuple[Listener, Doorbell]] = []
+        self._authenticator = Authenticator(self._sockets, keys, self.rejections)
+        self._listeners: list[tuple[Listener, HandshakeMonitor]] = []
         self._wires: set[ZeroMQWire] = set()
         self._closing: asyncio.Task[None] | None = None
 
@@ -69,7 +75,7 @@ class ZeroMQTransport:
         self._check(endpoint, target)
         if target.path is not None:
             check_folder(target.path.parent, make=False)
-        wire = ZeroMQWire(self._owner, self._limits, endpoint, target, self._sockets, self.refusals)
+        wire = ZeroMQWire(self._owner, self._limits, endpoint, target, self._sockets, self.rejections)
         self._wires.add(wire)
         wire.ended.add_done_callback(lambda _: self._wires.discard(wire))
         return wire
@@ -89,7 +95,7 @@ class ZeroMQTransport:
             wire.close()
         if wires:
             await asyncio.wait([wire.ended for wire in wires])
-        self._gatekeeper.close()
+        self._authenticator.close()
         await self._sockets.close()
 
     def _check(self, endpoint: str, place: Endpoint) -> None:
@@ -102,7 +108,7 @@ class ZeroMQTransport:
                 f"{endpoint}: tcp wants keys; make them by `trouper keygen`, copy them to every host of the cluster, "
                 "and give them to each node, or ask for insecure=True where nobody else can reach the port"
             )
-        self.refusals.note(
+        self.rejections.note(
             "insecure", endpoint, f"{endpoint} is insecure: no key is asked for, and nothing is encrypted"
         )
 
@@ -120,6 +126,6 @@ class ZeroMQTransport:
         bound = reachable(cast("bytes", router.get(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode(), place.host)
         has_keys = place.scheme == "tcp" and self._keys is not None
         prefix = len(self._listeners).to_bytes()
-        listener = Listener(self._owner, self._limits, bound, place.path, router, prefix, has_keys, self.refusals)
-        self._listeners.append((listener, Doorbell(self._sockets, router, bound, self.refusals)))
+        listener = Listener(self._owner, self._limits, bound, place.path, router, prefix, has_keys, self.rejections)
+        self._listeners.append((listener, HandshakeMonitor(self._sockets, router, bound, self.rejections)))
         return bound

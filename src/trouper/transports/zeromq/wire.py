@@ -24,7 +24,7 @@ import zmq
 from zmq.backend import Socket as RawSocket
 from zmq.constants import Event
 
-from ...runtime.wire.transport import (
+from ...runtime.session.transport import (
     Buffer,
     FrameTooLarge,
     TransportClosed,
@@ -32,12 +32,12 @@ from ...runtime.wire.transport import (
     TransportLimits,
     TransportOwner,
 )
-from .calling import call_owner
+from .callbacks import call_owner
 from .endpoints import Endpoint
-from .loans import Loans
 from .monitor import SILENT, Monitor, why
-from .refusals import Refusals
+from .rejection_log import RejectionLog
 from .sockets import RETRY_FIRST_S, RETRY_MAX_S, ZERO_COPY_BYTES, Sockets
+from .zero_copy import ZeroCopyBuffers
 
 _EVENTS: Final = (
     Event.HANDSHAKE_SUCCEEDED | Event.HANDSHAKE_FAILED_AUTH | Event.HANDSHAKE_FAILED_PROTOCOL
@@ -46,13 +46,13 @@ _EVENTS: Final = (
 _LAST: Final = int(zmq.NOBLOCK)
 _MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 _Send = Callable[[zmq.Socket[bytes], Buffer, int], object]
-_Lend = Callable[[zmq.Socket[bytes], Buffer, int, bool, bool], zmq.MessageTracker]
-_send, _lend = cast("_Send", RawSocket.send), cast("_Lend", RawSocket.send)
+_SendWithoutCopy = Callable[[zmq.Socket[bytes], Buffer, int, bool, bool], zmq.MessageTracker]
+_send, _send_without_copy = cast("_Send", RawSocket.send), cast("_SendWithoutCopy", RawSocket.send)
 """What ``zmq.Socket.send`` calls after it has looked at options that a DEALER does not have: with a copy, and without
 (``copy=False, track=True``).
 """
-_LOOK_FIRST_S: Final = 0.001
-_LOOK_MAX_S: Final = 0.05
+_POLL_FIRST_S: Final = 0.001
+_POLL_MAX_S: Final = 0.05
 """Pauses between looks for large buffers that have come back; doubled while none has."""
 
 
@@ -70,22 +70,22 @@ class ZeroMQWire:
         endpoint: str,
         target: Endpoint,
         sockets: Sockets,
-        refusals: Refusals,
+        rejections: RejectionLog,
     ) -> None:
         self.endpoint = endpoint
         self.state: Literal["waiting", "dialling", "up", "ended"] = "waiting"
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._owner, self._limits, self._target = owner, limits, target
-        self._sockets, self._refusals = sockets, refusals
+        self._sockets, self._rejections = sockets, rejections
         self._frames: deque[Sequence[Buffer]] = deque()
         self._queued_bytes = 0
-        self._loans = Loans(limits.queue_bytes_max)
-        self._look: asyncio.TimerHandle | None = None
-        self._look_s = _LOOK_FIRST_S
-        self._said_no = self._watching = self._closed = False
+        self._zero_copy = ZeroCopyBuffers(limits.queue_bytes_max)
+        self._poll_timer: asyncio.TimerHandle | None = None
+        self._poll_s = _POLL_FIRST_S
+        self._was_full = self._watching = self._closed = False
         self._retry_s = RETRY_FIRST_S
-        self._trouble = ""
+        self._failure_reason = ""
         self._timer: asyncio.TimerHandle | None = None
         self._end_at = 0.0
         self._down_since = self._loop.time()
@@ -101,10 +101,10 @@ class ZeroMQWire:
         if frame_bytes > self._limits.frame_bytes_max:
             most = self._limits.frame_bytes_max
             raise FrameTooLarge(f"a frame of {frame_bytes} bytes to {self.endpoint}, at most {most} are allowed")
-        if self.state == "up" and not self._frames and self._give(parts, frame_bytes):
+        if self.state == "up" and not self._frames and self._send_frame(parts, frame_bytes):
             return True
         if self._is_full:
-            self._said_no = True
+            self._was_full = True
             return False
         self._frames.append(parts)
         self._queued_bytes += frame_bytes
@@ -131,27 +131,27 @@ class ZeroMQWire:
         limits = self._limits
         return len(self._frames) >= limits.queue_frames_max or self._queued_bytes >= limits.queue_bytes_max
 
-    def _give(self, parts: Sequence[Buffer], frame_bytes: int) -> bool:
+    def _send_frame(self, parts: Sequence[Buffer], frame_bytes: int) -> bool:
         """Hand a frame to ZeroMQ; False when it holds too much already, which only the first part can meet."""
-        if frame_bytes >= ZERO_COPY_BYTES and self._loans.is_full:
+        if frame_bytes >= ZERO_COPY_BYTES and self._zero_copy.is_full:
             return False
         last = len(parts) - 1
         try:
-            self._give_part(parts[0], _MORE if last else _LAST)
+            self._send_part(parts[0], _MORE if last else _LAST)
         except zmq.Again:
             return False
         for number in range(1, last + 1):
             try:
-                self._give_part(parts[number], _MORE if number < last else _LAST)
+                self._send_part(parts[number], _MORE if number < last else _LAST)
             except zmq.Again:
                 pass  # The connection has ended in between: the frame is lost at the break, whole, by its other parts.
         return True
 
-    def _give_part(self, part: Buffer, flags: int) -> None:
+    def _send_part(self, part: Buffer, flags: int) -> None:
         if len(part) < ZERO_COPY_BYTES:
             _send(self._socket, part, flags)
         else:
-            self._loans.add(_lend(self._socket, part, flags, False, True), len(part))
+            self._zero_copy.add(_send_without_copy(self._socket, part, flags, False, True), len(part))
 
     def _flush(self) -> None:
         """Hand over what is queued, as far as there is room.  Called from the loop only."""
@@ -159,26 +159,26 @@ class ZeroMQWire:
             return
         frames, before = self._frames, len(self._frames)
         while frames:
-            if self._loans.is_full:
-                self._look_again(has_moved=len(frames) < before)
+            if self._zero_copy.is_full:
+                self._poll_later(has_moved=len(frames) < before)
                 break
-            if not self._has_room():
+            if not self._can_send():
                 self._watch()
                 break
-            while frames and self._give(frames[0], frame_bytes := sum(map(len, frames[0]))):
+            while frames and self._send_frame(frames[0], frame_bytes := sum(map(len, frames[0]))):
                 self._queued_bytes -= frame_bytes
                 frames.popleft()
         else:
             self._stop_waiting()
             if self._closed:
                 self._end()
-        self._tell_room()
+        self._notify_if_ready()
 
-    def _look_again(self, *, has_moved: bool) -> None:
+    def _poll_later(self, *, has_moved: bool) -> None:
         """Wait for buffers that are lent: nobody tells when they come back."""
         self._stop_waiting()
-        self._look_s = _LOOK_FIRST_S if has_moved else min(2 * self._look_s, _LOOK_MAX_S)
-        self._look = self._loop.call_later(self._look_s, self._flush)
+        self._poll_s = _POLL_FIRST_S if has_moved else min(2 * self._poll_s, _POLL_MAX_S)
+        self._poll_timer = self._loop.call_later(self._poll_s, self._flush)
 
     def _watch(self) -> None:
         """Wait for room in ZeroMQ's queue.
@@ -195,29 +195,29 @@ class ZeroMQWire:
         if self._watching:
             self._watching = False
             self._loop.remove_reader(self._descriptor)
-        if self._look is not None:
-            self._look.cancel()
-            self._look = None
+        if self._poll_timer is not None:
+            self._poll_timer.cancel()
+            self._poll_timer = None
 
-    def _has_room(self) -> bool:
+    def _can_send(self) -> bool:
         """Ask for events, after which the descriptor tells of the next change."""
         return bool(cast("int", self._socket.get(zmq.EVENTS)) & zmq.POLLOUT)
 
-    def _tell_room(self) -> None:
-        if self._said_no and not self._closed and not self._is_full:
-            self._said_no = False
+    def _notify_if_ready(self) -> None:
+        if self._was_full and not self._closed and not self._is_full:
+            self._was_full = False
             call_owner(self._loop, self._owner.wire_ready, self)
 
     # -- the connection ------------------------------------------------------------------------------------------------
 
     def _dial(self) -> None:
         self._timer = None
-        self._trouble = ""
+        self._failure_reason = ""
         try:
             with ExitStack() as undo:
                 self._socket = self._sockets.dealer(self._target)
                 undo.callback(self._socket.close)
-                self._monitor = Monitor(self._sockets, self._socket, _EVENTS, self._heard)
+                self._monitor = Monitor(self._sockets, self._socket, _EVENTS, self._on_event)
                 undo.callback(self._monitor.close)
                 self._descriptor = self._socket.fileno()
                 self._socket.connect(self._target.address)
@@ -226,7 +226,7 @@ class ZeroMQWire:
             raise TransportFailed(f"cannot connect to {self.endpoint}: {error}") from error
         self.state = "dialling"
 
-    def _heard(self, event: Event, value: int) -> None:
+    def _on_event(self, event: Event, value: int) -> None:
         if event == Event.HANDSHAKE_SUCCEEDED:
             self.state = "up"
             self._retry_s = RETRY_FIRST_S
@@ -234,31 +234,31 @@ class ZeroMQWire:
         elif event == Event.DISCONNECTED:
             self._lose()
         else:
-            self._trouble = why(event, value)
+            self._failure_reason = why(event, value)
 
     def _lose(self) -> None:
         was_up = self.state == "up"
-        self._hang_up()
+        self._close_socket()
         self.state = "waiting"
-        self._timer = self._loop.call_later(self._retry_s, self._dial_again)
+        self._timer = self._loop.call_later(self._retry_s, self._redial)
         self._retry_s = min(2 * self._retry_s, RETRY_MAX_S)
         if was_up:
             self._down_since = self._loop.time()
             if not self._closed:
                 call_owner(self._loop, self._owner.wire_lost, self, "the peer hung up, or cannot be reached any more")
         else:
-            trouble = self._trouble or SILENT
-            text = f"no connection to {self.endpoint}: {trouble}"
-            self._refusals.note("handshake_failed", self.endpoint, text, fleeting=trouble == SILENT)
+            failure_reason = self._failure_reason or SILENT
+            text = f"no connection to {self.endpoint}: {failure_reason}"
+            self._rejections.note("handshake_failed", self.endpoint, text, transient=failure_reason == SILENT)
 
-    def _dial_again(self) -> None:
+    def _redial(self) -> None:
         try:
             self._dial()
         except TransportFailed as error:
-            self._refusals.note("dial_failed", self.endpoint, str(error))
-            self._timer = self._loop.call_later(RETRY_MAX_S, self._dial_again)
+            self._rejections.note("dial_failed", self.endpoint, str(error))
+            self._timer = self._loop.call_later(RETRY_MAX_S, self._redial)
 
-    def _hang_up(self, linger_s: float = 0.0) -> None:
+    def _close_socket(self, linger_s: float = 0.0) -> None:
         """Let go of the socket; what ZeroMQ holds is sent within ``linger_s``."""
         self._stop_waiting()
         self._monitor.close()
@@ -270,7 +270,7 @@ class ZeroMQWire:
         if self._timer is not None:
             self._timer.cancel()
         elif self.state != "waiting":
-            self._hang_up(self._end_at - self._loop.time() if self.state == "up" else 0.0)
+            self._close_socket(self._end_at - self._loop.time() if self.state == "up" else 0.0)
         self.state = "ended"
         self._frames.clear()
         self.ended.set_result(None)

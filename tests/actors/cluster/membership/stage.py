@@ -16,8 +16,8 @@ from trouper.actors.cluster.membership import (
     ClusterEvent,
     Member,
     Membership,
+    ProcessHealth,
     Status,
-    Strained,
     SwimSettings,
 )
 from trouper.actors.cluster.membership.packets import Gossip
@@ -91,10 +91,10 @@ class Stage:
         self.network.act(name, self._node(name).tick(self.network.now + float(seconds)))
 
     def _strain(self, name: str, lag_s: str) -> None:
-        self.network.act(name, self._node(name).strained(Strained(loop_lag_s=float(lag_s)), self.network.now))
+        self.network.act(name, self._node(name).strained(ProcessHealth(loop_lag_s=float(lag_s)), self.network.now))
 
     def _lost(self, name: str, _by: str, other: str) -> None:
-        self.network.act(other, self._node(other).link_lost(name, self.network.now))
+        self.network.act(other, self._node(other).session_lost(name, self.network.now))
 
     def _views(self) -> None:
         for name, node in self.network.nodes.items():

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trouper.actors.cluster.membership import Accusation
-from trouper.actors.cluster.membership.broadcasts import Broadcasts
+from trouper.actors.cluster.membership.broadcasts import BroadcastQueue
 from trouper.actors.cluster.membership.packets import update_bytes
 
 
@@ -17,7 +17,7 @@ SIZE = update_bytes(_news("a"))
 
 def test_what_was_sent_least_goes_first_and_of_those_the_newest() -> None:
     """Memberlist's order by transmit count; among equals whoever came to that count last."""
-    queue = Broadcasts(3)
+    queue = BroadcastQueue(3)
     for name in "abc":
         queue.put(_news(name))
     assert [update.name for update in queue.take(2 * SIZE)] == ["c", "b"]
@@ -28,7 +28,7 @@ def test_what_was_sent_least_goes_first_and_of_those_the_newest() -> None:
 
 def test_newer_news_of_a_member_take_the_place_of_older() -> None:
     """One piece for each name, and it counts as new."""
-    queue = Broadcasts(2)
+    queue = BroadcastQueue(2)
     queue.put(_news("a", 1))
     queue.take(SIZE)
     queue.put(_news("a", 2))
@@ -38,7 +38,7 @@ def test_newer_news_of_a_member_take_the_place_of_older() -> None:
 
 def test_what_does_not_fit_waits_and_what_fits_goes() -> None:
     """A large piece does not stop a small one behind it."""
-    queue = Broadcasts(2)
+    queue = BroadcastQueue(2)
     queue.put(_news("b"))
     queue.put(_news("long" * 50))
     assert [update.name for update in queue.take(SIZE)] == ["b"]
@@ -51,7 +51,7 @@ def test_what_does_not_fit_waits_and_what_fits_goes() -> None:
 @given(st.lists(st.one_of(st.sampled_from("abcdef"), st.integers(1, 4)), max_size=60), st.integers(1, 4))
 def test_everything_is_sent_to_its_limit_and_the_least_sent_first(steps: list[str | int], limit: int) -> None:
     """Against a list with a count for each piece: the counts of what is taken are the least there are."""
-    queue, counts = Broadcasts(limit), dict[str, int]()
+    queue, counts = BroadcastQueue(limit), dict[str, int]()
     for step in steps:
         if isinstance(step, str):
             queue.put(_news(step))

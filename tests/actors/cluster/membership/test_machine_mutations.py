@@ -22,13 +22,13 @@ from trouper.actors.cluster.membership import (
     Unreachable,
     view,
 )
-from trouper.actors.cluster.membership.broadcasts import Broadcasts
+from trouper.actors.cluster.membership.broadcasts import BroadcastQueue
 from trouper.actors.cluster.membership.digest import ViewDigest
-from trouper.actors.cluster.membership.prober import Prober
+from trouper.actors.cluster.membership.dissemination import Dissemination
+from trouper.actors.cluster.membership.probe_schedule import ProbeSchedule
 from trouper.actors.cluster.membership.records import Update, supersedes
-from trouper.actors.cluster.membership.spreading import Spreading
 from trouper.actors.cluster.membership.suspicions import Suspicion
-from trouper.actors.cluster.membership.view import View
+from trouper.actors.cluster.membership.view import MembershipView
 
 SEEDS_MAX = 40
 """Seeds within which a broken machine must be found out."""
@@ -118,9 +118,9 @@ def crashes_are_found(seed: int) -> list[str]:
 
 
 def _never_refutes(patch: pytest.MonkeyPatch) -> None:
-    def stay_silent(_view: View, _accused: int) -> None: ...
+    def stay_silent(_view: MembershipView, _accused: int) -> None: ...
 
-    patch.setattr(View, "_refute", stay_silent)
+    patch.setattr(MembershipView, "_refute", stay_silent)
 
 
 def _believes_a_suspicion_at_once(patch: pytest.MonkeyPatch) -> None:
@@ -141,23 +141,23 @@ def _holds_the_older_record(patch: pytest.MonkeyPatch) -> None:
 
 
 def _tells_nobody_of_a_death(patch: pytest.MonkeyPatch) -> None:
-    put = Broadcasts.put
+    put = BroadcastQueue.put
 
-    def discreet(queue: Broadcasts, update: Update) -> None:
+    def discreet(queue: BroadcastQueue, update: Update) -> None:
         if not (isinstance(update, Accusation) and update.dead):
             put(queue, update)
 
-    patch.setattr(Broadcasts, "put", discreet)
+    patch.setattr(BroadcastQueue, "put", discreet)
 
 
 def _accuses_in_silence(patch: pytest.MonkeyPatch) -> None:
-    put = Broadcasts.put
+    put = BroadcastQueue.put
 
-    def discreet(queue: Broadcasts, update: Update) -> None:
+    def discreet(queue: BroadcastQueue, update: Update) -> None:
         if not isinstance(update, Accusation):
             put(queue, update)
 
-    patch.setattr(Broadcasts, "put", discreet)
+    patch.setattr(BroadcastQueue, "put", discreet)
 
 
 def _forgets_the_gone_at_once(patch: pytest.MonkeyPatch) -> None:
@@ -166,28 +166,28 @@ def _forgets_the_gone_at_once(patch: pytest.MonkeyPatch) -> None:
 
 
 def _probes_half_of_its_list(patch: pytest.MonkeyPatch) -> None:
-    next_target = Prober.next_target
+    next_target = ProbeSchedule.next_target
 
-    def lazy(prober: Prober, wanted: Callable[[str], bool | None]) -> str | None:
-        order, place = getattr(prober, "_order"), getattr(prober, "_place")  # noqa: B009  the fault is inside
+    def lazy(schedule: ProbeSchedule, wanted: Callable[[str], bool | None]) -> str | None:
+        order, place = getattr(schedule, "_order"), getattr(schedule, "_place")  # noqa: B009  the fault is inside
         if 2 * place >= len(order):
             order.sort()
-            setattr(prober, "_place", 0)  # noqa: B010  the fault is inside
-        return next_target(prober, wanted)
+            setattr(schedule, "_place", 0)  # noqa: B010  the fault is inside
+        return next_target(schedule, wanted)
 
-    patch.setattr(Prober, "next_target", lazy)
+    patch.setattr(ProbeSchedule, "next_target", lazy)
 
 
 def _takes_a_leave_for_a_death(patch: pytest.MonkeyPatch) -> None:
-    hear = View.hear
+    hear = MembershipView.hear
 
-    def confused(view: View, record: Member, source: str, now: float, *, spread: bool = True) -> None:
+    def confused(view: MembershipView, record: Member, source: str, now: float, *, spread: bool = True) -> None:
         if record.status is Status.LEFT:
             view.accuse(Accusation(record.name, record.life, record.refutation, source, dead=True), now)
         else:
             hear(view, record, source, now, spread=spread)
 
-    patch.setattr(View, "hear", confused)
+    patch.setattr(MembershipView, "hear", confused)
 
 
 def _takes_all_digests_for_its_own(patch: pytest.MonkeyPatch) -> None:
@@ -208,10 +208,10 @@ def _keeps_no_digest_of_what_changes(patch: pytest.MonkeyPatch) -> None:
 
 
 def _gossips_with_nobody(patch: pytest.MonkeyPatch) -> None:
-    def secretive(_spreading: Spreading, *_texts: str) -> tuple[Update, ...]:
+    def secretive(_dissemination: Dissemination, *_texts: str) -> tuple[Update, ...]:
         return ()
 
-    patch.setattr(Spreading, "ride", secretive)
+    patch.setattr(Dissemination, "ride", secretive)
 
 
 BREAKS: dict[str, tuple[Break, Check]] = {

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trouper.actors.cluster.membership import Accusation, Changed, Member, Status, SwimSettings, merge
-from trouper.actors.cluster.membership.prober import Prober
-from trouper.actors.cluster.membership.view import View
+from trouper.actors.cluster.membership.probe_schedule import ProbeSchedule
+from trouper.actors.cluster.membership.view import MembershipView
 
 RECORDS = st.builds(
     Member,
@@ -20,11 +20,11 @@ RECORDS = st.builds(
 )
 
 
-def _view(settings: SwimSettings | None = None) -> View:
-    return View(Member("a", "x", 1), settings or SwimSettings(), random.Random(1).random, 0.0)
+def _view(settings: SwimSettings | None = None) -> MembershipView:
+    return MembershipView(Member("a", "x", 1), settings or SwimSettings(), random.Random(1).random, 0.0)
 
 
-def _told(view: View) -> list[str]:
+def _told(view: MembershipView) -> list[str]:
     told = [type(effect.event).__name__ for effect in view.effects if isinstance(effect, Changed)]
     view.effects.clear()
     return told
@@ -61,12 +61,12 @@ def test_a_suspect_that_nobody_else_accuses_is_asked_again() -> None:
     """After the least time it is probed out of turn, once, and not given up; its answer holds what it refuted with."""
     urged = list[str]()
 
-    class Recorded(Prober):
+    class Recorded(ProbeSchedule):
         def hurry(self, name: str) -> None:
             urged.append(name)
 
     view = _view()
-    view.prober = Recorded(random.Random(1).random)
+    view.schedule = Recorded(random.Random(1).random)
     for name in "bcdef":
         view.hear(Member(name, "y", 1), name, 0.0)
     view.accuse(Accusation("b", 1, 0, "m"), 1.0)

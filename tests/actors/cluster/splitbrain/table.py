@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from trouper.actors.cluster.splitbrain.strategies import Strategy
-from trouper.actors.cluster.splitbrain.view import Member, View
+from trouper.actors.cluster.splitbrain.view import Member, PartitionView
 
 TABLE = Path(__file__).parents[3] / "data" / "cluster" / "splitbrain.txt"
 LISTS = ("down", "denied")
@@ -17,7 +17,7 @@ class Expectation(msgspec.Struct, frozen=True):
     case: str
     line: int
     strategy: Strategy
-    view: View
+    view: PartitionView
     result: dict[str, str]
 
 
@@ -78,10 +78,10 @@ def _side(text: str, people: dict[str, Member]) -> list[Member]:
     return side
 
 
-def _view(sides: list[list[Member]], own: int, quarrel: str) -> View:
+def _view(sides: list[list[Member]], own: int, quarrel: str) -> PartitionView:
     here = sides[own]
     others = [member for index, side in enumerate(sides) if index != own for member in side]
     pairs = {(here[0].name, member.name) for member in others}
     if quarrel != "-":
         pairs |= {(pair[0], pair[2]) for pair in quarrel.split()}
-    return View(tuple(here + others), frozenset(pairs), frozenset(member.name for member in here))
+    return PartitionView(tuple(here + others), frozenset(pairs), frozenset(member.name for member in here))

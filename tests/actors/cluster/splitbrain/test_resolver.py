@@ -19,13 +19,13 @@ from trouper.actors.cluster.splitbrain.resolver import (
     LeaseLost,
     LeaseResult,
     ReleaseLease,
-    Resolver,
+    SplitBrainResolver,
     SplitBrainSettings,
     Tick,
     ViewChanged,
 )
 from trouper.actors.cluster.splitbrain.strategies import LeaseMajority
-from trouper.actors.cluster.splitbrain.view import Member, Status, View
+from trouper.actors.cluster.splitbrain.view import Member, MemberPhase, PartitionView
 from trouper.runtime.kernel.errors import InvalidOption
 
 FILE = Path(__file__).parents[3] / "data" / "cluster" / "resolver.txt"
@@ -33,10 +33,10 @@ UP_NUMBERS = {"A": 5, "B": 4, "C": 3, "D": 2, "E": 1, "F": 5, "G": 6}
 CASES = FILE.read_text("utf-8").split("\n\ncase ")
 
 
-def _view(text: str) -> View:
+def _view(text: str) -> PartitionView:
     members, pairs, seen = [part.split() for part in [*text.split("|"), "", ""][:3]]
     people = [word.partition(":") for word in members]
-    return View(
+    return PartitionView(
         tuple(
             msgspec.convert({"name": name, "status": status or "up", "up_number": UP_NUMBERS.get(name, 9)}, type=Member)
             for name, _, status in people
@@ -72,7 +72,7 @@ def _play(case: str) -> list[str]:
     name, *given_words = node.split()
     given_settings = {"strategy": strategy_of(strategy), **dict(word.split("=") for word in given_words)}
     settings = msgspec.convert(given_settings, type=SplitBrainSettings, strict=False)
-    resolver = Resolver(name, settings, 0.0)
+    resolver = SplitBrainResolver(name, settings, 0.0)
     played = lines[:3]
     for line in lines[3:]:
         time, _, words = line.partition(" ")
@@ -100,16 +100,16 @@ def test_the_transcripts_hold() -> None:
 
 
 PEOPLE = "ABCD"
-STATUSES: tuple[Status | None, ...] = ("up", "up", "joining", "leaving", "exiting", "down", None)
+STATUSES: tuple[MemberPhase | None, ...] = ("up", "up", "joining", "leaving", "exiting", "down", None)
 
 
 @st.composite
-def views(draw: st.DrawFn) -> View:
+def views(draw: st.DrawFn) -> PartitionView:
     """Any view of up to four members."""
-    found: dict[str, Status | None] = {name: draw(st.sampled_from(STATUSES)) for name in PEOPLE}
+    found: dict[str, MemberPhase | None] = {name: draw(st.sampled_from(STATUSES)) for name in PEOPLE}
     members = tuple(Member(name, status) for name, status in found.items() if status is not None)
     pairs = st.frozensets(st.tuples(st.sampled_from(PEOPLE), st.sampled_from(PEOPLE)), max_size=4)
-    return View(members, draw(pairs), draw(st.frozensets(st.sampled_from(PEOPLE))))
+    return PartitionView(members, draw(pairs), draw(st.frozensets(st.sampled_from(PEOPLE))))
 
 
 EVENTS = st.one_of(views().map(ViewChanged), st.booleans().map(LeaseResult), st.just(Tick()), st.just(LeaseLost()))
@@ -121,7 +121,7 @@ EVENTS = st.one_of(views().map(ViewChanged), st.booleans().map(LeaseResult), st.
 )
 def test_orders_keep_their_laws_whatever_comes(strategy: str, events: list[tuple[Event, float]]) -> None:
     """Down means silent but for giving back a late lease; one lease is asked for at a time; it comes to rest."""
-    resolver = Resolver("A", SplitBrainSettings(strategy_of(strategy), stable_after_s=2.0), 0.0)
+    resolver = SplitBrainResolver("A", SplitBrainSettings(strategy_of(strategy), stable_after_s=2.0), 0.0)
     now, asked, is_down = 0.0, 0, False
     for event, pause_s in events:
         now += pause_s
@@ -144,9 +144,9 @@ def test_orders_keep_their_laws_whatever_comes(strategy: str, events: list[tuple
 
 
 @given(st.lists(st.tuples(views(), st.floats(0, 1.9)), min_size=1, max_size=20))
-def test_nothing_is_decided_before_its_time(views: list[tuple[View, float]]) -> None:
+def test_nothing_is_decided_before_its_time(views: list[tuple[PartitionView, float]]) -> None:
     """No order comes while less than stable_after_s has passed since somebody went out of reach."""
-    resolver = Resolver("A", SplitBrainSettings(stable_after_s=2.0), 0.0)
+    resolver = SplitBrainResolver("A", SplitBrainSettings(stable_after_s=2.0), 0.0)
     now, changed_at, before = 0.0, 0.0, frozenset[str]()
     for view, pause_s in views:
         now += pause_s

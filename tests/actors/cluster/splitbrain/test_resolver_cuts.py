@@ -17,7 +17,7 @@ from trouper.actors.cluster.splitbrain.resolver import (
     Event,
     LeaseResult,
     ReleaseLease,
-    Resolver,
+    SplitBrainResolver,
     SplitBrainSettings,
     Tick,
     ViewChanged,
@@ -30,7 +30,7 @@ from trouper.actors.cluster.splitbrain.strategies import (
     StaticQuorum,
     Strategy,
 )
-from trouper.actors.cluster.splitbrain.view import Member, View
+from trouper.actors.cluster.splitbrain.view import Member, PartitionView
 from trouper.testing.seeds import SOAK_FACTOR
 
 SEEDS = 60 * (SOAK_FACTOR if os.environ.get("TROUPER_SOAK") == "1" else 1)
@@ -46,11 +46,11 @@ class _Node:
     def __init__(self, name: str, members: dict[str, Member], settings: SplitBrainSettings) -> None:
         self.name, self.members = name, dict(members)
         self.pairs: set[tuple[str, str]] = set()
-        self.resolver = Resolver(name, settings, 0.0)
+        self.resolver = SplitBrainResolver(name, settings, 0.0)
         self.running = True
 
-    def view(self, side: frozenset[str]) -> View:
-        return View(tuple(self.members.values()), frozenset(self.pairs), side)
+    def view(self, side: frozenset[str]) -> PartitionView:
+        return PartitionView(tuple(self.members.values()), frozenset(self.pairs), side)
 
 
 class _World:

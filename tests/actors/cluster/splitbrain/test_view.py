@@ -2,17 +2,17 @@
 
 import pytest
 
-from trouper.actors.cluster.splitbrain.view import Member, Status, View, leader_of
+from trouper.actors.cluster.splitbrain.view import Member, MemberPhase, PartitionView, leader_of
 
-STATUSES: dict[str, Status] = {
+STATUSES: dict[str, MemberPhase] = {
     "A": "weakly_up", "B": "up", "C": "joining", "D": "up", "E": "leaving", "F": "down", "G": "exiting",
 }  # fmt: skip
 MEMBERS = tuple(Member(name, status) for name, status in STATUSES.items())
 COUNTED = {(False, False): "BDE", (True, False): "ABCDE", (False, True): "BD", (True, True): "ABCD"}
 
 
-def _cut(here: str, there: str) -> View:
-    return View(MEMBERS, frozenset((here[0], name) for name in there), frozenset(here))
+def _cut(here: str, there: str) -> PartitionView:
+    return PartitionView(MEMBERS, frozenset((here[0], name) for name in there), frozenset(here))
 
 
 @pytest.mark.parametrize(("here", "there"), [("ABC", "DEFG"), ("DEFG", "ABC")])
@@ -31,13 +31,13 @@ def test_who_is_out_of_reach() -> None:
 
 def test_a_role_narrows_who_counts() -> None:
     """Only those who have it count."""
-    view = View((Member("a", roles=frozenset({"x"})), Member("b")))
+    view = PartitionView((Member("a", roles=frozenset({"x"})), Member("b")))
     assert [member.name for member in view.counted("x")] == ["a"]
 
 
 def test_observations_of_strangers_are_left_out() -> None:
     """Neither an observer nor a subject that is no member matters."""
-    view = View((Member("a"), Member("b")), frozenset({("a", "z"), ("z", "b")}))
+    view = PartitionView((Member("a"), Member("b")), frozenset({("a", "z"), ("z", "b")}))
     assert view.unreachable == frozenset()
 
 
@@ -46,11 +46,11 @@ def test_observations_of_strangers_are_left_out() -> None:
     [
         (_cut("ABC", "DEFG"), "B", "B"),
         (_cut("DEFG", "ABC"), "E", "D"),
-        (View((Member("A", "joining"), Member("C", "weakly_up"))), "A", "C"),
-        (View((Member("A"), Member("B")), frozenset({("B", "A")})), "A", "A"),
-        (View((Member("A", "down"),)), "A", None),
+        (PartitionView((Member("A", "joining"), Member("C", "weakly_up"))), "A", "C"),
+        (PartitionView((Member("A"), Member("B")), frozenset({("B", "A")})), "A", "A"),
+        (PartitionView((Member("A", "down"),)), "A", None),
     ],
 )
-def test_the_leader_is_the_lowest_in_reach_that_is_up(view: View, node: str, leader: str | None) -> None:
+def test_the_leader_is_the_lowest_in_reach_that_is_up(view: PartitionView, node: str, leader: str | None) -> None:
     """Members that are up come before those that are not yet; everybody is in reach of itself; the down lead nobody."""
     assert leader_of(view, node) == leader

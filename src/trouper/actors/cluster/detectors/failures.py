@@ -13,19 +13,19 @@ import msgspec
 Kind = Literal["node", "link", "device"]
 
 
-class NodeFailed(msgspec.Struct, frozen=True, tag="node"):
+class MemberFailed(msgspec.Struct, frozen=True, tag="node"):
     """A member is out of reach for the membership.
 
     node, incarnation: which life of which member.  suspicion: its detector's level then.  reason: one sentence.
     """
 
     node: str
-    incarnation: int
+    generation: int
     suspicion: float
     reason: str
 
 
-class LinkFailed(msgspec.Struct, frozen=True, tag="link"):
+class SessionFailed(msgspec.Struct, frozen=True, tag="link"):
     """This node hears nothing on its link to another, which may be well in touch with others."""
 
     node: str
@@ -43,15 +43,15 @@ class DeviceFailed(msgspec.Struct, frozen=True, tag="device"):
     reason: str
 
 
-Failure: TypeAlias = NodeFailed | LinkFailed | DeviceFailed
+Failure: TypeAlias = MemberFailed | SessionFailed | DeviceFailed
 
 
 def kind_of(failure: Failure) -> Kind:
     """Return the kind that handlers register for."""
     match failure:
-        case NodeFailed():
+        case MemberFailed():
             return "node"
-        case LinkFailed():
+        case SessionFailed():
             return "link"
         case DeviceFailed():
             return "device"

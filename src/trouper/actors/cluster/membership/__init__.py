@@ -14,18 +14,18 @@ from .effects import (
     LifeRaised,
     NameConflict,
     OtherCluster,
+    ProcessHealth,
     ReachableAgain,
     Refused,
     SeedsSilent,
     Send,
-    Strained,
     Suspected,
     Unreachable,
     Updated,
 )
 from .machine import Membership
 from .packets import Packet, packet_bytes
-from .records import Accusation, Member, Status, View, merge
+from .records import Accusation, Member, Records, Status, merge
 from .settings import SwimSettings
 
 __all__ = [
@@ -46,17 +46,17 @@ __all__ = [
     "NameConflict",
     "OtherCluster",
     "Packet",
+    "ProcessHealth",
     "ReachableAgain",
+    "Records",
     "Refused",
     "SeedsSilent",
     "Send",
     "Status",
-    "Strained",
     "Suspected",
     "SwimSettings",
     "Unreachable",
     "Updated",
-    "View",
     "merge",
     "packet_bytes",
 ]

@@ -1,4 +1,4 @@
-"""``Broadcasts``: the news that a node still has to spread (PURE).
+"""``BroadcastQueue``: the news that a node still has to spread (PURE).
 
 Of each member there is one piece, the newest; an older one is forgotten.  What was sent least often goes first, and of
 those what came to that count last, so that the newest goes first of all; after the retransmit limit a piece is done.
@@ -15,7 +15,7 @@ MISFITS_MAX = 4
 """Pieces that do not fit in what is left of a packet, after which no smaller one is looked for."""
 
 
-class Broadcasts:
+class BroadcastQueue:
     """The queue of one node.
 
     limit: how often each piece is sent; it is set anew as the cluster grows.  urgent: whether an accusation has come in

@@ -158,7 +158,7 @@ class Changed(msgspec.Struct, frozen=True, gc=False):
     event: ClusterEvent
 
 
-class Strained(msgspec.Struct, frozen=True):
+class ProcessHealth(msgspec.Struct, frozen=True):
     """Told by the shell: how this process does.  All 0: well.
 
     loop_lag_s: how late the event loop came.  gc_pause_s: the longest garbage collection since the last report.

@@ -19,23 +19,23 @@ from math import inf
 from typing import cast
 
 from ....runtime.kernel.errors import InvalidOption
+from .dissemination import Dissemination
 from .effects import (
     ClockLeapt,
     Effect,
     Ended,
     HealthChanged,
     OtherCluster,
+    ProcessHealth,
     Send,
-    Strained,
 )
-from .health import Health
-from .joining import Joining
+from .failure_detector import FailureDetector
+from .local_health import LocalHealth
 from .packets import TEXT_BYTES_MAX, Ack, Digest, Gossip, IndirectPing, Nack, Packet, Ping, Refusal, Sync
-from .probing import Probing
+from .push_pull import PushPull
 from .records import Accusation, Member, Status, Update
 from .settings import SwimSettings
-from .spreading import Spreading
-from .view import View
+from .view import MembershipView
 
 OTHERS_MAX = 100
 """Nodes of other clusters that are remembered, so that each is told of only once a minute."""
@@ -52,8 +52,20 @@ class Membership:
     """
 
     __slots__ = (
-        "_chance", "_joining", "_leave_at", "_now", "_on", "_others", "_probing", "_score_told", "_settings",
-        "_spreading", "_view", "cluster", "health", "wake_at",
+        "_chance",
+        "_dissemination",
+        "_failure_detector",
+        "_leave_at",
+        "_now",
+        "_on",
+        "_others",
+        "_push_pull",
+        "_score_told",
+        "_settings",
+        "_view",
+        "cluster",
+        "health",
+        "wake_at",
     )  # fmt: skip
 
     def __init__(
@@ -72,18 +84,18 @@ class Membership:
                 raise InvalidOption(f"{me.name}: {what}={text!r} must have 1 to {TEXT_BYTES_MAX} bytes")
         _check_metadata(me.name, me.metadata, settings)
         self.cluster, self._settings, self._chance = cluster, settings, chance
-        self._view = View(me, settings, chance, now)
-        self._joining = Joining(self._view, cluster, seeds, settings, chance, waits=rejoins)
-        self.health = Health(settings)
+        self._view = MembershipView(me, settings, chance, now)
+        self._push_pull = PushPull(self._view, cluster, seeds, settings, chance, waits=rejoins)
+        self.health = LocalHealth(settings)
         self._now, self.wake_at = now, inf
-        self._spreading = Spreading(self._view, cluster, settings, chance)
-        self._probing = Probing(self._view, self._spreading, self.health, cluster, settings)
+        self._dissemination = Dissemination(self._view, cluster, settings, chance)
+        self._failure_detector = FailureDetector(self._view, self._dissemination, self.health, cluster, settings)
         self._score_told, self._leave_at = 0, inf
         self._others: dict[str, float] = {}
         self._on = {
             Ping: self._ping, Ack: self._ack, Nack: self._nack, IndirectPing: self._indirect_ping,
-            Gossip: self._gossip_in, Sync: self._joining.sync, Refusal: self._joining.refused,
-            Digest: self._joining.compare,
+            Gossip: self._gossip_in, Sync: self._push_pull.sync, Refusal: self._push_pull.refused,
+            Digest: self._push_pull.compare,
         }  # fmt: skip
 
     # -- looking -------------------------------------------------------------------------------------------------------
@@ -96,7 +108,7 @@ class Membership:
     @property
     def is_joined(self) -> bool:
         """Whether this node has been taken in, or stands alone by its own will."""
-        return self._joining.joined
+        return self._push_pull.joined
 
     @property
     def is_over(self) -> bool:
@@ -128,15 +140,15 @@ class Membership:
     def start(self, now: float) -> list[Effect]:
         """Join, or stand alone."""
         self._now = now
-        self._view.prober.rest(now + self._chance() * self._settings.probe_interval_s)
-        self._joining.start(now)
+        self._view.schedule.rest(now + self._chance() * self._settings.probe_interval_s)
+        self._push_pull.start(now)
         return self._finish(now)
 
     def acquaint(self, records: Sequence[Member], now: float) -> list[Effect]:
         """Take in what is known from elsewhere (a file of the last run, a test); it is not gossiped on."""
         for record in records:
             self._view.hear(record, self.me.name, now, spread=False)
-        self._joining.settled()
+        self._push_pull.settled()
         return self._finish(now)
 
     def tick(self, now: float) -> list[Effect]:
@@ -147,10 +159,10 @@ class Membership:
         view = self._view
         if view.suspicions.wake_at <= now:
             view.expire(now)
-        if self._probing.wake_at <= now:
-            self._probing.tick(now)
-        if self._joining.wake_at <= now:
-            self._joining.tick(now)
+        if self._failure_detector.wake_at <= now:
+            self._failure_detector.tick(now)
+        if self._push_pull.wake_at <= now:
+            self._push_pull.tick(now)
         return self._finish(now)
 
     def update(self, metadata: bytes, now: float) -> list[Effect]:
@@ -169,10 +181,10 @@ class Membership:
         if not view.ended and not view.me.is_over:
             view.become(view.me.become(Status.LEFT))
             self._leave_at = now + self._settings.leave_s
-            for endpoint in self._joining.asked if not self._joining.joined else ():
+            for endpoint in self._push_pull.asked if not self._push_pull.joined else ():
                 view.effects.append(Send(endpoint, Gossip(self.cluster, view.me.name, (view.me,)), reliable=True))
-            view.prober.rest(inf)
-            self._joining.rest()
+            view.schedule.rest(inf)
+            self._push_pull.rest()
         return self._finish(now)
 
     def down(self, name: str, now: float) -> list[Effect]:
@@ -185,26 +197,26 @@ class Membership:
             view.effects.append(Send(known.endpoint, notice, reliable=True))
         return self._finish(now)
 
-    def strained(self, evidence: Strained, now: float) -> list[Effect]:
+    def strained(self, evidence: ProcessHealth, now: float) -> list[Effect]:
         """The process is not well, or well again: its own probes are trusted less before any of them has failed."""
-        self.health.wear(now)
+        self.health.decay(now)
         self.health.strained(evidence, now)
         return self._finish(now)
 
     def meet(self, endpoint: str, now: float) -> list[Effect]:
         """Somebody may be of this cluster who listens at this endpoint: join through them, or make two clusters one."""
         if not self._view.ended and not self._view.me.is_over and endpoint != self.me.endpoint:
-            self._joining.meet(endpoint)
+            self._push_pull.meet(endpoint)
         return self._finish(now)
 
-    def link_lost(self, name: str, now: float) -> list[Effect]:
+    def session_lost(self, name: str, now: float) -> list[Effect]:
         """A link to a member broke: probe it at once.  It is a hint and no more."""
-        prober = self._view.prober
+        schedule = self._view.schedule
         member = self._view.members.get(name)
         if member is not None and member.is_present and name != self.me.name and not self._view.ended:
-            prober.hurry(name)
-            if prober.stage == "idle" and self._leave_at == inf:
-                prober.rest(now)
+            schedule.hurry(name)
+            if schedule.stage == "idle" and self._leave_at == inf:
+                schedule.rest(now)
         return self._finish(now)
 
     # -- packets -------------------------------------------------------------------------------------------------------
@@ -225,30 +237,30 @@ class Membership:
         view = self._view
         if packet.target != view.me.name:
             return
-        self._spreading.meet(packet.source)
+        self._dissemination.meet(packet.source)
         if packet.updates:
             self._hear(packet.updates, packet.source, now)
         if any(type(update) is Accusation and update.name == view.me.name for update in packet.updates):
             # Whoever pings a suspect has its refutation at once, also one that was gossiped to all others long ago.
             updates: tuple[Update, ...] = (view.me,)
         else:
-            updates = self._spreading.ride(packet.source, packet.endpoint)
+            updates = self._dissemination.ride(packet.source, packet.endpoint)
         answer = Ack(self.cluster, view.me.name, packet.sequence, updates)
         view.effects.append(Send(packet.endpoint, answer, packet.by_stream))
 
     def _ack(self, packet: Ack, now: float) -> None:
         if packet.updates:
             self._hear(packet.updates, packet.source, now)
-        self._probing.acked(packet)
+        self._failure_detector.acked(packet)
 
     def _nack(self, packet: Nack, now: float) -> None:
-        self._view.prober.nacked(packet.sequence)
+        self._view.schedule.nacked(packet.sequence)
 
     def _indirect_ping(self, packet: IndirectPing, now: float) -> None:
-        self._spreading.meet(packet.source)
+        self._dissemination.meet(packet.source)
         if packet.updates:
             self._hear(packet.updates, packet.source, now)
-        self._probing.ping_for(packet, now)
+        self._failure_detector.ping_for(packet, now)
 
     def _gossip_in(self, packet: Gossip, now: float) -> None:
         self._hear(packet.updates, packet.source, now)
@@ -286,31 +298,31 @@ class Membership:
         if now > self.wake_at + leap_s or now < self._now - leap_s:
             gap_s = now - (self.wake_at if now > self._now else self._now)
             view, settings = self._view, self._settings
-            self.health.strained(Strained(loop_lag_s=abs(gap_s)), now)
+            self.health.strained(ProcessHealth(loop_lag_s=abs(gap_s)), now)
             view.suspicions.restart(now)
             view.gone = dict.fromkeys(view.gone, now)
-            self._probing.leapt(now + self._chance() * settings.probe_interval_s)
-            self._spreading.due_after = min(self._spreading.due_after, now + settings.gossip_interval_s)
+            self._failure_detector.leapt(now + self._chance() * settings.probe_interval_s)
+            self._dissemination.due_after = min(self._dissemination.due_after, now + settings.gossip_interval_s)
             if self._leave_at < inf:
                 self._leave_at = now + settings.leave_s
-            self._joining.leapt(now)
+            self._push_pull.leapt(now)
             view.tell(ClockLeapt(gap_s))
         self._now = now
 
     def _finish(self, now: float) -> list[Effect]:
         """After each event: what is due at once, and when to wake."""
-        view, joining, spreading = self._view, self._joining, self._spreading
+        view, joining, dissemination = self._view, self._push_pull, self._dissemination
         if view.doubted:
-            self._spreading.tell_doubted()
+            self._dissemination.tell_doubted()
         if not view.ended:
-            if view.broadcasts and now >= spreading.due_after and view.present > 1:
-                spreading.gossip(now)
+            if view.broadcasts and now >= dissemination.due_after and view.present > 1:
+                dissemination.gossip(now)
             if self._leave_at < inf and self._leave_is_out(now):
                 view.end(Ended("left", f"{view.me.name} has left the cluster {self.cluster!r}"))
             joining.look_at_growth(now)
-            wake_at = min(self._probing.wake_at, view.suspicions.wake_at, joining.wake_at, self._leave_at)
-            if view.broadcasts and spreading.due_after < wake_at and view.present > 1:
-                wake_at = spreading.due_after
+            wake_at = min(self._failure_detector.wake_at, view.suspicions.wake_at, joining.wake_at, self._leave_at)
+            if view.broadcasts and dissemination.due_after < wake_at and view.present > 1:
+                wake_at = dissemination.due_after
             # What is overdue, such as a suspicion that was just confirmed, is due now: that is no leap of the clock.
             self.wake_at = max(now, wake_at)
         if view.ended:

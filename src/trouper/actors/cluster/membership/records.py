@@ -78,7 +78,7 @@ class Accusation(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
 Update: TypeAlias = Member | Accusation
 """What can ride on a packet."""
 
-View: TypeAlias = Mapping[str, Member]
+Records: TypeAlias = Mapping[str, Member]
 """Members by their names."""
 
 
@@ -95,7 +95,7 @@ def supersedes(new: Member, old: Member) -> bool:
     return (new.endpoint, new.metadata, new.versions) > (old.endpoint, old.metadata, old.versions)
 
 
-def merge(one: View, other: View) -> dict[str, Member]:
+def merge(one: Records, other: Records) -> dict[str, Member]:
     """What somebody knows who has heard both views: of each name the record with the higher version."""
     merged = dict(one)
     for name, record in other.items():

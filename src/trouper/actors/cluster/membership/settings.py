@@ -68,8 +68,8 @@ class SwimSettings:
     metadata_bytes_max: int = 512
     lifeguard: bool = True
     leap_s: float = 0.5
-    strain_lag_s: float = 0.25
-    strain_mailbox: int = 10_000
+    health_lag_s: float = 0.25
+    health_mailbox: int = 10_000
     reconnect_s: float = 5.0
     reconnect_max_s: float = 20.0
     join_retry_s: float = 1.0
@@ -93,11 +93,11 @@ class SwimSettings:
         if min(*counts, self.life_ahead_max, self.tombstones_max) < 0:
             raise InvalidOption(f"{self}: no count may be below 0")
         multiples = (self.retransmit_mult, self.suspicion_mult, self.suspicion_max_mult, self.awareness_max)
-        if min(*multiples, self.gossip_nodes, self.urgent_nodes, self.members_max, self.strain_mailbox) < 1:
+        if min(*multiples, self.gossip_nodes, self.urgent_nodes, self.members_max, self.health_mailbox) < 1:
             raise InvalidOption(
                 f"{self}: multiples, gossip_nodes, urgent_nodes, members_max and strain_mailbox must be 1 or more"
             )
-        times = (self.gossip_interval_s, self.settle_s, self.leave_s, self.tombstone_s, self.leap_s, self.strain_lag_s)
+        times = (self.gossip_interval_s, self.settle_s, self.leave_s, self.tombstone_s, self.leap_s, self.health_lag_s)
         if min(times) <= 0 or min(self.sync_interval_s, self.gossip_to_dead_s, self.life_per_s) < 0:
             raise InvalidOption(f"{self}: every time must be above 0; only sync_interval_s=0 means never")
         if not (0 < self.reconnect_s <= self.reconnect_max_s and 0 < self.join_retry_s <= self.join_retry_max_s):

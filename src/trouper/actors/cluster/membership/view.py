@@ -1,4 +1,4 @@
-"""``View``: what one node holds of every member, and what it makes of what it hears (PURE).
+"""``MembershipView``: what one node holds of every member, and what it makes of what it hears (PURE).
 
 The rules of SWIM (section 4.2) over the order of ``records``: a record holds until one with a higher version comes; a
 suspicion or death holds until the member itself refutes it with a higher refutation; left and down hold until another
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .broadcasts import Broadcasts
+from .broadcasts import BroadcastQueue
 from .digest import ViewDigest
 from .effects import (
     Changed,
@@ -32,7 +32,7 @@ from .effects import (
     Updated,
 )
 from .formulas import retransmit_limit
-from .prober import Prober
+from .probe_schedule import ProbeSchedule
 from .records import Accusation, Member, Status, supersedes
 from .settings import SwimSettings
 from .suspicions import Suspicions
@@ -43,7 +43,7 @@ NUMBER_MAX = 2**63 - 1
 """The largest life or refutation that travels."""
 
 
-class View:
+class MembershipView:
     """The members as one node sees them, itself included.
 
     effects: where it puts what it has to tell; whoever calls takes them out.  gone: who is unreachable or over, and
@@ -53,7 +53,7 @@ class View:
 
     __slots__ = (
         "_early", "_life_first", "_settings", "_started_at", "broadcasts", "digest", "doubted", "effects", "ended",
-        "forgotten", "gone", "me", "members", "prober", "suspicions",
+        "forgotten", "gone", "me", "members", "schedule", "suspicions",
     )  # fmt: skip
 
     def __init__(self, me: Member, settings: SwimSettings, chance: Callable[[], float], now: float) -> None:
@@ -67,9 +67,9 @@ class View:
         self.forgotten: dict[str, tuple[int, float]] = {}
         self.doubted: list[tuple[Member, str]] = []
         self._early: dict[str, Accusation] = {}
-        self.broadcasts = Broadcasts(retransmit_limit(settings.retransmit_mult, 1))
+        self.broadcasts = BroadcastQueue(retransmit_limit(settings.retransmit_mult, 1))
         self.suspicions = Suspicions(settings)
-        self.prober = Prober(chance)
+        self.schedule = ProbeSchedule(chance)
         self.effects: list[Effect] = []
         self.ended = False
 
@@ -140,7 +140,7 @@ class View:
             self._give_up(known, Accusation(name, known.life, known.refutation, self.me.name, dead=True), now)
         unconfirmed = self.suspicions.unconfirmed
         while unconfirmed:
-            self.prober.hurry(unconfirmed.pop())
+            self.schedule.hurry(unconfirmed.pop())
 
     def take_down(self, name: str, now: float) -> None:
         """Somebody here has decided that this life of a member is over."""
@@ -227,7 +227,7 @@ class View:
         self._hold(record)
         if record.is_present:
             self.gone.pop(name, None)
-            self.prober.insert(name)
+            self.schedule.insert(name)
         else:
             if known is None or known.is_present:
                 self.gone[name] = now

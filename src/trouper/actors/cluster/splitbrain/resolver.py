@@ -1,4 +1,4 @@
-"""``Resolver``: waits until a cut is stable, decides, asks for a lease, and gives the orders (PURE).
+"""``SplitBrainResolver``: waits until a cut is stable, decides, asks for a lease, and gives the orders (PURE).
 
     calm --somebody out of reach--> waiting --nothing has changed for stable_after_s--> decided
     waiting --still changing unstable_s later--> all go down
@@ -21,10 +21,10 @@ from typing import TypeAlias
 import msgspec
 
 from ....runtime.kernel.errors import InvalidOption
-from .deciding import Decision, decide
+from .decision import Decision, decide
 from .stability import stable_after_s, unstable_after_s
 from .strategies import KeepMajority, LeaseMajority, Strategy
-from .view import JOINING, Member, View, leader_of
+from .view import JOINING, Member, PartitionView, leader_of
 
 
 class SplitBrainSettings(msgspec.Struct, frozen=True):
@@ -51,7 +51,7 @@ class SplitBrainSettings(msgspec.Struct, frozen=True):
 class ViewChanged(msgspec.Struct, frozen=True):
     """What this node knows of the cluster, at the start and after every change."""
 
-    view: View
+    view: PartitionView
 
 
 class LeaseResult(msgspec.Struct, frozen=True):
@@ -95,7 +95,7 @@ class ReleaseLease(msgspec.Struct, frozen=True):
 Effect: TypeAlias = DownMembers | DownSelf | AcquireLease | ReleaseLease
 
 
-class Resolver:
+class SplitBrainResolver:
     """One node's part in settling cuts; see the top of the file.
 
     view: the newest knowledge.  decision: the last one that was made, for people to look at; None before any.
@@ -108,7 +108,7 @@ class Resolver:
 
     def __init__(self, node: str, settings: SplitBrainSettings, now: float) -> None:
         self.node, self._settings = node, settings
-        self.view = View(())
+        self.view = PartitionView(())
         self.decision: Decision | None = None
         self._stable_at = now
         self._changed_at: float | None = None  # when the changes began that have not come to rest since
@@ -167,7 +167,7 @@ class Resolver:
 
     # -- what is seen --------------------------------------------------------------------------------------------------
 
-    def _see(self, view: View, now: float) -> list[Effect]:
+    def _see(self, view: PartitionView, now: float) -> list[Effect]:
         before, self.view = self.view, view
         me = _member(view, self.node)
         if me is not None and me.status == "down":
@@ -255,11 +255,11 @@ class Resolver:
         return [DownSelf(reason)]
 
 
-def _member(view: View, name: str) -> Member | None:
+def _member(view: PartitionView, name: str) -> Member | None:
     return next((member for member in view.members if member.name == name), None)
 
 
-def _reach_changed(before: View, after: View, node: str) -> bool:
+def _reach_changed(before: PartitionView, after: PartitionView, node: str) -> bool:
     """Whether a member other than this node went out of reach, came back, or was downed; leaving is no coming back."""
     gone = before.unreachable - after.unreachable
     come = after.unreachable - before.unreachable
@@ -269,7 +269,7 @@ def _reach_changed(before: View, after: View, node: str) -> bool:
     return any(member.status == "down" and member.name not in downed for member in after.members)
 
 
-def _counting_changed(before: View, after: View) -> bool:
+def _counting_changed(before: PartitionView, after: PartitionView) -> bool:
     """Whether somebody is up now, or exiting, who was not; a member that joins waits for the cut to end anyway."""
     statuses = {member.name: member.status for member in before.members}
     return any(
@@ -277,7 +277,7 @@ def _counting_changed(before: View, after: View) -> bool:
     )
 
 
-def _nobody_to_down(view: View) -> bool:
+def _nobody_to_down(view: PartitionView) -> bool:
     """Whether all who are out of reach are on their way out, or do not count yet."""
     counting = (m for m in view.members if m.status not in JOINING and m.name in view.downable)
     return not any(member.name in view.unreachable for member in counting)

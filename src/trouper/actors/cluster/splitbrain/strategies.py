@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from ....runtime.kernel.errors import InvalidOption
-from .view import View, age
+from .view import PartitionView, age
 
 Kind = Literal["down_unreachable", "down_reachable", "down_all", "down_indirectly_connected"]
 
@@ -77,7 +77,7 @@ class Verdict(msgspec.Struct, frozen=True):
     lease_delay_s: float | None = None
 
 
-def judge(view: View, strategy: Strategy) -> Verdict:
+def judge(view: PartitionView, strategy: Strategy) -> Verdict:
     """Return what ``strategy`` says to ``view``; raises nothing."""
     match strategy:
         case DownAll():
@@ -97,11 +97,11 @@ def judge(view: View, strategy: Strategy) -> Verdict:
             return Verdict("down_unreachable", f"this is the {'smaller' if minority else 'larger'} side", delay_s)
 
 
-def _indirect(view: View) -> str:
+def _indirect(view: PartitionView) -> str:
     return f"out of reach for some and in touch through others: {', '.join(sorted(view.indirectly_connected))}"
 
 
-def _static_quorum(view: View, strategy: StaticQuorum) -> Verdict:
+def _static_quorum(view: PartitionView, strategy: StaticQuorum) -> Verdict:
     members = view.counted(strategy.role)
     reachable = sum(member.name not in view.unreachable for member in members)
     most = 2 * strategy.size - 1
@@ -114,7 +114,7 @@ def _static_quorum(view: View, strategy: StaticQuorum) -> Verdict:
     return Verdict("down_reachable", f"{reachable} in reach are less than a quorum of {strategy.size}")
 
 
-def _keep_majority(view: View, role: str | None) -> Verdict:
+def _keep_majority(view: PartitionView, role: str | None) -> Verdict:
     first = _majority(view, role, changing=False)
     if first.kind != "down_unreachable":
         return first
@@ -122,7 +122,7 @@ def _keep_majority(view: View, role: str | None) -> Verdict:
     return first if second.kind == first.kind else _unsure(second)
 
 
-def _majority(view: View, role: str | None, changing: bool) -> Verdict:
+def _majority(view: PartitionView, role: str | None, changing: bool) -> Verdict:
     """``changing``: as few as possible on this side, and as many as possible on the other.
 
     One rule is ours: with the leader on the other side, or where nobody leads, the lowest of those who may count there
@@ -146,7 +146,7 @@ def _majority(view: View, role: str | None, changing: bool) -> Verdict:
     return Verdict("down_reachable", f"only {here} in reach against {there}")
 
 
-def _keep_oldest(view: View, strategy: KeepOldest) -> Verdict:
+def _keep_oldest(view: PartitionView, strategy: KeepOldest) -> Verdict:
     first = _oldest(view, strategy, changing=False)
     if first.kind != "down_unreachable":
         return first
@@ -154,7 +154,7 @@ def _keep_oldest(view: View, strategy: KeepOldest) -> Verdict:
     return first if second.kind == first.kind else _unsure(second)
 
 
-def _oldest(view: View, strategy: KeepOldest, changing: bool) -> Verdict:
+def _oldest(view: PartitionView, strategy: KeepOldest, changing: bool) -> Verdict:
     """``changing``: as if members that are leaving had left, and the joining ones were up and could keep company."""
     role = strategy.role
     candidates = view.counted(role, without_leaving=changing)
@@ -179,7 +179,7 @@ def _unsure(second: Verdict) -> Verdict:
     )
 
 
-def _in_minority(view: View, role: str | None) -> bool:
+def _in_minority(view: PartitionView, role: str | None) -> bool:
     members = view.counted(role)
     unreachable = sum(member.name in view.unreachable for member in members)
     if members and unreachable * 2 == len(members):

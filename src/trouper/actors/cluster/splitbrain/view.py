@@ -1,4 +1,4 @@
-"""``View``: what one side of a cut knows of the members, and how they are counted (PURE).
+"""``PartitionView``: what one side of a cut knows of the members, and how they are counted (PURE).
 
 Counting follows Apache Pekko's split brain resolver (module ``cluster.sbr``, Apache-2.0), whose behaviour its test
 ``SplitBrainResolverSpec`` states: members that are joining, weakly up, exiting or down do not count.  Because a change
@@ -15,10 +15,10 @@ import msgspec
 
 from ..reachability import indirectly_connected
 
-Status = Literal["joining", "weakly_up", "up", "leaving", "exiting", "down"]
+MemberPhase = Literal["joining", "weakly_up", "up", "leaving", "exiting", "down"]
 JOINING = frozenset({"joining", "weakly_up"})
 GONE = frozenset({"exiting", "down"})
-_LEADS_BEFORE: dict[Status, int] = {"up": 0, "leaving": 0, "weakly_up": 1, "joining": 2, "exiting": 3, "down": 4}
+_LEADS_BEFORE: dict[MemberPhase, int] = {"up": 0, "leaving": 0, "weakly_up": 1, "joining": 2, "exiting": 3, "down": 4}
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -29,12 +29,12 @@ class Member(msgspec.Struct, frozen=True):
     """
 
     name: str
-    status: Status = "up"
+    status: MemberPhase = "up"
     up_number: int = 0
     roles: frozenset[str] = frozenset()
 
 
-class View(msgspec.Struct, frozen=True, dict=True):
+class PartitionView(msgspec.Struct, frozen=True, dict=True):
     """What one side knows.
 
     members: with those that cannot be reached; no two of one name.  observations: (observer, subject) pairs, each a
@@ -90,9 +90,9 @@ class View(msgspec.Struct, frozen=True, dict=True):
         ]
         return sorted(counted, key=lambda member: member.name)
 
-    def without(self, observations: frozenset[tuple[str, str]]) -> View:
+    def without(self, observations: frozenset[tuple[str, str]]) -> PartitionView:
         """Return the same view without these observations."""
-        return View(self.members, self.pairs - observations, self.seen_by, self.led)
+        return PartitionView(self.members, self.pairs - observations, self.seen_by, self.led)
 
 
 def age(member: Member) -> tuple[bool, int, str]:
@@ -100,7 +100,7 @@ def age(member: Member) -> tuple[bool, int, str]:
     return (member.status in JOINING, member.up_number, member.name)
 
 
-def leader_of(view: View, node: str) -> str | None:
+def leader_of(view: PartitionView, node: str) -> str | None:
     """Return who gives the orders in the eyes of ``node``: of those in reach the lowest that is up or leaving.
 
     There may be several leaders in a cluster that is cut, and none when nobody is left.  ``node`` is always in reach

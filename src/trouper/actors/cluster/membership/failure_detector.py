@@ -1,0 +1,160 @@
+"""``FailureDetector``: the pings of a node, its own and those for others (PURE).
+
+SWIM's failure detector (section 3.1) with Lifeguard's additions: times grow with the health score, helpers that hear
+nothing say so, and a suspect is told of it by whoever pings it.
+
+Difference from memberlist: whoever accuses a member tells it so at once, by the reliable way, and does not leave that
+to gossip and to the next ping.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from math import inf
+
+from .dissemination import Dissemination
+from .effects import Send
+from .local_health import LocalHealth
+from .packets import Ack, Gossip, IndirectPing, Nack, Ping
+from .records import Accusation, Member, Status
+from .settings import SwimSettings
+from .view import MembershipView
+
+RELAYS_MAX = 1_000
+"""Pings for others that run at a time; more are not made."""
+
+
+class FailureDetector:
+    """The probe of one node, and the pings that it makes for others.
+
+    ``schedule`` of the view says whose turn it is.
+    """
+
+    __slots__ = ("_cluster", "_dissemination", "_health", "_relays", "_sequence", "_settings", "_view")
+
+    def __init__(
+        self,
+        view: MembershipView,
+        dissemination: Dissemination,
+        health: LocalHealth,
+        cluster: str,
+        settings: SwimSettings,
+    ) -> None:
+        self._view, self._dissemination, self._health = view, dissemination, health
+        self._cluster, self._settings = cluster, settings
+        self._sequence = 0
+        self._relays: deque[tuple[float, int, str, int]] = deque()
+
+    @property
+    def wake_at(self) -> float:
+        """When ``tick`` is wanted."""
+        relay_at = self._relays[0][0] if self._relays else inf
+        return min(self._view.schedule.wake_at, relay_at)
+
+    def tick(self, now: float) -> None:
+        """Take the next step of the probe, and tell those for whom nothing was heard."""
+        if self._view.schedule.wake_at <= now:
+            self._step(now)
+        while self._relays and self._relays[0][0] <= now:
+            _, _, origin, sequence = self._relays.popleft()
+            if self._settings.lifeguard:
+                self._view.effects.append(Send(origin, Nack(self._cluster, self._view.me.name, sequence)))
+
+    def leapt(self, until: float) -> None:
+        """This node stood still: what runs says nothing."""
+        self._relays.clear()
+        if self._view.schedule.wake_at < inf:
+            self._view.schedule.rest(until)
+
+    def acked(self, packet: Ack) -> None:
+        """An answer came, to the probe or to a ping for somebody else."""
+        if self._view.schedule.acked(packet.sequence):
+            self._health.probed(-1)
+            return
+        for place, (_, sequence, origin, origin_sequence) in enumerate(self._relays):
+            if sequence == packet.sequence:
+                del self._relays[place]
+                self._view.effects.append(Send(origin, Ack(self._cluster, packet.source, origin_sequence)))
+                return
+
+    def ping_for(self, packet: IndirectPing, now: float) -> None:
+        """Ping somebody in the place of another node."""
+        if len(self._relays) >= RELAYS_MAX:
+            return
+        self._sequence += 1
+        nack_at = now + self._settings.nack_fraction * self._settings.probe_timeout_s
+        self._relays.append((nack_at, self._sequence, packet.endpoint, packet.sequence))
+        me = self._view.me
+        ping = Ping(self._cluster, me.name, me.endpoint, packet.target, self._sequence)
+        self._view.effects.append(Send(packet.target_endpoint, ping))
+
+    def _step(self, now: float) -> None:
+        schedule = self._view.schedule
+        if schedule.stage == "direct":
+            self._probe_indirectly(now)
+            return
+        if schedule.stage == "indirect":
+            self._verdict(now)
+        self._health.decay(now)
+        interval_s = self._health.scale(self._settings.probe_interval_s)
+        target = schedule.next_target(lambda name: self._is_probed(name, now))
+        if target is None:
+            schedule.rest(now + interval_s)
+            return
+        self._sequence += 1
+        timeout_s = self._health.scale(self._settings.probe_timeout_s)
+        schedule.begin(target, self._sequence, now, timeout_s, interval_s)
+        self._dissemination.meet(target)
+        self._send_ping(self._view.members[target], reliable=False)
+
+    def _send_ping(self, member: Member, *, reliable: bool) -> None:
+        me = self._view.me
+        updates = self._dissemination.ride(member.name, member.endpoint)
+        if member.status is Status.SUSPECT and self._settings.lifeguard:
+            # The buddy system: the suspect hears of it first, from whoever pings it (Lifeguard, IV.C).
+            updates = (Accusation(member.name, member.life, member.refutation, me.name), *updates)
+        ping = Ping(self._cluster, me.name, me.endpoint, member.name, self._view.schedule.sequence, updates, reliable)
+        self._view.effects.append(Send(member.endpoint, ping, reliable))
+
+    def _probe_indirectly(self, now: float) -> None:
+        view, settings = self._view, self._settings
+        schedule, members = view.schedule, view.members
+        target = members.get(schedule.target)
+        if target is None:
+            schedule.rest()
+            return
+        helpers = self._dissemination.sample(settings.indirect_probes, lambda name: self._helps(name, target.name))
+        schedule.go_indirect(len(helpers) if settings.lifeguard else 0)
+        me = view.me
+        for name in helpers:
+            endpoint = members[name].endpoint
+            asked = IndirectPing(
+                self._cluster, me.name, me.endpoint, target.name, target.endpoint, schedule.sequence,
+                self._dissemination.ride(name, endpoint, target.endpoint),
+            )  # fmt: skip
+            view.effects.append(Send(endpoint, asked))
+        if settings.stream_fallback:
+            self._send_ping(target, reliable=True)
+
+    def _verdict(self, now: float) -> None:
+        """Nobody has heard of the target within the interval."""
+        schedule, view = self._view.schedule, self._view
+        self._health.probed(schedule.nacks_due - schedule.nacks if schedule.nacks_due else 1)
+        target = view.members.get(schedule.target)
+        if target is not None and target.is_present:
+            accusation = Accusation(target.name, target.life, target.refutation, view.me.name)
+            view.accuse(accusation, now)
+            if self._settings.lifeguard and target.status is Status.ALIVE:
+                notice = Gossip(self._cluster, view.me.name, (accusation,))
+                view.effects.append(Send(target.endpoint, notice, reliable=True))
+
+    def _is_probed(self, name: str, now: float) -> bool | None:
+        member = self._view.members.get(name)
+        if member is not None and member.is_present:
+            return member is not self._view.me
+        # Whoever still gets news stays in the list, from which those who get them are drawn.
+        return False if self._dissemination.is_told(name, now) else None
+
+    def _helps(self, name: str, target: str) -> bool:
+        member = self._view.members.get(name)
+        return member is not None and member.status is Status.ALIVE and name not in (self._view.me.name, target)

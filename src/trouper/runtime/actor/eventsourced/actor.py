@@ -1,0 +1,310 @@
+"""``EventSourcedActor``: an actor whose state is what its events add up to, and whose events are kept in a journal.
+
+A handler decides, ``persist`` keeps what was decided, and an ``@applies`` method changes the state.  The same method
+runs when the actor is started again, so state that only ``@applies`` methods change is always rebuilt as it was.
+
+Laws of this file:
+1. What was applied is in the journal; a state is never ahead of its events.
+2. Events are applied in the order of the journal, by the same methods live and in recovery.
+3. No message is handled before the recovery has ended, and none while a ``persist`` is under way.
+4. When ``persist`` fails, nothing is applied and the actor fails, even where the handler catches the error: only a
+   recovery can tell what is in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, ClassVar, Generic, cast, get_args, get_origin
+
+import msgspec
+
+from ...kernel.errors import CallerError, InvalidHandler, InvalidOption
+from ...kernel.journal import Journal, Snapshot
+from ...kernel.lifecycle import crash
+from ...kernel.message import Message
+from ..actor import Actor
+from ..handlers import _hints, _message_types
+from .codec import EventCodec, InvalidEvent
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    State = TypeVar("State", default=None)
+else:
+    from typing import TypeVar
+
+    State = TypeVar("State")
+
+Apply = Callable[[object, object], object]
+F = TypeVar("F", bound=Callable[..., object])
+
+RECOVERY_BATCH = 256
+"""Records that are applied before other actors get a turn."""
+_MARK = "__trouper_applies__"
+
+log = logging.getLogger("trouper")
+
+
+def applies(function: F) -> F:
+    """Mark a method as what applies the event that its one parameter is annotated with, live and in recovery.
+
+    It changes ``self.state``, or returns the new state; it does nothing else, since it runs again at every start: no
+    message, no clock, no chance.  It is a plain ``def``, and it does not refuse: the event has happened.
+    """
+    setattr(function, _MARK, None)
+    return function
+
+
+class EventSourcedActor(Actor, Generic[State]):
+    """An actor that survives: its events are in the node's journal, and each start applies them again.
+
+    ``class Account(EventSourcedActor[Balance])`` has its state in ``self.state``; ``Balance`` is anything that msgspec
+    can encode, and is made without arguments unless ``initial_state`` says otherwise.  Without ``[State]`` there are no
+    snapshots, and the ``@applies`` methods change whatever attributes they like.
+
+    snapshot_every: events between two snapshots, which shorten the recovery; None takes none by itself.
+    keep_events: False has the journal forget the events that no kept snapshot needs.
+
+    Handlers are not reentrant.  Whoever overrides ``on_start`` calls ``await super().on_start()``, the recovery.
+    """
+
+    snapshot_every: ClassVar[int | None] = None
+    keep_events: ClassVar[bool] = True
+    __apply__: ClassVar[dict[type, Apply]] = {}
+    __codec__: ClassVar[EventCodec]
+    __state__: ClassVar[object] = None
+
+    state: State
+    _stream: str | None = None
+    _sequence = 0
+    _since_snapshot = 0
+    _persisting = False
+    _saving = False
+
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        cls.__apply__ = _appliers(cls)
+        cls.__codec__ = EventCodec(cls.__qualname__, cls.__apply__)
+        cls.__state__ = _state_type(cls)
+        for entry in cls.__handler_table__.entries.values():
+            if entry.reentrant:
+                name = entry.function.__qualname__
+                raise InvalidHandler(f"{name} is reentrant: an event-sourced actor handles one message at a time")
+        if cls.snapshot_every is not None and cls.snapshot_every < 1:
+            raise InvalidOption(f"{cls.__qualname__}.snapshot_every={cls.snapshot_every} must be 1 or more, or None")
+        if cls.__state__ is None and (cls.snapshot_every is not None or not cls.keep_events):
+            raise InvalidHandler(f"{cls.__qualname__} wants snapshots of no state: write EventSourcedActor[YourState]")
+
+    @property
+    def persistence_id(self) -> str:
+        """The name of this actor's stream; its path by default, so an actor without a name of its own overrides it."""
+        path = self.ref.address.path
+        if "$" in path:
+            raise InvalidOption(
+                f"{self.ref.address} has no lasting name: spawn it with name=..., or override persistence_id"
+            )
+        return path
+
+    @property
+    def journal(self) -> Journal:
+        """Where the events are kept: the node's journal."""
+        return self.node.journal
+
+    @property
+    def last_sequence(self) -> int:
+        """The sequence of the last event that was applied; 0 before the first one."""
+        return self._sequence
+
+    def initial_state(self) -> State:
+        """Make the state before the first event."""
+        made = None if self.__state__ is None else cast("Callable[[], object]", self.__state__)()
+        return cast("State", made)
+
+    async def on_start(self) -> None:
+        """Recover: load the newest snapshot that can be read, and apply the events after it, a part at a time."""
+        self._stream = None
+        stream, count = self.persistence_id, 0
+        self.state, self._sequence = self.initial_state(), 0
+        await self._recover_snapshot(stream)
+        async for record in self.journal.read(stream, self._sequence + 1):
+            self._apply(
+                self.__codec__.decode(record.payload, f"{self.ref.address}: record {record.sequence} of {stream!r}")
+            )
+            self._sequence = record.sequence
+            count += 1
+            if count % RECOVERY_BATCH == 0:
+                await asyncio.sleep(0)
+        self._stream, self._since_snapshot = stream, count
+        self._snapshot_if_due()
+
+    async def persist(self, event: Message[object], *more: Message[object]) -> None:
+        """Keep events in the journal, all or none, then apply them in order.
+
+        When it returns, the state includes them and they are as safe as the journal's policy says.  It is not
+        interrupted: when the asker gives up meanwhile, the events are still kept and applied before the handler is
+        cancelled.  Raises ``InvalidEvent`` with nothing kept; what the journal raises fails the actor besides.
+        """
+        if self._stream is None:
+            raise CallerError(
+                f"{self.ref.address} has not recovered: its on_start must `await super().on_start()` first"
+            )
+        if self._persisting:
+            raise CallerError(f"{self.ref.address} is persisting already: await one persist before the next one")
+        events = (event, *more)
+        payloads = [self.__codec__.encode(each) for each in events]
+        self._persisting = True
+        try:
+            last, given_up = await self._append(self._stream, payloads)
+        finally:
+            self._persisting = False
+        for sequence, each in enumerate(events, last - len(events) + 1):
+            self._apply(each)
+            self._sequence = sequence
+        self._since_snapshot += len(events)
+        self._snapshot_if_due()
+        if given_up is not None:
+            raise given_up
+
+    async def save_snapshot(self) -> None:
+        """Keep a snapshot of the state now; raises what the journal raises, and the actor goes on."""
+        if self._stream is None or self.__state__ is None:
+            raise CallerError(
+                f"{self.ref.address} has no state to keep yet: it recovers, or is no EventSourcedActor[State]"
+            )
+        await self._save(self._stream, Snapshot(self._sequence, self._encoded_state()))
+
+    async def _append(self, stream: str, payloads: list[bytes]) -> tuple[int, asyncio.CancelledError | None]:
+        """Append, and say where the stream ends now, and with what the handler was cancelled meanwhile.
+
+        What was handed to the journal may be kept, so its outcome is waited for even then.
+        """
+        append = asyncio.ensure_future(self.journal.append(stream, payloads, self._sequence))
+        given_up: asyncio.CancelledError | None = None
+        while not append.done():
+            try:
+                await asyncio.wait((append,))
+            except asyncio.CancelledError as error:
+                if self._cell.phase == "gone":  # killed: nobody is left to apply anything, and a recovery will tell
+                    append.add_done_callback(_forget)
+                    raise
+                given_up = error
+        try:
+            return append.result(), given_up
+        except Exception as error:
+            if self._cell.phase == "live":
+                invocation = self._cell.invocation
+                crash(self._cell, error, None if invocation is None else invocation.item)
+            raise
+
+    def _apply(self, event: Message[object]) -> None:
+        changed = self.__apply__[type(event)](self, event)
+        if changed is not None:
+            self.state = cast("State", changed)
+
+    # --- snapshots ---------------------------------------------------------------------------------------------------
+
+    async def _recover_snapshot(self, stream: str) -> None:
+        """Take the newest snapshot for the state; one that this version of the program cannot read is passed over."""
+        if self.__state__ is None:
+            return
+        snapshot = await self.journal.load_snapshot(stream)
+        if snapshot is None:
+            self._encoded_state()  # a state that cannot be kept is said at the start, not at the first snapshot
+            return
+        try:
+            self.state = cast(
+                "State", msgspec.msgpack.decode(snapshot.payload, type=cast("type[object]", self.__state__))
+            )
+        except msgspec.DecodeError as error:
+            log.warning(
+                "%s: the snapshot of %r at %d cannot be read (%s); all events are applied instead",
+                self.ref.address, stream, snapshot.sequence, error,
+            )  # fmt: skip
+            return
+        self._sequence = snapshot.sequence
+
+    def _encoded_state(self) -> bytes:
+        try:
+            return msgspec.msgpack.encode(self.state)
+        except TypeError as error:
+            kind = type(self.state).__qualname__
+            raise InvalidEvent(f"{self.ref.address}: a state of type {kind} cannot be kept: {error}") from error
+
+    def _snapshot_if_due(self) -> None:
+        """Keep a snapshot beside the handlers once there are enough events; one at a time."""
+        if self.snapshot_every is None or self._since_snapshot < self.snapshot_every or self._saving:
+            return
+        self._saving = True
+        snapshot = Snapshot(self._sequence, self._encoded_state())
+        self._since_snapshot = 0
+        self._cell.run_in_background(self._save_aside(cast("str", self._stream), snapshot))
+
+    async def _save_aside(self, stream: str, snapshot: Snapshot) -> None:
+        """Keep a snapshot; without one a recovery only takes longer, so to fail here is no failure of the actor."""
+        try:
+            await self._save(stream, snapshot)
+        except Exception as error:  # noqa: BLE001  a journal of somebody else's may raise anything
+            log.warning("%s has no snapshot at %d: %s", self.ref.address, snapshot.sequence, error)
+        finally:
+            self._saving = False
+
+    async def _save(self, stream: str, snapshot: Snapshot) -> None:
+        oldest_kept = await self.journal.save_snapshot(stream, snapshot)
+        if not self.keep_events:
+            await self.journal.truncate(stream, oldest_kept)
+
+
+def _forget(append: asyncio.Future[int]) -> None:
+    """Take the outcome that nobody waits for."""
+    if not append.cancelled():
+        append.exception()
+
+
+def _appliers(cls: type) -> dict[type, Apply]:
+    """Collect the ``@applies`` methods of a class and its bases by event type; raises ``InvalidHandler``."""
+    methods: dict[str, Apply] = {}
+    for base in reversed(cls.__mro__):
+        for name, value in vars(base).items():
+            if hasattr(value, _MARK):
+                methods[name] = value
+            elif name in methods and callable(value):
+                raise InvalidHandler(f"{cls.__qualname__}.{name} overrides what applies an event: mark it @applies too")
+    found: dict[type, Apply] = {}
+    for method in methods.values():
+        for type_ in _event_types(method):
+            other = found.setdefault(type_, method)
+            if other is not method:
+                raise InvalidHandler(
+                    f"{cls.__qualname__} applies {type_.__qualname__} twice: in {other.__qualname__} and in "
+                    f"{method.__qualname__}; remove one of them"
+                )
+    return found
+
+
+def _event_types(method: Apply) -> Iterable[type]:
+    """Read the annotation once, where the class is made: a subclass elsewhere may not see the names it is made of."""
+    known: list[type] | None = getattr(method, _MARK)
+    if known is None:
+        parameters = list(inspect.signature(method).parameters)
+        if len(parameters) != 2 or inspect.iscoroutinefunction(method):
+            raise InvalidHandler(f"{method.__qualname__} must be a plain `def` that takes one event after self")
+        hints = _hints(method)
+        if parameters[1] not in hints:
+            raise InvalidHandler(
+                f"{method.__qualname__}: annotate {parameters[1]!r} with the Message class of the event"
+            )
+        known = _message_types(method.__qualname__, hints[parameters[1]])
+        setattr(method, _MARK, known)
+    return known
+
+
+def _state_type(cls: type) -> object:
+    """Find ``State`` in the class's own ``EventSourcedActor[State]`` base, else what the parent class has."""
+    for base in vars(cls).get("__orig_bases__", ()):
+        if get_origin(base) is EventSourcedActor:
+            state: object = get_args(base)[0]
+            return None if isinstance(state, TypeVar) or state is type(None) else state
+    return getattr(cls, "__state__", None)

@@ -1,0 +1,89 @@
+"""Events as bytes: encoded with their tag, and decoded only into what an actor says it applies.
+
+An event is a ``Message``.  What is read back was written by an older version of the program, perhaps: a field that was
+added since takes its default, and everything else that does not fit is an error that names it.  Nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+import msgspec
+
+from ...kernel.errors import ActorError, CallerError, InvalidHandler
+from ...kernel.message import Message, tag_of
+
+
+class InvalidEvent(CallerError, TypeError):
+    """An event that this actor does not apply, or that cannot be encoded."""
+
+
+class EventUnreadable(ActorError):
+    """A record that this version of the program cannot read: names the tag, or the field."""
+
+
+class EventCodec:
+    """The events of one actor class.
+
+    owner: the class's name, for errors.  types: of the events it applies; a base class stands for itself only.
+    Raises ``InvalidHandler`` for a type whose fields are written without their names, since those cannot change.
+    """
+
+    def __init__(self, owner: str, types: Iterable[type]) -> None:
+        self._owner = owner
+        self._types = {tag_of(type_): cast("type[Message[object]]", type_) for type_ in types}
+        self._decoders: dict[str, msgspec.msgpack.Decoder[Message[object]]] = {}
+        self._fields: dict[str, frozenset[str]] = {}
+        tag_fields: set[str] = set()
+        for tag, type_ in self._types.items():
+            config = type_.__struct_config__
+            if config.array_like:
+                raise InvalidHandler(
+                    f"{owner} applies {type_.__qualname__}, an array_like struct: give its fields names"
+                )
+            names = [field.encode_name for field in msgspec.structs.fields(type_)]
+            tag_fields.add(str(config.tag_field))
+            self._fields[tag] = frozenset((*names, str(config.tag_field)))
+            self._decoders[tag] = msgspec.msgpack.Decoder(type_)
+        self._tag_fields = sorted(tag_fields)
+        self._head = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
+        self._text = msgspec.msgpack.Decoder(str)
+
+    def encode(self, event: Message[object]) -> bytes:
+        """Return the bytes of an event; raises ``InvalidEvent``."""
+        if tag_of(type(event)) not in self._types:
+            raise InvalidEvent(f"{self._owner} does not apply {type(event).__qualname__}; it applies: {self._known()}")
+        try:
+            return msgspec.msgpack.encode(event)
+        except TypeError as error:
+            raise InvalidEvent(f"{type(event).__qualname__} cannot be kept: {error}") from error
+
+    def decode(self, payload: bytes, where: str) -> Message[object]:
+        """Return the event; ``where`` names the record in an ``EventUnreadable``."""
+        try:
+            head = self._head.decode(payload)
+            tag = next(self._text.decode(head[field]) for field in self._tag_fields if field in head)
+        except (msgspec.DecodeError, StopIteration) as error:
+            raise EventUnreadable(f"{where} is no event: it must be a map with a tag") from error
+        fields = self._fields.get(tag)
+        if fields is None:
+            raise EventUnreadable(
+                f"{where} has the tag {tag!r}, which {self._owner} does not apply; it applies: {self._known()}. "
+                f"Keep the class of every event that was ever kept; one that moved keeps its tag with tag={tag!r}"
+            )
+        unknown = sorted(head.keys() - fields)
+        if unknown:
+            raise EventUnreadable(
+                f"{where}, a {tag!r}, has the field {unknown[0]!r}, which {self._types[tag].__qualname__} lacks: "
+                "a field that was ever kept stays, with a default"
+            )
+        try:
+            return self._decoders[tag].decode(payload)
+        except msgspec.DecodeError as error:
+            raise EventUnreadable(
+                f"{where}, a {tag!r}, cannot be read: {error}; give what was added a default"
+            ) from error
+
+    def _known(self) -> str:
+        return ", ".join(sorted(self._types)) or "nothing"

@@ -1,0 +1,73 @@
+"""Passing on: what is being handled goes to another actor, or into the stash, with the reply that is owed."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from ..kernel.ask import Ask, check_cycle, content, current_invocation, is_ask, open_ask
+from ..kernel.cell import Cell
+from ..kernel.errors import CallerError, DeadlockError, WireError
+from ..kernel.message import Message
+from ..kernel.ref import ActorRef
+
+
+def detach_reply(cell: Cell, message: Message[object] | None, target: Cell) -> object:
+    """Take what is being handled away from its handler; ``target`` gets it, and owes the reply if one is owed.
+
+    message: what to put in its place; None keeps it.
+    """
+    dispatcher = cell.system.dispatcher
+    running = dispatcher.running is cell
+    asked = dispatcher.asked if running else None
+    if asked is not None and not is_ask(asked):
+        asked_for = message or cast("Message[object]", asked)
+        try:
+            dispatcher.asked = open_ask(asked_for, target, dispatcher.inline_timeout_s, dispatcher.asker)
+        except DeadlockError as error:
+            dispatcher.asked = refused = Ask(asked_for, target, 0.0, None, None)
+            refused.refuse(error)
+        return dispatcher.asked
+    invocation = cell.invocation if running else current_invocation.get()
+    if invocation is None or invocation.cell is not cell or invocation.finished:
+        if message is None:
+            raise CallerError(f"{cell.address}: the runtime keeps no message that was told; pass it as an argument")
+        return message
+    item = invocation.item
+    if not is_ask(item) or not invocation.reply_owed:
+        return message or content(item)
+    invocation.reply_owed, invocation.item = (
+        False,
+        item.message,
+    )  # what becomes of this handler is told of the message it was given
+    item.message, item.target = message or item.message, target
+    return item
+
+
+def forward(cell: Cell, target: Cell, message: Message[object] | None) -> None:
+    """Pass what is being handled on, with the reply that is owed.  An asker that would wait for itself is refused."""
+    item = detach_reply(cell, message, target)
+    if is_ask(item) and item.asker is not None and not target.admits_reentry(type(item.message)):
+        try:
+            check_cycle(item.asker, target)
+        except DeadlockError as error:
+            item.refuse(error)
+    if type(target.ref) is not ActorRef:
+        item = _copied(item, target.ref)
+    if not is_ask(item) or not item.done():
+        target.accept(item)
+
+
+def _copied(item: object, ref: ActorRef) -> object:
+    """Take a message through the codec; when it cannot travel, its asker hears so, or else who passes it on."""
+    from ..node.strict_wire import copier_of  # noqa: PLC0415  only who uses it pays for it
+
+    copier = copier_of(ref)
+    if copier is None:
+        return item
+    if not is_ask(item):
+        return copier.message(cast("Message[object]", item))
+    try:
+        item.message = copier.message(item.message)
+    except WireError as error:
+        item.refuse(error)
+    return item

@@ -1,0 +1,12 @@
+"""State machines: a table (pure), a machine (pure), the actor around them, and pictures of the table.
+
+Order of reading: ``table``, ``machine``, ``rows``, ``actor``, ``diagram``.
+"""
+
+from .decorators import on as on
+from .decorators import on_enter as on_enter
+from .decorators import on_event_timeout as on_event_timeout
+from .decorators import on_exit as on_exit
+from .decorators import on_state_timeout as on_state_timeout
+from .machine_actor import StateMachine as StateMachine
+from .table import END as END

@@ -1,0 +1,266 @@
+"""``StateMachine``: an actor whose behaviour is a table of states, after Erlang's ``gen_statem``.
+
+The pure ``machine.py`` decides; this file runs the user's methods, sets timers, puts messages aside and gives
+them back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, NoReturn, TypeVar, cast
+
+from ...kernel.ask import is_ask
+from ...kernel.errors import CallerError, InvalidHandler, InvalidOption, Reject, Unhandled
+from ...kernel.handler_table import HandlerEntry
+from ...kernel.message import Message
+from ..actor import Actor
+from ..forwarding import detach_reply
+from . import diagram
+from .decorators import rows_of
+from .machine import (
+    Arrived,
+    CancelTimer,
+    Effect,
+    Event,
+    Finished,
+    PostponeMessage,
+    RejectMessage,
+    ReplayPostponed,
+    Run,
+    RunAction,
+    RunFallback,
+    SetState,
+    SetTimer,
+    Started,
+    TimedOut,
+    TransitionMachine,
+)
+from .table import State, TableRow, Target, TransitionTable, name_of
+
+if TYPE_CHECKING:
+    from ...kernel.cell import Cell
+
+S = TypeVar("S", bound=Enum | str)
+_KEYS = {"state_timeout": ("trouper.fsm", "state_timeout"), "event_timeout": ("trouper.fsm", "event_timeout")}
+
+
+class _Alarm(Message[None], tag="trouper.fsm.alarm"):
+    """A timer of a state machine has fired."""
+
+    kind: Literal["state_timeout", "event_timeout"]
+    number: int
+
+
+class StateMachine(Actor, Generic[S]):
+    """An actor with states: ``class Turnstile(StateMachine[Phase])``, rows by ``@on`` and its sisters.
+
+    initial: the first state; an ``Enum`` member, whose class then gives the states, or a str.
+    states: all states, where they are str.
+    postponed: by state, the message types to put aside until the state changes.
+    postponed_max: messages; one more is refused with ``Reject``.
+
+    A ``@handler`` is for the states in which there is no row for its message.  A message for which there is neither is
+    a dead letter ``unhandled``.  Whoever overrides ``on_start`` calls ``super().on_start()``, which enters ``initial``.
+    """
+
+    initial: ClassVar[State]
+    states: ClassVar[Sequence[State]] = ()
+    postponed: ClassVar[Mapping[State, Iterable[type[Message[object]]]]] = {}
+    postponed_max: ClassVar[int] = 1_000
+    __table__: ClassVar[TransitionTable]
+    __everywhere__: ClassVar[dict[type, HandlerEntry]] = {}
+
+    state: S
+    _machine: TransitionMachine | None = None
+    _row: TableRow | None = None
+    _choice: Target | None = None
+
+    @classmethod
+    def _collect_handlers(cls) -> dict[type, HandlerEntry]:
+        everywhere = super()._collect_handlers()
+        if not hasattr(cls, "initial"):
+            return everywhere  # a base for others, without a table of its own
+        if cls.postponed_max < 1:
+            raise InvalidOption(f"{cls.__qualname__}.postponed_max={cls.postponed_max} must be 1 or more")
+        rows = rows_of(cls)
+        cls.__table__ = TransitionTable(cls.__qualname__, _states_of(cls), cls.initial, rows, cls.postponed)
+        cls.__everywhere__ = everywhere
+        one_by_one = {type_ for type_, entry in everywhere.items() if not entry.reentrant}
+        entries = {type_: cls._handling(type_) for type_ in one_by_one | cls.__table__.message_types()}
+        late = [row for row in rows if row.kind in ("state_timeout", "event_timeout")]
+        waits = any(inspect.iscoroutinefunction(row.function) for row in late)
+        alarm = cls._alarm_async if waits else cls._alarm
+        return {**everywhere, **entries, _Alarm: HandlerEntry(_call(alarm), alarm, waits, reentrant=False)}
+
+    @classmethod
+    def _handling(cls, type_: type) -> HandlerEntry:
+        """How a message type is handled by the table: as a plain handler, unless some state's row waits."""
+        found = [cls.__table__.find(state, type_) for state in cls.__table__.states]
+        functions = [row.function for row in found if isinstance(row, TableRow)]
+        functions += [cls.__everywhere__[base].function for base in type_.__mro__ if base in cls.__everywhere__]
+        waits = any(map(inspect.iscoroutinefunction, functions))
+        handle = cls._handle_async if waits else cls._handle
+        return HandlerEntry(_call(handle), functions[0] if functions else handle, waits, reentrant=False)
+
+    @classmethod
+    def diagram(cls, form: Literal["mermaid", "text"] = "mermaid") -> str:
+        """Return a picture of the table, for documents or for a terminal."""
+        return diagram.mermaid(cls.__table__) if form == "mermaid" else diagram.text(cls.__table__)
+
+    def on_start(self) -> None:
+        """Enter the initial state."""
+        self._machine = TransitionMachine(self.__table__, self.postponed_max)
+        self._step(Started())
+
+    def go(self, state: S | Target) -> None:
+        """Choose where the row that is at work leads, of the states its decorator names; the last choice counts.
+
+        Raises ``CallerError`` for any other state, and outside of a row.
+        """
+        row = self._row
+        if row is None:
+            raise CallerError(f"{self.ref.address}: go({state!r}) is for a row at work, not for enter and exit actions")
+        if state not in row.targets:
+            named = ", ".join(map(name_of, row.targets)) or "no state"
+            raise CallerError(f"{self.ref.address}: {row.function.__qualname__} leads to {named}, not to {state!r}")
+        self._choice = state
+
+    def become(self, *functions: Callable[..., object]) -> NoReturn:
+        """Raise ``CallerError``: a state machine changes its behaviour by its table."""
+        raise CallerError(
+            f"{self.ref.address} is a StateMachine: add a state instead of become({len(functions)} functions)"
+        )
+
+    # --- one message -------------------------------------------------------------------------------------------------
+
+    def _handle(self, message: Message[object]) -> object:
+        call = self._begin(message)
+        if call is None:
+            return None
+        try:
+            reply = call(self, message)
+        except Reject:
+            self._finish(stay=True)
+            raise
+        self._finish()
+        return reply
+
+    async def _handle_async(self, message: Message[object]) -> object:
+        call = self._begin(message)
+        if call is None:
+            return None
+        try:
+            reply = call(self, message)
+            if inspect.isawaitable(reply):
+                reply = await reply
+        except (Reject, asyncio.CancelledError):
+            self._finish(stay=True)
+            raise
+        self._finish()
+        return reply
+
+    def _alarm(self, alarm: _Alarm) -> None:
+        for row in self._due(alarm):
+            row.function(self)
+            self._finish()
+
+    async def _alarm_async(self, alarm: _Alarm) -> None:
+        for row in self._due(alarm):
+            waits = row.function(self)
+            if inspect.isawaitable(waits):
+                await waits
+            self._finish()
+
+    def _due(self, alarm: _Alarm) -> list[TableRow]:
+        """Return the row of an alarm that still counts, as one that is at work now."""
+        effects = self._running_machine().step(TimedOut(alarm.kind, alarm.number))
+        rows = [effect.row for effect in effects if isinstance(effect, Run)]
+        self._row, self._choice = rows[0] if rows else None, None
+        return rows
+
+    def _begin(self, message: Message[object]) -> Callable[..., object] | None:
+        """Let the machine look at a message; returns what handles it, or None when it was put aside or is nobody's."""
+        self._row = self._choice = None
+        call: Callable[..., object] | None = None
+        for effect in self._running_machine().step(Arrived(type(message))):
+            if isinstance(effect, Run):
+                self._row, call = effect.row, effect.row.function
+            elif isinstance(effect, RunFallback):
+                call = self._fallback(message)
+            elif isinstance(effect, PostponeMessage):
+                self.stash(message)
+            elif isinstance(effect, RejectMessage):
+                raise Reject(
+                    f"{self.ref.address} in {name_of(self.state)} has {self.postponed_max} messages postponed, its "
+                    f"limit: {type(message).__qualname__} was refused"
+                )
+            else:
+                self._carry_out(effect)
+        return call
+
+    def _finish(self, *, stay: bool = False) -> None:
+        row, choice = self._row, None if stay else self._choice
+        self._row = self._choice = None
+        self._step(Finished(None if stay else row, choice))
+
+    def _fallback(self, message: Message[object]) -> Callable[..., object] | None:
+        """Find a ``@handler`` for all states; without one the message is a dead letter, and its asker hears why."""
+        for base in type(message).__mro__:
+            if base in self.__everywhere__:
+                return self.__everywhere__[base].function
+        cell: Cell = self._cell
+        rules = self.__table__.states[self.state]
+        known = ", ".join(sorted(type_.__qualname__ for type_ in rules.rows)) or "nothing"
+        name = type(message).__qualname__
+        error = Unhandled(f"{self.ref.address} has no row for {name} in {name_of(self.state)}; it has: {known}")
+        item = detach_reply(cell, message, cell)
+        cell.handled -= 1  # this handler will be counted as having handled it
+        if is_ask(item):
+            item.refuse(error)
+        cell.lose(item, "unhandled", error)
+        self._finish(stay=True)
+        return None
+
+    # --- effects -----------------------------------------------------------------------------------------------------
+
+    def _running_machine(self) -> TransitionMachine:
+        if self._machine is None:
+            raise CallerError(f"{self.ref.address} is in no state: its on_start must call super().on_start()")
+        return self._machine
+
+    def _step(self, event: Event) -> None:
+        for effect in self._running_machine().step(event):
+            self._carry_out(effect)
+
+    def _carry_out(self, effect: Effect) -> None:
+        if isinstance(effect, SetState):
+            self.state = cast("S", effect.state)
+        elif isinstance(effect, RunAction):
+            effect.row.function(self)
+        elif isinstance(effect, SetTimer):
+            kind, after_s = cast("Literal['state_timeout', 'event_timeout']", effect.row.kind), effect.row.after_s
+            delay_s = after_s(self) if callable(after_s) else cast("float", after_s)
+            self.timers.once(_KEYS[kind], delay_s, _Alarm(kind, effect.number))
+        elif isinstance(effect, CancelTimer):
+            self.timers.cancel(_KEYS[effect.kind])
+        elif isinstance(effect, ReplayPostponed):
+            self.unstash_all()
+        else:
+            self.stop()
+
+
+def _call(method: Callable[..., object]) -> Callable[[object, object], object]:
+    return method
+
+
+def _states_of(cls: type[StateMachine[S]]) -> Sequence[State]:
+    if cls.states:
+        return cls.states
+    if isinstance(cls.initial, Enum):
+        return list(type(cls.initial))
+    raise InvalidHandler(
+        f"{cls.__qualname__} begins in {cls.initial!r}, a str: name all of its states in states = (...)"
+    )

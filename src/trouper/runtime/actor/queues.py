@@ -1,0 +1,99 @@
+"""Queues for ``Mailbox(queue=...)`` that keep another order than that of arrival."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from heapq import heappop, heappush
+
+from ..kernel.ask import content
+
+
+class PriorityQueue:
+    """Lower priority numbers first, equals in order of arrival; what is put back comes before everything else.
+
+    priority: message -> int.  Use ``Mailbox(queue=lambda: PriorityQueue(priority))``.
+    """
+
+    __slots__ = ("_arrivals", "_heap", "_priority", "_returned")
+
+    def __init__(self, priority: Callable[[object], int]) -> None:
+        self._priority = priority
+        self._heap: list[tuple[int, int, object]] = []
+        self._returned: deque[object] = deque()
+        self._arrivals = 0
+
+    def append(self, item: object) -> None:
+        """Queue an item by its message's priority."""
+        self._arrivals += 1
+        heappush(self._heap, (self._priority(content(item)), self._arrivals, item))
+
+    def appendleft(self, item: object) -> None:
+        """Put an item back, ahead of all."""
+        self._returned.appendleft(item)
+
+    def popleft(self) -> object:
+        """Take the next item."""
+        return self._returned.popleft() if self._returned else heappop(self._heap)[2]
+
+    def clear(self) -> None:
+        """Forget all items."""
+        self._heap.clear()
+        self._returned.clear()
+
+    def __len__(self) -> int:
+        return len(self._heap) + len(self._returned)
+
+    def __iter__(self) -> Iterator[object]:
+        return iter([*self._returned, *(entry[2] for entry in sorted(self._heap, key=lambda entry: entry[:2]))])
+
+
+class CoalescingQueue:
+    """Order of arrival; at the limit the newest message takes the place of the queued one with the same key.
+
+    key: message -> anything hashable.  Use ``Mailbox(when_full="coalesce", queue=lambda: CoalescingQueue(key))``.
+    """
+
+    __slots__ = ("_key", "_newest", "_places")
+
+    def __init__(self, key: Callable[[object], Hashable]) -> None:
+        self._key = key
+        self._places: deque[list[object]] = deque()
+        self._newest: dict[Hashable, list[object]] = {}
+
+    def append(self, item: object) -> None:
+        """Queue an item, the newest of its key."""
+        place = [item]
+        self._newest[self._key(content(item))] = place
+        self._places.append(place)
+
+    def appendleft(self, item: object) -> None:
+        """Put an item back, ahead of all."""
+        self._places.appendleft([item])
+
+    def replace(self, item: object) -> object | None:
+        """Put an item in the place of the newest queued one with its key, and return that; None when there is none."""
+        place = self._newest.get(self._key(content(item)))
+        if place is None:
+            return None
+        replaced, place[0] = place[0], item
+        return replaced
+
+    def popleft(self) -> object:
+        """Take the next item."""
+        place = self._places.popleft()
+        key = self._key(content(place[0]))
+        if self._newest.get(key) is place:
+            del self._newest[key]
+        return place[0]
+
+    def clear(self) -> None:
+        """Forget all items."""
+        self._places.clear()
+        self._newest.clear()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[object]:
+        return iter([place[0] for place in self._places])

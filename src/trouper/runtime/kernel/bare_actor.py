@@ -1,0 +1,117 @@
+"""Actors: user state plus handlers, one message at a time.
+
+``BareActor`` is what the kernel itself needs; ``trouper.Actor`` adds the furniture: timers, stash, links, pipes.
+What can be wrong with an actor class is said when the class is made.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from .errors import CallerError
+from .handler_table import HandlerEntry, HandlerTable
+from .lifecycle import STOP, stop_self
+from .mailbox import Mailbox
+from .ref import ActorRef, DeadLetter, Down
+from .supervision import OneForOne, Strategy
+
+if TYPE_CHECKING:
+    from .cell import Cell
+
+Hooked = Awaitable[None] | None
+
+
+class BareActor:
+    """Base of all actors.  Subclass ``trouper.Actor`` instead.
+
+    Class attributes: ``supervision``, the strategy for this actor's children; ``mailbox``, its bounds and order;
+    ``keep_children``, True lets the children live on while this actor restarts.
+
+    Every hook may be a plain ``def`` or an ``async def``.
+    """
+
+    supervision: ClassVar[Strategy] = OneForOne()
+    mailbox: ClassVar[Mailbox] = Mailbox()
+    keep_children: ClassVar[bool] = False
+    __handler_table__: ClassVar[HandlerTable]
+    __async_start__: ClassVar[bool] = False
+    __async_hooks__: ClassVar[bool] = False
+    _cell: Cell
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            if name == "_cell":
+                raise CallerError(
+                    f"this {type(self).__qualname__} was called, not spawned: use `await node.spawn(...)`"
+                )
+            raise AttributeError(f"{type(self).__qualname__!r} object has no attribute {name!r}")
+
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        cls.__handler_table__ = cls._make_handler_table(cls._collect_handlers())
+        cls.__async_start__ = inspect.iscoroutinefunction(cls.on_start)
+        cls.__async_hooks__ = any(
+            inspect.iscoroutinefunction(hook) for hook in (cls.on_start, cls.on_stop, cls.before_restart)
+        )
+
+    @classmethod
+    def _collect_handlers(cls) -> dict[type, HandlerEntry]:
+        """Collect the class's handlers; ``trouper.Actor`` finds them by their annotations."""
+        return {}
+
+    @classmethod
+    def _make_handler_table(cls, entries: dict[type, HandlerEntry]) -> HandlerTable:
+        hook = cls.on_terminated
+        watching = HandlerEntry(_call_on_terminated, hook, inspect.iscoroutinefunction(hook), reentrant=False)
+        return HandlerTable({Down: watching, **entries})
+
+    # --- hooks -------------------------------------------------------------------------------------------------------
+
+    def on_start(self) -> Hooked:
+        """Called before the first message, at every start and restart; the spawner waits for it."""
+
+    def on_stop(self) -> Hooked:
+        """Called after the last message and after the children have ended; not called by ``kill``."""
+
+    def before_restart(self, error: BaseException | None) -> Hooked:  # noqa: ARG002  for those who override it
+        """Called on the failed instance before it is replaced; calls ``on_stop`` unless overridden."""
+        return self.on_stop()
+
+    def on_terminated(self, down: Down) -> Hooked:
+        """Called when a watched actor has ended and there is no handler for ``Down``."""
+
+    def on_undelivered(self, letter: DeadLetter) -> None:
+        """Called as this actor ends, once for each message that it will never handle."""
+
+    # --- what an actor can do ----------------------------------------------------------------------------------------
+
+    @property
+    def ref(self) -> ActorRef:
+        """The ref to this actor: the only thing to hand to others."""
+        return self._cell.ref
+
+    def watch(self, ref: ActorRef) -> None:
+        """Get one ``Down`` when that actor ends, at once when it has ended."""
+        ref.watch(self.ref)
+
+    def unwatch(self, ref: ActorRef) -> None:
+        """Take a watch back, and a ``Down`` that has not been handled yet."""
+        ref.unwatch(self.ref)
+
+    def stop(self) -> None:
+        """End by one's own decision, after this message.  A permanent actor is restarted, any other one is gone."""
+        self._cell.post(STOP, stop_self)
+
+    def __repr__(self) -> str:
+        spawned = "_cell" in vars(self)
+        return f"<{type(self).__qualname__} {self._cell.address if spawned else 'not spawned'}>"
+
+
+def _call_on_terminated(actor: object, down: object) -> object:
+    return cast("BareActor", actor).on_terminated(cast("Down", down))
+
+
+BareActor.__init_subclass__()

@@ -1,0 +1,113 @@
+"""The system lane: signals ahead of all messages, and the rules of who looks at a cell when.
+
+A part of ``cell.py`` that reads better by itself; its laws 1 and 2 are kept here.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from . import lifecycle
+from .handler_table import Handle
+from .lifecycle import REQUEST, Signal
+
+if TYPE_CHECKING:
+    from .cell import Cell
+    from .handler_table import HandlerTable
+
+CLOSED: dict[type, Handle] = {}
+"""The table of a cell whose messages must not be handled the fast way."""
+
+
+def post(cell: Cell, priority: int, signal: Signal, payload: object = None) -> None:
+    """Queue a signal ahead of all messages; it runs as soon as no handler is at work."""
+    if cell.gone:
+        return
+    if cell.signals is None:
+        cell.signals = []
+    heappush(cell.signals, (priority, cell.system.next_uid(), signal, payload))
+    cell.slow_path = True
+    if cell.mail is None:
+        cell.mail = cell.open_mail()
+        cell.system.dispatcher.schedule(cell)
+    elif cell.blocked:
+        cell.blocked = False
+        cell.system.dispatcher.schedule(cell)
+
+
+def process_signals(cell: Cell) -> None:
+    """Do what is no plain run: the signals, then one message under observation, at a rate, or of a drain."""
+    while not cell.busy:
+        if not cell.signals:
+            break
+        _, _, signal, payload = heappop(cell.signals)
+        signal(cell, payload)
+    if cell.busy or cell.gone:
+        return  # whoever has the task settles the cell when it is done
+    cell.refresh()
+    if cell.phase == "live" and not cell.suspended and cell.slow_path:
+        _attend_message(cell)
+    cell.settle()
+
+
+def _attend_message(cell: Cell) -> None:
+    """Handle one item that the fast path must not: a ``Down``, or a message that is watched, paced or drained."""
+    if cell.downs:
+        cell.received += 1
+        cell.step(cell.downs.popleft())
+        return
+    rate = cell.spec.actor.mailbox.rate_per_s
+    if cell.mail and rate is not None:
+        now = cell.system.loop.time()
+        if now < cell.next_at:
+            cell.system.loop.call_at(cell.next_at, cell.post, REQUEST, refresh)
+            cell.blocked = True
+            return
+        cell.next_at = max(cell.next_at, now) + 1 / rate
+    if cell.drain_left is not None:
+        if cell.drain_left == 0 or not cell.mail:
+            lifecycle.stop(cell, None)
+            return
+        cell.drain_left -= 1
+    if cell.mail:
+        cell.step(cell.mail.popleft())
+
+
+def refresh(cell: Cell, _: object = None) -> None:
+    """Open or close the fast path, as the cell's state wants it."""
+    plain = (
+        cell.phase == "live"
+        and not cell.suspended
+        and cell.observer is None
+        and cell.drain_left is None
+        and cell.spec.actor.mailbox.rate_per_s is None
+    )
+    cell.table = cell.handler_table.plain if plain else CLOSED
+    cell.slow_path = not plain or bool(cell.signals) or bool(cell.downs)
+
+
+def settle(cell: Cell) -> None:
+    """Give the cell back after its turn: into the run queue again, parked, or idle."""
+    mail = cell.mail
+    if not cell.high_water:
+        cell.high_water = cell.default_high_water()
+    if mail is None or cell.blocked or cell.queued or cell.busy:
+        return
+    ready = cell.phase == "live" and not cell.suspended
+    if cell.signals or (ready and (mail or cell.downs or cell.drain_left is not None)):
+        cell.system.dispatcher.schedule(cell)
+    elif mail or cell.downs or cell.phase == "starting":
+        cell.blocked = True
+    else:
+        cell.mail = None
+        cell.system.dispatcher.put_back(mail)
+    if cell.capacity_waiter is not None:
+        cell.capacity_waiter.release()
+
+
+def change_handler_table(cell: Cell, handler_table: HandlerTable) -> None:
+    """Handle messages otherwise from the next one on; the attention makes a running batch notice."""
+    cell.handler_table = handler_table
+    cell.post(REQUEST, refresh)
+    cell.table = CLOSED

@@ -1,0 +1,182 @@
+"""Reaching: nodes that are not linked are dialled when there is something to send to them.
+
+A cluster knows more nodes than a node has links.  ``add_address`` says where a life of a node listens: its refs then work as
+if it were linked, and the first message opens the link.  ``send`` gives a packet to whoever listens at an endpoint,
+known or not.  What waits for a link waits for ``REACH_S`` at most, and is limited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ..kernel.message import Message
+    from ..session.session import Session
+    from .peer import Peer
+    from .remote_cell import NodeId
+
+REACH_S = 10.0
+"""Seconds that a node may take to answer when it is dialled for something that waits."""
+PACKET_S = 2.0
+"""Seconds that a packet which may be lost waits for a link; later it would mislead."""
+PACKETS_MAX = 64
+"""Packets that wait for one endpoint; the oldest are dropped."""
+DIALS_MAX = 256
+"""Endpoints that are dialled at one time for what waits; beyond it packets are dropped, and refs reach nobody."""
+
+
+class DialingSender(Protocol):
+    """The way to a peer, which leads nowhere until it has a link."""
+
+    session: Session | None
+
+
+class Dialer(Protocol):
+    """What is needed of the network around."""
+
+    def dial(self, endpoint: str, /) -> None:
+        """Dial an endpoint, once."""
+        ...
+
+    def cancel_dial(self, endpoint: str, /) -> None:
+        """Dial it no more."""
+        ...
+
+    def make_peer(self, node_id: NodeId, session: Session | None, /) -> tuple[Peer, DialingSender]:
+        """Make the side of a node that is here, with a link or without one as yet."""
+        ...
+
+    def peer_at(self, endpoint: str, /) -> Peer | None:
+        """Return the linked node that listens there."""
+        ...
+
+
+class _Waiting:
+    """What waits for a link to one endpoint."""
+
+    __slots__ = ("packets", "peer", "sender", "timer")
+
+    def __init__(self, timer: asyncio.TimerHandle) -> None:
+        self.timer = timer
+        self.packets: deque[tuple[float, Message[object]]] = deque(maxlen=PACKETS_MAX)
+        self.peer: Peer | None = None
+        self.sender: DialingSender | None = None
+
+
+class Connector:
+    """See the top of the file."""
+
+    def __init__(self, network: Dialer, loop: asyncio.AbstractEventLoop) -> None:
+        self._network, self._loop = network, loop
+        self._addresses: dict[str, tuple[NodeId, str]] = {}
+        self._waiting: dict[str, _Waiting] = {}
+        self.dropped = 0
+        """Packets that were dropped because no link came, or too many waited."""
+
+    # --- what is known -----------------------------------------------------------------------------------------------
+
+    def add_address(self, node_id: NodeId, endpoint: str) -> None:
+        """This life of a node listens at this endpoint, and replaces what was known of the name."""
+        self._addresses[node_id.node] = (node_id, endpoint)
+
+    def forget(self, node_id: NodeId) -> None:
+        """This life of a node is over, or not of the cluster any more."""
+        if self._addresses.get(node_id.node, (None,))[0] == node_id:
+            del self._addresses[node_id.node]
+
+    # --- sending -----------------------------------------------------------------------------------------------------
+
+    def find_generation(self, node_id: NodeId) -> Peer | None:
+        """Return a side of a node that is not linked, and dial it; None when it is not known where it listens."""
+        known, endpoint = self._addresses.get(node_id.node, (None, ""))
+        waiting = self._wait(endpoint) if known == node_id else None
+        if waiting is None:
+            return None
+        if waiting.peer is None:
+            waiting.peer, waiting.sender = self._network.make_peer(node_id, None)
+        return waiting.peer if waiting.peer.node_id == node_id else None
+
+    def find(self, node: str) -> Peer | None:
+        """Return the side of a node of this name that is known; None when there is none."""
+        known = self._addresses.get(node)
+        return None if known is None else self.find_generation(known[0])
+
+    def send(self, endpoint: str, packet: Message[object], *, reliable: bool) -> None:
+        """Give a packet to the node that listens at an endpoint, and dial it when it is not linked.
+
+        reliable: False drops it where the link is broken just now, since it would come too late to be worth anything.
+        """
+        peer = self._network.peer_at(endpoint)
+        if peer is not None:
+            if reliable or peer.in_reach:
+                peer.control(packet)
+            else:
+                self.dropped += 1
+            return
+        waiting = self._wait(endpoint)
+        if waiting is None or len(waiting.packets) == PACKETS_MAX:
+            self.dropped += 1
+        if waiting is not None:
+            until = self._loop.time() + (REACH_S if reliable else PACKET_S)
+            waiting.packets.append((until, packet))
+
+    # --- what comes of it --------------------------------------------------------------------------------------------
+
+    def arrived(self, node_id: NodeId, session: Session, endpoints: tuple[str, ...]) -> Peer:
+        """A node is linked: return its side, and send what has waited for it, at whichever of its endpoints."""
+        peer: Peer | None = None
+        packets: list[tuple[float, Message[object]]] = []
+        for endpoint in dict.fromkeys(endpoints):
+            waiting = self._waiting.pop(endpoint, None)
+            if waiting is None:
+                continue
+            waiting.timer.cancel()
+            packets += waiting.packets
+            if waiting.peer is None or waiting.sender is None:
+                continue
+            if peer is None and waiting.peer.node_id == node_id:
+                peer, waiting.sender.session = waiting.peer, session
+                peer.in_reach = True
+            else:
+                waiting.peer.lose(f"another node listens at {endpoint}: {node_id.node}", [])
+        if peer is None:
+            peer, _ = self._network.make_peer(node_id, session)
+        now = self._loop.time()
+        for until, packet in packets:
+            if now <= until:
+                peer.control(packet)
+            else:
+                self.dropped += 1
+        self._loop.call_soon(peer.flush)
+        return peer
+
+    def refused(self, endpoint: str, why: str) -> None:
+        """Whoever listens there does not want a link."""
+        self._give_up(endpoint, f"refused: {why}")
+
+    def close(self) -> None:
+        """Dial nobody any more."""
+        for endpoint in list(self._waiting):
+            self._give_up(endpoint, "this node closes")
+        self._addresses.clear()
+
+    def _wait(self, endpoint: str) -> _Waiting | None:
+        waiting = self._waiting.get(endpoint)
+        if waiting is None and len(self._waiting) < DIALS_MAX:
+            why = f"it did not answer within {REACH_S:g} s"
+            timer = self._loop.call_later(REACH_S, self._give_up, endpoint, why)
+            waiting = self._waiting[endpoint] = _Waiting(timer)
+            self._network.dial(endpoint)
+        return waiting
+
+    def _give_up(self, endpoint: str, why: str) -> None:
+        waiting = self._waiting.pop(endpoint, None)
+        if waiting is None:
+            return
+        waiting.timer.cancel()
+        self.dropped += len(waiting.packets)
+        self._network.cancel_dial(endpoint)
+        if waiting.peer is not None:
+            waiting.peer.lose(why, [])

@@ -1,0 +1,54 @@
+"""The directory of actors elsewhere: one cell for each that somebody here holds a ref to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from .remote_cell import NodeId, PeerFinder, RemoteCell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Directory:
+    """See the top of the file.  links: who knows which nodes are linked.  home: this node."""
+
+    __slots__ = ("_cells", "_finder", "_generations", "_node_id")
+
+    def __init__(self, links: PeerFinder, node_id: NodeId) -> None:
+        self._finder, self._node_id = links, node_id
+        self._cells: WeakValueDictionary[tuple[str, int, int], RemoteCell] = WeakValueDictionary()
+        self._generations: dict[str, int] = {}
+
+    def cell(self, node_id: NodeId, uid: int, path: str) -> RemoteCell:
+        """Return the local side of an actor, made at the first call.
+
+        An actor of this very node that is looked for here is none that lives; nor is one of an earlier life of a node.
+        """
+        key = (node_id.node, node_id.generation, uid)
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self._cells[key] = RemoteCell(self._finder, node_id, path, uid)
+            if node_id == self._node_id:
+                cell.end("no_such_actor", None)
+            elif node_id.generation < self._generations.get(node_id.node, 0):
+                cell.end("node_lost", f"node {node_id.node} has begun another life")
+        return cell
+
+    def get(self, node_id: NodeId, uid: int) -> RemoteCell | None:
+        """Return the local side of an actor, if somebody here has a ref to it."""
+        return self._cells.get((node_id.node, node_id.generation, uid))
+
+    def of_node(self, node: str) -> Iterator[RemoteCell]:
+        """Go through all cells of a node, whichever life they are of."""
+        return iter([cell for key, cell in list(self._cells.items()) if key[0] == node])
+
+    def begin_generation(self, node_id: NodeId) -> None:
+        """A life of a node is known to have begun: the actors of earlier ones have ended."""
+        known = self._generations.get(node_id.node, 0)
+        self._generations[node_id.node] = max(known, node_id.generation)
+        if known < node_id.generation:
+            for cell in self.of_node(node_id.node):
+                if cell.node_id.generation < node_id.generation:
+                    cell.end("node_lost", f"node {node_id.node} has begun another life")

@@ -1,0 +1,85 @@
+"""``IncomingAsks``: the asks that came from one node, until they are answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ..kernel.cell import Cell
+from ..kernel.errors import ActorStopped, MailboxFull, WireError
+from ..session.codec import REPLY, REPLY_ERROR, OutOfBandPayload
+from .errors import failure_of
+from .send_buffer import SendBuffer
+
+if TYPE_CHECKING:
+    from ..kernel.system import System
+
+END_FIRST_S = 1.0
+"""Seconds that an error waits for the end of the actor that failed by it; one that takes longer is told of later."""
+
+
+class IncomingAsks:
+    """See the top of the file.
+
+    packed: takes the large buffers out of a reply; None where it has none.
+    waiting: what is awaited for each ask, by its correlation, the oldest first.
+    """
+
+    def __init__(self, system: System, outbox: SendBuffer, packed: Callable[[object], OutOfBandPayload | None]) -> None:
+        self._system, self._send_buffer, self._packed = system, outbox, packed
+        self.waiting: dict[int, asyncio.Future[object]] = {}
+
+    def answer(self, correlation: int, future: asyncio.Future[object], cell: Cell | None = None) -> None:
+        """Send what comes of a future, as the reply to the ask of this correlation.  cell: the actor that was asked."""
+        if future.done():
+            self._answered(correlation, cell, future)
+        else:
+            self.waiting[correlation] = future
+            future.add_done_callback(partial(self._answered, correlation, cell))
+
+    def _answered(self, correlation: int, cell: Cell | None, future: asyncio.Future[object]) -> None:
+        was_cancelled = self.waiting.pop(correlation, None) is None and future.cancelled()
+        error = ActorStopped("the handler was cancelled") if future.cancelled() else future.exception()
+        if self._send_buffer.closed or was_cancelled:
+            return
+        if error is None:
+            self.reply(correlation, future.result())
+        elif cell is not None and cell.phase == "failed" and cell.spec.restart == "temporary":
+            self.waiting[correlation] = self._system.loop.create_task(self._reply_after_end(cell, correlation, error))
+        else:
+            self.reply_error(correlation, error)
+
+    async def _reply_after_end(self, cell: Cell, correlation: int, error: BaseException) -> object:
+        """The actor ends by this failure, and its end is told first.
+
+        Who sends more once he knows of the failure sends to the next life then, and not to one that has ended.
+        """
+        await asyncio.wait((cell.end_future(),), timeout=END_FIRST_S)
+        del self.waiting[correlation]
+        self.reply_error(correlation, error)
+        return None
+
+    def reply(self, correlation: int, value: object) -> None:
+        """Send the reply to the ask of this correlation."""
+        try:
+            self._send_buffer.put((0, correlation, REPLY, self._packed(value) or value))
+        except (WireError, MailboxFull) as error:
+            self.reply_error(correlation, error)
+
+    def reply_error(self, correlation: int, error: BaseException) -> None:
+        """Send an error in place of the reply."""
+        self._send_buffer.put((0, correlation, REPLY_ERROR, failure_of(error)))
+
+    def cancel(self, correlation: int) -> None:
+        """The asker of this correlation has given up."""
+        future = self.waiting.pop(correlation, None)
+        if future is not None:
+            future.cancel()
+
+    def close(self) -> None:
+        """Nobody is there any more to answer to."""
+        for future in list(self.waiting.values()):
+            future.cancel()
+        self.waiting.clear()

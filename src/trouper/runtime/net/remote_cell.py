@@ -1,0 +1,247 @@
+"""The local side of an actor on another node: what its refs send is put into the frames to that node.
+
+There is one cell for each such actor (``directory``), whatever becomes of the links to its node.  The loss of the node
+ends what was under way, and pays the ``Down`` that is owed; the cell itself ends with the actor, or with that life of
+the node.  When the same life is linked again, the ref reaches the actor again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Generator
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+
+from ..kernel.address import Address
+from ..kernel.ask import Ask
+from ..kernel.bare_actor import BareActor
+from ..kernel.cell import Cell
+from ..kernel.errors import InternalError
+from ..kernel.lifecycle import Signal, Watcher
+from ..kernel.ref import DONE, ActorRef, Down
+from ..kernel.signals import CLOSED
+from ..kernel.supervision import ChildSpec
+from .control import EndActor, Ending, LinkedActorEnded, WatchActor
+from .errors import travelling
+
+if TYPE_CHECKING:
+    from ..kernel.system import System
+    from .peer import Peer
+
+R = TypeVar("R")
+_ELSEWHERE = ChildSpec(BareActor)
+
+
+class NodeId(NamedTuple):
+    """One life of a node."""
+
+    node: str
+    generation: int
+
+
+class PeerFinder(Protocol):
+    """Who knows which nodes are linked."""
+
+    @property
+    def system(self) -> System:
+        """The actors of this node."""
+        ...
+
+    def find_generation(self, node_id: NodeId, /) -> Peer | None:
+        """Return this life of a node, if it is linked, or can be on demand."""
+        ...
+
+
+class RemoteAddress(Address, frozen=True, kw_only=True):
+    """An address that also knows which life of the node it is of; the addresses of two lives are not equal."""
+
+    generation: int
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Address) or (self.node, self.path, self.uid) != (other.node, other.path, other.uid):
+            return False
+        return not isinstance(other, RemoteAddress) or self.generation == other.generation
+
+    def __hash__(self) -> int:
+        return hash((self.node, self.path, self.uid))
+
+
+class RemoteCell(Cell):
+    """A cell whose actor lives elsewhere.  It has no mailbox of its own: ``wake`` gets every message."""
+
+    __slots__ = ("__weakref__", "_finder", "_path", "_peer", "_pressed", "_watched", "node_id")
+
+    def __init__(self, links: PeerFinder, node_id: NodeId, path: str, uid: int) -> None:
+        # The actor's own side has the real ones of these; here they say: no instance, no handlers, the usual mailbox.
+        self.spec, self.handler_table, self.args = _ELSEWHERE, BareActor.__handler_table__, ()
+        self._finder = links
+        self._peer: Peer | None = None
+        self.system, self.node_id, self._path, self.uid = links.system, node_id, path, uid
+        self.name = path.rpartition("/")[2]
+        self.ref = ActorRef(self)
+        self.table, self.mail, self.invocation, self.reentrant_invocations, self.asks = CLOSED, None, None, None, None
+        self.phase, self.reason, self.suspended = "live", "", False
+        self.received = self.handled = self.restarts = self.high_water = 0
+        self.watchers = self.watching = self.downs = self.ended = self.parent = self.actor = self.task = None
+        self.children = self.resources = self.capacity_waiter = self.group_restart = self.observer = self.signals = None
+        self._pressed: asyncio.Event | None = None
+        self._watched = False
+
+    @property
+    def address(self) -> Address:
+        """Where the actor is."""
+        return RemoteAddress(self.node_id.node, self._path, self.uid, generation=self.node_id.generation)
+
+    def find_peer(self) -> Peer | None:
+        """Return the node to send to; None when there is none."""
+        peer = self._peer
+        if peer is None or peer.lost is not None:
+            peer = self._peer = self._finder.find_generation(self.node_id)
+        return peer
+
+    def describe(self) -> str:
+        """One clause, for error messages: only the other node knows what the actor does."""
+        peer = self.find_peer()
+        return f"on node {self.node_id.node}, {'not linked' if peer is None else peer.describe()}"
+
+    # --- messages ----------------------------------------------------------------------------------------------------
+
+    def wake(self, item: object) -> Awaitable[None]:
+        """Send an item; what is for an actor that has ended, or for a node that is lost, is a dead letter."""
+        peer = self._peer
+        if peer is None or peer.lost is not None or self.phase == "gone":
+            peer = None if self.phase == "gone" else self.find_peer()
+            if peer is None:
+                self.system.count_gone(1, 0)
+                reason = "stopped" if self.reason == "failed" else self.reason
+                self.lose(item, reason or "node_lost")
+                return DONE
+        if peer.push(self.uid, item) or self._pressed is not None:
+            return _RemoteRoom(self)
+        return DONE
+
+    def accept(self, item: object) -> None:
+        """Send an item other than by ``tell``."""
+        self.wake(item)
+
+    def abandon(self, ask: Ask[R]) -> None:
+        """The asker has given up: tell the other node."""
+        peer = self.find_peer()
+        if peer is not None:
+            peer.cancel(ask)
+
+    def admits_reentry(self, type_: type) -> bool:  # noqa: ARG002  only the other node knows the handlers
+        """The wait-for graph of one node ends here."""
+        return True
+
+    def set_backpressure(self, *, high: bool) -> None:
+        """The actor's mailbox is above its high-water mark, or below it again."""
+        if high and self._pressed is None:
+            self._pressed = asyncio.Event()
+        elif not high and self._pressed is not None:
+            self._pressed.set()
+            self._pressed = None
+
+    async def wait_for_capacity(self) -> None:
+        """Wait while the actor's mailbox, or the link to its node, is above its high-water mark."""
+        if self._pressed is not None:
+            await self._pressed.wait()
+        peer = self.find_peer()
+        if peer is not None:
+            await peer.wait_for_capacity()
+
+    # --- its end -----------------------------------------------------------------------------------------------------
+
+    def request_stop(self) -> None:
+        """Ask the other node to stop it."""
+        self._request_end("stop")
+
+    def request_drain(self) -> None:
+        """Ask the other node to drain it."""
+        self._request_end("drain")
+
+    def request_kill(self) -> None:
+        """Ask the other node to kill it."""
+        self._request_end("kill")
+
+    def _request_end(self, how: Ending) -> None:
+        if (
+            self._begin_to_watch() and (peer := self.find_peer()) is not None
+        ):  # later nobody there would know the reason
+            peer.control(EndActor(self.uid, how))
+
+    def end_future(self) -> asyncio.Future[None]:
+        """Return a future that is done once the actor is known to have ended, or its node is lost."""
+        if self.ended is not None:
+            return self.ended
+        ended: asyncio.Future[None] = self.system.loop.create_future()
+        if self._begin_to_watch():
+            self.ended = ended
+        else:
+            self.reason = self.reason or "node_lost"
+            ended.set_result(None)
+        return ended
+
+    def add_watcher(self, watcher: Watcher) -> None:
+        """Owe ``watcher`` one ``Down``; to one that is known to have ended it is paid at once."""
+        if self._begin_to_watch():
+            super().add_watcher(watcher)
+        else:
+            watcher.on_down(Down(self.ref, "node_lost" if self.reason in ("", "node_lost") else "no_such_actor"))
+
+    def _begin_to_watch(self) -> bool:
+        """Have the other node tell of the end, from the first time on; returns whether there is one to wait for."""
+        peer = None if self.phase == "gone" else self.find_peer()
+        if peer is None:
+            return False
+        if not self._watched:
+            self._watched = True
+            peer.watched[self.uid] = self
+            peer.control(WatchActor(self.uid))
+        return True
+
+    def on_down(self, down: Down) -> None:
+        """An actor that it watches has ended: it gets the ``Down`` as a message."""
+        if self.watching is not None:
+            self.watching.pop(down.ref._cell, None)  # noqa: SLF001  a ref is the runtime's own
+        self.accept(down)
+
+    def post(self, priority: int, signal: Signal, payload: object = None) -> None:  # noqa: ARG002  see below
+        """The one signal that travels: an actor that is linked to it has ended."""
+        if not isinstance(payload, Down):
+            raise InternalError(f"{self.address} is on another node: {signal!r} cannot be done to it from here")
+        peer = None if self.phase == "gone" else self.find_peer()
+        if peer is not None:
+            error = None if payload.error is None else travelling(payload.error)
+            peer.control(LinkedActorEnded(self.uid, payload.ref, payload.reason, error))
+
+    def end(self, reason: str, error: str | None) -> None:
+        """The actor has ended, or this life of its node."""
+        if self.phase != "gone":
+            self.phase = "gone"
+            self.end_for_now(reason, error)
+
+    def end_for_now(self, reason: str, error: str | None) -> None:
+        """Nothing more will be heard of the actor for now: what was owed to its watchers is paid."""
+        self.reason, self._watched, self._peer = reason, False, None
+        self.set_backpressure(high=False)
+        watching, self.watching = self.watching, None
+        for watched in watching or ():
+            watched.remove_watcher(self)
+        watchers, self.watchers = self.watchers, None
+        for watcher in watchers or ():
+            watcher.on_down(Down(self.ref, reason, error))
+        ended, self.ended = self.ended, None
+        if ended is not None and not ended.done():
+            ended.set_result(None)
+
+
+class _RemoteRoom:
+    """Awaits room at an actor elsewhere."""
+
+    __slots__ = ("_cell",)
+
+    def __init__(self, cell: RemoteCell) -> None:
+        self._cell = cell
+
+    def __await__(self) -> Generator[object, None, None]:
+        return self._cell.wait_for_capacity().__await__()

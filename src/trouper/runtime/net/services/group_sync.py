@@ -1,0 +1,60 @@
+"""Rosters: the groups of a node and those of the nodes that it is linked to make one, as Erlang/OTP's ``pg`` does it.
+
+Each node tells every node that it is linked to of its own members: all of them when the link begins, each change from
+then on.  A node speaks for its own actors alone.  What a lost node has told is dropped, and told anew when it is back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...actor.groups import GroupChange, GroupJoined, GroupLeft
+from ..remote_cell import RemoteCell
+
+if TYPE_CHECKING:
+    from ...actor.groups import Groups
+    from ...kernel.message import Message
+    from ..network import Network
+    from ..peer import Peer
+
+MEMBERS_MAX = 500
+"""Members in one message."""
+
+
+class GroupSync:
+    """See the top of the file."""
+
+    def __init__(self, network: Network, groups: Groups) -> None:
+        self._network, self._groups = network, groups
+        network.request_handlers[GroupJoined] = network.request_handlers[GroupLeft] = self._on_message
+        network.on_peer.append(self._on_peer)
+        groups.on_change.append(self._changed)
+
+    def _on_peer(self, peer: Peer, up: bool) -> None:
+        for name in self._groups.scopes():
+            scope = self._groups.scope(name)
+            if not up:
+                scope.drop(peer.node)
+                continue
+            for group in scope.groups():
+                members = tuple(scope.local_members(group))
+                if members:
+                    _tell(peer, GroupJoined(name, group, members))
+
+    def _changed(self, change: GroupChange) -> None:
+        for peer in self._network.peers.values():
+            _tell(peer, change)
+
+    def _on_message(self, message: Message[object], peer: Peer) -> None:
+        assert isinstance(message, GroupJoined | GroupLeft), "it is entered for these two"
+        for member in message.members:
+            cell = member._cell  # noqa: SLF001  a ref is the runtime's own
+            if not isinstance(cell, RemoteCell) or cell.node_id != peer.node_id:
+                raise ValueError(f"{member.address} is not of node {peer.node}, which must not speak for it")
+        self._groups.scope(message.scope).enter(peer.node, message)
+
+
+def _tell(peer: Peer, change: GroupChange) -> None:
+    for first in range(0, len(change.members), MEMBERS_MAX):
+        members = change.members[first : first + MEMBERS_MAX]
+        peer.control(type(change)(change.scope, change.group, members))

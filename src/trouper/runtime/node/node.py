@@ -1,0 +1,344 @@
+"""``Node``: one runtime in one process, as users see it.
+
+It wraps the kernel's ``System`` and owns what a node has besides actors: its thread pool and its way down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+
+from ..actor.spawner import Spawner
+from ..actor.spawning import spawn_awaited
+from ..actor.supervisor import Child, Supervisor
+from ..kernel.ask import Ask
+from ..kernel.cell import Cell
+from ..kernel.dispatcher import Dispatcher
+from ..kernel.errors import InvalidOption, NodeClosed, NodeFailed
+from ..kernel.ref import ActorRef
+from ..kernel.restart import instance_ended
+from ..kernel.supervision import OneForOne, Strategy
+from ..kernel.system import Guardian, System
+from ..observe.reports import brief
+from ..observe.tracing import is_virtual
+from ..observe.watchdog import SLOW_HANDLER_S, LoopBlocked, LoopWatchdog
+from .node_services import NodeServices
+from .opening import NetworkOptions, open_network, transports_for
+from .shutdown import AFTER_STOP, Shutdown
+
+if TYPE_CHECKING:
+    from ...actors.cluster.api import Cluster
+    from ...actors.cluster.config import ClusterConfig
+    from ..kernel.journal import Journal
+    from ..net.code_shipping import CodeShipping
+    from ..net.network import MakeTransport, Network
+    from ..session.bulk_chunks import BulkSettings
+    from ..workers.manager import WorkerManager
+    from ..workers.settings import Workers
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class Node(NodeServices, Spawner):
+    """A runtime for actors in the running loop; use it as ``async with Node() as node``.
+
+    name: in the addresses of its actors; None is ``local``.
+    supervision: the strategy for the actors spawned here, 3 restarts in 5 s by default.  When they fail more often the
+        node shuts down and the ``async with`` block is cancelled and raises ``NodeFailed``.
+    ask_timeout_s: the deadline, in seconds, of an ask that names none.
+    shutdown_s: seconds for everything to end in order when the block is left, then the rest is killed; None waits.
+    threads: of the pool behind ``offload``; started when first used.
+    journal: where event-sourced actors keep their events; None is a ``MemoryJournal``, made when first used.
+    slow_handler_s: seconds for which the loop may be held until that is reported, see ``LoopBlocked``; None is for ever.
+        On virtual time nothing is watched.
+    listen: an endpoint, or several, at which other nodes reach this one; none keeps it to itself, without a network.
+        A node that listens needs a name that is unique among the nodes it will meet.
+    join: endpoints of other nodes, dialled until they answer, and again whenever they are lost.
+    keys: the folder that ``trouper keygen`` made; ``tcp://`` is encrypted and authenticated with it.  None has no keys.
+    insecure: True lets ``tcp://`` go without keys, in the clear and with anybody; it is warned of.
+    allowed_modules: modules that may be imported because another node asks for an actor of theirs; those that are
+        loaded already need not be named.
+    bulk: what becomes of large buffers in messages to and from other nodes; None is ``BulkSettings()``.
+    strict_wire: True sends every message between its own actors through the codec, as between two nodes, so that a test
+        shows what cannot travel; see ``strict.py``.  ``trouper.testing.simulate`` does.
+    code_shipping: True sends and takes actors that no module defines, by value, to and from nodes that say so too:
+        whoever may link to this node can run any code here.  ``CodeShipping`` sets its limit.
+    processes: how many worker processes to start, as nodes ``worker-1`` and so on that are linked to this one and to
+        one another; 0 starts none.  ``Workers`` sets their limits and times.
+    cluster: how this node takes part in a cluster, which it joins through one of the nodes at ``join``; None takes part
+        in none, and is linked to those nodes alone.
+    seed: of the node's only source of chance; None takes one from the operating system.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        supervision: Strategy | None = None,
+        ask_timeout_s: float = 5.0,
+        shutdown_s: float | None = 10.0,
+        threads: int = 8,
+        journal: Journal | None = None,
+        slow_handler_s: float | None = SLOW_HANDLER_S,
+        listen: str | Sequence[str] = (),
+        join: Sequence[str] = (),
+        allowed_modules: Collection[str] = (),
+        keys: str | PathLike[str] | None = None,
+        insecure: bool = False,
+        bulk: BulkSettings | None = None,
+        strict_wire: bool = False,
+        code_shipping: bool | CodeShipping = False,
+        workers: int | Workers = 0,
+        cluster: ClusterConfig | None = None,
+        seed: int | None = None,
+    ) -> None:
+        _check(ask_timeout_s, threads, slow_handler_s)
+        super().__init__(name or "local", journal)
+        self._supervision = supervision or OneForOne()
+        self._ask_timeout_s, self._threads, self._seed = ask_timeout_s, threads, seed
+        self.reports.on_crash.append(self._on_crash)
+        self.shutdown = Shutdown(lambda: self.system, shutdown_s, self._release_resources)
+        self.shutdown.add(AFTER_STOP, "journal", self._close_journal)
+        self.shutdown.add(AFTER_STOP, "network", self._close_network)
+        self._network_options = NetworkOptions(
+            listen=(listen,) if isinstance(listen, str) else tuple(listen),
+            join=tuple(join),
+            allowed_modules=allowed_modules,
+            keys=None if keys is None else Path(keys),
+            insecure=insecure,
+            shipping=_shipping(code_shipping),
+            bulk=bulk,
+            seed=seed,
+        )
+        if cluster is not None and not listen:
+            raise InvalidOption(f"cluster={cluster.name!r} needs listen: members reach a node at its own endpoint")
+        self._cluster_config = cluster
+        self._cluster: Cluster | None = None
+        self._network: Network | None = None
+        self._worker_manager: WorkerManager | None = None
+        if workers != 0:
+            from ..workers.manager import make_worker_manager  # noqa: PLC0415  only who uses it pays for it
+
+            self._worker_manager = make_worker_manager(self, workers, threads, slow_handler_s, strict_wire)
+            self.shutdown.add(AFTER_STOP, "worker processes", self._worker_manager.end)
+        self._slow_handler_s, self._strict_wire = slow_handler_s, strict_wire
+        self.watchdog: LoopWatchdog | None = None
+        """The watch over the loop; None where there is none."""
+        self._pool: ThreadPoolExecutor | None = None
+        self._block_task: asyncio.Task[object] | None = None
+        self._failure: BaseException | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start the node in the running loop."""
+        if self._system is not None:
+            raise NodeClosed(f"node {self.name} was started before: make another Node")
+        loop = asyncio.get_running_loop()
+        make_ref, make_ask = _strict_factories() if self._strict_wire else (ActorRef, Ask)
+        guardian = type("UserGuardian", (Guardian,), {"supervision": self._supervision})
+        self._system = System(
+            self.name,
+            self._make_dispatcher(loop),
+            seed=self._seed,
+            ask_timeout_s=self._ask_timeout_s,
+            guardian=guardian,
+            make_ref=make_ref,
+            make_ask=make_ask,
+            reporter=self.reports,
+            instance_ended=instance_ended,
+            escalated=self._escalated,
+        )
+        self._system.host = self
+        _ = self.dead_letters, self.recorder  # they listen from the start
+        self._block_task = asyncio.current_task()
+        try:
+            await self._open(loop)
+        except BaseException:
+            await self.shutdown.run("the node could not start")
+            raise
+        return self
+
+    async def _open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Open what the node has besides actors."""
+        if self._given_journal is not None:
+            await self._given_journal.open(self.offload)
+        options = (
+            self._network_options if self._worker_manager is None else self._worker_manager.open(self._network_options)
+        )
+        if (cluster := self._cluster_config) is not None:  # which dials as it needs
+            options = replace(options, join=(), sessions_max=cluster.sessions_max)
+        if options.listen:
+            transports = self._make_transports(options)
+            self._network = await open_network(self, options, transports, self._make_generation())
+        if self._worker_manager is not None:
+            await self._worker_manager.start()
+        if cluster is not None:
+            self._cluster = await cluster.open(self, self._network_options.join)
+        if self._slow_handler_s is not None and not is_virtual(loop):  # what is imported above is nobody's fault
+            self.watchdog = LoopWatchdog(self.system, self._slow_handler_s, self._on_loop_blocked)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Shut down in order; raises ``NodeFailed`` when a failure had reached the root.
+
+        A ``KeyboardInterrupt`` or ``SystemExit`` that a handler raised is raised again here, as it was.
+        """
+        try:
+            await self.shutdown.run(_shutdown_reason(error, self._failure))
+        except asyncio.CancelledError:
+            if self._failure is None or isinstance(error, asyncio.CancelledError):
+                self.shutdown.kill_remaining()
+                await self.shutdown.wait()
+                raise
+            await self.shutdown.wait()  # a failure was announced by this when the block had been left already
+        failure = self._failure
+        if failure is None or not isinstance(error, asyncio.CancelledError | None):
+            return
+        if self._block_task is not None:
+            self._block_task.uncancel()
+        if isinstance(failure, KeyboardInterrupt | SystemExit):
+            raise failure from None
+        raise NodeFailed(f"node {self.name} was shut down: {brief(failure)} was escalated to its root") from failure
+
+    def _make_dispatcher(self, loop: asyncio.AbstractEventLoop) -> Dispatcher:
+        return Dispatcher(loop, time.perf_counter)
+
+    def _make_transports(self, options: NetworkOptions) -> Sequence[MakeTransport]:
+        return transports_for(options)
+
+    def _make_generation(self) -> int:
+        return time.time_ns()
+
+    def _on_crash(self, cell: Cell, error: BaseException, text: str) -> None:  # noqa: ARG002  it subscribes to crashes
+        """Take a handler that wants to end the program at its word."""
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            self._escalated(error)
+
+    def _on_loop_blocked(self, blocked: LoopBlocked) -> None:
+        self.recorder.on_loop_blocked(blocked)
+        self.events.publish(blocked)
+
+    def _escalated(self, failure: BaseException) -> None:
+        if self._failure is None and self.shutdown.reason is None:
+            self._failure = failure
+            if self._block_task is not None:
+                self._block_task.cancel("a failure was escalated to the root of the node")
+
+    def supervise(
+        self, *children: Child, strategy: Strategy | None = None, name: str | None = None
+    ) -> Awaitable[ActorRef]:
+        """Start a ``Supervisor`` with these children under ``/user``; awaiting gives its ref, once all of them run.
+
+        strategy: None is ``OneForOne()``.  It is restarted, with its first children, when it fails itself, and gone
+        when ``auto_shutdown`` ends it.  Raises what ``spawn`` raises; when one child cannot start, none of them runs.
+        """
+        make = partial(Supervisor, *children, strategy=strategy)
+        return spawn_awaited(self.system.user, make, (), name, "transient", None, significant=False)
+
+    def _spawn_parent(self) -> Cell:
+        return self.system.user
+
+    @property
+    def network(self) -> Network:
+        """The connected nodes; raises ``NodeClosed`` on a node that does not listen."""
+        if self._network is None:
+            raise NodeClosed(f"node {self.name} has no network: give it listen=..., or wait until it has started")
+        return self._network
+
+    @property
+    def has_network(self) -> bool:
+        """Whether this node can be linked to others."""
+        return self._network is not None
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster that this node takes part in; raises ``NodeClosed`` when it takes part in none."""
+        if self._cluster is None:
+            raise NodeClosed(f"node {self.name} is in no cluster: give it cluster=..., or wait until it has started")
+        return self._cluster
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """The names of this node's worker processes, each a place for ``spawn``."""
+        return () if self._worker_manager is None else self._worker_manager.settings.names
+
+    async def offload(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a blocking function in the node's thread pool; raises what it raises."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=f"trouper-{self.name}")
+        return await self.system.loop.run_in_executor(self._pool, _call, partial(function, *args, **kwargs))
+
+    async def shut_down(self, reason: str = "shut_down() was called") -> None:
+        """Go down in order, by the phases of ``shutdown``, within ``shutdown_s``; waits until the node is down.
+
+        Leaving the ``async with`` block does it too.  A second call waits for the first.  In a handler of this node it
+        raises ``CallerError``: use ``node.shutdown.begin(reason)`` there.
+        """
+        await self.shutdown.run(reason)
+
+    async def _close_network(self) -> None:
+        if self._network is not None:
+            await self._network.close()
+
+    async def _close_journal(self) -> None:
+        if self._given_journal is not None:
+            await self._given_journal.close()
+
+    def _release_resources(self) -> None:
+        """Give back the threads, once the node is down."""
+        if self.watchdog is not None:
+            self.watchdog.stop()
+        if self._worker_manager is not None:
+            self._worker_manager.close()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _strict_factories() -> tuple[Callable[[Cell], ActorRef], type[Ask[Any]]]:  # Any: of whatever reply
+    """Return the refs and asks of a strict node."""
+    from .strict_wire import StrictAsk, StrictRef, WireCopier  # noqa: PLC0415  only who uses it pays for it
+
+    return partial(StrictRef, copier=WireCopier()), StrictAsk
+
+
+def _check(ask_timeout_s: float, threads: int, slow_handler_s: float | None) -> None:
+    if ask_timeout_s <= 0:
+        raise InvalidOption(f"ask_timeout_s={ask_timeout_s} must be above 0")
+    if threads < 1:
+        raise InvalidOption(f"threads={threads} must be 1 or more")
+    if slow_handler_s is not None and not slow_handler_s > 0:
+        raise InvalidOption(f"slow_handler_s={slow_handler_s} must be above 0, or None for no watch")
+
+
+def _shipping(option: bool | CodeShipping) -> CodeShipping | None:
+    if option is False:
+        return None
+    from ..net.code_shipping import CodeShipping  # noqa: PLC0415  only who uses it pays for it
+
+    return CodeShipping() if option is True else option
+
+
+def _shutdown_reason(error: BaseException | None, failure: BaseException | None) -> str:
+    """Say why a node's block was left."""
+    if failure is not None:
+        return f"{brief(failure)} was escalated to the root"
+    if isinstance(error, asyncio.CancelledError):
+        return f"cancelled: {error.args[0]}" if error.args else "cancelled"
+    return "the block was left" if error is None else f"the block was left by {brief(error)}"
+
+
+def _call(function: Callable[[], T]) -> T:
+    """Call in a thread; what a future cannot carry is wrapped."""
+    try:
+        return function()
+    except StopIteration as stop:
+        raise RuntimeError("the offloaded function raised StopIteration") from stop

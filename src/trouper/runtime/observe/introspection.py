@@ -1,0 +1,296 @@
+"""Introspection: looking into actors, and at them, from outside.
+
+Everything here reads the runtime's own counters, or goes by the system lane: nothing waits behind user messages, so it
+works on an actor that is busy, suspended, or has a hundred thousand messages in its mailbox.  It costs nothing while
+nobody looks.  Every answer is a frozen struct, bounded in size, so that it can be sent to a console.
+
+The contract is that of Erlang's ``sys`` module (get_state, replace_state, suspend, resume), with what a console needs
+besides.  It is not for the work of a program: state that others need is asked for with messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from itertools import islice
+
+import msgspec
+
+from ..kernel.ask import content, is_ask
+from ..kernel.bare_actor import BareActor
+from ..kernel.cell import Cell
+from ..kernel.errors import ActorFailed, ActorStopped, InvalidOption
+from ..kernel.lifecycle import REQUEST, SUPERVISION, crash
+from ..kernel.ref import ActorRef
+from ..kernel.system import System
+from .reports import bounded, bounded_repr
+from .tracing import Trace
+
+FIELDS_MAX = 100
+"""Attributes of an actor that are shown."""
+FIELD_CHARS_MAX = 500
+"""Characters of one attribute, or of one queued message."""
+PEEKED_MAX = 1_000
+"""QueuedMessage messages that may be asked for."""
+TREE_MAX = 10_000
+"""Actors in one picture of a tree."""
+DEPTH_MAX = 50
+"""Levels in one picture of a tree."""
+
+
+class ActorStats(msgspec.Struct, frozen=True):
+    """What the runtime knows of one actor.
+
+    address, actor: where it is, and its class.  phase: ``starting``, ``live``, ``failed`` (it will be restarted),
+    ``stopping``, ``gone``.  queued: messages in the mailbox; stashed: put aside by the actor itself.
+    received, handled: messages since it was spawned.  restarts: likewise; uptime_s: seconds since the last of them.
+    at_work_on: the message that an async handler is busy with, as text, for at_work_s seconds; None when there is none.
+    oldest: the first message of the mailbox, as text; waiting_s: seconds that it has waited, known for asks only.
+    """
+
+    address: str
+    actor: str
+    phase: str
+    suspended: bool
+    queued: int
+    stashed: int
+    received: int
+    handled: int
+    restarts: int
+    uptime_s: float
+    children: int
+    watchers: int
+    current_message: str | None
+    current_message_s: float | None
+    oldest: str | None
+    waiting_s: float | None
+
+
+class ActorState(msgspec.Struct, frozen=True):
+    """The attributes of an actor as text.  left_out: how many more there are; behaviour: what it handles just now."""
+
+    address: str
+    actor: str
+    fields: dict[str, str]
+    omitted: int
+    handler_table: tuple[str, ...]
+
+
+class QueuedMessage(msgspec.Struct, frozen=True):
+    """One message in a mailbox.  asked: somebody waits for the reply."""
+
+    message_type: str
+    message: str
+    asked: bool
+
+
+class MailboxPeek(msgspec.Struct, frozen=True):
+    """The first messages of a mailbox, in the order in which they will be handled; ``queued`` is how many there are."""
+
+    address: str
+    queued: int
+    first: tuple[QueuedMessage, ...]
+
+
+class ActorTree(msgspec.Struct, frozen=True):
+    """One actor in the tree, with those below it, oldest first.  left_out: children that are not shown."""
+
+    name: str
+    address: str
+    actor: str
+    phase: str
+    suspended: bool
+    restart: str
+    restarts: int
+    queued: int
+    children: tuple[ActorTree, ...]
+    omitted: int
+
+
+class Introspection:
+    """The verbs, as ``node.introspection``.  They take refs of this node's own actors."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def stats(self, ref: ActorRef) -> ActorStats:
+        """Say how an actor is doing; one that has ended is ``gone`` and keeps its last counts."""
+        cell, now = _cell(ref), self._system.loop.time()
+        invocation, first = cell.invocation, next(iter(cell.mail or ()), None)
+        current = invocation.item if invocation is not None else None
+        return ActorStats(
+            address=str(cell.address),
+            actor=cell.spec.actor.__qualname__,
+            phase=cell.phase,
+            suspended=cell.suspended,
+            queued=len(cell.mail or ()),
+            stashed=sum(resource.retained for resource in cell.resources or ()),
+            received=cell.received,
+            handled=cell.handled,
+            restarts=cell.restarts,
+            uptime_s=now - cell.started_at,
+            children=len(cell.children or ()),
+            watchers=len(cell.watchers or ()),
+            current_message=None if current is None else _text(content(current)),
+            current_message_s=now - invocation.since if invocation is not None and current is not None else None,
+            oldest=None if first is None else _text(content(first)),
+            waiting_s=now - (first.deadline - first.timeout_s) if is_ask(first) else None,
+        )
+
+    def get_state(self, ref: ActorRef) -> ActorState:
+        """Show the attributes of an actor as they are this moment, also in the middle of an async handler.
+
+        Raises ``ActorStopped`` when there is no instance: it has ended, or is being restarted.
+        """
+        cell = _cell(ref)
+        fields = _attributes(_instance(cell))
+        shown = {name: _text(value) for name, value in islice(fields.items(), FIELDS_MAX)}
+        handles = sorted(type_.__qualname__ for type_ in cell.handler_table.entries)
+        omitted = len(fields) - len(shown)
+        return ActorState(str(cell.address), cell.spec.actor.__qualname__, shown, omitted, tuple(handles[:FIELDS_MAX]))
+
+    def peek(self, ref: ActorRef, count: int = 20) -> MailboxPeek:
+        """Show the first ``count`` messages of the mailbox (1 to ``PEEKED_MAX``) without taking them."""
+        if not 1 <= count <= PEEKED_MAX:
+            raise InvalidOption(f"peek at {count} messages of {ref.address}: it must be 1 to {PEEKED_MAX}")
+        cell = _cell(ref)
+        items = islice(iter(cell.mail or ()), count)
+        first = tuple(
+            QueuedMessage(type(content(item)).__qualname__, _text(content(item)), is_ask(item)) for item in items
+        )
+        return MailboxPeek(str(cell.address), len(cell.mail or ()), first)
+
+    def tree(self, path: str = "", *, actors_max: int = 1_000) -> ActorTree:
+        """Take a picture of an actor and everything below it.
+
+        path: as in an address, ``user/bank``; empty is the root.  actors_max: 1 to ``TREE_MAX``; what is beyond it is
+        counted where it is missing.  Raises ``InvalidOption`` when there is no such actor.
+        """
+        if not 1 <= actors_max <= TREE_MAX:
+            raise InvalidOption(f"a tree of {actors_max} actors: it must be 1 to {TREE_MAX}")
+        cell = self._system.root
+        for name in path.strip("/").split("/") if path.strip("/") else ():
+            below = (cell.children or {}).get(name)
+            if below is None:
+                raise InvalidOption(f"there is no actor {path!r}: {cell.address} has no child {name!r}")
+            cell = below
+        return _branch(cell, [actors_max - 1], DEPTH_MAX)
+
+    def trace(self, ref: ActorRef, count: int = 100, to: ActorRef | None = None) -> Trace:
+        """Follow the next ``count`` messages of an actor, with how long each took and how it ended.
+
+        to: an actor that is told each ``Traced``; None reads them from the ``Trace``, an async iterator.
+        """
+        return Trace(_cell(ref), count, to)
+
+    # --- acting ------------------------------------------------------------------------------------------------------
+
+    def suspend(self, ref: ActorRef) -> None:
+        """Let an actor handle nothing after the message at work, until ``resume``; its mail waits.
+
+        It can still be stopped, killed and looked into, and stays suspended over a restart.  Asks go on ageing.
+        """
+        cell = _cell(ref)
+        cell.suspended = True
+        cell.refresh()
+
+    def resume(self, ref: ActorRef) -> None:
+        """Undo ``suspend``."""
+        cell = _cell(ref)
+        cell.suspended = False
+        cell.post(REQUEST, Cell.refresh)
+
+    async def replace_state(self, ref: ActorRef, changes: Mapping[str, object]) -> ActorState:
+        """Set attributes of an actor between two messages, and show the new state.
+
+        Raises ``InvalidOption`` for a name that is no attribute of it yet, ``ActorStopped`` when it ends before.
+        """
+        cell = _cell(ref)
+        _instance(cell)
+        done: asyncio.Future[ActorState] = self._system.loop.create_future()
+
+        def replace(_: Cell, __: object) -> None:
+            if done.done():  # whoever asked has given up
+                return
+            try:
+                actor = _instance(cell)
+                unknown = [name for name in changes if name not in _attributes(actor)]
+                if unknown:
+                    known = ", ".join(_attributes(actor)) or "none"
+                    raise InvalidOption(f"{cell.address} has no attribute {unknown[0]!r}; its attributes: {known}")
+                for name, value in changes.items():
+                    setattr(actor, name, value)
+                done.set_result(self.get_state(ref))
+            except Exception as error:  # noqa: BLE001  the fault is the caller's, not that of the actor
+                done.set_exception(error)
+
+        cell.post(REQUEST, replace)
+        ended = cell.end_future()
+        await asyncio.wait((done, ended), return_when=asyncio.FIRST_COMPLETED)
+        if not done.done():
+            done.cancel()
+            raise ActorStopped(f"{cell.address} ended ({cell.reason}) before its state was replaced")
+        return done.result()
+
+    def crash(self, ref: ActorRef, error: Exception | None = None) -> None:
+        """Fail an actor as if its handler had raised: its supervisor decides what becomes of it.  For chaos.
+
+        A handler at work is cancelled, and its message is a dead letter.  error: None makes one up.  An actor that is
+        not live (it starts, is being restarted, or has ended) is left alone.
+        """
+        cell = _cell(ref)
+        failure = error or ActorFailed(f"{cell.address} was told to crash")
+        cell.post(SUPERVISION, _crash, failure)
+        if cell.invocation is not None and cell.task is not None:
+            cell.invocation.cancel("cancelled")
+
+
+def _crash(cell: Cell, error: object) -> None:
+    if cell.phase == "live" and isinstance(error, Exception):
+        crash(cell, error, None)
+
+
+def _cell(ref: ActorRef) -> Cell:
+    return ref._cell  # noqa: SLF001  a ref is the runtime's own
+
+
+def _instance(cell: Cell) -> BareActor:
+    if cell.actor is None:
+        raise ActorStopped(f"{cell.address} has no instance to look into: it is {cell.describe()}")
+    return cell.actor
+
+
+def _attributes(actor: BareActor) -> dict[str, object]:
+    """The attributes that the actor itself has set; what the runtime keeps there is not the actor's state."""
+    slots = [name for cls in type(actor).__mro__ for name in getattr(cls, "__slots__", ())]
+    found = {name: getattr(actor, name) for name in slots if hasattr(actor, name)}
+    found.update(vars(actor) if hasattr(actor, "__dict__") else {})
+    return {name: value for name, value in found.items() if name not in ("_cell", "_timers", "_stash", "__dict__")}
+
+
+def _text(value: object) -> str:
+    return bounded(bounded_repr(value), FIELD_CHARS_MAX)
+
+
+def _branch(cell: Cell, left: list[int], depth: int) -> ActorTree:
+    """Picture a cell; ``left`` holds how many more may be pictured in all."""
+    children: list[ActorTree] = []
+    for child in (cell.children or {}).values():
+        if left[0] <= 0 or depth == 0:
+            break
+        left[0] -= 1
+        children.append(_branch(child, left, depth - 1))
+    return ActorTree(
+        name=cell.name,
+        address=str(cell.address),
+        actor=cell.spec.actor.__qualname__,
+        phase=cell.phase,
+        suspended=cell.suspended,
+        restart=cell.spec.restart,
+        restarts=cell.restarts,
+        queued=len(cell.mail or ()),
+        children=tuple(children),
+        omitted=len(cell.children or ()) - len(children),
+    )

@@ -1,0 +1,218 @@
+"""Observing: what one actor handles, message by message, with how long it took and how it ended.
+
+It uses the kernel's ``Observer`` port, and nothing is paid while nobody observes.  An actor under observation leaves
+the fast path: each of its messages costs a few microseconds more, and only its.
+
+Laws of this file:
+1. Several may observe one actor; each comes and goes by itself.
+2. Nothing here is unbounded: a ``Trace`` ends after its number of messages, and says what a slow reader has missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Literal, Self
+
+import msgspec
+
+from ..kernel.cell import Cell, Observer
+from ..kernel.delivery import deliver
+from ..kernel.errors import InvalidOption, Reject
+from ..kernel.message import Message
+from ..kernel.ref import ActorRef, Down
+from .reports import bounded, bounded_repr, brief
+
+TRACED_MAX = 100_000
+"""Messages that one trace may be asked for."""
+UNREAD_MAX = 1_000
+"""Messages that wait for a reader; the oldest give way, and are counted."""
+TEXT_CHARS_MAX = 500
+"""Characters of a message, or of an error, in what is traced."""
+
+Result = Literal["handled", "failed", "rejected", "cancelled"]
+
+
+class Traced(Message[None]):
+    """One message that an actor has handled.
+
+    actor: the address, as text.  message_type, message: its class's name, and its repr, bounded.
+    outcome: what became of it, with the error as one line.  began_s: the loop's time when the handler was called;
+    duration_s: seconds until it ended, awaits included.  queued: messages that waited then.
+    missed: messages before this one that the reader was too slow for.
+    """
+
+    actor: str
+    message_type: str
+    message: str
+    outcome: Result
+    error: str | None
+    began_s: float
+    duration_s: float
+    queued: int
+    missed: int = 0
+
+
+class _Observers:
+    """Stands where the kernel has room for one observer."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self.all = observers
+
+    def on_begin(self, cell: Cell, message: object) -> None:
+        for observer in self.all:
+            observer.on_begin(cell, message)
+
+    def on_end(self, cell: Cell, message: object, error: BaseException | None) -> None:
+        for observer in self.all:
+            observer.on_end(cell, message, error)
+
+
+def add_observer(cell: Cell, observer: Observer) -> None:
+    """Show an observer every message of an actor from the next one on."""
+    present = cell.observer
+    if isinstance(present, _Observers):
+        cell.observer = _Observers(*present.all, observer)
+    else:
+        cell.observer = observer if present is None else _Observers(present, observer)
+    cell.refresh()
+
+
+def remove_observer(cell: Cell, observer: Observer) -> None:
+    """Undo ``add_observer``; the actor is on the fast path again when it was the last one."""
+    present = cell.observer
+    if isinstance(present, _Observers):
+        left = [each for each in present.all if each is not observer]
+        cell.observer = _Observers(*left) if len(left) > 1 else left[0]
+    elif present is observer:
+        cell.observer = None
+    if not cell.gone:
+        cell.refresh()
+
+
+def is_virtual(loop: asyncio.AbstractEventLoop) -> bool:
+    """Say whether a loop's time is not the world's: then nothing is measured by a real clock."""
+    return bool(getattr(loop, "virtual", False))
+
+
+class MessageTracer:
+    """An observer that makes a ``Traced`` of each message and hands it on.
+
+    It has a real clock, since the time of some loops stands still while a plain handler runs; on virtual time it has
+    the loop's, and a plain handler takes none.
+    """
+
+    def __init__(self, report: Callable[[Cell, Traced], None]) -> None:
+        self._report = report
+        self._begun: dict[int, tuple[object, float, float]] = {}
+
+    def _clock_s(self, cell: Cell) -> float:
+        loop = cell.system.loop
+        return loop.time() if is_virtual(loop) else time.perf_counter()
+
+    def on_begin(self, cell: Cell, message: object) -> None:
+        """Start the watch; handlers that run beside one another have one each."""
+        if len(self._begun) >= UNREAD_MAX:  # handlers that were killed never report their end
+            del self._begun[next(iter(self._begun))]
+        self._begun[id(message)] = (message, cell.system.loop.time(), self._clock_s(cell))
+
+    def on_end(self, cell: Cell, message: object, error: BaseException | None) -> None:
+        """Stop the watch and report; a message that was at work before anybody looked is left out."""
+        begun = self._begun.pop(id(message), None)
+        if begun is None:
+            return
+        _, began_s, began_clock_s = begun
+        traced = Traced(
+            actor=str(cell.address),
+            message_type=type(message).__qualname__,
+            message=bounded(bounded_repr(message), TEXT_CHARS_MAX),
+            outcome=_outcome(error),
+            error=None if error is None else bounded(brief(error), TEXT_CHARS_MAX),
+            began_s=began_s,
+            duration_s=self._clock_s(cell) - began_clock_s,
+            queued=len(cell.mail or ()),
+        )
+        self._report(cell, traced)
+
+
+def _outcome(error: BaseException | None) -> Result:
+    if error is None:
+        return "handled"
+    if isinstance(error, asyncio.CancelledError):
+        return "cancelled"
+    return "rejected" if isinstance(error, Reject) else "failed"
+
+
+class Trace:
+    """The next messages of one actor, as an async iterator; it ends after ``count`` of them, or with the actor.
+
+    Use it in an ``async with`` block, or call ``close``, when it may be left early.
+    """
+
+    def __init__(self, cell: Cell, count: int, to: ActorRef | None = None) -> None:
+        if not 1 <= count <= TRACED_MAX:
+            raise InvalidOption(f"a trace of {cell.address} for {count} messages: it must be 1 to {TRACED_MAX}")
+        if to is not None and to == cell.ref:
+            raise InvalidOption(f"{cell.address} cannot be sent its own trace: every message of it would be traced too")
+        self._cell, self._left, self._to = cell, count, to
+        self._tracer = MessageTracer(self._take)
+        self._unread: deque[Traced] = deque()
+        self._missed = 0
+        self._waiting: asyncio.Future[None] | None = None
+        self._closed = False
+        cell.add_watcher(self)
+        if not self._closed:
+            add_observer(cell, self._tracer)
+
+    def close(self) -> None:
+        """Stop tracing; what has been traced can still be read."""
+        if not self._closed:
+            self._closed = True
+            remove_observer(self._cell, self._tracer)
+            self._cell.remove_watcher(self)
+            self._wake()
+
+    def on_down(self, down: Down) -> None:  # noqa: ARG002  it need not know why
+        """Called by the kernel when the actor has ended."""
+        self.close()
+
+    def _take(self, _: Cell, traced: Traced) -> None:
+        self._left -= 1
+        if self._to is not None:
+            deliver(self._to, traced)
+        else:
+            self._keep(traced)
+        if self._left == 0:
+            self.close()
+
+    def _keep(self, traced: Traced) -> None:
+        if len(self._unread) >= UNREAD_MAX:
+            self._unread.popleft()
+            self._missed += 1
+        self._unread.append(traced)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Traced:
+        while not self._unread:
+            if self._closed:
+                raise StopAsyncIteration
+            self._waiting = self._cell.system.loop.create_future()
+            await self._waiting
+        traced, missed = self._unread.popleft(), self._missed
+        self._missed = 0
+        return msgspec.structs.replace(traced, missed=missed) if missed else traced

@@ -1,0 +1,154 @@
+"""Large buffers on their way: settings, chunks, and putting chunks together again (PURE).
+
+A buffer that leaves its message's payload has a number, given by its sender and unique in one direction of a session.
+It travels in chunks, each the body of one DATA frame in the bulk lane: a head (number, bytes of the whole buffer,
+offset) and a part of the buffer.  Frames arrive in order and once, so the chunks of a buffer do too; those of several
+buffers may alternate.  The body whose message names a buffer comes after its last chunk.
+
+Laws of this file:
+1. ``Assembly`` takes chunks that follow each other without a gap, and refuses all others by ``WireError``.
+2. It never holds more than its limits say, whatever comes in, and no memory is touched before bytes for it are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from struct import Struct
+from typing import Final
+
+from ..kernel.errors import InvalidOption, WireError
+from .transport import Buffer
+
+_HEAD: Final = Struct(">QQQ")
+HEAD_BYTES: Final = _HEAD.size
+REFUSED_MAX: Final = 1_024
+"""Numbers of buffers that are remembered as refused."""
+Chunk = tuple[bytes, memoryview]
+
+
+@dataclass(frozen=True, slots=True)
+class BulkSettings:
+    """What a node does with large buffers in messages to and from other nodes.
+
+    bulk_bytes_min: a buffer of so many bytes or more leaves the payload.
+    bulk_bytes_max: of one message, all its large buffers together; more is refused at the sender.
+    buffers_max: large buffers of one message.
+    assembly_bytes_max: that one peer may have on their way to this node, or delivered in part, at a time.
+    queue_bytes_max: that wait to go to one peer before more messages with large buffers are refused.
+    share_bytes_min: a buffer of so many bytes or more goes by shared memory to a process of the same user and host.
+    shared_bytes_max: of shared memory that this node has at a time, 0 for none; what does not fit goes over the link.
+    """
+
+    bulk_bytes_min: int = 65_536
+    bulk_bytes_max: int = 1_073_741_824
+    buffers_max: int = 256
+    assembly_bytes_max: int = 2_147_483_648
+    queue_bytes_max: int = 2_147_483_648
+    share_bytes_min: int = 1_048_576
+    shared_bytes_max: int = 1_073_741_824
+
+    def __post_init__(self) -> None:
+        if min(self.bulk_bytes_min, self.buffers_max, self.share_bytes_min) < 1 or self.shared_bytes_max < 0:
+            raise InvalidOption(f"{self}: every limit must be 1 or more, and shared_bytes_max 0 or more")
+        if not self.bulk_bytes_min <= self.bulk_bytes_max <= min(self.assembly_bytes_max, self.queue_bytes_max):
+            raise InvalidOption(
+                f"{self}: wants bulk_bytes_min <= bulk_bytes_max <= assembly_bytes_max and <= queue_bytes_max"
+            )
+
+
+def chunk_of(number: int, buffer: memoryview, offset: int, body_bytes_max: int) -> Chunk:
+    """Cut a buffer from ``offset`` on into the body of a frame of ``body_bytes_max`` or less, without a copy."""
+    return _HEAD.pack(number, len(buffer), offset), buffer[offset : offset + body_bytes_max - HEAD_BYTES]
+
+
+class _Growing:
+    """A buffer of which a part has come."""
+
+    __slots__ = ("filled", "memory", "total")
+
+    def __init__(self, memory: memoryview) -> None:
+        self.memory, self.total, self.filled = memory, len(memory), 0
+
+
+class Assembly:
+    """Buffers of one peer: those that came in part, and those that are complete and not taken.
+
+    allocate: returns writable memory of so many bytes, which costs nothing before it is touched.
+    """
+
+    def __init__(self, settings: BulkSettings, allocate: Callable[[int], memoryview]) -> None:
+        self._settings, self._allocate = settings, allocate
+        self._growing: dict[int, _Growing] = {}
+        self._complete: dict[int, memoryview] = {}
+        self._refused: set[int] = set()
+        self.allocated_bytes = 0
+
+    def take_chunk(self, parts: Sequence[Buffer]) -> None:
+        """Take the body of a frame in the bulk lane; raises ``WireError`` for anything that is none."""
+        if len(parts) != 2 or len(parts[0]) != HEAD_BYTES or not len(parts[1]):
+            raise WireError(f"a body in the bulk lane has a head of {HEAD_BYTES} bytes and a part of a buffer")
+        number, total, offset = _HEAD.unpack(parts[0])
+        part = memoryview(parts[1])
+        if number in self._refused:
+            return
+        growing = self._growing.get(number)
+        filled = 0 if growing is None else growing.filled
+        if offset != filled or offset + len(part) > total or (growing is not None and growing.total != total):
+            raise WireError(f"{len(part)} bytes at {offset} of buffer {number} of {total} came, expected are {filled}")
+        if growing is None:
+            self._admit(number, total)
+            if len(part) == total:
+                self._complete[number] = part.toreadonly()
+                return
+            growing = self._growing[number] = _Growing(self._allocate(total))
+        growing.memory[offset : offset + len(part)] = part
+        growing.filled += len(part)
+        if growing.filled == total:
+            self._complete[number] = self._growing.pop(number).memory.toreadonly()
+
+    def put(self, number: int, buffer: memoryview) -> None:
+        """Take a buffer that came as a whole by another way; raises ``WireError``."""
+        self._admit(number, len(buffer))
+        self._complete[number] = buffer.toreadonly()
+
+    def _admit(self, number: int, total: int) -> None:
+        """Refuse a buffer for which there is no room; what follows of it is passed over."""
+        if len(self._refused) >= REFUSED_MAX:
+            self._refused.clear()
+        self._refused.add(number)
+        most = self._settings.bulk_bytes_max
+        if number in self._complete or number in self._growing:
+            raise WireError(f"buffer {number} came twice")
+        if total > most:
+            raise WireError(f"buffer {number} has {total} bytes, bulk_bytes_max={most}")
+        if self.allocated_bytes + total > self._settings.assembly_bytes_max:
+            held = f"{self.allocated_bytes} bytes are held for it"
+            raise WireError(f"buffer {number} of {total} bytes is refused: {held}, as assembly_bytes_max says")
+        if (
+            len(self._complete) + len(self._growing)
+            >= self._settings.assembly_bytes_max // self._settings.bulk_bytes_min
+        ):
+            raise WireError(f"buffer {number} is refused: {len(self._complete)} others are held that nobody took")
+        self._refused.discard(number)
+        self.allocated_bytes += total
+
+    def take(self, numbers: Sequence[int]) -> dict[int, memoryview]:
+        """Hand out the complete buffers among these, and forget all of them."""
+        taken: dict[int, memoryview] = {}
+        for number in numbers:
+            self._refused.discard(number)
+            growing = self._growing.pop(number, None)
+            buffer = self._complete.pop(number, None)
+            if growing is not None:
+                self.allocated_bytes -= growing.total
+            elif buffer is not None:
+                self.allocated_bytes -= len(buffer)
+                taken[number] = buffer
+        return taken
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._growing.clear()
+        self._complete.clear()
+        self.allocated_bytes = 0

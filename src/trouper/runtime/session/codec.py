@@ -1,0 +1,309 @@
+"""The codec: what one loop turn says to one peer, as the body of one DATA frame, and back.
+
+A body is ``[tags, refs, items, deadlines, out_of_band]`` in msgpack.  ``tags`` and ``refs`` define numbers for message types
+and actors from this frame on, so that a name travels once per session.  Each item is ``[to, correlation, tag,
+payload]``; ``deadlines`` holds the seconds left of each ask, in order; ``beside`` says which items have large buffers
+that came before them (``bulk``), and is left out where none has.  A payload is decoded only when its target is known,
+by the target's own message type, so that a wrong field is an error that names it.  Refs and buffers in a payload are
+extensions of msgpack, so that they are such also where the type of a field says nothing.
+
+Laws of this file:
+1. Both ends number alike, because frames arrive in order and once (``sessions``); a new session starts at no numbers.
+2. Bytes from outside become messages of types that are loaded here already, and nothing else: no import, no pickle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, cast
+
+import msgspec
+
+from ..kernel.errors import WireError
+from ..kernel.message import Message, message_class, reply_annotation, tag_of
+from ..kernel.ref import ActorRef
+from .buffers import BUFFER_CODE, OutOfBandBuffer, expected, may_carry
+from .buffers import read as read_buffer
+from .buffers import write as write_buffer
+from .schemas import fields_of, fingerprint
+from .unencodable import unencodable_part
+
+ITEMS_MAX = 512
+"""Items of one frame; what one loop turn said beyond them goes in the next frame."""
+REPLY, REPLY_ERROR, TAGS_FROM = 0, 1, 2
+"""Numbers of tags: the value of a reply, an error in its place, and the first number of a message type."""
+REFS_MAX = 65_536
+"""Refs that have a number in one direction of a session; after that many, numbering begins anew."""
+REF_CODE, REF_BYTES = 1, 4
+"""A ref in a payload: the code of the extension, and the bytes of the number, the most significant first."""
+
+
+class BodyTooLarge(WireError):
+    """More than one frame may hold."""
+
+
+class TagDefinition(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """From now on ``number`` means the message type ``tag``, whose fields have this fingerprint."""
+
+    number: int
+    tag: str
+    fingerprint: bytes
+
+
+class RefDefinition(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """From now on ``number`` means this actor."""
+
+    number: int
+    node: str
+    generation: int
+    path: str
+    uid: int
+
+
+class Body(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One frame's worth, as it came in."""
+
+    tags: list[TagDefinition]
+    refs: list[RefDefinition]
+    items: list[tuple[int, int, int, msgspec.Raw]]
+    deadlines: list[Annotated[float, msgspec.Meta(ge=0)]]
+    out_of_band: list[tuple[int, list[int]]] = []
+
+
+class OutOfBandPayload:
+    """A message or reply with large buffers, as an item's payload.  Of a Struct msgspec would write every field.
+
+    value: as it was sent.  payload: what of it stands in the payload.
+    """
+
+    __slots__ = ("buffer_bytes", "buffers", "payload", "value")
+
+    def __init__(self, value: object, payload: object, buffers: list[OutOfBandBuffer]) -> None:
+        self.value, self.payload, self.buffers = value, payload, buffers
+        self.buffer_bytes = sum(len(out_of_band.view) for out_of_band in buffers)
+
+
+Item = tuple[int, int, int, object]
+_AS_THEY_ARE = (bytes, bytearray, memoryview, datetime)
+RefOf = Callable[[RefDefinition], ActorRef]
+Describe = Callable[[ActorRef], tuple[str, int, str, int]]
+
+TakenBuffers = Mapping[int, memoryview]
+_bodies = msgspec.msgpack.Decoder(Body)
+NO_BUFFERS: TakenBuffers = {}
+
+
+class SessionCodec:
+    """The numbers of one session, one object for each direction that a node sends or receives in.
+
+    describe: ref -> (node, incarnation, path, uid).  ref_of: the way back.
+    known: message types whose numbers, from ``TAGS_FROM`` on, are the same on both sides and are never defined.
+    """
+
+    def __init__(self, describe: Describe, ref_of: RefOf, known: Sequence[type] = ()) -> None:
+        self._describe, self._ref_of = describe, ref_of
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=self._encode_hook)
+        self.numbers: dict[type, int] = {type_: number for number, type_ in enumerate(known, TAGS_FROM)}
+        self._ref_numbers: dict[tuple[str, int, int], int] = {}
+        self._new_tags: list[TagDefinition] = []
+        self._new_refs: list[RefDefinition] = []
+        self._out_of_band_payloads = 0
+        self._types: dict[int, type[Message[object]] | WireError] = {
+            number: cast("type[Message[object]]", type_) for type_, number in self.numbers.items()
+        }
+        self._refs: dict[int, ActorRef] = {}
+        self._decoders: dict[type | object, msgspec.msgpack.Decoder[object]] = {}
+        self._untyped = msgspec.msgpack.Decoder(ext_hook=self._extension_hook)
+        self._taken = NO_BUFFERS
+        self.carriers: set[int] = set()
+        """Numbers of the message types that may hold large buffers."""
+        self.plain: dict[type, int] = {}
+        """The numbers of those that may not, as far as they have been sent."""
+        self.readers: dict[int, Callable[[msgspec.Raw], Message[object]]] = {}
+        """``read`` by number, as far as it has succeeded once; they raise whatever they like."""
+
+    # --- out ---------------------------------------------------------------------------------------------------------
+
+    def number_of(self, type_: type) -> int:
+        """Return the number of a message type, defining it in the next body when it has none."""
+        number = self.numbers.get(type_)
+        if number is None:
+            if not hasattr(type_, "__reply__"):
+                raise WireError(f"{type_.__qualname__} is no Message: only messages travel")
+            if cast("type[Message[object]]", type_).__local__:
+                raise WireError(f"{type_.__qualname__} says local=True: it does not leave its node")
+            number = self.numbers[type_] = len(self.numbers) + TAGS_FROM
+            self._new_tags.append(TagDefinition(number, tag_of(type_), fingerprint(type_)))
+            if may_carry(type_):
+                self.carriers.add(number)
+            else:
+                self.plain[type_] = number
+        return number
+
+    def encode(self, items: Sequence[Item], deadlines: Sequence[float], bytes_max: int) -> bytes:
+        """Make a body; raises ``BodyTooLarge``, and ``WireError`` when a payload holds something that cannot travel."""
+        if len(self._ref_numbers) >= REFS_MAX and not self._new_refs:
+            self._ref_numbers.clear()
+        self._out_of_band_payloads = 0
+        encoded = self._try(items, "a message")
+        parts: tuple[object, ...] = (self._new_tags, self._new_refs, msgspec.Raw(encoded), deadlines)
+        if self._out_of_band_payloads:
+            out_of_band = [
+                (at, [each.number for each in item[3].buffers])
+                for at, item in enumerate(items)
+                if type(item[3]) is OutOfBandPayload
+            ]
+            parts = (*parts, out_of_band)
+        body = self._encoder.encode(parts)
+        if len(body) > bytes_max:
+            self._forget_new_refs()
+            raise BodyTooLarge(f"it takes {len(body)} bytes, a frame holds {bytes_max}")
+        self._new_tags, self._new_refs = [], []
+        return body
+
+    def check(self, payload: object) -> None:
+        """Raise ``WireError`` when this payload by itself cannot travel."""
+        value = payload.value if isinstance(payload, OutOfBandPayload) else payload
+        name = type(value).__qualname__
+        try:
+            self._try(payload, name)
+        except WireError as error:
+            where = unencodable_part(value, self._encoder.encode)
+            raise WireError(f"{error}, in {name}{where}" if where else str(error)) from error.__cause__
+        finally:
+            self._forget_new_refs()
+
+    def forget_refs(self) -> None:
+        """Begin to number refs anew, in both directions: for who sends to himself."""
+        self._forget_new_refs()
+        self._ref_numbers.clear()
+        self._refs.clear()
+
+    def _try(self, value: object, name: str) -> bytes:
+        try:
+            return self._encoder.encode(value)
+        except Exception as error:  # a value of the user's may raise anything when it is looked at
+            self._forget_new_refs()
+            raise WireError(f"{name} cannot travel: {error}") from error
+
+    def _forget_new_refs(self) -> None:
+        """Take back the numbers of refs that no body has defined yet, since none will."""
+        for ref in self._new_refs:
+            del self._ref_numbers[ref.node, ref.generation, ref.uid]
+        self._new_refs = []
+
+    def _encode_hook(self, value: object) -> object:
+        if type(value) is OutOfBandPayload:
+            self._out_of_band_payloads += 1
+            return value.payload
+        if not isinstance(value, ActorRef):
+            return msgspec.msgpack.Ext(BUFFER_CODE, write_buffer(value))
+        node, generation, path, uid = self._describe(value)
+        key = (node, generation, uid)
+        number = self._ref_numbers.get(key)
+        if number is None:
+            number = self._ref_numbers[key] = len(self._ref_numbers)
+            self._new_refs.append(RefDefinition(number, node, generation, path, uid))
+        return msgspec.msgpack.Ext(REF_CODE, number.to_bytes(REF_BYTES, "big"))
+
+    # --- in ----------------------------------------------------------------------------------------------------------
+
+    def open(self, body: bytes | bytearray | memoryview) -> Body:
+        """Take a body apart and learn its definitions; raises ``WireError`` for anything that is none."""
+        try:
+            opened = _bodies.decode(body)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise WireError(f"the body of a frame is none: {error}") from error
+        for tag in opened.tags:
+            self._types[tag.number] = _type_of(tag)
+            self.readers.pop(tag.number, None)
+        for ref in opened.refs:
+            self._refs[ref.number] = self._ref_of(ref)
+        return opened
+
+    def read(self, number: int, payload: msgspec.Raw, taken: TakenBuffers = NO_BUFFERS) -> Message[object]:
+        """Decode a message; raises ``WireError`` naming the type and the field.
+
+        taken: the buffers beside the payload, by number.
+        """
+        type_ = self._types.get(number)
+        if type_ is None:
+            raise WireError(f"the number {number} was never defined as a message type in this session")
+        if isinstance(type_, WireError):
+            raise WireError(str(type_))  # a new one: an exception keeps every place where it was raised
+        message = cast("Message[object]", self._decode(type_, payload, type_.__qualname__, taken))
+        if not taken:
+            self.readers[number] = cast("Callable[[msgspec.Raw], Message[object]]", self._decoders[type_].decode)
+        return message
+
+    def sent(self, body: bytes) -> list[tuple[int, str, bool]]:
+        """Give the target and type name of each message in a body of this side's, and whether it was an ask."""
+        names = {number: type_.__qualname__ for type_, number in self.numbers.items()}
+        items = _bodies.decode(body).items
+        return [
+            (to, names[number], bool(correlation)) for to, correlation, number, _ in items if to and number in names
+        ]
+
+    def read_reply(self, asked: type, payload: msgspec.Raw, taken: TakenBuffers = NO_BUFFERS) -> object:
+        """Decode the reply to a message of type ``asked``; raises ``WireError`` naming both."""
+        return self._decode(reply_annotation(asked), payload, f"the reply to {asked.__qualname__}", taken)
+
+    def read_as(self, annotation: object, payload: msgspec.Raw, name: str) -> object:
+        """Decode a value of any type that the wire knows; raises ``WireError`` naming it."""
+        return self._decode(annotation, payload, name)
+
+    def _decode(self, type_: object, payload: msgspec.Raw, name: str, taken: TakenBuffers = NO_BUFFERS) -> object:
+        try:
+            if taken:
+                return self._decode_with(type_, payload, taken)
+            decoder = self._decoders.get(type_)
+            if decoder is None:
+                wanted = cast("type[object]", type_)
+                decoder = self._decoders[type_] = msgspec.msgpack.Decoder(
+                    wanted, dec_hook=expected, ext_hook=self._extension_hook
+                )
+            return decoder.decode(payload)
+        except Exception as error:  # a message's own __post_init__ may raise anything
+            raise WireError(f"{name} came in wrong: {error}") from error
+
+    def _decode_with(self, type_: object, payload: msgspec.Raw, taken: TakenBuffers) -> object:
+        """Decode a payload whose buffers came beside it: first what it holds, and then into its type.
+
+        In one step it cannot be done: msgspec takes no extension for the bytes of an annotation.
+        """
+        self._taken = taken
+        try:
+            plain = self._untyped.decode(payload)
+        finally:
+            self._taken = NO_BUFFERS
+        return msgspec.convert(plain, cast("type[object]", type_), builtin_types=_AS_THEY_ARE, dec_hook=expected)
+
+    def _extension_hook(self, code: int, data: memoryview) -> object:
+        if code == BUFFER_CODE:
+            return read_buffer(data, self._buffer)
+        if code != REF_CODE or len(data) != REF_BYTES:
+            raise ValueError(f"the extension {code} of {len(data)} bytes is no ref")
+        number = int.from_bytes(data, "big")
+        ref = self._refs.get(number)
+        if ref is None:
+            raise ValueError(f"the number {number} was never defined as an actor in this session")
+        return ref
+
+    def _buffer(self, number: int) -> memoryview:
+        buffer = self._taken.get(number)
+        if buffer is None:
+            raise ValueError(f"buffer {number} did not come")
+        return buffer
+
+
+def _type_of(tag: TagDefinition) -> type[Message[object]] | WireError:
+    type_ = message_class(tag.tag)
+    if type_ is None:
+        return WireError(f"this node has loaded no message type {tag.tag}: import the module that defines it")
+    if fingerprint(type_) != tag.fingerprint:
+        return WireError(
+            f"the fields of {tag.tag} differ between the two nodes; here they are {'; '.join(fields_of(type_))}: "
+            "run one version of the module that defines it on both"
+        )
+    return type_

@@ -1,0 +1,285 @@
+"""Frames: what is sent over a wire, byte for byte (PURE).
+
+A frame is a header of ``HEADER_BYTES`` and 0 or more body parts.  The first buffer holds the header, and behind it the
+first body part when that is small (``JOIN_BYTES_MAX``); the others are one buffer each.  Only what two nodes need to
+keep order, acknowledge and push back stands in the header; a DATA frame's body is opaque here.  Bodies of HELLO,
+WELCOME and REFUSE are msgpack maps whose unknown keys are ignored, so that a later version can say more; those of
+RESEND, IDLE, AGREE and STAY are msgpack arrays of integers.
+
+Laws of this file:
+1. ``parse`` and ``read_*`` raise ``FrameError`` for anything that is not a frame, and nothing else.
+2. Nothing is allocated by a length that a frame only claims.
+3. The header of version 1, and the bodies of HELLO and REFUSE, are understood by every later version: two nodes
+   without a version in common can still tell each other so.
+
+``docs/reference/wire.md`` is the specification, ``tests/data/wire`` has the vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from struct import Struct
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+
+from ..kernel.address import NAME_CHARS_MAX, checked_name
+from ..kernel.errors import ActorError, InvalidName
+from .transport import Buffer
+
+MAGIC: Final = b"TR"
+HEADER_VERSION: Final = 1
+PROTOCOL_MIN: Final = 1
+PROTOCOL_MAX: Final = 1
+"""The versions of the protocol that this code speaks; a HELLO carries both."""
+
+HELLO: Final = 1
+WELCOME: Final = 2
+REFUSE: Final = 3
+DATA: Final = 4
+ACK: Final = 5
+RESEND: Final = 6
+PING: Final = 7
+PONG: Final = 8
+BYE: Final = 9
+IDLE: Final = 10
+AGREE: Final = 11
+STAY: Final = 12
+KIND_NAMES: Final = (
+    "", "HELLO", "WELCOME", "REFUSE", "DATA", "ACK", "RESEND", "PING", "PONG", "BYE", "IDLE", "AGREE", "STAY",
+)  # fmt: skip
+
+CONTROL: Final = 0
+NORMAL: Final = 1
+BULK: Final = 2
+LANE_NAMES: Final = ("control", "normal", "bulk")
+
+_HEADER: Final = Struct(">2sBBBBHIQQQQ")
+HEADER_BYTES: Final = _HEADER.size
+JOIN_BYTES_MAX: Final = 65_536
+"""A first body part up to this size is copied behind the header: one buffer costs a transport less than two."""
+
+FRAME_BYTES_LEAST: Final = 512
+"""No node may set its limit for frames below."""
+ENDPOINT_CHARS_MAX: Final = 500
+SCHEMAS_MAX: Final = 20_000
+REFUSAL_CHARS_MAX: Final = 1_000
+RANGES_MAX: Final = 1_000
+"""Ranges of numbers that one RESEND asks for at most."""
+
+_BODIES: Final = frozenset({HELLO, WELCOME, REFUSE, DATA, RESEND, IDLE, AGREE, STAY})
+_RANGE_BYTES_MAX: Final = 18
+_NUMBERS_BYTES_MAX: Final = 12
+_unpack = _HEADER.unpack_from
+_pack = _HEADER.pack
+
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX)]
+_Endpoint = Annotated[str, msgspec.Meta(min_length=1, max_length=ENDPOINT_CHARS_MAX)]
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+_Number = Annotated[int, msgspec.Meta(ge=0)]  # msgpack has no integer above 64 bits
+_Fingerprint = Annotated[bytes, msgspec.Meta(min_length=8, max_length=8)]
+
+
+class FrameError(ActorError):
+    """A frame that a peer sent is none, or breaks the rules; ``offset`` is the byte where it does, from the start."""
+
+    def __init__(self, problem: str, offset: int) -> None:
+        super().__init__(f"{problem} (at byte {offset} of the frame)")
+        self.problem, self.offset = problem, offset
+
+
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """One frame, taken apart.
+
+    session: the token that the *receiver* has given to the session, so that it finds its link by one look-up, and so
+        that a frame of a session that is over finds none; 0 when the sender does not know it yet.
+    sequence: of DATA, its own number in its session and direction, from 1; of other kinds, the number of the last DATA
+        frame that was sent before, so that the receiver sees what it lacks.
+    acknowledged: every DATA up to this number was received, in order.
+    credit: how many bytes of DATA bodies in the normal lane, counted from the start of the session, the sender of
+        this frame is ready to have received.
+    """
+
+    kind: int
+    lane: int
+    session: int
+    sequence: int
+    acknowledged: int
+    credit: int
+    parts: tuple[Buffer, ...] = ()
+
+
+class Greeting(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of HELLO and WELCOME: who sends it, and what it can do.
+
+    node, incarnation: a name, and one life of a node of that name.  endpoint: where it listens.
+    protocol_min, protocol_max: the versions that it speaks.
+    token: what it wants to see as ``session`` in the frames to it.
+    attempt: counts its HELLOs for this session; 0 in a WELCOME, which wants no answer.
+    echo: the ``attempt`` of the HELLO that this one answers; 0 when it answers none.
+    tentative: its sender has another session with a node of the receiver's name, which goes on unless this greeting is
+        answered; so it must not be taken for the sender's only word.
+    frame_bytes_max: the largest frame that it takes.
+    schemas: the fingerprint, 8 bytes, of each message type by its tag.
+    extra: opaque, for the layers above.
+    """
+
+    node: _Name
+    generation: _Number
+    endpoint: _Endpoint
+    token: _Number
+    frame_bytes_max: Annotated[int, msgspec.Meta(ge=FRAME_BYTES_LEAST, lt=2**31)]
+    protocol_min: _Count = 1
+    protocol_max: _Count = 1
+    attempt: _Count = 0
+    echo: _Count = 0
+    tentative: bool = False
+    schemas: Mapping[str, _Fingerprint] = {}
+    extra: bytes = b""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """The body of REFUSE.
+
+    node: who refuses.  code: ``protocol``, ``itself``, ``name_taken``, ``not_admitted``, ``full`` or ``closing``.
+    text: one sentence for people.
+    """
+
+    node: _Name
+    code: Annotated[str, msgspec.Meta(max_length=100)]
+    text: Annotated[str, msgspec.Meta(max_length=REFUSAL_CHARS_MAX)]
+
+
+def byte_count(parts: Sequence[Buffer]) -> int:
+    """The bytes of all buffers together."""
+    return len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
+
+
+def build(
+    kind: int,
+    session: int,
+    sequence: int,
+    acknowledged: int,
+    credit: int,
+    parts: Sequence[Buffer] = (),
+    lane: int = CONTROL,
+    body_bytes: int | None = None,
+) -> tuple[Buffer, ...]:
+    """Return the buffers of a frame; ``body_bytes`` saves counting the parts again, None counts them."""
+    count = byte_count(parts) if body_bytes is None else body_bytes
+    header = _pack(MAGIC, HEADER_VERSION, kind, lane, 0, len(parts), count, session, sequence, acknowledged, credit)
+    if not parts:
+        return (header,)
+    first = parts[0]
+    if len(first) > JOIN_BYTES_MAX:
+        return (header, *parts)
+    joined = b"".join((header, first))
+    return (joined,) if len(parts) == 1 else (joined, *parts[1:])
+
+
+def parse(parts: Sequence[Buffer], frame_bytes_max: int) -> Frame:
+    """Take a frame apart; no byte of the bodies is copied.
+
+    parts: what a transport received.  frame_bytes_max: the limit for all of them together.
+    Raises ``FrameError``.
+    """
+    total = byte_count(parts)
+    if not HEADER_BYTES <= total <= frame_bytes_max or len(parts[0]) < HEADER_BYTES:
+        raise _bad_size(parts, total, frame_bytes_max)
+    first = parts[0]
+    magic, version, kind, lane, flags, count, body_bytes, session, sequence, acknowledged, credit = _unpack(first)
+    if magic != MAGIC or version != HEADER_VERSION or not 1 <= kind <= STAY or lane > BULK or flags:
+        raise _bad_header(bytes(first[:HEADER_BYTES]))
+    if body_bytes != total - HEADER_BYTES:
+        raise FrameError(f"{total - HEADER_BYTES} bytes of body came, the header says {body_bytes}", 8)
+    if count == len(parts):
+        rest = memoryview(first)[HEADER_BYTES:]
+        body: tuple[Buffer, ...] = (rest,) if count == 1 else (rest, *parts[1:])
+    elif count == len(parts) - 1 and len(first) == HEADER_BYTES:
+        body = tuple(parts[1:])
+    else:
+        raise FrameError(f"{len(parts)} buffers came, the first of {len(first)} bytes, for {count} body parts", 6)
+    if body_bytes == 0 if kind in _BODIES else count:
+        raise FrameError(f"{KIND_NAMES[kind]} with a body of {body_bytes} bytes in {count} parts", 6)
+    return Frame(kind, lane, session, sequence, acknowledged, credit, body)
+
+
+def read_greeting(frame: Frame) -> Greeting:
+    """Read the body of a HELLO or WELCOME; raises ``FrameError``."""
+    greeting = _read(frame, _greeting_decoder)
+    try:
+        checked_name(greeting.node)
+    except InvalidName as error:
+        problem = f"the {KIND_NAMES[frame.kind]} comes from a node of no valid name: {error}"
+        raise FrameError(problem, HEADER_BYTES) from error
+    if not greeting.token:
+        raise FrameError(f"the {KIND_NAMES[frame.kind]} of {greeting.node} has the token 0", HEADER_BYTES)
+    if len(greeting.schemas) > SCHEMAS_MAX:
+        problem = f"{len(greeting.schemas)} schemas in the {KIND_NAMES[frame.kind]} of {greeting.node}"
+        raise FrameError(f"{problem}, at most {SCHEMAS_MAX} are allowed", HEADER_BYTES)
+    return greeting
+
+
+def read_refusal(frame: Frame) -> Refusal:
+    """Read the body of a REFUSE; raises ``FrameError``."""
+    return _read(frame, _refusal_decoder)
+
+
+def read_numbers(frame: Frame) -> list[int]:
+    """Read the body of a RESEND, IDLE, AGREE or STAY; raises ``FrameError``.
+
+    The first is the number of the question.  In a RESEND pairs follow: so many numbers of the stream are passed over,
+    beginning behind ``acknowledged``, and so many are asked for, and so on.
+    """
+    numbers: list[int] = _read(frame, _numbers_decoder if frame.kind == RESEND else _number_decoder)
+    if len(numbers) % 2 == 0:
+        raise FrameError(f"a {KIND_NAMES[frame.kind]} with half a range", HEADER_BYTES)
+    return numbers
+
+
+def ranges_max(body_bytes_max: int) -> int:
+    """How many ranges a RESEND can ask for of a peer that takes bodies of so many bytes."""
+    return min(RANGES_MAX, (body_bytes_max - _NUMBERS_BYTES_MAX) // _RANGE_BYTES_MAX)
+
+
+encode_body = msgspec.msgpack.Encoder().encode
+"""Encodes a ``Greeting``, a ``Refusal`` or numbers for ``build``."""
+
+_greeting_decoder = msgspec.msgpack.Decoder(Greeting)
+_refusal_decoder = msgspec.msgpack.Decoder(Refusal)
+_number_decoder = msgspec.msgpack.Decoder(Annotated[list[_Number], msgspec.Meta(min_length=1, max_length=1)])
+_numbers_decoder = msgspec.msgpack.Decoder(
+    Annotated[list[_Number], msgspec.Meta(min_length=3, max_length=1 + 2 * RANGES_MAX)]
+)
+
+T = TypeVar("T")
+
+
+def _read(frame: Frame, decoder: msgspec.msgpack.Decoder[T]) -> T:
+    if len(frame.parts) != 1:
+        raise FrameError(f"a {KIND_NAMES[frame.kind]} frame has 1 body part, not {len(frame.parts)}", 6)
+    try:
+        return decoder.decode(frame.parts[0])
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        # Text that is no UTF-8 is a ValueError, and a value nested without end a RecursionError.
+        raise FrameError(f"the body of a {KIND_NAMES[frame.kind]} frame: {error}", HEADER_BYTES) from error
+
+
+def _bad_size(parts: Sequence[Buffer], total: int, frame_bytes_max: int) -> FrameError:
+    if total > frame_bytes_max:
+        return FrameError(f"a frame of {total} bytes, at most {frame_bytes_max} are allowed", frame_bytes_max)
+    first_bytes = len(parts[0]) if parts else 0
+    return FrameError(f"the header has {HEADER_BYTES} bytes, the first buffer {first_bytes}", first_bytes)
+
+
+def _bad_header(header: bytes) -> FrameError:
+    _, version, kind, lane, flags, *_ = _unpack(header)
+    if header[:2] != MAGIC:
+        return FrameError(f"a frame begins with {MAGIC!r}, not with {header[:2]!r}", 0)
+    if version != HEADER_VERSION:
+        return FrameError(f"a header of version {version}, known is {HEADER_VERSION}", 2)
+    if not 1 <= kind <= STAY:
+        return FrameError(f"there is no kind {kind} of frame", 3)
+    if lane > BULK:
+        return FrameError(f"there is no lane {lane}", 4)
+    return FrameError(f"the flags are {flags:#04x}, none is known", 5)

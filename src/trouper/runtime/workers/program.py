@@ -1,0 +1,90 @@
+"""The program that a node and its workers share: what a worker takes over of its parent's.
+
+A worker finds classes by their names, so it searches the same ``sys.path``; and it has the parent's script as a module
+under the name that the tags of messages have, the stem of its file.  That is an import, so the script must start itself
+only under ``if __name__ == "__main__"``, as for ``multiprocessing``.  It happens inside a running loop, where a script
+without that guard cannot begin another one.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from ..kernel.errors import StartFailed
+from ..observe.reports import brief
+from .protocol import Program
+
+LEVELS_MAX = 1_000
+"""Loggers whose levels are carried over."""
+BOOT = """\
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+sys.path[:] = sys.argv[1:]
+from trouper.runtime.workers.worker import main
+main()
+"""
+
+
+def command() -> list[str]:
+    """The command line of a worker: this interpreter, with the same options and the same ``sys.path``."""
+    options = [f"-W{option}" for option in sys.warnoptions]
+    options += [] if sys.flags.optimize == 0 else [f"-{'O' * sys.flags.optimize}"]
+    options += [f"-X{key}" if value is True else f"-X{key}={value}" for key, value in sys._xoptions.items()]  # noqa: SLF001  documented so
+    return [sys.executable, *options, "-c", BOOT, *(str(Path(each or ".").absolute()) for each in sys.path)]
+
+
+def this_program() -> Program:
+    """Describe the program that is running."""
+    main = sys.modules.get("__main__")
+    script = _script_of(main)
+    return Program(
+        arguments=list(sys.argv),
+        script=None if script is None else str(script),
+        script_name="" if script is None else script.stem,
+        package=str(getattr(main, "__package__", None) or ""),
+        levels=_levels(),
+    )
+
+
+def _script_of(main: ModuleType | None) -> Path | None:
+    """Return the file to import; None when ``__main__`` is a package's, a command without .py, or no file."""
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and str(spec.name).rpartition(".")[2] == "__main__":
+        return None
+    script = Path(str(getattr(main, "__file__", None) or "")).absolute()
+    return script if script.suffix == ".py" and script.is_file() else None
+
+
+def _levels() -> dict[str, int]:
+    known = {
+        name: logger for name, logger in logging.root.manager.loggerDict.items() if isinstance(logger, logging.Logger)
+    }
+    levels = {name: logger.level for name, logger in known.items() if logger.level}
+    return {"": logging.root.level, **dict(list(levels.items())[:LEVELS_MAX])}
+
+
+def load_program(program: Program) -> None:
+    """In the worker: import the script; raises ``StartFailed`` with what is wrong with it."""
+    sys.argv[:] = program.arguments
+    if program.script is None:
+        return
+    if program.script_name in sys.modules:
+        raise StartFailed(
+            f"the script {program.script} has the name of the module {program.script_name!r}: rename the script"
+        )
+    module = ModuleType(program.script_name)
+    module.__file__ = program.script
+    module.__package__ = program.package
+    sys.modules[program.script_name] = module
+    try:
+        code = compile(Path(program.script).read_bytes(), program.script, "exec", dont_inherit=True)
+        exec(code, vars(module))  # noqa: S102  it is the program's own script
+    except (Exception, SystemExit) as error:
+        raise StartFailed(
+            f"a worker imports the script {program.script}, to find its classes, and that failed: {brief(error)}; "
+            'what starts the program must stand under `if __name__ == "__main__":`'
+        ) from error

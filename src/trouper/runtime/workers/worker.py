@@ -1,0 +1,258 @@
+"""A worker process, from its first line to its last: ``main`` is what the interpreter runs.
+
+It lives for its parent.  A thread reads the pipe to it, which works also while a handler holds the loop: when the pipe
+ends, the parent is gone, and so is this process at once.  Where a handler holds the interpreter itself, Linux kills the
+process soon after its parent.  SIGINT and SIGHUP, which a terminal sends to all processes of a program, are left to the
+parent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Collection, Iterator
+from types import FrameType
+from typing import NoReturn, cast
+
+from ..kernel.errors import NodeClosed, TrouperError
+from ..net.code_shipping import CodeShipping
+from ..node.node import Node
+from ..node.run import loop_factory
+from ..observe.reports import brief
+from .log_forwarding import ParentPipe, forward_logs
+from .program import load_program
+from .protocol import (
+    ConnectPeers,
+    FatalError,
+    Ready,
+    Setup,
+    Stop,
+    Stopped,
+    ToWorker,
+    Unpacker,
+    WorkerEnded,
+    read_to_worker,
+)
+
+PR_SET_PDEATHSIG = 1
+READ_BYTES = 65_536
+
+
+class ProgramModules(Collection[str]):
+    """The modules that may be imported for a spawn: those that the asker has loaded, which it sees to itself.
+
+    Only the parent and the other workers can ask, all of them this same program: the sockets lie in a folder that no
+    other user can enter.
+    """
+
+    def __contains__(self, module: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sys.modules)
+
+    def __len__(self) -> int:
+        return len(sys.modules)
+
+
+class WorkerMain:
+    """One worker process.
+
+    leaving: whether it has been told to end.
+    """
+
+    def __init__(self, pipe: socket.socket) -> None:
+        self.pipe, self.node_id = pipe, ParentPipe(pipe)
+        self._unpacker = Unpacker()
+        self.stopping = self._stop_requested = self._remove_folder = self._stopped = False
+        self._pipe_ended = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._node: Node | None = None
+        self._folder = ""
+        self._dialled: dict[str, str] = {}
+        self._connecting: asyncio.Future[None] | None = None
+
+    # --- the pipe ----------------------------------------------------------------------------------------------------
+
+    def read_setup(self) -> Setup:
+        """Wait for the first message."""
+        bodies: list[bytes] = []
+        while not bodies:
+            data = self.pipe.recv(READ_BYTES)
+            if not data:
+                os._exit(1)
+            bodies = self._unpacker.feed(data)
+        setup = read_to_worker(bodies[0])
+        assert isinstance(setup, Setup), "the parent begins with it, and waits for an answer"
+        self._folder = setup.folder
+        return setup
+
+    def read_messages(self) -> None:
+        """In a thread: take messages for as long as the parent lives."""
+        while True:
+            try:
+                data = self.pipe.recv(READ_BYTES)
+            except OSError:
+                data = b""
+            if not data and self._stopped:
+                self._pipe_ended.set()
+                return
+            if not data:
+                self.exit_now()
+            for body in self._unpacker.feed(data):
+                self._on_message(read_to_worker(body))
+
+    def _on_message(self, message: ToWorker) -> None:
+        if isinstance(message, Stop):
+            self._stop_requested, self._remove_folder = True, message.remove_folder
+            self.request_stop()
+        elif isinstance(message, ConnectPeers) and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._on_connect_peers, message)
+        elif isinstance(message, WorkerEnded) and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._on_worker_ended, message)
+
+    def exit_now(self) -> NoReturn:
+        """The parent is gone: leave nothing behind."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os._exit(1)
+
+    def report_stopped(self) -> None:
+        """No node any more: wait for the pipe to end, if the parent has asked for that."""
+        self._stopped = self._stop_requested
+        if self._stop_requested and self.node_id.send(Stopped()):
+            self._pipe_ended.wait()
+        if self._remove_folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    # --- ending ------------------------------------------------------------------------------------------------------
+
+    def request_stop(self) -> None:
+        """End in order; from any thread, and from a signal handler.  A second call changes nothing."""
+        if self.stopping:
+            return
+        self.stopping = True
+        if self._loop is not None and self._task is not None:
+            self._loop.call_soon_threadsafe(self._task.cancel, "told to leave")
+
+    def on_sigterm(self, number: int, _: FrameType | None) -> None:
+        """Leave; whoever was told before, and is still here, ends now."""
+        if self.stopping:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self.request_stop()
+
+    # --- running -----------------------------------------------------------------------------------------------------
+
+    async def run_node(self, setup: Setup) -> None:
+        """Be a node until told to leave."""
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        if self.stopping:
+            return
+        load_program(setup.program)
+        node = self._node = Node(
+            setup.node,
+            listen=setup.endpoint,
+            join=[setup.parent_endpoint],
+            allowed_modules=ProgramModules(),
+            ask_timeout_s=setup.ask_timeout_s,
+            shutdown_s=setup.shutdown_s,
+            threads=setup.threads,
+            slow_handler_s=setup.slow_handler_s,
+            strict_wire=setup.strict_wire,
+            bulk=setup.bulk,
+            code_shipping=False if setup.shipped_bytes_max is None else CodeShipping(setup.shipped_bytes_max),
+        )
+        async with node:
+            await node.network.wait_for_peer(setup.parent)
+            await asyncio.get_running_loop().create_future()
+
+    def _on_connect_peers(self, message: ConnectPeers) -> None:
+        self._connecting = asyncio.ensure_future(self._connect_peers(message))
+
+    async def _connect_peers(self, message: ConnectPeers) -> None:
+        assert self._node is not None, "the parent sees it linked before it says whom to meet"
+        network = self._node.network
+        for endpoint in message.others.values():
+            network.connect(endpoint)
+        self._dialled.update(message.others)
+        try:
+            async with asyncio.timeout(message.limit_s):
+                for other in message.others:
+                    await network.wait_for_peer(other)
+        except (TimeoutError, NodeClosed):
+            pass
+        self.node_id.send(Ready())
+
+    def _on_worker_ended(self, message: WorkerEnded) -> None:
+        if self._node is None:
+            return
+        try:
+            peer = self._node.network.peers.get(message.node)
+            if peer is not None and peer.node_id.generation == message.generation:
+                self._node.network.end_session(message.node, message.detail)
+                if message.node in self._dialled:  # its next life dials us
+                    self._node.network.disconnect(self._dialled.pop(message.node))
+        except NodeClosed:
+            pass  # it is not up yet, or not any more
+
+
+def main() -> None:
+    """Live; returns when told to leave, and exits with 1 after a failure."""
+    worker = WorkerMain(_take_pipe())
+    setup = worker.read_setup()
+    if not _exit_with_parent(setup.parent_pid):
+        worker.exit_now()
+    signal.signal(signal.SIGTERM, worker.on_sigterm)
+    threading.Thread(target=worker.read_messages, name="trouper-parent", daemon=True).start()
+    for stream in (sys.stdout, sys.stderr):
+        cast("io.TextIOWrapper", stream).reconfigure(line_buffering=True)
+    forward_logs(worker.node_id, setup.program.levels)
+    code = 0
+    try:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(worker.run_node(setup))
+    except asyncio.CancelledError:
+        code = int(not worker.stopping)
+    except TrouperError as error:
+        worker.node_id.send(FatalError(brief(error)))
+        code = 1
+    finally:
+        logging.shutdown()
+    worker.report_stopped()
+    raise SystemExit(code)
+
+
+def _take_pipe() -> socket.socket:
+    """Take the pipe away from stdin, where programs that this one starts would find it."""
+    pipe = socket.socket(fileno=os.dup(0))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return pipe
+
+
+def _exit_with_parent(parent_pid: int) -> bool:
+    """Have the system kill this process some seconds after its parent ends, on Linux; elsewhere there is the pipe only.
+
+    The system sends SIGTRAP (5) then, and what handles it is the C library's ``alarm`` itself: called with the number
+    of the signal, it has SIGALRM kill the process in as many seconds.  No Python is needed for that, so it also ends a
+    handler that never gives the interpreter back; and the thread that reads the pipe has the time to tidy up before.
+    Returns whether the parent is still there.
+    """
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415  only a worker needs it
+
+        library = ctypes.CDLL(None)
+        library.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+        library.signal.restype = ctypes.c_void_p
+        library.signal(signal.SIGTRAP, ctypes.cast(library.alarm, ctypes.c_void_p))
+        library.prctl(PR_SET_PDEATHSIG, signal.SIGTRAP, 0, 0, 0)
+    return os.getppid() == parent_pid

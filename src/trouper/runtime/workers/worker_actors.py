@@ -1,0 +1,123 @@
+"""The actors under ``/system/workers``: one for each worker process, and their supervisor.
+
+A ``WorkerActor`` lives as long as its process: it is started when the process is linked, fails when that dies, and ends it
+when it is stopped.  So the rules for restarts are those of all actors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ..actor.actor import Actor
+from ..actor.spawning import spawn_awaited
+from ..kernel.cell import Cell
+from ..kernel.errors import ActorFailed, StartFailed
+from ..kernel.message import Message
+from ..kernel.ref import ActorRef
+from .worker_process import WorkerProcess
+
+if TYPE_CHECKING:
+    from .manager import WorkerManager
+
+
+class WorkerActor(Actor):
+    """Owns the process of one worker."""
+
+    def __init__(self, manager: WorkerManager, name: str) -> None:
+        self._manager, self.name = manager, name
+        self._process: WorkerProcess | None = None
+
+    async def on_start(self) -> None:
+        """Start the process and wait until it is linked."""
+        self._cell.register_resource(self)
+        process = self._process = self._manager.make(self.name)
+        try:
+            await process.start(self._manager.setup(self.name))
+        except OSError as error:
+            raise StartFailed(f"{self.name}: the process cannot be started: {error}") from error
+        await self._wait_until_connected(process)
+        self.pipe_to_self(self._fail_when_ended(process), _no_message)
+
+    async def _wait_until_connected(self, process: WorkerProcess) -> None:
+        linked = asyncio.ensure_future(self._manager.wait_connected(process, is_restart=self._cell.restarts > 0))
+        limit_s = self._manager.settings.start_s
+        try:
+            await asyncio.wait((linked, process.ended), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            linked.cancel()
+        if process.ended.done():
+            await process.drained()
+            raise StartFailed(f"{process.describe_end()}, before it was linked to node {self.node.name}")
+        if not process.ready.done():
+            raise StartFailed(
+                f"{process.describe_end()}, but was not linked to node {self.node.name} within start_s={limit_s:g}"
+            )
+
+    async def _fail_when_ended(self, process: WorkerProcess) -> None:
+        """Raise when the process dies, and was not told to."""
+        await asyncio.shield(process.ended)
+        while process.stopping or self.node.shutdown.reason is not None:
+            await asyncio.Event().wait()  # this actor is about to be stopped
+        await process.drained()
+        raise ActorFailed(process.describe_end())
+
+    async def on_stop(self) -> None:
+        """Take leave of the process, or end it."""
+        self._manager.request_stop_all()
+        if self._process is not None:
+            await self._process.stop()
+
+    @property
+    def retained(self) -> int:
+        """It keeps no message."""
+        return 0
+
+    def release(self, cell: Cell, *, restarting: bool) -> None:  # noqa: ARG002  a Belonging's
+        """This instance has ended, however: no process is left without one."""
+        if self._process is not None:
+            self._process.kill()
+
+
+def _no_message(_: None) -> Message[object]:
+    raise AssertionError("a death is raised, and never comes to a message")
+
+
+class WorkersSupervisor(Actor):
+    """Keeps the worker processes alive."""
+
+    def __init__(self, manager: WorkerManager) -> None:
+        self._manager = manager
+
+    async def on_start(self) -> None:
+        """Start all of them at once; when one cannot start, none is left."""
+        spec = self._manager.settings
+        starts = [
+            asyncio.ensure_future(
+                _started(
+                    spawn_awaited(
+                        self._cell,
+                        partial(WorkerActor, self._manager, name),
+                        (),
+                        name,
+                        "permanent",
+                        spec.stop_total_s,
+                        False,
+                    )
+                )
+            )
+            for name in spec.names
+        ]
+        done, pending = await asyncio.wait(starts, return_when=asyncio.FIRST_EXCEPTION)
+        for start in pending:
+            start.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        for error in [start.exception() for start in starts if start in done]:
+            if error is not None:
+                raise error
+
+
+async def _started(spawned: Awaitable[ActorRef]) -> ActorRef:
+    return await spawned

@@ -1,0 +1,244 @@
+"""``WorkerProcess``: one OS process of a worker, seen from its parent.  It knows nothing about actors.
+
+Between the two there is one pipe (a pair of sockets), the worker's stdin at first: the setup goes over it, and later
+the goodbye; records and news come back.  Its end tells either one that the other is gone, however that came about.
+stdout and stderr are pipes of their own, shown line by line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import TextIO, cast
+
+import msgspec
+
+from ..kernel.errors import WireError
+from .log_forwarding import log_record
+from .output_lines import OutputLines
+from .program import command
+from .protocol import (
+    ConnectPeers,
+    FatalError,
+    ForwardedRecord,
+    Setup,
+    Stop,
+    Stopped,
+    Unpacker,
+    WorkerEnded,
+    pack,
+    read_from_worker,
+)
+from .settings import Workers
+
+DRAIN_S = 0.2
+"""Seconds for the output of a process that has ended; a child of its own may hold the pipes open for ever."""
+STDOUT, STDERR = 1, 2
+
+
+class WorkerProcess(asyncio.SubprocessProtocol):
+    """See the top of the file.
+
+    ready: done when the worker says that it is linked.  ended: done when the process has ended.
+    leaving: whether it was asked to end.
+    incarnation: of the node in it; 0 while nobody is linked to that.
+    on_end: called at once then, before anybody who waits for ``ended``.
+    """
+
+    def __init__(self, name: str, settings: Workers, on_end: Callable[[WorkerProcess], None]) -> None:
+        self.name, self._settings, self._on_end = name, settings, on_end
+        self._loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[None] = self._loop.create_future()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        self._output_ended: asyncio.Future[None] = self._loop.create_future()
+        self.pid = self.generation = 0
+        self.fatal_error = ""
+        self.stopping = False
+        self._lines = {fd: OutputLines(settings.line_bytes_max, settings.lines_per_s_max) for fd in (STDOUT, STDERR)}
+        self._open_streams = {"stdout", "stderr", "pipe"}
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._pipe: asyncio.Transport | None = None
+        self._killed = False
+
+    async def start(self, setup: Setup) -> None:
+        """Start the process and hand it its setup; raises ``OSError``."""
+        try:
+            await self._launch()
+        except BaseException:
+            if self._transport is None and not self.ended.done():
+                self.ended.set_result(None)  # it has never begun
+            self._close_pipe()
+            raise
+        self.tell(setup)
+
+    async def _launch(self) -> None:
+        ours, theirs = socket.socketpair()
+        try:
+            pipe, _ = await self._loop.create_unix_connection(lambda: _Pipe(self), sock=ours)
+        except BaseException:
+            ours.close()
+            theirs.close()
+            raise
+        self._pipe = pipe
+        try:
+            await self._loop.subprocess_exec(
+                lambda: self,
+                *command(),
+                stdin=theirs.fileno(),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        finally:
+            theirs.close()
+
+    # --- to the process ----------------------------------------------------------------------------------------------
+
+    def request_stop(self, *, remove_folder: bool = False) -> None:
+        """Ask it to end in order; see ``Stop``."""
+        if not self.stopping:
+            self.stopping = True
+            self.tell(Stop(remove_folder))
+
+    def tell(self, message: Setup | ConnectPeers | Stop | WorkerEnded) -> None:
+        """Send it a message; a process that has ended is told nothing."""
+        if self._pipe is not None and not self._pipe.is_closing():
+            self._pipe.write(pack(message))
+
+    async def stop(self) -> None:
+        """End it in order: the goodbye, SIGTERM, SIGKILL, each when the one before has not helped in its time."""
+        self.request_stop()
+        if not await self._ends_within(self._settings.stop_s):
+            self._signal(signal.SIGTERM)
+            if not await self._ends_within(self._settings.terminate_s):
+                self.kill()
+                await self._ends_within(None)
+        await self.drained()
+
+    async def _ends_within(self, limit_s: float | None) -> bool:
+        await asyncio.wait((self.ended,), timeout=limit_s)
+        return self.ended.done()
+
+    def kill(self) -> None:
+        """End it at once; nobody need wait."""
+        if not self.ended.done():
+            self._killed = True
+            self._signal(signal.SIGKILL)
+
+    async def drained(self) -> None:
+        """Wait until all that it has written is shown, or ``DRAIN_S`` have passed."""
+        await asyncio.wait((self._output_ended,), timeout=DRAIN_S)
+        if self._transport is not None:
+            self._transport.close()
+        self._close_pipe()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._transport is not None and not self.ended.done():
+            try:
+                self._transport.send_signal(number)
+            except ProcessLookupError:
+                pass  # it has just ended, and we are about to hear of it
+
+    def _close_pipe(self) -> None:
+        if self._pipe is not None:
+            self._pipe.close()
+
+    # --- from the process --------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The process runs."""
+        self._transport = cast("asyncio.SubprocessTransport", transport)
+        self.pid = self._transport.get_pid()
+        if self._killed:
+            self._signal(signal.SIGKILL)  # asked for while it was being started
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """It has written."""
+        self._print_lines(fd, self._lines[fd].feed(data, self._loop.time()))
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002  the protocol's arguments
+        """It writes no more."""
+        self._print_lines(fd, self._lines[fd].end(self._loop.time()))
+        self.on_stream_end("stdout" if fd == STDOUT else "stderr")
+
+    def process_exited(self) -> None:
+        """It has ended."""
+        if not self.ended.done():
+            self.ended.set_result(None)
+            self._on_end(self)
+
+    def on_message(self, body: bytes) -> None:
+        """Take a message that came over the pipe."""
+        try:
+            message = read_from_worker(body)
+        except msgspec.MsgspecError as error:
+            self.on_pipe_broken(f"it sent what cannot be read: {error}")
+            return
+        if isinstance(message, ForwardedRecord):
+            log_record(self.name, message)
+        elif isinstance(message, FatalError):
+            self.fatal_error = message.text
+        elif isinstance(message, Stopped):
+            self._close_pipe()
+        elif not self.ready.done():
+            self.ready.set_result(None)
+
+    def on_pipe_broken(self, why: str) -> None:
+        """The pipe is no use any more, and so is the process."""
+        self.fatal_error = self.fatal_error or why
+        self.kill()
+
+    def on_stream_end(self, stream: str) -> None:
+        """One of the streams has ended."""
+        self._open_streams.discard(stream)
+        if not self._open_streams and not self._output_ended.done():
+            self._output_ended.set_result(None)
+
+    def _print_lines(self, fd: int, lines: list[str]) -> None:
+        stream = cast("TextIO | None", sys.stdout if fd == STDOUT else sys.stderr)
+        if lines and stream is not None:
+            try:
+                stream.write("".join(f"[{self.name}] {line}\n" for line in lines))
+                stream.flush()
+            except (OSError, ValueError):
+                pass  # nobody looks any more, which is no fault of the worker's
+
+    # --- in words ----------------------------------------------------------------------------------------------------
+
+    def describe_end(self) -> str:
+        """Say how the process ended, and what it said last."""
+        code = None if self._transport is None else self._transport.get_returncode()
+        if code is None:
+            how = "runs"
+        elif code < 0:
+            how = f"was killed by {signal.Signals(-code).name}"
+        else:
+            how = f"ended by itself with exit code {code}"
+        last = "\n".join(self._lines[STDERR].last)
+        details = f": {self.fatal_error}" if self.fatal_error else ""
+        details += f"; the last of its stderr:\n{last[-self._settings.line_bytes_max :]}" if last else ""
+        return f"{self.name} (process {self.pid}) {how}{details}"
+
+
+class _Pipe(asyncio.Protocol):
+    """The pipe, for reading."""
+
+    def __init__(self, process: WorkerProcess) -> None:
+        self._process = process
+        self._unpacker = Unpacker()
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on each message that is complete."""
+        try:
+            bodies = self._unpacker.feed(data)
+        except WireError as error:
+            self._process.on_pipe_broken(str(error))
+            return
+        for body in bodies:
+            self._process.on_message(body)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  the protocol's argument
+        """Its end has been closed, at the latest by its end."""
+        self._process.on_stream_end("pipe")

@@ -1,0 +1,91 @@
+"""``Authenticator``: decides who may connect, by ZeroMQ's authentication protocol (ZAP, RFC 27).
+
+ZeroMQ asks it about each connection that has come as far as to prove that it owns its key.  Every listener asks, also
+those without keys: a connection that is asked about has to speak the current protocol, so that a stray program, whose
+bytes an old version would have taken for frames, is turned away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import zmq
+from zmq.utils import z85
+
+from ..keys import KeyRing, shown
+from .rejection_log import RejectionLog
+from .sockets import DOMAIN_LOCKED, DOMAIN_OPEN, Sockets
+
+ENDPOINT: Final = "inproc://zeromq.zap.01"
+VERSION: Final = b"1.0"
+
+
+class AuthenticationResult(NamedTuple):
+    """An answer to one request; user is empty for a peer that was not authenticated.  text: why it was refused."""
+
+    is_admitted: bool
+    user: str = ""
+    text: str = ""
+
+
+class Authenticator:
+    """Answers from the loop, one request at a time.  keys: None when no listener has any."""
+
+    def __init__(self, sockets: Sockets, keys: KeyRing | None, rejections: RejectionLog) -> None:
+        self._keys, self._rejections = keys, rejections
+        self._loop = asyncio.get_running_loop()
+        self._socket = sockets.inner(zmq.ROUTER)
+        self._socket.bind(ENDPOINT)
+        self._descriptor = self._socket.fileno()
+        self._loop.add_reader(self._descriptor, self._read)
+        self._loop.call_soon(self._read)
+
+    def close(self) -> None:
+        """Answer no more; listeners have to be closed before."""
+        if not self._socket.closed:
+            self._loop.remove_reader(self._descriptor)
+            self._socket.close()
+
+    def _read(self) -> None:
+        while not self._socket.closed:
+            try:
+                request = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            if len(request) >= 8 and request[2] == VERSION:
+                self._answer(request)
+
+    def _answer(self, request: Sequence[bytes]) -> None:
+        sender, gap, version, number, domain, address, _, mechanism, *credentials = request
+        verdict = judge(self._keys, domain, mechanism, credentials)
+        if not verdict.is_admitted:
+            place = address.decode("utf-8", "replace")
+            self._rejections.note(
+                "not_admitted", place, f"a connection from {place or 'this host'} was refused: {verdict.text}"
+            )
+        code, text = (b"200", b"OK") if verdict.is_admitted else (b"400", b"not admitted")
+        try:
+            self._socket.send_multipart(
+                [sender, gap, version, number, code, text, verdict.user.encode(), b""], zmq.NOBLOCK
+            )
+        except zmq.ZMQError:
+            pass  # Whoever asked is gone, or as good as gone: it gets no answer, which lets nobody in.
+
+
+def judge(keys: KeyRing | None, domain: bytes, mechanism: bytes, credentials: Sequence[bytes]) -> AuthenticationResult:
+    """Decide about a peer.
+
+    domain: whether its listener has keys.  mechanism, credentials: how it has proved who it is, such as by CURVE, and
+    what has been proved, such as its public key of 32 bytes.
+    """
+    if domain == DOMAIN_OPEN and mechanism == b"NULL":
+        return AuthenticationResult(is_admitted=True)
+    if domain != DOMAIN_LOCKED or mechanism != b"CURVE" or keys is None or [len(key) for key in credentials] != [32]:
+        return AuthenticationResult(is_admitted=False, text=f"it came by {mechanism!r}, which is not used here")
+    public = z85.encode(credentials[0]).decode()
+    if keys.admits(public):
+        return AuthenticationResult(is_admitted=True, user=public)
+    why = "is not the cluster's" if keys.allowed is None else "is not among the allowed ones"
+    return AuthenticationResult(is_admitted=False, text=f"its public key {shown(public)} {why}")

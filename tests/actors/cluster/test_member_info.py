@@ -1,0 +1,63 @@
+"""A member's record, and what the runtime makes of it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trouper.actors.cluster import member_info
+from trouper.actors.cluster.events import MemberDown, MemberJoined, MemberSuspected
+from trouper.actors.cluster.membership import effects
+from trouper.actors.cluster.membership.records import Member, Status
+from trouper.actors.cluster.metadata import Facts, Metadata, MetadataInvalid, make_metadata
+
+FULL = make_metadata(Facts(cores=8, host="h"), roles=frozenset({"train"}), labels={"gpu": "a100"})
+
+
+def test_what_is_written_on_a_card_is_read_from_it() -> None:
+    """The incarnation of the process and its metadata."""
+    card = member_info.write(17, FULL, 1_024)
+    info = member_info.read(Member("ada", "tcp://10.0.0.5:7400", 5, status=Status.SUSPECT, metadata=card))
+    assert (info.name, info.generation, info.life, info.status) == ("ada", 17, 5, "suspect")
+    assert info.metadata == FULL
+
+
+def test_a_card_over_the_limit_is_refused() -> None:
+    """The error says how large it is."""
+    with pytest.raises(MetadataInvalid, match=r"the metadata of this node has \d+ bytes, more than 4"):
+        member_info.write(17, FULL, 20)
+
+
+@given(st.binary(max_size=200))
+def test_a_card_that_is_none_is_an_empty_one(blob: bytes) -> None:
+    """Another version of the program may write what this one does not know: the member is there all the same."""
+    info = member_info.read(Member("ada", "e", 5, metadata=blob))
+    assert (info.name, info.life) == ("ada", 5)
+    assert info.generation or info.metadata == Metadata()
+
+
+def test_each_event_has_its_word() -> None:
+    """What the membership tells becomes what users see."""
+    record = Member("ada", "e", 5)
+    info = member_info.read(record)
+    assert member_info.event_of(effects.Joined(record), info) == MemberJoined(info)
+    assert member_info.event_of(effects.Suspected(record, "ben"), info) == MemberSuspected(info, "ben")
+    assert member_info.event_of(effects.Down(record, "downed"), info) == MemberDown(info, "downed")
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "text"),
+    [
+        (effects.Ended("downed", "why"), "downed", "why"),
+        (effects.Refused("ben", "full", "no room"), "refused", "ben does not take this node in (full): no room"),
+        (
+            effects.OtherCluster("ben", "b"),
+            "other_cluster",
+            "ben is of the cluster 'b': what it says is not listened to",
+        ),
+        (effects.SeedsSilent(("e",), 3, 2.0), "seeds_silent", "none of e answers, after 3 tries; again in 2.0 s"),
+        (effects.HealthChanged(2), "health", "the health score of this node is 2; 0 is well"),
+    ],
+)
+def test_a_notice_is_a_sentence(event: effects.OwnEvent, kind: str, text: str) -> None:
+    """It names who and what."""
+    assert member_info.notice_of(event) == (kind, text)

@@ -1,0 +1,78 @@
+import asyncio
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import trouper
+from trouper import Actor, ActorRef, Node, OneForOne, handler
+from trouper.cli.demo.folder import FileCount
+from trouper.cli.demo.workers import Coordinator, Counted, CountFile, GetTotals, Ready, Totals
+
+FAILED = "failed its worker 2 times"
+
+
+class PlacedActor(Actor):
+    """A worker that counts, crashes or leaves, as `fates` says for each file; when there are no more it counts."""
+
+    def __init__(self, coordinator: ActorRef, fates: Iterator[str]) -> None:
+        self.coordinator, self.fates = coordinator, fates
+
+    def on_start(self) -> None:
+        self.coordinator.tell(Ready(self.ref))
+
+    @handler
+    def count(self, msg: CountFile) -> None:
+        fate = next(self.fates, "count")
+        if fate == "crash":
+            raise RuntimeError(fate)
+        if fate in ("count", "count and leave"):
+            self.coordinator.tell(Counted(self.ref, msg.number, FileCount({msg.path: 1}, 1)))
+        if fate in ("leave", "count and leave"):
+            self.stop()
+
+
+async def _count(files: int, fates: list[list[str]], *, last: bool = True) -> tuple[Totals, trouper.Accounting]:
+    """Count with a worker for each list of fates, and a last one that only counts, so that the end is reached."""
+    async with Node(supervision=OneForOne(restarts=1_000)) as node:
+        paths = [Path(str(number)) for number in range(files)]
+        coordinator = await node.spawn(partial(Coordinator, paths, chaos=False))
+        for each in [*fates, []] if last else fates:
+            await node.spawn(partial(PlacedActor, coordinator, iter(each)))
+        while True:
+            totals = await coordinator.ask(GetTotals())
+            if totals.progress.done == files:
+                return totals, node.accounting()
+            await asyncio.sleep(0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 12),
+    st.lists(st.lists(st.sampled_from(["count", "crash", "leave", "count and leave"]), max_size=6), max_size=4),
+)
+def test_each_file_counts_once_whatever_becomes_of_the_workers(files: int, fates: list[list[str]]) -> None:
+    """Workers that crash or leave cost no file and double none; only a file that failed twice is skipped."""
+    totals, accounting = trouper.run(partial(_count, files, fates))
+    assert set(totals.counts.values()) <= {1}
+    assert set(totals.skipped.values()) <= {FAILED}
+    assert sorted([*totals.counts, *totals.skipped]) == sorted(map(str, range(files)))
+    assert totals.progress.done == files
+    assert totals.progress.size_bytes == len(totals.counts)
+    assert accounting.missing == 0
+
+
+def test_a_restart_hands_the_file_out_again_once() -> None:
+    """One crash is one restart and one file handed out again, and no file is missing from the result."""
+    totals, _ = trouper.run(partial(_count, 5, [["crash"]]))
+    assert (totals.progress.restarts, totals.progress.reissued) == (1, 1)
+    assert len(totals.counts) == 5
+
+
+def test_a_file_that_fails_every_worker_is_given_up() -> None:
+    """A file is handed out twice at most, so that it cannot wear out the crew."""
+    totals, _ = trouper.run(partial(_count, 2, [["crash", "crash"]], last=False))
+    assert totals.skipped == {"0": FAILED}
+    assert totals.counts == {"1": 1}

@@ -1,0 +1,208 @@
+"""Rows that only their owner writes: copies converge, stale news loses, limits hold."""
+
+import random
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trouper.runtime.gossip.versioned_table import Applied, Delta, DeltaRefused, Resync, RowFull, VersionedTable
+from trouper.runtime.kernel.errors import InvalidOption
+
+Writes = list[tuple[str, int | None]]
+WRITES = st.lists(st.tuples(st.sampled_from("xyz"), st.one_of(st.none(), st.integers(0, 3))), max_size=30)
+
+
+def _rows(node: str, changes_max: int = 1_000, entries_max: int = 100) -> VersionedTable[str, int]:
+    rows: VersionedTable[str, int] = VersionedTable(node, 1, changes_max, entries_max)
+    for other in "abc":
+        rows.up(other, 1)
+    return rows
+
+
+def _write(rows: VersionedTable[str, int], writes: Writes) -> list[Delta[str, int]]:
+    return [delta for key, value in writes if (delta := rows.put(key, value)) is not None]
+
+
+def _take(rows: VersionedTable[str, int], deltas: Sequence[Delta[str, int]]) -> list[Applied[str, int]]:
+    return [rows.apply(delta) for delta in deltas]
+
+
+def _version(rows: VersionedTable[str, int]) -> int:
+    return rows.digest().get("a", (1, 0))[1]
+
+
+def _all(rows: VersionedTable[str, int]) -> dict[str, dict[str, int]]:
+    return {node: dict(rows.row(node)) for node in "abc"}
+
+
+@given(WRITES, WRITES, WRITES, st.integers(1, 5))
+def test_copies_merge_in_any_order_any_number_of_times(one: Writes, two: Writes, three: Writes, log: int) -> None:
+    """Merging is commutative, associative and idempotent, and gives what the owners say."""
+    owners = {node: _rows(node, log) for node in "abc"}
+    for node, writes in zip("abc", (one, two, three), strict=True):
+        _write(owners[node], writes)
+    wholes = {node: owners[node].deltas_for({}) for node in "abc"}
+    results: list[dict[str, dict[str, int]]] = []
+    for order in ("abc", "cba", "bac", "aabbccabc"):
+        copy = _rows("z")
+        for node in order:
+            _take(copy, wholes[node])
+        results.append(_all(copy))
+    assert all(result == results[0] for result in results)
+    assert results[0] == {node: dict(owners[node].row(node)) for node in "abc"}
+
+
+@given(WRITES, st.integers(1, 5), st.data())
+def test_a_copy_follows_its_owner_through_any_network(writes: Writes, log: int, data: st.DataObject) -> None:
+    """News that is late, doubled, lost or out of order never does harm, and one exchange makes the copy right.
+
+    At every moment a copy is what the owner was at that version, and it never goes back.  It may catch up from another
+    copy, which remembers other changes than the owner.
+    """
+    owner, relay, copy = _rows("a", log), _rows("b", log), _rows("c", log)
+    news: list[Delta[str, int]] = []
+    past: dict[int, dict[str, int]] = {0: {}}
+    for key, value in writes:
+        news += _write(owner, [(key, value)])
+        past[len(news)] = dict(owner.row("a"))
+    for delta in data.draw(st.lists(st.sampled_from(news), max_size=40)) if news else []:
+        target = data.draw(st.sampled_from([relay, copy]))
+        before = _version(target)
+        applied = target.apply(delta)
+        if applied.gap and data.draw(st.booleans()):
+            _take(target, owner.deltas_for(target.digest()))
+        if data.draw(st.booleans()):
+            _take(copy, relay.deltas_for(copy.digest()))
+        assert _version(target) >= max(before, 0 if applied.gap else delta.version)
+        for each in (relay, copy):
+            assert dict(each.row("a")) == past[_version(each)]
+    _take(relay, owner.deltas_for(relay.digest()))
+    _take(copy, relay.deltas_for(copy.digest()))
+    assert dict(copy.row("a")) == dict(relay.row("a")) == dict(owner.row("a"))
+    assert not owner.deltas_for(copy.digest())
+
+
+@given(WRITES, st.integers(1, 5))
+def test_changes_add_up_to_the_row(writes: Writes, log: int) -> None:
+    """Whoever applies the changes that a copy reports has the same row, whatever way the news came."""
+    owner, copy = _rows("a", log), _rows("b", log)
+    mirror: dict[str, int] = {}
+    for number, (key, value) in enumerate(writes):
+        owner.put(key, value)
+        if number % 3:
+            continue
+        for delta in owner.deltas_for(copy.digest()):
+            for change in copy.apply(delta).changes:
+                assert mirror.get(change.key) == change.before
+                mirror.pop(change.key, None)
+                if change.after is not None:
+                    mirror[change.key] = change.after
+        assert mirror == dict(copy.row("a"))
+
+
+def test_what_is_missing_is_asked_for() -> None:
+    """News that does not join on leaves a gap and changes nothing; its owner is to be asked."""
+    owner, copy = _rows("a"), _rows("b")
+    first, _, third = _write(owner, [("x", 1), ("y", 1), ("z", 1)])
+    assert copy.apply(third) == Applied(gap=True)
+    assert copy.effects_of(third, Applied(gap=True)) == [Resync("a")]
+    assert copy.apply(first).changes
+    assert copy.apply(third).gap
+    deltas = owner.deltas_for(copy.digest())
+    assert [(delta.base, len(delta.changes)) for delta in deltas] == [(1, 2)]
+    assert not copy.apply(deltas[0]).gap
+    assert len(copy.row("a")) == 3
+
+
+def test_a_new_life_begins_with_an_empty_row_and_news_of_the_old_one_is_ignored() -> None:
+    """Stale gossip loses: neither an earlier life nor somebody who is no member comes back by it."""
+    owner, copy = _rows("a"), _rows("b")
+    old = _write(owner, [("x", 1), ("y", 2)])
+    _take(copy, old)
+    assert {change.key for change in copy.up("a", 2)} == {"x", "y"}
+    _take(copy, old)
+    assert copy.row("a") == {}
+    assert copy.up("a", 1) == ()
+    copy.down("a")
+    assert copy.apply(Delta("a", 2, 0, 1, (("x", 1),), 1)) == Applied()
+    copy.up("a", 2)
+    assert copy.apply(Delta("a", 2, 0, 1, (("x", 1),), 1)).changes
+
+
+@given(st.integers(1, 30), st.integers(1, 5), st.randoms(use_true_random=False), st.data())
+def test_a_long_row_comes_in_parts(size: int, part: int, order: random.Random, data: st.DataObject) -> None:
+    """No delta has more changes than are remembered, and a copy takes a row in as a whole, from whomever the parts are.
+
+    What it had before stays until then, so nothing that is still there ever seems to be gone.
+    """
+    owner, relay, copy = _rows("a", part), _rows("b", part), _rows("c", part)
+    keys = [f"key{number}" for number in range(size)]
+    _write(owner, [(key, 0) for key in keys])
+    _take(copy, owner.deltas_for({}))
+    _write(owner, [(key, 1) for key in [*keys[1:], "more"]])
+    _take(relay, order.sample(owner.deltas_for({}), len(owner.deltas_for({}))))
+    parts = owner.deltas_for({}) + relay.deltas_for({})
+    assert all(len(delta.changes) <= part for delta in parts)
+    before = dict(copy.row("a"))
+    for delta in data.draw(st.permutations(parts)):
+        changes = copy.apply(delta).changes
+        assert dict(copy.row("a")) in (before, dict(owner.row("a")))
+        assert all(change.after is not None for change in changes)
+    assert dict(copy.row("a")) == dict(owner.row("a"))
+
+
+def test_parts_of_a_row_that_has_changed_meanwhile_are_not_mixed() -> None:
+    """Only parts of one version make a row; older ones are dropped, and so is a row that does not add up."""
+    owner, copy = _rows("a", changes_max=1), _rows("b")
+    _write(owner, [("x", 1), ("y", 1), ("z", 1)])
+    old = owner.deltas_for({})
+    _write(owner, [("x", None), ("y", 2)])
+    new = owner.deltas_for({})
+    _take(copy, [old[0], old[1], new[0], old[2]])
+    assert dict(copy.row("a")) == {}
+    _take(copy, [new[1]])
+    assert dict(copy.row("a")) == {"z": 1, "y": 2}
+    wrong: Delta[str, int] = Delta("c", 1, 0, 5, (("x", 1), ("y", 1)), 1)
+    assert "2 entries, and said 1" in copy.apply(wrong).refused
+    assert dict(copy.row("c")) == {}
+
+
+def test_the_own_row_is_written_by_nobody_else() -> None:
+    """News of this node's own row, and the news that it is down, are nothing to it."""
+    rows = _rows("a")
+    rows.put("x", 1)
+    assert rows.apply(Delta("a", 1, 0, 99, ())) == Applied()
+    assert rows.down("a") == ()
+    assert rows.up("a", 7) == ()
+    assert dict(rows.row("a")) == {"x": 1}
+
+
+def test_limits_hold() -> None:
+    """An owner at its limit is refused with the limit's name, and so is news beyond it, whole or in part."""
+    with pytest.raises(InvalidOption, match="changes_max=0"):
+        _rows("a", changes_max=0)
+    rows = _rows("a", entries_max=2)
+    _write(rows, [("x", 1), ("y", 1)])
+    with pytest.raises(RowFull, match="entries_max"):
+        rows.put("z", 1)
+    rows.put("x", 2)
+    large, small = _rows("b"), _rows("c", entries_max=1)
+    news = _write(large, [("x", 1), ("y", 1)])
+    assert [applied.refused != "" for applied in _take(small, news)] == [False, True]
+    whole = large.deltas_for({})[0]
+    refused = small.apply(whole)
+    assert "entries_max" in refused.refused
+    assert small.effects_of(whole, refused) == [DeltaRefused(refused.refused)]
+    assert dict(small.row("b")) == {"x": 1}
+
+
+def test_what_changes_nothing_is_no_news() -> None:
+    """To write what is there already, or to take out what is not, makes no version."""
+    rows = _rows("a")
+    assert rows.put("x", None) is None
+    rows.put("x", 1)
+    assert rows.put("x", 1) is None
+    assert rows.digest()["a"] == (1, 1)
+    assert list(rows.items()) == [("a", "x", 1)]

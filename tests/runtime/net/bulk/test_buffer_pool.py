@@ -1,0 +1,27 @@
+import pytest
+
+from trouper.runtime.net.bulk import buffer_pool
+from trouper.runtime.net.bulk.buffer_pool import GRID_BYTES, BufferPool
+
+
+def test_memory_is_used_again_once_nobody_looks_at_it() -> None:
+    """Not before: a view of a view keeps it."""
+    own = BufferPool()
+    first = own.allocate(100)
+    first[:] = b"x" * 100
+    part = first[:10].toreadonly()
+    del first
+    assert own.free_bytes == 0
+    assert bytes(own.allocate(10)) == bytes(10)
+    del part
+    assert own.free_bytes == 2 * GRID_BYTES
+    assert len(own.allocate(GRID_BYTES + 1)) == GRID_BYTES + 1
+
+
+def test_what_is_kept_free_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest goes back to the system."""
+    monkeypatch.setattr(buffer_pool, "FREE_BYTES_MAX", 2 * GRID_BYTES)
+    own = BufferPool()
+    views = [own.allocate(GRID_BYTES) for _ in range(5)]
+    views.clear()
+    assert own.free_bytes == 2 * GRID_BYTES

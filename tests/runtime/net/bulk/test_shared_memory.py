@@ -1,0 +1,161 @@
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from itertools import count
+
+import pytest
+
+from tests.runtime.stage import play
+from trouper import Message, WireError
+from trouper.runtime.net.bulk.segments import SegmentPool, host
+from trouper.runtime.net.bulk.shared_memory import SharedMemory
+from trouper.runtime.net.control import (
+    AcceptSharedMemory,
+    LendSegment,
+    OfferSharedMemory,
+    RetireSegments,
+    ReturnSegments,
+    SegmentInfo,
+)
+from trouper.testing import settle
+
+pytestmark = pytest.mark.skipif(not host(), reason="this system has no memfd_create")
+MIB = 1_048_576
+
+
+class Side:
+    """One end, which hears the other a turn later."""
+
+    def __init__(self, where: str = "here", bytes_max: int = 8 * MIB) -> None:
+        numbers = count(1)
+        self.said: list[Message[object]] = []
+        self.other: Side | None = None
+        self.pool = SegmentPool(bytes_max, lambda: next(numbers))
+        self.shared_memory = SharedMemory(self.pool, where, os.getpid(), self._say, asyncio.get_running_loop())
+        self.pool.retired = self.shared_memory.retired
+
+    def _say(self, message: Message[object]) -> None:
+        self.said.append(message)
+        if self.other is not None and isinstance(
+            message, OfferSharedMemory | AcceptSharedMemory | ReturnSegments | RetireSegments
+        ):
+            asyncio.get_running_loop().call_soon(self.other.shared_memory.take, message)
+
+
+class Pair:
+    """Both ends; ``a`` lends to ``b``."""
+
+    def __init__(self) -> None:
+        self.a, self.b = Side(), Side()
+        self.a.other, self.b.other = self.b, self.a
+
+    def lend(self, data: bytes, number: int = 1) -> tuple[LendSegment, memoryview]:
+        """Lend a buffer, and return what the other end sees."""
+        owned = self.a.shared_memory.allocate_for(MIB)
+        assert owned is not None
+        owned.memory[: len(data)] = data
+        lend = LendSegment(number, owned.segment, len(data))
+        return lend, self.b.shared_memory.borrow(lend)
+
+
+def shared(scene: Callable[[Pair], Coroutine[object, object, None]]) -> Callable[[], None]:
+    """Make a test of ``async def test_...(pair)``: the two ends, which have agreed to share."""
+
+    @wraps(scene)
+    def test() -> None:
+        async def main() -> None:
+            pair = Pair()
+            assert pair.a.shared_memory.allocate_for(MIB) is None, "the first goes over the link, with the offer"
+            await settle()
+            await scene(pair)
+            pair.a.shared_memory.end()
+            pair.b.shared_memory.end()
+            pair.a.pool.close_all()
+
+        play(main)
+
+    del test.__dict__["__wrapped__"]
+    return test
+
+
+@shared
+async def test_what_is_lent_comes_back_when_nobody_looks_at_it(pair: Pair) -> None:
+    """All that was dropped in one turn is told at once, and lent again."""
+    (first, one), (second, two) = pair.lend(b"one"), pair.lend(b"two", 2)
+    assert (bytes(one), bytes(two), one.readonly) == (b"one", b"two", True)
+    assert len({first.segment.token, second.segment.token}) == 2
+    part = two[1:]
+    del one, two
+    await settle()
+    assert pair.b.said[-1] == ReturnSegments([first.segment.token])
+    del part
+    await settle()
+    assert pair.b.said[-1] == ReturnSegments([second.segment.token])
+    again = pair.a.shared_memory.allocate_for(MIB)
+    assert again is not None
+    assert again.segment in (first.segment, second.segment)
+    assert pair.lend(b"three", 3)[0].segment in (first.segment, second.segment)
+
+
+@shared
+async def test_what_is_lent_when_the_peer_is_lost_is_closed_and_never_lent_again(pair: Pair) -> None:
+    """Nobody knows who looks at it; those who do keep what they see."""
+    lend, view = pair.lend(b"mine")
+    pair.a.shared_memory.end()
+    pair.b.shared_memory.end()
+    assert pair.a.pool.allocated_bytes == 0
+    owned = pair.a.pool.borrow(MIB)
+    assert owned is not None
+    assert owned.segment.token != lend.segment.token
+    owned.memory[:4] = b"yours"[:4]
+    assert bytes(view) == b"mine"
+
+
+@shared
+async def test_a_segment_that_is_retired_is_forgotten(pair: Pair) -> None:
+    """The one who borrowed lets go of it, once nobody looks at it."""
+    lend, view = pair.lend(b"x")
+    pair.a.pool.close(pair.a.shared_memory._in_use[lend.segment.token])  # noqa: SLF001  as the pool does to make room
+    assert pair.a.said[-1] == RetireSegments([lend.segment.token])
+    await settle()
+    assert bytes(view) == b"x"
+    with pytest.raises(WireError, match=r"cannot be opened|was said, found was"):
+        pair.b.shared_memory.borrow(lend)
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_another_host_does_not_accept(breaks: bool) -> None:
+    """Nor one where the probe cannot be read; everything goes over the link then, without another word."""
+
+    async def main() -> None:
+        a, b = Side("here" if breaks else "there"), Side("here")
+        a.other, b.other = b, a
+        assert a.shared_memory.allocate_for(MIB) is None
+        if breaks:
+            a.pool.close_all()
+        await settle()
+        assert not a.shared_memory.accepted
+        assert a.shared_memory.allocate_for(MIB) is None
+        assert (len(a.said), len(b.said)) == (1, 0)
+        a.pool.close_all()
+
+    play(main)
+
+
+def test_what_was_not_offered_cannot_be_lent() -> None:
+    """Nor more than the segment has: the error says so."""
+
+    async def main() -> None:
+        with pytest.raises(WireError, match=r"^memory was lent that was not offered before$"):
+            Side().shared_memory.borrow(LendSegment(1, SegmentInfo(1, 1, MIB), 5))
+        pair = Pair()
+        pair.a.shared_memory.allocate_for(MIB)
+        await settle()
+        lend, _ = pair.lend(b"x")
+        for size in (0, MIB + 1):
+            with pytest.raises(WireError, match=rf"^{size} bytes were lent of a segment of {MIB}$"):
+                pair.b.shared_memory.borrow(LendSegment(1, lend.segment, size))
+        pair.a.pool.close_all()
+
+    play(main)

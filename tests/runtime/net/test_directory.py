@@ -1,0 +1,64 @@
+"""One cell for each actor elsewhere, over all links to its node."""
+
+import gc
+
+from tests.runtime.net.stage import Add, Clerk, Downs, Sum, cell_of, paired, peer_of, remote_of, spawn_remote
+from trouper import Node
+from trouper.runtime.net.remote_cell import NodeId
+
+
+@paired
+async def test_a_ref_reaches_its_actor_again_when_the_same_life_is_linked_again(a: Node, b: Node) -> None:
+    """The loss was told to the watchers, once; a new watch and a new ask find the actor as it was."""
+    ada, ben = await spawn_remote(a, "b", Clerk, 7, name="ada"), await a.spawn(Clerk)
+    ada.watch(ben)
+    peer = peer_of(ada)
+    peer.lose("the cable was cut", [])
+    assert await ben.ask(Downs()) == ["node_lost"]
+    a.network._peers["b"] = again = type(peer)(a.network, peer.node_id, peer._send_buffer._sender)  # noqa: SLF001  as a new link does
+    a.network._peer_of_session[next(iter(a.network._peer_of_session))] = again  # noqa: SLF001  see above
+    back = b.network.peer("a")
+    b.network._peers["a"] = fresh = type(back)(b.network, back.node_id, back._send_buffer._sender)  # noqa: SLF001  see above
+    b.network._peer_of_session[next(iter(b.network._peer_of_session))] = fresh  # noqa: SLF001  see above
+    assert await ada.ask(Sum()) == 7
+    ada.watch(ben)
+    ada.tell(Add(1))
+    await ada.drain()
+    assert await ben.ask(Downs()) == ["node_lost", "stopped"]
+    assert cell_of(ada).gone
+
+
+@paired
+async def test_an_actor_has_one_cell_here_and_none_when_nobody_holds_a_ref(a: Node, b: Node) -> None:
+    """Whatever names it, it is the same object, so that a signal about it reaches all who hold it."""
+    ada = await spawn_remote(a, "b", Clerk, name="ada")
+    cell, directory = remote_of(ada), a.network.directory
+    assert await a.network.whereis("b", "user/ada") is ada
+    assert directory.cell(cell.node_id, cell.uid, "user/ada") is cell
+    uid, path = cell.uid + 1, "user/unheard"
+    assert directory.cell(cell.node_id, uid, path).uid == uid
+    gc.collect()
+    assert directory.get(cell.node_id, uid) is None
+
+
+@paired
+async def test_a_new_life_of_a_node_ends_the_actors_of_the_old_one(a: Node, b: Node) -> None:
+    """Also those that are heard of only afterwards."""
+    directory = a.network.directory
+    old, new = NodeId("z", 5), NodeId("z", 6)
+    directory.begin_generation(old)
+    before = directory.cell(old, 1, "user/x")
+    assert not before.gone
+    directory.begin_generation(new)
+    assert (before.gone, before.reason) == (True, "node_lost")
+    assert directory.cell(old, 2, "user/y").gone
+    assert not directory.cell(new, 1, "user/x").gone
+    directory.begin_generation(old)
+    assert not directory.cell(new, 1, "user/x").gone
+
+
+@paired
+async def test_an_actor_of_this_node_that_is_not_found_here_has_ended(a: Node, b: Node) -> None:
+    """Its refs are dead, and say so."""
+    ghost = a.network.directory.cell(a.network.node_id, 999, "user/ghost")
+    assert (ghost.gone, await ghost.ref.wait_stopped()) == (True, "no_such_actor")

@@ -1,0 +1,217 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+
+import pytest
+
+from tests.runtime.net.stage import Add, Clerk, Downs, Numbers, Observe, Sum, check_books, paired, spawn_remote
+from tests.runtime.stage import letters_of, play
+from trouper import ActorStopped, InvalidOption, Node, NodeClosed, NodeUnreachable
+from trouper.runtime.net.network import MakeTransport, Network
+from trouper.runtime.node import opening
+from trouper.runtime.session.transport import TransportOwner
+from trouper.testing import settle
+from trouper.transports.network_faults import Quality
+from trouper.transports.simulated import SimulatedNetwork, SimulatedTransport
+
+
+@paired
+async def test_a_name_is_looked_up_on_another_node(a: Node, b: Node) -> None:
+    """By its registered name, by its path, or not at all."""
+    ada = await b.spawn(Clerk, name="ada")
+    b.registry.register("clerk", ada)
+    for name in ("clerk", "user/ada"):
+        found = await a.network.whereis("b", name)
+        assert found is not None
+        assert await found.ask(Add(1)) >= 1
+    assert await a.network.whereis("b", "nobody") is None
+    with pytest.raises(NodeUnreachable) as caught:
+        await a.network.whereis("c", "nobody")
+    assert str(caught.value) == "node a is not linked to 'c'; it is linked to: b"
+    assert list(a.network.peers) == ["b"]
+    assert a.network.peer("b").describe() == "in reach"
+
+
+def test_a_node_without_listen_has_no_network() -> None:
+    """It says so, and a place is refused in words."""
+
+    async def main() -> None:
+        async with Node("a") as a:
+            with pytest.raises(NodeClosed, match=r"^node a has no network: give it listen=..., or wait until it has"):
+                _ = a.network
+
+    play(main)
+
+
+def test_a_node_does_not_join_itself() -> None:
+    """The dial is refused, and the refusal is kept for whoever wants to know."""
+    a = Node("a", listen="inprocess://a", join=["inprocess://a"])
+
+    async def main() -> None:
+        async with a:
+            await asyncio.sleep(1.0)
+            assert a.network.peers == {}
+            with pytest.raises(NodeUnreachable) as caught:
+                a.network.peer("a")
+            assert str(caught.value) == (
+                "node a is not linked to 'a'; it is linked to: none; inprocess://a refused: a has dialled itself"
+            )
+
+    play(main)
+    check_books(a)
+
+
+def test_two_nodes_of_one_name_are_not_linked() -> None:
+    """Each goes on by itself; whoever dialled knows why."""
+    one = Node("a", listen="inprocess://one")
+    two = Node("a", listen="inprocess://two", join=["inprocess://one"])
+
+    async def main() -> None:
+        async with one, two:
+            await asyncio.sleep(1.0)
+            assert (one.network.peers, two.network.peers) == ({}, {})
+            assert list(two.network.refusals.values()) == [
+                "this node is called a too; give one of the two another name"
+            ]
+
+    play(main)
+    check_books(one, two)
+
+
+def test_a_node_that_closes_lets_nobody_wait_for_a_peer() -> None:
+    """The wait ends with an error instead of never."""
+    a = Node("a", listen="inprocess://a", join=["inprocess://nobody"])
+
+    async def main() -> None:
+        async with a:
+            waiting = asyncio.ensure_future(a.network.wait_for_peer("b"))
+            await settle()
+        with pytest.raises(NodeClosed, match=r"^node a has closed its network: it waits for 'b' no more$"):
+            await waiting
+
+    play(main)
+
+
+def test_what_is_said_last_still_goes_out() -> None:
+    """A node that leaves sends what its actors told in their last moments."""
+    a, b = Node("a", listen="inprocess://a"), Node("b", listen="inprocess://b", join=["inprocess://a"])
+
+    async def main() -> None:
+        async with a:
+            async with b:
+                await a.network.wait_for_peer("b")
+                await b.network.wait_for_peer("a")
+                letters = letters_of(a)
+                ada = await a.spawn(Clerk, name="ada")
+                found = await b.network.whereis("a", "user/ada")
+                assert found is not None
+                for n in range(700):
+                    found.tell(Add(n))
+            assert await ada.ask(Sum()) == sum(range(700))
+            assert letters == []
+
+    play(main)
+    check_books(a, b)
+
+
+def test_an_endpoint_that_is_taken_fails_the_start() -> None:
+    """The error comes out of ``async with``, and nothing stays behind."""
+
+    async def main() -> None:
+        async with Node("a", listen="inprocess://a"):
+            with pytest.raises(Exception, match=r"^inprocess://a is taken by another node in this loop"):
+                await Node("b", listen="inprocess://a").__aenter__()
+
+    play(main)
+
+
+def simulated(
+    monkeypatch: pytest.MonkeyPatch, scene: Callable[[Node, Node, SimulatedNetwork], Awaitable[None]], seed: int
+) -> None:
+    """Run a scene on two nodes with a network of faults between them."""
+    a, b = Node("a", listen="sim://a", seed=seed), Node("b", listen="sim://b", join=["sim://a"], seed=seed)
+
+    async def main() -> None:
+        between = SimulatedNetwork(Random(seed))
+
+        def make(owner: TransportOwner) -> SimulatedTransport:
+            assert isinstance(owner, Network)
+            return SimulatedTransport(owner, between, owner.node_id.node)
+
+        def maker(family: str, _: opening.NetworkOptions) -> MakeTransport:
+            assert family == "sim"
+            return make
+
+        def family_of(endpoint: str) -> str:
+            return endpoint.partition("://")[0]
+
+        monkeypatch.setattr(opening, "_family", family_of)
+        monkeypatch.setattr(opening, "_maker", maker)
+        async with a, b:
+            await a.network.wait_for_peer("b")
+            await b.network.wait_for_peer("a")
+            await scene(a, b, between)
+
+    play(main)
+    check_books(a, b)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_link_that_breaks_and_heals_loses_nothing(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Loss, repetition, other orders, resets and a short partition: every tell arrives, once, in order."""
+
+    async def scene(a: Node, b: Node, between: SimulatedNetwork) -> None:
+        ada = await spawn_remote(a, "b", Clerk)
+        between.faults.set_quality(Quality(delay_s=0.01, loss=0.2, duplication=0.2, reorder=0.2))
+        for n in range(300):
+            ada.tell(Add(n))
+            if n % 60 == 0:
+                between.reset("a", "b")
+            if n == 150:
+                between.faults.partition("a", "b")
+            if n == 200:
+                between.faults.repair("a", "b")
+            await asyncio.sleep(0.01)
+        # Everything after a lost frame is sent again, so with every fifth one lost it takes a minute and more.
+        assert await ada.ask(Numbers(), timeout_s=600.0) == list(range(300))
+        between.faults.set_quality(Quality())
+
+    simulated(monkeypatch, scene, seed)
+
+
+def test_a_partition_that_lasts_is_a_lost_node_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watchers on both sides hear once; asks fail; what was told is dead letters, and the books balance."""
+
+    async def scene(a: Node, b: Node, between: SimulatedNetwork) -> None:
+        ada, ben = await spawn_remote(a, "b", Clerk), await a.spawn(Clerk)
+        ada.watch(ben)
+        ada.tell(Observe(ben))
+        await ada.ask(Sum())
+        node_id = b.find(ada.address.path)
+        assert node_id is not None
+        letters = letters_of(a)
+        between.faults.partition("a", "b")
+        ada.tell(Add(1))
+        with pytest.raises(ActorStopped, match=r"^node b is lost: "):
+            await ada.ask(Sum(), timeout_s=600.0)
+        assert await ben.ask(Downs()) == ["node_lost"]
+        await asyncio.sleep(60.0)
+        assert await node_id.ask(Downs()) == ["node_lost"]
+        assert [(letter.reason, letter.asked) for letter in letters] == [("node_lost", False), ("node_lost", True)]
+        with pytest.raises(NodeUnreachable):
+            await spawn_remote(a, "b", Clerk)
+        between.faults.repair("a", "b")
+        await a.network.wait_for_peer("b")
+        again = await a.network.whereis("b", ada.address.path)
+        assert again is not None
+        assert await again.ask(Add(1)) == 1
+
+    simulated(monkeypatch, scene, 1)
+
+
+@paired
+async def test_an_endpoint_that_no_transport_knows_is_refused_and_leaves_nothing(a: Node, b: Node) -> None:
+    """The links that there are go on, and the node closes in order."""
+    with pytest.raises(InvalidOption, match="no transport of this node knows what://"):
+        a.network.connect("what://x")
+    assert await (await spawn_remote(a, "b", Clerk)).ask(Add(1)) == 1

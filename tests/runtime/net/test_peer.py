@@ -1,0 +1,334 @@
+import gc
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.runtime.net.stage import (
+    Add,
+    Anything,
+    Cancelled,
+    Clerk,
+    Downs,
+    Meet,
+    Numbers,
+    Sum,
+    Wait,
+    cell_of,
+    check_books,
+    pair,
+    paired,
+    peer_of,
+    remote_of,
+    spawn_remote,
+)  # fmt: skip
+from tests.runtime.stage import letters_of, play
+from trouper import ActorRef, ActorStopped, Mailbox, MailboxFull, Message, Node, Unhandled, WireError, handler
+from trouper.runtime.net import send_buffer
+from trouper.runtime.net.control import ActorEnded, CancelAsk, EndActor, SetBackpressure, WatchActor
+from trouper.runtime.net.errors import UnreadableMessage
+from trouper.runtime.net.peer import Peer
+from trouper.runtime.session import codec
+from trouper.testing import settle
+
+
+class Version(Message[int]):
+    """Its fields are said to differ."""
+
+    n: int
+
+
+class Small(Clerk):
+    """A mailbox of two messages, which says no."""
+
+    mailbox = Mailbox(high_water=1, limit=2, when_full="raise_full")
+
+
+def sent_by(peer: Peer, *items: object) -> bytes:
+    """A body that the other node might send."""
+    return msgspec.msgpack.encode(([], [], items, []))
+
+
+@paired
+async def test_a_message_that_cannot_travel_fails_alone(a: Node, b: Node) -> None:
+    """The rest of its frame arrives, and an asker hears what was wrong."""
+    ada = await spawn_remote(a, "b", Clerk)
+    letters = letters_of(a)
+    ada.tell(Add(1))
+    ada.tell(Anything(object()))
+    bad, good = ada.ask(Anything([1, object()])), ada.ask(Add(2))
+    assert await good == 3
+    with pytest.raises(WireError) as caught:
+        await bad
+    assert str(caught.value) == "Anything cannot travel: object is no type that the wire knows, in Anything.value[1]"
+    assert [(letter.reason, letter.asked) for letter in letters] == [("unsendable", False), ("unsendable", True)]
+    assert await ada.ask(Numbers()) == [1, 2]
+
+
+@paired
+async def test_a_reply_that_cannot_travel_is_an_error(a: Node, b: Node) -> None:
+    """The asker does not wait for its time-out."""
+    ada = await spawn_remote(a, "b", Giver)
+    with pytest.raises(WireError) as caught:
+        await ada.ask(Anything(1))
+    assert str(caught.value) == "Giver cannot travel: Giver is no type that the wire knows"
+
+
+class Giver(Clerk):
+    """Gives itself away."""
+
+    @handler
+    def anything(self, msg: Anything) -> object:
+        return self
+
+
+@paired
+async def test_what_is_too_large_for_a_frame_fails_alone(a: Node, b: Node) -> None:
+    """Others of the same turn go in as many frames as they need; names that were new are not lost with it."""
+    ada = await spawn_remote(a, "b", Clerk)
+    large = ada.ask(Anything("x" * 2_000_000))
+    halves = [ada.ask(Anything("y" * 600_000)) for _ in range(3)]
+    assert [len(str(await half)) for half in halves] == [600_000] * 3
+    with pytest.raises(WireError, match=r"^it takes 20001\d\d bytes, a frame holds 10485\d\d(\n|$)"):
+        await large
+    assert await ada.ask(Add(1)) == 1
+
+
+@paired
+async def test_a_type_that_the_other_node_does_not_know_fails_alone(a: Node, b: Node) -> None:
+    """Tells of it are dead letters there, asks hear what to do; the link and other types go on."""
+    ada = await spawn_remote(a, "b", Clerk)
+    letters = letters_of(b)
+    peer_of(ada).tables.number_of(Version)
+    peer = b.network.peer("a")
+    ada.tell(Add(1))
+    await settle()
+    number = peer_of(ada).tables.number_of(Version)
+    peer.tables._types[number] = WireError("the fields of Version differ")  # noqa: SLF001  as if it had been defined otherwise
+    ada.tell(Version(1))
+    with pytest.raises(WireError, match=r"^the fields of Version differ\n"):
+        await ada.ask(Version(2))
+    assert [(letter.reason, type(letter.message)) for letter in letters] == [("decode_error", UnreadableMessage)] * 2
+    assert await ada.ask(Sum()) == 1
+
+
+@paired
+async def test_a_full_mailbox_there_is_told_here(a: Node, b: Node) -> None:
+    """A tell that is refused is a dead letter of the other node, not an error of anybody's."""
+    small = await spawn_remote(a, "b", Small)
+    small.tell(Wait(1.0))
+    letters = letters_of(b)
+    await settle()
+    for n in range(4):
+        small.tell(Add(n))
+    await settle()
+    assert [(letter.message, letter.reason) for letter in letters] == [
+        (Add(2), "mailbox_full"),
+        (Add(3), "mailbox_full"),
+    ]
+    with pytest.raises(MailboxFull):
+        await small.ask(Sum())
+
+
+@paired
+async def test_nobody_waits_for_a_link_that_is_full_for_ever(a: Node, b: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for the link holds whoever awaits ``tell``; at the limit the newest become dead letters."""
+    ada = await spawn_remote(a, "b", Clerk)
+    letters = letters_of(a)
+    room = None
+    monkeypatch.setattr(send_buffer, "LIMIT", 3_000)
+    ahead = 2 * codec.ITEMS_MAX  # full frames, which do not wait
+    for n in range(ahead + 3_005):
+        room = ada.tell(Add(n))
+    assert room is not None
+    assert [letter.reason for letter in letters] == ["mailbox_full"] * 5
+    await room
+    assert await ada.ask(Numbers()) == list(range(ahead + 3_000))
+
+
+@paired
+async def test_control_messages_that_make_no_sense_are_passed_over(a: Node, b: Node) -> None:
+    """Actors and asks that nobody knows, of a peer that says anything."""
+    ada = await spawn_remote(a, "b", Clerk)
+    peer = peer_of(ada)
+    for uid in (-1, 0, 3, 10**18):
+        for message in (
+            ActorEnded(uid, "stopped"),
+            EndActor(uid, "kill"),
+            CancelAsk(uid),
+            SetBackpressure(uid, True),
+            WatchActor(uid),
+        ):
+            peer.control(message)
+    with pytest.raises(Unhandled, match=r"^node b was itself sent a Sum\n"):
+        await peer.control_ref.ask(Sum())
+    assert await ada.ask(Add(1)) == 1
+
+
+@paired
+async def test_wrong_items_of_a_frame_fail_alone(a: Node, b: Node) -> None:
+    """Unknown targets, numbers, correlations; what else is in the frame arrives."""
+    ada = await spawn_remote(a, "b", Clerk)
+    await ada.ask(Sum())
+    receiver, letters = b.network.peer("a"), letters_of(b)
+    number = peer_of(ada).tables.number_of(Sum)
+    good = (cell_of(ada).uid, 0, number, {"$type": f"{Sum.__module__}.Sum"})
+    items: list[tuple[int, int, int, object]] = [
+        (10**9, 0, number, good[3]),
+        (-4, 0, number, {}),
+        (good[0], 0, 999, None),
+        (good[0], 0, number, 7),
+    ]
+    receiver.receive(sent_by(receiver, *items, (0, 77, 0, "late"), (0, 78, 1, "error"), good))
+    assert [letter.reason for letter in letters] == ["no_such_actor", "no_such_actor", "decode_error", "decode_error"]
+    assert b.system.late_replies == 2
+    with pytest.raises(WireError, match=r"^the body of a frame is none: "):
+        receiver.receive(b"\xc1")
+
+
+_ITEM = st.tuples(
+    st.integers(-5, 12), st.integers(-2, 5), st.integers(-1, 14), st.integers(-9, 9) | st.text() | st.none()
+)
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(_ITEM, max_size=8), st.lists(st.floats(min_value=0.0), max_size=3))
+def test_no_frame_harms_the_node(items: list[tuple[object, ...]], deadlines: list[float]) -> None:
+    """Whatever a peer says in a well-formed body, the books balance and actors go on."""
+    a, b = pair()
+
+    async def main() -> None:
+        async with a, b:
+            await a.network.wait_for_peer("b")
+            ada = await spawn_remote(a, "b", Clerk)
+            await ada.ask(Add(1))
+            body = msgspec.msgpack.encode(([], [], items, deadlines))
+            b.network.peer("a").receive(body)
+            await settle()
+            assert await ada.ask(Sum()) >= 1
+
+    play(main)
+    check_books(a, b)
+
+
+def test_a_lost_node_is_heard_of_by_everybody() -> None:
+    """Asks fail, watchers get Down, what was not acknowledged is dead letters, once each; later too."""
+    a, b = pair()
+
+    async def main() -> None:
+        async with a:
+            letters = letters_of(a)
+            async with b:
+                await a.network.wait_for_peer("b")
+                ada, ben = await spawn_remote(a, "b", Clerk), await a.spawn(Clerk)
+                ada.watch(ben)
+                await ada.ask(Add(1))
+                asked = ada.ask(Wait(60.0))
+                await settle()
+                peer = peer_of(ada)
+                ada.tell(Add(2))
+                peer.lose("it was unplugged", [])
+                with pytest.raises(ActorStopped) as caught:
+                    await asked
+                assert str(caught.value) == "node b is lost: it was unplugged"
+                ada.tell(Add(3))
+                with pytest.raises(ActorStopped):
+                    await ada.ask(Sum())
+                with pytest.raises(ActorStopped):
+                    await peer.control_ref.ask(Sum())
+                await settle()
+                assert await ben.ask(Downs()) == ["node_lost"]
+                assert await ada.wait_stopped() == "node_lost"
+                assert [letter.reason for letter in letters] == ["node_lost"] * 4
+                ada.watch(ben)
+                assert await ben.ask(Downs()) == ["node_lost", "node_lost"]
+                await ada.stop()
+
+    play(main)
+    check_books(a, b)
+
+
+def test_another_life_of_a_node_is_another_node() -> None:
+    """Refs of the life before reach nobody, also where path and number are the same; a watcher hears once."""
+    a = Node("a", listen="inprocess://a", join=["inprocess://b"])
+    lives = [Node("b", listen="inprocess://b") for _ in range(2)]
+
+    async def main() -> None:
+        async with a:
+            ben = await a.spawn(Clerk)
+            async with lives[0]:
+                await a.network.wait_for_peer("b")
+                first = await spawn_remote(a, "b", Clerk, name="ada")
+                first.watch(ben)
+            await settle()
+            assert await ben.ask(Downs()) == ["node_lost"]
+            async with lives[1]:
+                await a.network.wait_for_peer("b")
+                second = await spawn_remote(a, "b", Clerk, name="ada")
+                assert str(first.address) == str(second.address)
+                assert first != second
+                with pytest.raises(ActorStopped):
+                    await first.ask(Sum())
+                assert await second.ask(Add(3)) == 3
+
+    play(main)
+    check_books(a, *lives)
+
+
+@paired
+async def test_a_cancelled_ask_is_forgotten_at_once(a: Node, b: Node) -> None:
+    """Nothing is kept of asks that have ended, however they did."""
+    ada = await spawn_remote(a, "b", Clerk)
+    asks = [ada.ask(Wait(60.0)) for _ in range(20)]
+    unsent = ada.ask(Sum())
+    unsent.cancel()
+    await settle()
+    for ask in asks:
+        ask.cancel()
+    await settle()
+    peer = peer_of(ada)
+    assert (peer._asks, peer._correlations) == ({}, {})  # noqa: SLF001  what is kept is what is tested
+    assert b.network.peer("a").incoming_asks.waiting == {}
+    assert await ada.ask(Cancelled()) == 1
+    assert remote_of(ada).phase == "live"
+
+
+@paired
+async def test_what_is_kept_of_short_lived_actors_is_bounded(a: Node, b: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refs that nobody holds are forgotten on both sides, whether the actors were stopped from here or there."""
+    monkeypatch.setattr(codec, "REFS_MAX", 20)
+    for n in range(100):
+        ada = await spawn_remote(a, "b", Clerk)
+        if n % 2:
+            await ada.stop()
+        else:
+            ada.tell(Add(n))
+            await ada.drain()
+    peer, back = a.network.peer("b"), b.network.peer("a")
+    gc.collect()
+    assert len(list(a.network.directory.of_node("b"))) <= 21
+    assert (peer.watched, back._control_handler._watchers) == ({}, {})  # noqa: SLF001  see above
+    assert b.network.exports == {}
+
+
+@paired
+async def test_the_asks_of_an_actor_end_with_it(a: Node, b: Node) -> None:
+    """The handlers elsewhere that work for it are cancelled."""
+    ada, ben = await spawn_remote(a, "b", Clerk), await a.spawn(Impatient)
+    waiting = ben.ask(Meet(ada))
+    await settle()
+    await ben.kill()
+    with pytest.raises(ActorStopped):
+        await waiting
+    await settle()
+    assert await ada.ask(Cancelled()) == 1
+
+
+class Impatient(Clerk):
+    """Waits for whom it meets."""
+
+    @handler
+    async def meet(self, msg: Meet) -> ActorRef:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  it waits, the other does not
+        await msg.who.ask(Wait(60.0))
+        return msg.who

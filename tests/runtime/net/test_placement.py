@@ -1,0 +1,265 @@
+"""A child that runs on another node is supervised as any other, behind one ref."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from tests.runtime.net.stage import Add, Clerk, Downs, Numbers, Ruin, Sum, Wait, cell_of, check_books, pair, paired
+from tests.runtime.stage import letters_of, play
+from trouper import (
+    Actor,
+    ActorRef,
+    ActorStopped,
+    Child,
+    InvalidOption,
+    Message,
+    Node,
+    NodeUnreachable,
+    OneForAll,
+    StartFailed,
+    handler,
+)
+from trouper.testing import settle
+
+
+class Born(Message[ActorRef]):
+    """The reply is a child, placed as the parent was told."""
+
+    place: str
+
+
+class Parent(Actor):
+    """Has children elsewhere."""
+
+    @handler
+    async def born(self, msg: Born) -> ActorRef:
+        return await self.spawn(Clerk, 5, name="kid", place=msg.place)
+
+
+class Twins(Parent):
+    """All restart when one fails."""
+
+    supervision = OneForAll()
+
+
+class Stillborn(Actor):
+    """Cannot start."""
+
+    def on_start(self) -> None:
+        raise ConnectionError("no database")
+
+
+@paired
+async def test_a_failure_elsewhere_is_a_failure_of_the_child_here(a: Node, b: Node) -> None:
+    """The parent's strategy restarts it, its ref stays, and its state is new."""
+    ada = await a.spawn(Clerk, name="ada", place="b")
+    ada.tell(Add(1))
+    with pytest.raises(ValueError, match="no such value"):
+        await ada.ask(Ruin("value"))
+    assert await ada.ask(Numbers()) == []
+    assert (cell_of(ada).restarts, ada.address.path) == (1, "user/ada")
+    assert [child.name for child in (b.system.user.children or {}).values()] == ["ada"]
+
+
+@paired
+async def test_too_many_failures_elsewhere_are_escalated_here(a: Node, b: Node) -> None:
+    """The parent fails as it would by any child; everything ends in order, there too."""
+    parent = await a.spawn(Parent, name="parent", restart="temporary")
+    kid = await parent.ask(Born("b"))
+    for _ in range(4):
+        with pytest.raises(ValueError, match="no such value"):
+            await kid.ask(Ruin("value"))
+        await settle()
+    assert await parent.wait_stopped() == "failed"
+    await settle()
+    assert b.system.user.children in (None, {})
+
+
+@paired
+async def test_the_child_ends_with_its_parent_and_by_itself(a: Node, b: Node) -> None:
+    """Neither side is left without the other."""
+    parent = await a.spawn(Parent)
+    kid = await parent.ask(Born("b"))
+    await parent.stop()
+    assert await kid.wait_stopped() == "stopped"
+    ada = await a.spawn(Clerk, name="ada", place="b")
+    there = b.find("user/ada")
+    assert there is not None
+    await there.stop()
+    assert await ada.wait_stopped() == "stopped"
+    killed = await a.spawn(Clerk, name="killed", place="b")
+    await killed.kill()
+    await settle()
+    assert b.system.user.children in (None, {})
+
+
+@paired
+async def test_what_is_told_while_it_restarts_waits_and_stays_in_order(a: Node, b: Node) -> None:
+    """The mailbox of the stand-in survives the restart, as a mailbox does."""
+    ada = await a.spawn(Clerk, place="b")
+    failing = ada.ask(Ruin("value"))
+    with pytest.raises(ValueError, match="no such value"):
+        await failing
+    for n in range(2_000):
+        ada.tell(Add(n))
+    assert await ada.ask(Numbers()) == list(range(2_000))
+
+
+@paired
+async def test_an_ask_that_waited_for_the_restart_keeps_its_deadline(a: Node, b: Node) -> None:
+    """It is cancelled there when its time is up here."""
+    ada = await a.spawn(Clerk, place="b")
+    ada.tell(Ruin("value"))
+    await settle()
+    with pytest.raises(TimeoutError):
+        await ada.ask(Wait(9.0), timeout_s=0.5)
+
+
+@paired
+async def test_a_start_that_fails_there_raises_here_as_it_would_here(a: Node, b: Node) -> None:
+    """The name is free again on both sides."""
+    with pytest.raises(StartFailed, match="no database"):
+        await a.spawn(Stillborn, name="ada", place="b")
+    assert a.find("user/ada") is None
+    await a.spawn(Clerk, name="ada", place="b")
+    with pytest.raises(NodeUnreachable, match="not linked to 'c'"):
+        await a.spawn(Clerk, place="c")
+
+
+@paired
+async def test_a_function_chooses_the_place_each_time(a: Node, b: Node) -> None:
+    """At the start and at each restart; its own node may be chosen too."""
+    places = ["b", "a", "b"]
+    ada = await a.spawn(Clerk, place=lambda node: places.pop(0) if node is a else "nowhere")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no such value"):
+            await ada.ask(Ruin("value"))
+        assert await ada.ask(Add(1)) == 1
+    assert places == []
+    await ada.stop()
+    assert await (await a.spawn(Clerk, place=lambda _: "a", name="near")).ask(Sum()) == 0
+
+
+def lose_b(meanwhile: Callable[[Node], object]) -> list[object]:
+    """Two nodes, a child of the one on the other, which goes and comes back; returns what was seen."""
+    seen: list[object] = []
+    a, b = pair()
+
+    async def main() -> None:
+        async with a:
+            async with b:
+                await a.network.wait_for_peer("b")
+                parent = await a.spawn(Twins if meanwhile is two_for_one else Parent)
+                kid, watcher = await parent.ask(Born("b")), await a.spawn(Clerk)
+                kid.watch(watcher)
+                assert await kid.ask(Sum()) == 5
+            await settle()
+            seen.append(meanwhile(a))
+            waiting = kid.ask(Sum(), timeout_s=30.0)
+            async with Node("b", listen="inprocess://b", join=["inprocess://a"]):
+                seen.append(await asyncio.wait({waiting}))
+                seen[-1] = waiting.exception() or waiting.result()
+                seen.append(await watcher.ask(Downs()))
+
+    play(main)
+    check_books(a)
+    return seen
+
+
+def one_for_one(a: Node) -> object:
+    """Nothing counts as a failure."""
+    return None
+
+
+def two_for_one(a: Node) -> object:
+    """The siblings restart with it."""
+    return None
+
+
+@pytest.mark.parametrize("meanwhile", [one_for_one, two_for_one])
+def test_a_lost_node_places_the_child_anew_when_it_is_back(meanwhile: Callable[[Node], object]) -> None:
+    """Nobody who holds the ref hears of an end, and what was asked meanwhile is answered."""
+    assert lose_b(meanwhile) == [None, 5, []]
+
+
+def test_a_temporary_child_ends_with_its_node() -> None:
+    """It is not placed anew, and what is sent to it then is a dead letter."""
+    a, b = pair()
+
+    async def main() -> None:
+        async with a:
+            async with b:
+                await a.network.wait_for_peer("b")
+                ada, watcher = await a.spawn(Clerk, place="b", restart="temporary"), await a.spawn(Clerk)
+                ada.watch(watcher)
+            assert await ada.wait_stopped() == "failed"
+            assert await watcher.ask(Downs()) == ["failed"]
+            letters = letters_of(a)
+            ada.tell(Add(1))
+            with pytest.raises(ActorStopped):
+                await ada.ask(Sum())
+            await settle()
+            assert [letter.reason for letter in letters] == ["stopped", "stopped"]
+
+    play(main)
+
+
+@paired
+async def test_a_placement_function_that_names_no_node_is_named(a: Node, b: Node) -> None:
+    """What it returned, and where; also for a node that is not linked, or when it raises."""
+
+    def nobody(node: Node) -> str:
+        return None  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  wrong on purpose
+
+    def elsewhere(node: Node) -> str:
+        return "atlantis"
+
+    def fails(node: Node) -> str:
+        raise LookupError(f"no room on {node.name}")
+
+    with pytest.raises(InvalidOption, match=r"function .*nobody returned None on node a: it must return the name of"):
+        a.spawn(Clerk, place=nobody)
+    unreachable = r"not linked to 'atlantis'; .*; the placement function .*elsewhere chose it$"
+    with pytest.raises(NodeUnreachable, match=unreachable):
+        a.spawn(Clerk, place=elsewhere)
+    with pytest.raises(LookupError, match="no room on a"):
+        a.spawn(Clerk, place=fails)
+    assert not a.system.user.children
+    assert not b.system.user.children
+
+
+def test_one_that_waits_for_its_place_stops_at_once() -> None:
+    """Nothing runs anywhere, so there is nothing to wait for."""
+    a, b = pair()
+
+    async def main() -> None:
+        async with a:
+            async with b:
+                await a.network.wait_for_peer("b")
+                ada = await a.spawn(Clerk, place="b")
+            await settle()
+            before = asyncio.get_running_loop().time()
+            ada.tell(Add(1))
+            await ada.stop()
+            assert await ada.wait_stopped() == "stopped"
+            assert asyncio.get_running_loop().time() == before
+
+    play(main)
+    check_books(a)
+
+
+@paired
+async def test_a_supervisor_may_have_children_elsewhere(a: Node, b: Node) -> None:
+    """By their specification; they restart together with their siblings, wherever those are."""
+    children = (Child(Clerk, name="here"), Child(Clerk, 5, name="there", place="b"))
+    await a.supervise(*children, strategy=OneForAll(), name="tree")
+    here, there = a.find("user/tree/here"), a.find("user/tree/there")
+    assert here is not None
+    assert there is not None
+    here.tell(Add(1))
+    there.tell(Add(1))
+    assert await there.ask(Sum()) == 6
+    with pytest.raises(ValueError, match="no such value"):
+        await there.ask(Ruin("value"))
+    assert (await here.ask(Sum()), await there.ask(Sum())) == (0, 5)

@@ -1,0 +1,116 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.net.stage import Add, Clerk, Downs, Numbers, Ruin, check_books
+from tests.runtime.stage import play
+from trouper import InvalidOption, Node, TrouperError
+from trouper.runtime.node.opening import NetworkOptions
+from trouper.transports.keys import KeysInvalid, KeysMissing, make_cluster_keys
+
+
+def test_to_join_one_must_listen() -> None:
+    """Peers send to a node at an endpoint of its own."""
+    with pytest.raises(InvalidOption) as caught:
+        NetworkOptions((), ("inprocess://b",))
+    assert str(caught.value) == (
+        "join=('inprocess://b',) needs listen: peers send to this node at an endpoint of its own"
+    )
+
+
+def test_an_endpoint_of_no_known_transport_is_refused() -> None:
+    """The error says what there is."""
+
+    async def main() -> None:
+        with pytest.raises(
+            InvalidOption, match=r"^no transport knows carrier-pigeon://a; known are: inprocess://NAME, "
+        ):
+            await Node("a", listen="carrier-pigeon://a").__aenter__()
+
+    play(main)
+
+
+def test_a_node_may_listen_at_several_endpoints() -> None:
+    """The first is the one that peers connect back to."""
+    a = Node("a", listen=["inprocess://one", "inprocess://two"])
+    b = Node("b", listen="inprocess://b", join=["inprocess://two"])
+
+    async def main() -> None:
+        async with a, b:
+            await b.network.wait_for_peer("a")
+            assert a.network.endpoint == "inprocess://one"
+
+    play(main)
+
+
+def test_nodes_are_linked_by_sockets_of_the_host(tmp_path: Path) -> None:
+    """Over ``ipc://``, on a real loop: spawn, order, a typed error, a watch, and no task is left behind."""
+    folder = tmp_path / "sockets"
+    folder.mkdir(mode=0o700)
+    a = Node("a", listen=f"ipc://{folder}/a")
+    b = Node("b", listen=f"ipc://{folder}/b", join=[f"ipc://{folder}/a"])
+
+    async def main() -> None:
+        async with a, b:
+            await a.network.wait_for_peer("b")
+            ada, ben = await a.spawn(Clerk, place="b"), await a.spawn(Clerk)
+            ada.watch(ben)
+            for n in range(1_000):
+                ada.tell(Add(n))
+            assert await ada.ask(Numbers()) == list(range(1_000))
+            with pytest.raises(ValueError, match=r"^no such value"):
+                await ada.ask(Ruin("value"))
+            await ada.stop()
+            assert await ben.ask(Downs()) == ["stopped"]
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+    check_books(a, b)
+
+
+def test_tcp_without_keys_is_refused_in_words() -> None:
+    """Nobody listens on an open port by accident."""
+
+    async def main() -> None:
+        with pytest.raises(TrouperError, match=r"^tcp://127\.0\.0\.1:0: tcp wants keys"):
+            await Node("a", listen="tcp://127.0.0.1:0").__aenter__()
+
+    asyncio.run(main())
+
+
+def test_nodes_of_one_cluster_talk_over_encrypted_tcp(tmp_path: Path) -> None:
+    """With the keys of one cluster they link, over loopback; a node with other keys is let in by nobody."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    make_cluster_keys(ours)
+    make_cluster_keys(theirs)
+
+    async def main() -> None:
+        async with Node("a", listen="tcp://127.0.0.1:0", keys=ours) as a:
+            door = a.network.endpoint
+            async with (
+                Node("b", listen="tcp://127.0.0.1:0", join=[door], keys=str(ours)) as b,
+                Node("stranger", listen="tcp://127.0.0.1:0", join=[door], keys=theirs),
+            ):
+                async with asyncio.timeout(20):
+                    await b.network.wait_for_peer("a")
+                ada = await b.spawn(Clerk, place="a")
+                ada.tell(Add(7))
+                assert await ada.ask(Numbers()) == [7]
+                assert list(a.network.peers) == ["b"]
+
+    asyncio.run(main())
+
+
+def test_tcp_without_keys_has_to_be_asked_for(tmp_path: Path) -> None:
+    """It is refused with what to do, and so is a folder without keys."""
+
+    async def main() -> None:
+        with pytest.raises(KeysMissing):
+            await Node("a", listen="tcp://127.0.0.1:0").__aenter__()
+        with pytest.raises(KeysInvalid):
+            await Node("a", listen="tcp://127.0.0.1:0", keys=tmp_path / "none").__aenter__()
+        async with Node("a", listen="tcp://127.0.0.1:0", insecure=True) as a:
+            assert a.network.endpoint.startswith("tcp://127.0.0.1:")
+
+    asyncio.run(main())

@@ -1,0 +1,296 @@
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.runtime.session.vectors import Vector, read_vectors
+from tests.runtime.session.world import ChannelFaults, NodeRun, World
+from trouper.runtime.session import frames
+from trouper.runtime.session.effects import DialRefused, FrameRejected, OpenWire, Refuse, Transmit
+from trouper.runtime.session.frames import Greeting
+from trouper.runtime.session.sessions import TooManyPeers
+from trouper.runtime.session.settings import SessionSettings
+from trouper.runtime.session.transport import Source
+
+STRANGER = Source(b"stranger")
+
+
+def _hello(name: str = "z", endpoint: str = "test://z", **fields: object) -> bytes:
+    greeting = {"node": name, "generation": 1, "endpoint": endpoint, "token": 99, "frame_bytes_max": 1_000}
+    body = msgspec.msgpack.encode({**greeting, "attempt": 1, **fields})
+    return bytes(frames.build(frames.HELLO, 0, 0, 0, 0, (body,))[0])
+
+
+def _linked(*names: str, settings: SessionSettings | None = None) -> World:
+    """The first of the nodes dials the others."""
+    world = World(1, settings)
+    for name in names:
+        world.start(name)
+    for name in names[1:]:
+        world.connect(names[0], f"test://{name}")
+    world.run(1)
+    return world
+
+
+def _refusals(node_run: NodeRun) -> list[str]:
+    return list(dict.fromkeys(node_run.told("refused")))
+
+
+def test_a_node_that_dials_itself_is_told_and_stops() -> None:
+    """A node reached by any of its own endpoints is no peer; the dial ends."""
+    world = _linked("a")
+    world.connect("a", "test://a")
+    world.run(10)
+    a = world.nodes["a"]
+    assert a.story == ["refused test://a itself: a has dialled itself"]
+    assert a.manager.is_empty
+    assert a.wires == set()
+
+
+def test_another_node_of_the_own_name_is_refused() -> None:
+    """Two nodes of one name do not link, whoever dials."""
+    world = _linked("a")
+    first = world.nodes["a"]
+    second = world.start("a", "test://a2")
+    world.carry_out(second, second.manager.connect("test://a", world.now))
+    world.run(10)
+    text = "this node is called a too; give one of the two another name"
+    assert _refusals(second) == [f"refused test://a name_taken: {text}"]
+    assert first.up == {}
+
+
+def test_another_node_of_a_peers_name_is_refused_while_the_peer_lives() -> None:
+    """The peer shows that it is alive, so the newcomer of its name is refused and the session goes on."""
+    world = _linked("a", "b")
+    old = world.nodes["b"]
+    newcomer = world.start("b", "test://b2")
+    world.carry_out(newcomer, newcomer.manager.connect("test://a", world.now))
+    world.run(20)
+    text = "another b is linked already, and alive at test://b"
+    assert _refusals(newcomer) == [f"refused test://a name_taken: {text}"]
+    assert world.nodes["a"].story == ["up b"]
+    assert old.story == ["up a"]
+
+
+def test_a_dial_that_leads_to_a_second_node_of_a_peers_name_is_refused() -> None:
+    """It is the same when the second one is dialled by the node that has a peer of this name."""
+    world = _linked("a", "b")
+    newcomer = world.start("b", "test://b2")
+    world.connect("a", "test://b2")
+    world.run(20)
+    text = "another b is linked already, and alive at test://b"
+    assert _refusals(world.nodes["a"]) == [f"refused test://b2 name_taken: {text}"]
+    assert newcomer.up == {}
+
+
+def test_the_next_life_of_a_silent_peer_is_taken_at_once_at_another_endpoint() -> None:
+    """A peer that does not answer for ``name_check_s`` makes way for the newcomer of its name."""
+    world = _linked("a", "b")
+    world.crash("b")
+    world.start("b", "test://b2")
+    world.connect("b", "test://a")
+    world.run(3)
+    assert world.nodes["a"].story == ["up b", "down b node_lost: it came back without this session", "up b"]
+
+
+def test_versions_that_do_not_overlap_are_refused_with_both_named() -> None:
+    """A node that speaks later versions only is told which ones are spoken here."""
+    world = _linked("a")
+    effects = world.nodes["a"].manager.receive([_hello(protocol_min=2, protocol_max=3)], STRANGER, world.now)
+    assert [type(effect) for effect in effects] == [Refuse]
+    assert isinstance(effects[0], Refuse)
+    refusal = frames.read_refusal(frames.parse(effects[0].parts, 1_000))
+    assert (refusal.code, refusal.text) == (
+        "protocol", "z speaks the protocol versions 2 to 3, a 1 to 1: upgrade the older one",
+    )  # fmt: skip
+
+
+def test_versions_that_overlap_are_linked() -> None:
+    """A node that speaks this version among others is greeted."""
+    world = _linked("a")
+    effects = world.nodes["a"].manager.receive([_hello(protocol_min=1, protocol_max=9)], STRANGER, world.now)
+    assert [type(effect) for effect in effects] == [OpenWire, Transmit]
+
+
+def test_who_is_not_admitted_hears_why() -> None:
+    """The node's own rule for who may link is asked for each newcomer, on both sides of a dial."""
+
+    def admit(greeting: Greeting, source: Source) -> str | None:
+        return None if source.identity == "key-of-b" else f"{greeting.node} has no key on the list"
+
+    world = World(1)
+    world.start("a", admit=admit)
+    world.start("b", identity="key-of-b")
+    world.start("c", identity="key-of-c")
+    world.connect("b", "test://a")
+    world.connect("c", "test://a")
+    world.connect("a", "test://c")
+    world.run(1)
+    assert list(world.nodes["a"].up) == ["b"]
+    assert _refusals(world.nodes["c"]) == ["refused test://a not_admitted: c has no key on the list"]
+    assert _refusals(world.nodes["a"]) == ["refused test://c not_admitted: c has no key on the list"]
+
+
+def test_a_refused_dial_is_tried_again_slowly() -> None:
+    """After a refusal that may pass, the dial goes on with the longest pause: here until the node of that name goes."""
+    world = _linked("a", "b")
+    newcomer = world.start("b", "test://b2")
+    world.carry_out(newcomer, newcomer.manager.connect("test://a", world.now))
+    world.run(60)
+    refusals = newcomer.told("refused")
+    assert 8 <= len(refusals) <= 16
+    old = world.node_runs[1]
+    world.carry_out(old, old.manager.close(world.now))
+    world.run(8)
+    assert world.nodes["a"].up["b"].peer is not None
+    assert world.nodes["a"].up["b"].endpoint == "test://b2"
+
+
+def test_frames_of_a_peer_under_another_key_are_dropped() -> None:
+    """Who knows the token of a session but not the peer's key is not heard."""
+    world = World(1)
+    world.start("a")
+    world.start("b", identity="key-of-b")
+    world.connect("a", "test://b")
+    world.run(1)
+    a = world.nodes["a"]
+    session = a.up["b"]
+    frame = frames.build(frames.BYE, session.token, 0, 0, 0)
+    thief = Source(b"thief", "key-of-t")
+    effects = a.manager.receive(frame, thief, world.now)
+    text = f"a frame for {session} from key-of-t, it is with key-of-b (at byte 12 of the frame)"
+    assert effects == [FrameRejected(thief, text)]
+    greeting = a.manager.receive([_hello("b", "test://b")], thief, world.now)
+    assert [type(effect) for effect in greeting] == [Refuse]
+    assert session.state == "up"
+
+
+def test_frames_of_no_session_are_counted_and_dropped() -> None:
+    """A frame with a token that nobody has, or has any more, does nothing."""
+    world = _linked("a", "b")
+    manager = world.nodes["a"].manager
+    assert manager.receive(frames.build(frames.PING, 12345, 0, 0, 0), STRANGER, world.now) == []
+    assert manager.unknown_session_frames == 1
+
+
+def test_more_peers_than_allowed_are_refused() -> None:
+    """``peers_max`` holds for those who dial here and for those who are dialled."""
+    world = _linked("a", "b", "c", settings=SessionSettings(peers_max=2))
+    world.start("d")
+    world.connect("d", "test://a")
+    world.run(1)
+    assert _refusals(world.nodes["d"]) == ["refused test://a full: a has peers_max=2 links already"]
+    with pytest.raises(TooManyPeers, match=r"^test://d is not dialled: peers_max=2 endpoints are$"):
+        world.connect("a", "test://d")
+
+
+def test_a_handshake_that_does_not_end_is_forgotten() -> None:
+    """A HELLO from somebody who then says nothing leaves no trace after ``handshake_s``."""
+    world = _linked("a")
+    a = world.nodes["a"]
+    world.carry_out(a, a.manager.receive([_hello()], STRANGER, world.now))
+    assert a.wires == {"test://z"}
+    world.run(world.settings.handshake_s + 1)
+    assert a.manager.is_empty
+    assert a.wires == set()
+    assert a.story == []
+
+
+def test_closing_says_goodbye_to_all_and_takes_nobody() -> None:
+    """After ``close`` the peers know, the links are gone, and a newcomer is refused."""
+    world = _linked("a", "b", "c")
+    a = world.nodes["a"]
+    world.carry_out(a, a.manager.close(world.now))
+    world.connect("c", "test://a")
+    world.run(2)
+    assert a.manager.is_empty
+    assert a.wires == set()
+    assert sorted(a.told("down")) == [
+        "down b closed: this node took its leave", "down c closed: this node took its leave",
+    ]  # fmt: skip
+    assert world.nodes["b"].story == ["up a", "down a goodbye: it took its leave"]
+    assert _refusals(world.nodes["c"]) == ["refused test://a closing: a is shutting down"]
+
+
+def test_a_goodbye_that_nobody_hears_ends_after_the_linger() -> None:
+    """A peer that is out of reach does not keep a node from closing."""
+    world = _linked("a", "b")
+    world.cut = {("test://a", "test://b")}
+    world.send("a", "b", 2)
+    a = world.nodes["a"]
+    world.carry_out(a, a.manager.close(world.now))
+    world.run(world.settings.linger_s)
+    assert a.manager.is_empty
+    assert a.told("down") == [
+        "down b closed: this node took its leave; the peer did not confirm it, 2 bodies come back"
+    ]
+
+
+def test_an_endpoint_that_is_disconnected_is_dialled_no_more() -> None:
+    """``disconnect`` takes leave of the peer and does not come back, whether it was linked or still being dialled."""
+    world = _linked("a", "b")
+    world.connect("a", "test://nobody")
+    a = world.nodes["a"]
+    for endpoint in ("test://b", "test://nobody"):
+        world.carry_out(a, a.manager.disconnect(endpoint, world.now))
+    world.run(30)
+    assert a.manager.is_empty
+    assert a.story == ["up b", "down b closed: this node took its leave"]
+
+
+def test_two_endpoints_of_one_node_are_one_link() -> None:
+    """A second dial that leads to a linked node has done its work."""
+    world = _linked("a", "b")
+    world.listening["alias://b"] = world.nodes["b"]
+    world.connect("a", "alias://b")
+    world.run(60)
+    assert world.nodes["a"].story == ["up b"]
+    assert world.nodes["b"].story == ["up a"]
+    assert world.nodes["a"].wires == {"test://b"}
+
+
+def test_whoever_was_dialled_is_dialled_again_when_it_is_lost() -> None:
+    """A dial outlives the session: once the peer is back, so is the link."""
+    world = _linked("a", "b")
+    world.crash("b")
+    world.run(40)
+    assert world.nodes["a"].told("down") == ["down b node_lost: it stayed out of reach for 20.0 s"]
+    world.start("b")
+    world.run(7)
+    assert list(world.nodes["a"].up) == ["b"]
+
+
+def test_a_silly_greeting_is_at_fault() -> None:
+    """A HELLO that wants no answer is dropped with words."""
+    world = _linked("a")
+    effects = world.nodes["a"].manager.receive([_hello(attempt=0)], STRANGER, world.now)
+    assert effects == [FrameRejected(STRANGER, "z greets with attempt 0 and echo 0 (at byte 3 of the frame)")]
+    assert world.nodes["a"].manager.rejected_frames == 1
+
+
+def test_a_dial_is_said_to_be_refused_by_whom_and_why() -> None:
+    """The news of a refusal name the endpoint, a code for programs and a sentence for people."""
+    world = World(1)
+    world.start("a", admit=lambda greeting, source: "not today")
+    world.start("b")
+    world.connect("b", "test://a")
+    world.run(1)
+    assert world.nodes["b"].story == ["refused test://a not_admitted: not today"]
+    assert DialRefused("test://a", "not_admitted", "not today").text == "not today"
+
+
+@given(st.lists(st.sampled_from(read_vectors("frames.txt") + read_vectors("faults.txt")), max_size=20), st.data())
+def test_whatever_comes_in_other_links_go_on(vectors: list[Vector], data: st.DataObject) -> None:
+    """Frames of all kinds, whole and damaged, for sessions that exist and others, hurt no session of others."""
+    world = _linked("a", "b")
+    a = world.nodes["a"]
+    tokens = [a.up["b"].token, 7]
+    for vector in vectors:
+        buffers = [bytearray(buffer) for buffer in vector.buffers]
+        if buffers and len(buffers[0]) >= frames.HEADER_BYTES and buffers[0][3] > frames.REFUSE:
+            buffers[0][12:20] = data.draw(st.sampled_from(tokens)).to_bytes(8, "big")
+        source = data.draw(st.sampled_from([STRANGER, Source(b"x", "key")]))
+        world.carry_out(a, a.manager.receive([bytes(buffer) for buffer in buffers], source, world.now))
+    world.channel_faults = ChannelFaults()
+    world.run(60)
+    assert "b" in a.up

@@ -1,0 +1,198 @@
+"""What a node holds of its workers: settings that cannot be, workers that cannot start, and nothing that is left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.layout.sources import ROOT
+from tests.runtime.stage import play
+from tests.runtime.workers.stage import GONE_S, QUICK, Clerk, Pid, folders, run
+from trouper import Actor, BulkSettings, InvalidOption, Node, StartFailed, handler
+from trouper.runtime.workers import program
+from trouper.runtime.workers.protocol import Program, WorkerEnded
+from trouper.runtime.workers.settings import WORKERS_MAX
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+@pytest.mark.parametrize("count", [-1, WORKERS_MAX + 1, 10**9])
+def test_a_count_that_cannot_be_is_refused(count: int) -> None:
+    """The error says the value and the limit."""
+    with pytest.raises(InvalidOption, match=f"workers={count} must be 0 for none, or up to {WORKERS_MAX}"):
+        Node(workers=count)
+
+
+def test_a_node_with_the_name_of_a_worker_is_refused() -> None:
+    """Two nodes of one name cannot be linked."""
+    with pytest.raises(InvalidOption, match="the node is called worker-2, as one of its workers is"):
+        Node("worker-2", workers=2)
+
+
+def test_processes_are_no_part_of_a_simulation(tmp_path: Path) -> None:
+    """Real workers on virtual time would make a test that nobody can replay."""
+
+    async def scene() -> None:
+        with pytest.raises(InvalidOption, match="this loop's time is virtual"):
+            await Node(workers=2).__aenter__()
+
+    play(scene)
+    assert folders(tmp_path) == []
+
+
+def test_a_node_without_processes_has_no_workers() -> None:
+    """And costs nothing."""
+
+    async def scene() -> None:
+        async with Node() as node:
+            assert node.workers == ()
+
+    run(scene())
+
+
+BOOTS = {
+    "dies": ("import sys; sys.exit('no license')", "worker-[12] .* ended by itself with exit code 1.*no license"),
+    "hangs": ("import sys; sys.stdin.read()", r"worker-[12] .* runs, but was not linked .* within start_s=0\.2"),
+    "babbles": (
+        "import os, time; os.write(0, b'\\xff' * 9); time.sleep(60)",
+        "a message of 4294967295 bytes is announced",
+    ),
+    "lies": ("import os, time; os.write(0, bytes([0, 0, 0, 1, 7])); time.sleep(60)", "it sent what cannot be read"),
+}
+
+
+@pytest.mark.parametrize("boot", BOOTS)
+def test_workers_that_cannot_start_are_an_error_that_says_why(
+    boot: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its text has the worker, how it ended and what it said last; no process and no folder is left."""
+    code, expected = BOOTS[boot]
+    monkeypatch.setattr(program, "BOOT", code)
+
+    async def scene() -> None:
+        settings = replace(QUICK, start_s=0.2 if boot == "hangs" else 20.0)
+        async with Node(workers=settings):
+            pass
+
+    with pytest.raises(StartFailed, match=f"(?s)node local has not all of its workers: .*{expected}"):
+        run(scene())
+    assert folders(tmp_path) == []
+
+
+def test_an_interpreter_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's own words are in it."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+
+    async def scene() -> None:
+        async with Node(workers=1):
+            pass
+
+    with pytest.raises(StartFailed, match=r"the process cannot be started: .*no-python"):
+        run(scene())
+    assert folders(tmp_path) == []
+
+
+NODE = """
+    async with Node(workers=2) as node:
+        print("up", node.workers)
+"""
+SCRIPTS = {
+    "guarded": ("async def main():" + NODE + "if __name__ == '__main__': trouper.run(main)", 0, "up"),
+    "unguarded": ("async def main():" + NODE + "trouper.run(main)", 1, "must stand under `if __name__ =="),
+    "asyncio": ("async def main():" + NODE + "asyncio.run(main())", 1, "must stand under `if __name__ =="),
+    "raises": (
+        "async def main():" + NODE + "if __name__ == '__main__': trouper.run(main)\nelse: 1 / 0",
+        1,
+        "ZeroDivisionError: division by zero",
+    ),
+    "exits": (
+        "async def main():" + NODE + "if __name__ == '__main__': trouper.run(main)\nelse: raise SystemExit(3)",
+        1,
+        "SystemExit: 3",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SCRIPTS)
+def test_a_worker_imports_the_script_and_does_not_run_it(kind: str, tmp_path: Path) -> None:
+    """A script without the guard, or that fails when it is imported, is a clear error and no bomb."""
+    text, code, expected = SCRIPTS[kind]
+    script = tmp_path / "script.py"
+    script.write_text(f"import asyncio, trouper\nfrom trouper import Node\n{text}\n")
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=3 * GONE_S,
+        env={"PYTHONPATH": str(ROOT / "src"), "XDG_RUNTIME_DIR": str(tmp_path)},
+    )
+    assert (done.returncode, expected in done.stdout + done.stderr) == (code, True), done.stderr
+    assert folders(tmp_path) == []
+
+
+def test_a_script_with_the_name_of_a_module_is_refused(tmp_path: Path) -> None:
+    """It would hide that module from the worker."""
+    script = tmp_path / "asyncio_.py"
+    script.write_text("")
+    sys.modules["asyncio_"] = asyncio
+    try:
+        with pytest.raises(StartFailed, match="has the name of the module 'asyncio_': rename the script"):
+            program.load_program(Program(list(sys.argv), str(script), "asyncio_", "", {}))
+    finally:
+        del sys.modules["asyncio_"]
+
+
+def test_workers_take_over_what_their_node_was_given() -> None:
+    """Code that no module defines, the limits of large buffers, and strictness."""
+
+    class Local(Actor):
+        """No module has it."""
+
+        @handler
+        def pid(self, msg: Pid) -> int:
+            return os.getpid()
+
+    async def main() -> None:
+        settings = BulkSettings(bulk_bytes_min=1_000)
+        async with Node(workers=1, code_shipping=True, bulk=settings, strict_wire=True) as node:
+            local = await node.spawn(Local, place="worker-1")
+            assert await local.ask(Pid(), 30.0) != os.getpid()
+            manager = node._worker_manager  # noqa: SLF001  what it tells a worker is what is tested
+            assert manager is not None
+            setup = manager.setup("worker-1")
+            assert (setup.bulk, setup.strict_wire, setup.shipped_bytes_max) == (settings, True, 524_288)
+
+    asyncio.run(main())
+
+
+def test_workers_hear_of_the_end_of_one_that_this_node_has_no_link_to_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else they took leave, for all the time that they have, of a process that is not there."""
+
+    async def scene() -> None:
+        told: list[object] = []
+        async with Node(workers=QUICK) as node:
+            pid = await (await node.spawn(Clerk, place="worker-1")).ask(Pid())
+            generation = node.network.peers["worker-1"].node_id.generation
+            manager = node._worker_manager  # noqa: SLF001  what it tells its workers is what is tested
+            assert manager is not None
+            workers = manager._worker_processes  # noqa: SLF001  see above
+            monkeypatch.setattr(workers["worker-2"], "tell", told.append)
+            ended = workers["worker-1"].ended
+            node.network.end_session("worker-1", "for the test")
+            os.kill(pid, signal.SIGKILL)
+            await ended
+            monkeypatch.undo()
+            assert told == [WorkerEnded("worker-1", generation, f"its process {pid} has ended")]
+
+    run(scene())

@@ -1,0 +1,44 @@
+"""Lines of a stream, bounded in length and rate."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trouper.runtime.workers.output_lines import LAST_LINES_KEPT, OutputLines
+
+
+@given(st.lists(st.sampled_from(["", "a", "bc", "ä", "x" * 7]), max_size=20), st.lists(st.integers(1, 9), max_size=30))
+def test_lines_are_the_same_however_the_bytes_come(lines: list[str], cuts: list[int]) -> None:
+    """Cut anywhere, also within a letter, the same lines come out, the last of them without a newline at its end."""
+    data = "\n".join(lines).encode()
+    made = OutputLines(100, 1_000)
+    found: list[str] = []
+    for size in [*cuts, len(data)]:
+        found += made.feed(data[:size], 0.0)
+        data = data[size:]
+    found += made.end(0.0)
+    expected = "\n".join(lines).split("\n")
+    assert found == (expected if expected[-1] else expected[:-1])
+    assert made.last == found[-LAST_LINES_KEPT:]
+
+
+def test_a_long_line_comes_in_parts_before_it_ends() -> None:
+    """What is held is never more than the limit."""
+    made = OutputLines(4, 1_000)
+    assert made.feed(b"abcdefghij", 0.0) == ["abcd", "efgh"]
+    assert made.feed(b"\n1234\n", 0.0) == ["ij", "1234"]
+
+
+def test_lines_beyond_the_rate_are_counted_and_said() -> None:
+    """A second's worth at once, then as many as time allows; what was left out is said before the next one."""
+    made = OutputLines(100, 2)
+    assert made.feed(b"1\n2\n3\n4\n", 0.0) == ["1", "2"]
+    assert made.feed(b"5\n", 0.25) == []
+    assert made.feed(b"6\n", 1.0) == ["[... 3 lines were left out: more than 2 a second]", "6"]
+    assert made.feed(b"7\n8\n9\n", 1.0) == ["7"]
+    assert made.end(1.0) == ["[... 2 lines were left out: more than 2 a second]"]
+    assert made.last[-3:] == ["7", "8", "9"]
+
+
+def test_bytes_that_are_no_text_are_shown() -> None:
+    """And a carriage return at the end is not part of the line."""
+    assert OutputLines(100, 10).feed(b"\xff\r\n", 0.0) == ["\\xff"]

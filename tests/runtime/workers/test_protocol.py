@@ -1,0 +1,60 @@
+"""What goes through the pipe between a node and a worker."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trouper import WireError
+from trouper.runtime.workers.protocol import (
+    MESSAGE_BYTES_MAX,
+    ConnectPeers,
+    FatalError,
+    Ready,
+    Stop,
+    Unpacker,
+    WorkerEnded,
+    pack,
+    read_from_worker,
+    read_to_worker,
+)
+
+TO = [Stop(), WorkerEnded("worker-1", 7, "killed"), ConnectPeers({"worker-2": "ipc:///x"}, 0.5)]
+
+
+@given(st.lists(st.sampled_from(TO), max_size=8), st.lists(st.integers(1, 9), max_size=40))
+def test_messages_are_the_same_however_the_bytes_come(
+    messages: list[Stop | WorkerEnded | ConnectPeers], cuts: list[int]
+) -> None:
+    """Cut anywhere, each comes out whole and in order."""
+    data = b"".join(map(pack, messages))
+    unpacker = Unpacker()
+    found: list[object] = []
+    for size in [*cuts, len(data)]:
+        found += map(read_to_worker, unpacker.feed(data[:size]))
+        data = data[size:]
+    assert found == messages
+
+
+def test_a_message_that_is_too_long_is_refused_on_both_sides() -> None:
+    """Before it is held."""
+    with pytest.raises(WireError, match=f"a Trouble of .* bytes: {MESSAGE_BYTES_MAX} are the most"):
+        pack(FatalError("x" * MESSAGE_BYTES_MAX))
+    with pytest.raises(WireError, match="a message of 4294967295 bytes is announced"):
+        Unpacker().feed(b"\xff\xff\xff\xff")
+
+
+@given(st.binary(max_size=60))
+def test_what_is_no_message_is_an_error(body: bytes) -> None:
+    """Whatever comes in is a message or an error of the decoder."""
+    try:
+        assert read_from_worker(body) is not None
+    except msgspec.MsgspecError:
+        pass
+
+
+def test_the_two_directions_have_their_own_messages() -> None:
+    """A worker cannot tell its parent to leave."""
+    with pytest.raises(msgspec.ValidationError):
+        read_from_worker(pack(Stop())[4:])
+    assert read_from_worker(pack(Ready())[4:]) == Ready()

@@ -1,0 +1,50 @@
+"""The folder of the sockets: private, removed, and swept when nobody was left to remove it."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from trouper.runtime.workers.socket_folder import LOCK, PREFIX, SocketFolder
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+def test_a_folder_is_private_and_removed_with_what_is_in_it(tmp_path: Path) -> None:
+    """Nobody else can enter it, and nothing of it is left."""
+    made = SocketFolder()
+    assert made.path.parent == tmp_path
+    assert stat.S_IMODE(made.path.stat().st_mode) == 0o700
+    assert made.endpoint("worker-1") == f"ipc://{made.path}/worker-1"
+    (made.path / "worker-1").touch()
+    made.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_whose_node_is_gone_is_swept_and_one_in_use_is_not(tmp_path: Path) -> None:
+    """A lock tells them apart; what is no folder of ours, or is being made, is left alone."""
+    (tmp_path / "else").mkdir()
+    (tmp_path / f"{PREFIX}new").mkdir()
+    left = tmp_path / f"{PREFIX}left"
+    left.mkdir()
+    (left / LOCK).touch()
+    used = SocketFolder()
+    again = SocketFolder()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["else", f"{PREFIX}new", used.path.name, again.path.name]
+    )
+    used.remove()
+    again.remove()
+
+
+def test_without_a_runtime_folder_it_is_among_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where that folder is named and is not there."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "gone"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    made = SocketFolder()
+    assert made.path.parent == tmp_path
+    made.remove()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,88 @@
+"""Nothing is left of a program, however it ends; each of these is a real one, with two real workers."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.workers.stage import GONE_S, Held, Witness, folders, start_program
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pidfd_open, which tells of an end, is Linux's own")
+
+
+def _lose_parent(program: subprocess.Popen[str]) -> str:
+    _, errors = program.communicate(timeout=GONE_S)
+    return errors
+
+
+@pytest.mark.parametrize("held", [None, "sleep", "spin"])
+def test_a_parent_killed_by_sigkill_leaves_no_process_and_no_file(tmp_path: Path, held: Held | None) -> None:
+    """The workers end at once, also one whose handler holds the loop, asleep or at work."""
+    program, pids = start_program(tmp_path, held)
+    witness = Witness(pids)
+    assert len(folders(tmp_path)) == 1
+    program.kill()
+    assert witness.wait_gone() == []
+    assert folders(tmp_path) == []
+    _lose_parent(program)
+
+
+def test_a_worker_that_never_gives_back_the_interpreter_ends_with_its_parent(tmp_path: Path) -> None:
+    """The system kills it: no Python of its own could run."""
+    program, pids = start_program(tmp_path, "native")
+    witness = Witness(pids)
+    program.kill()
+    assert witness.wait_gone() == []
+    assert folders(tmp_path) == []
+    _lose_parent(program)
+
+
+@pytest.mark.parametrize("held", [None, "sleep", "native"])
+def test_sigterm_to_the_parent_ends_all_in_order(tmp_path: Path, held: Held | None) -> None:
+    """A worker that does not heed the goodbye gets SIGTERM, then SIGKILL; nothing is left."""
+    program, pids = start_program(tmp_path, held)
+    witness = Witness(pids)
+    program.terminate()
+    errors = _lose_parent(program)
+    assert program.returncode == 128 + signal.SIGTERM, errors
+    assert witness.wait_gone() == []
+    assert folders(tmp_path) == []
+    assert held or "Traceback" not in errors
+
+
+def test_a_worker_that_gets_sigterm_leaves_in_order(tmp_path: Path) -> None:
+    """As a service manager does that signals all processes of a service; its parent then starts it again, or ends."""
+    program, pids = start_program(tmp_path, None)
+    witness = Witness(pids)
+    for pid in (*pids, program.pid):
+        os.kill(pid, signal.SIGTERM)
+    errors = _lose_parent(program)
+    assert program.returncode == 128 + signal.SIGTERM, errors
+    assert witness.wait_gone() == []
+    assert folders(tmp_path) == []
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_in_a_terminal_ends_all(tmp_path: Path, times: int) -> None:
+    """SIGINT goes to every process of the terminal's foreground; once ends in order, twice ends at once."""
+    ours, theirs = pty.openpty()
+    program, pids = start_program(tmp_path, None, terminal=theirs)
+    os.close(theirs)
+    witness = Witness(pids)
+    for _ in range(times):
+        os.write(ours, b"\x03")
+    errors = _lose_parent(program)
+    os.close(ours)
+    assert program.returncode == -signal.SIGINT, errors
+    assert witness.wait_gone() == []
+    assert folders(tmp_path) == []
+    said = [line for line in errors.splitlines() if line.startswith("[worker-")]
+    assert not any("Interrupt" in line or "Traceback" in line for line in said), (
+        "a worker leaves a Ctrl-C to its parent"
+    )

@@ -1,0 +1,132 @@
+"""One process of a worker, seen from its parent; what runs in it is made up here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Coroutine
+
+import pytest
+
+from tests.runtime.workers.stage import run
+from trouper import Workers
+from trouper.runtime.workers import program
+from trouper.runtime.workers.protocol import Program, Setup
+from trouper.runtime.workers.worker_process import DRAIN_S, WorkerProcess
+
+SETUP = Setup("worker-1", "", "local", 0, "", "", Program([], None, "", "", {}), 5.0, 2.0, 1, None, False, None, None)
+READY = "import os, sys; os.read(0, 1); os.write(0, b'\\0\\0\\0\\x0c\\x81\\xa4type\\xa5Ready')\n"
+"""Wait for the setup, and say that all is well."""
+PATIENCE = Workers(1, stop_s=0.1, terminate_s=0.1)
+
+
+@pytest.fixture
+def boot(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Set what the next process runs."""
+    return lambda code: monkeypatch.setattr(program, "BOOT", code)
+
+
+async def _started(settings: Workers = PATIENCE) -> tuple[WorkerProcess, list[WorkerProcess]]:
+    ended: list[WorkerProcess] = []
+    process = WorkerProcess("worker-1", settings, ended.append)
+    await process.start(SETUP)
+    return process, ended
+
+
+def _play(scene: Callable[[], Coroutine[object, object, None]]) -> None:
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("code", "how"),
+    [
+        ("", "ended by itself with exit code 0"),
+        ("raise SystemExit(7)", "ended by itself with exit code 7"),
+        ("import os; os.kill(os.getpid(), 9)", "was killed by SIGKILL"),
+    ],
+)
+def test_an_end_is_told_once_and_in_words(code: str, how: str, boot: Callable[[str], None]) -> None:
+    """Whoever has made it hears before anybody who waits for it."""
+    boot(code)
+
+    async def scene() -> None:
+        process, ended = await _started()
+        await process.ended
+        assert ended == [process]
+        await process.drained()
+        assert process.describe_end() == f"worker-1 (process {process.pid}) {how}"
+        process.kill()
+        await process.stop()
+        assert ended == [process]
+
+    _play(scene)
+
+
+def test_the_last_of_stderr_is_in_the_words(boot: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> None:
+    """All that was written is shown, and the last lines are kept for the report."""
+    boot("import sys; sys.stderr.write(''.join(f'line {n}\\n' for n in range(100)) + 'the end')")
+
+    async def scene() -> None:
+        process, _ = await _started()
+        await process.ended
+        await process.drained()
+        assert process.describe_end().endswith("; the last of its stderr:\n" + "\n".join([*LAST, "the end"]))
+
+    _play(scene)
+    assert capsys.readouterr().err.splitlines() == [f"[worker-1] line {n}" for n in range(100)] + ["[worker-1] the end"]
+
+
+LAST = [f"line {n}" for n in range(81, 100)]
+
+
+def test_a_child_of_the_process_that_holds_its_output_is_not_waited_for(
+    boot: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The end is known at once, and the rest of the output is waited for only for a moment."""
+    boot("import os, time\nchild = os.fork()\nif child:\n    print(child)\nelse:\n    time.sleep(60)")
+
+    async def scene() -> None:
+        process, _ = await _started()
+        await process.ended
+        began = asyncio.get_running_loop().time()
+        await process.drained()
+        assert asyncio.get_running_loop().time() - began >= DRAIN_S * 0.9
+
+    try:
+        _play(scene)
+    finally:
+        os.kill(int(capsys.readouterr().out.split()[-1]), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("deaf", "number"), [("", signal.SIGTERM), ("signal.signal(signal.SIGTERM, signal.SIG_IGN)", signal.SIGKILL)]
+)
+def test_who_does_not_leave_is_ended(deaf: str, number: signal.Signals, boot: Callable[[str], None]) -> None:
+    """First the goodbye, then SIGTERM, then SIGKILL."""
+    boot(f"import signal, time\n{deaf}\n{READY}time.sleep(60)")
+
+    async def scene() -> None:
+        process, _ = await _started()
+        await process.ready
+        await process.stop()
+        assert process.describe_end().endswith(f"was killed by {number.name}")
+        with pytest.raises(ProcessLookupError):
+            os.kill(process.pid, 0)
+
+    _play(scene)
+
+
+def test_a_process_that_is_given_up_while_it_is_started_does_not_live(boot: Callable[[str], None]) -> None:
+    """Asked for before there is a process, the kill comes as soon as there is one."""
+    boot("import time; time.sleep(60)")
+
+    async def scene() -> None:
+        process = WorkerProcess("worker-1", PATIENCE, lambda _: None)
+        process.kill()
+        await process.start(SETUP)
+        await process.ended
+        assert process.describe_end().endswith("was killed by SIGKILL")
+        await process.drained()
+
+    _play(scene)
