@@ -164,7 +164,7 @@ from trouper.runtime.net.code_shipping import CodeShipping, unpack
 from trouper.runtime.session.schemas import fingerprint
 code = Path({str(tmp_path / "code")!r}).read_bytes()
 first, second = unpack(code, CodeShipping()), unpack(code, CodeShipping())
-types = [next(type for type in made.__behaviour__.handlings if type.__name__ == "Hello") for made in (first, second)]
+types = [next(type for type in made.__handler_table__.entries if type.__name__ == "Hello") for made in (first, second)]
 print(types[0] is types[1], fingerprint(types[0]).hex(), types[0](1).more)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

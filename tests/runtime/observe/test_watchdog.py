@@ -105,7 +105,7 @@ def test_a_plain_handler_is_named_with_its_line(caplog: pytest.LogCaptureFixture
         stall = await report()
         assert (stall.actor, stall.handler) == (str(holder.address), "Holder.plain")
         assert stall.place is not None
-        assert re.fullmatch(r"runtime/test_blame\.py:\d+", stall.place)
+        assert re.fullmatch(r"observe/test_watchdog\.py:\d+", stall.place)
         assert SLOW_S <= stall.blocked_s <= time.monotonic() - began
         assert node.watchdog is not None
         assert (node.watchdog.stalls, node.watchdog.blocked_s) == (1, stall.blocked_s)
@@ -115,7 +115,7 @@ def test_a_plain_handler_is_named_with_its_line(caplog: pytest.LogCaptureFixture
     watched(scene)
     (line,) = [record.message for record in caplog.records]
     assert re.fullmatch(
-        r"trouper://house/user/holder#\d+ held the loop for \d+ ms in Holder\.plain \(runtime/test_blame\.py:\d+\)",
+        r"trouper://house/user/holder#\d+ held the loop for \d+ ms in Holder\.plain \(observe/test_watchdog\.py:\d+\)",
         line,
     )
 
@@ -185,7 +185,7 @@ def test_a_stall_that_does_not_end_is_reported_while_it_lasts(
     watched(scene)
     first_line = caplog.records[0].message
     assert re.search(
-        r"holder|\$\d+#\d+ has held the loop for 0 s, and still does: Holder\.plain \(runtime/test_blame", first_line
+        r"holder|\$\d+#\d+ has held the loop for 0 s, and still does: Holder\.plain \(observe/test_watchdog", first_line
     )
 
 

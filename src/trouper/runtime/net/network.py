@@ -103,7 +103,7 @@ class Network:
         self._settings = settings or SessionSettings()
         self._allowed = allowed_modules
         self._rng = rng or random.SystemRandom()
-        self._board: SessionManager | None = None
+        self._manager: SessionManager | None = None
         self._peers: dict[str, Peer] = {}
         self._peer_of_session: dict[int, Peer] = {}
         self._peer_at: dict[str, Peer] = {}
@@ -123,7 +123,7 @@ class Network:
         """Listen, and begin to dial."""
         self.endpoint = await self._transports.listen(self._listen)
         local = LocalNode(self.node_id.node, self.node_id.generation, self.endpoint)
-        self._board = SessionManager(
+        self._manager = SessionManager(
             local, self._settings, token=partial(self._rng.getrandbits, 64), chance=self._rng.random
         )
         for endpoint in self._join:
@@ -138,11 +138,11 @@ class Network:
             self.idle_sessions.close()
         self.connector.close()
         self._notify_changed()
-        if self._board is not None:
-            self._carry_out(self._board.close(self._now()))
+        if self._manager is not None:
+            self._carry_out(self._manager.close(self._now()))
             try:
                 async with asyncio.timeout(2 * self._settings.linger_s):
-                    while not self._board.is_empty:
+                    while not self._manager.is_empty:
                         await self.wait_for_change()
             except TimeoutError:
                 pass  # a peer that does not answer will find out by itself
@@ -154,7 +154,7 @@ class Network:
     def connect(self, endpoint: str) -> None:
         """Dial an endpoint until somebody answers, and again after each loss; raises ``InvalidOption``."""
         self._transports.transport(endpoint)
-        self._carry_out(self._switchboard.connect(endpoint, self._now()))
+        self._carry_out(self._sessions.connect(endpoint, self._now()))
 
     # --- what the node asks for --------------------------------------------------------------------------------------
 
@@ -211,11 +211,11 @@ class Network:
 
     def end_session(self, node: str, detail: str) -> None:
         """Give up a link at once: it is known for certain that this life of the node has ended."""
-        self._carry_out(self._switchboard.end_session(node, detail, self._now()))
+        self._carry_out(self._sessions.end_session(node, detail, self._now()))
 
     def disconnect(self, endpoint: str) -> None:
         """Dial an endpoint no more; whoever was found there is taken leave of."""
-        self._carry_out(self._switchboard.disconnect(endpoint, self._now()))
+        self._carry_out(self._sessions.disconnect(endpoint, self._now()))
 
     def find_generation(self, node_id: NodeId) -> Peer | None:
         """Return this life of a node, if it is linked, or can be on demand."""
@@ -230,21 +230,21 @@ class Network:
         """Dial an endpoint for what waits to be sent there; one that cannot be dialled is reported."""
         try:
             self._transports.transport(endpoint)
-            self._carry_out(self._switchboard.connect(endpoint, self._now(), once=True))
+            self._carry_out(self._sessions.connect(endpoint, self._now(), once=True))
         except TrouperError as error:
             self.system.reporter.problem(f"{endpoint} cannot be dialled", error)
 
     def cancel_dial(self, endpoint: str) -> None:
         """Nothing waits to be sent there any more."""
-        self._carry_out(self._switchboard.forget(endpoint, self._now()))
+        self._carry_out(self._sessions.forget(endpoint, self._now()))
 
     def close_unused(self) -> None:
         """Ask the peers whether the sessions that nobody needs may end, where there are more than there should be."""
         for peer in self._peers.values():
-            session = self._switchboard.peer(peer.node)
+            session = self._sessions.peer(peer.node)
             if session is not None and session.in_use:  # which only what is sent and received makes it again
                 session.in_use = peer.is_needed
-        self._carry_out(self._switchboard.close_unused(self._now()))
+        self._carry_out(self._sessions.close_unused(self._now()))
 
     def make_peer(self, node_id: NodeId, session: Session | None) -> tuple[Peer, SessionSender]:
         """Make the side of a node that is here."""
@@ -260,7 +260,7 @@ class Network:
         session.in_use = True  # whatever this begins, ``idle_sessions`` looks again before the link may end
         if session.state != "up" and session.state != "broken":
             return False
-        wanted = self._switchboard.send(session, parts, lane, self._now())
+        wanted = self._sessions.send(session, parts, lane, self._now())
         if wanted is None:
             return False
         self._carry_out(wanted)
@@ -275,17 +275,17 @@ class Network:
         self.system.dispatcher.reset_inline_budget()
         token = current_invocation.set(None)
         try:
-            self._carry_out(self._switchboard.receive(parts, source, self._now()))
+            self._carry_out(self._sessions.receive(parts, source, self._now()))
         finally:
             current_invocation.reset(token)
 
     def wire_ready(self, wire: Wire) -> None:
         """A wire has room again."""
-        self._carry_out(self._switchboard.wire_ready(wire.endpoint, self._now()))
+        self._carry_out(self._sessions.wire_ready(wire.endpoint, self._now()))
 
     def wire_lost(self, wire: Wire, reason: str) -> None:
         """A wire's connection broke."""
-        self._carry_out(self._switchboard.wire_lost(wire.endpoint, reason, self._now()))
+        self._carry_out(self._sessions.wire_lost(wire.endpoint, reason, self._now()))
 
     # --- effects -----------------------------------------------------------------------------------------------------
 
@@ -301,14 +301,14 @@ class Network:
                 self._do(self._effects.popleft(), full)
         finally:
             self._carrying_out = False
-        if (wake_at := self._switchboard.wake_at) != self._alarm.at:
+        if (wake_at := self._sessions.wake_at) != self._alarm.at:
             self._alarm.set(wake_at)
 
     def _do(self, effect: effects.Effect, full: set[str]) -> None:
         if isinstance(effect, effects.Transmit):
             if not (effect.sequence and effect.endpoint in full) and not self._transports.transmit(effect):
                 full.add(effect.endpoint)
-                self._switchboard.not_taken(effect.endpoint, effect.sequence)
+                self._sessions.not_taken(effect.endpoint, effect.sequence)
         elif isinstance(effect, effects.Deliver):
             self._deliver(effect)
         elif isinstance(effect, effects.OpenWire):
@@ -378,12 +378,12 @@ class Network:
     # --- time and news -----------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        self._carry_out(self._switchboard.tick(self._now()))
+        self._carry_out(self._sessions.tick(self._now()))
 
     @property
-    def _switchboard(self) -> SessionManager:
-        assert self._board is not None, "start() makes it before anything else happens"
-        return self._board
+    def _sessions(self) -> SessionManager:
+        assert self._manager is not None, "start() makes it before anything else happens"
+        return self._manager
 
     def _on_actor_event(self, cell: Cell, what: str) -> None:
         if what == "ended":
