@@ -67,7 +67,7 @@ def processor_s(pid: int) -> float:
 async def measure(rounds: int, idle_s: float) -> None:
     """Print the figures."""
     began = time.perf_counter()
-    async with Node(workers=trouper.Workers(2, restarts=10_000)) as node:
+    async with Node(workers=trouper.Workers(2, intensity=10_000)) as node:
         print(f"start of a node with two workers: {time.perf_counter() - began:.3f} s")
         clerks = [await node.spawn(Clerk, place=name) for name in node.workers]
         times = [await restart_s(clerks[0]) for _ in range(rounds)]

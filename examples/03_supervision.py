@@ -50,7 +50,7 @@ class Counter(Actor):
 class Boss(Actor):
     """Every parent is a supervisor; this is how it treats its children: at most 3 restarts in 5 seconds."""
 
-    supervision = OneForOne(restarts=3, within_s=5.0)
+    supervision = OneForOne(intensity=3, period_s=5.0)
 
     async def on_start(self) -> None:
         """Start two children."""

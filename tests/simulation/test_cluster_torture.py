@@ -16,7 +16,7 @@ from trouper.transports.network_faults import Quality
 
 ROUNDS = 8
 DEEDS = 400
-TOUGH = OneForOne(restarts=1_000_000)
+TOUGH = OneForOne(intensity=1_000_000)
 """A node itself must not give up on its players."""
 QUALITY = Quality(delay_s=0.001, jitter_s=0.004)
 NETWORK = Risks(

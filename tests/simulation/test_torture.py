@@ -17,7 +17,7 @@ ROUNDS = 10
 PROVOCATIONS = 20
 DEEDS = 1_000
 RISKS = Risks(faults_max=4, within_s=8.0)
-TOUGH = OneForOne(restarts=1_000_000)
+TOUGH = OneForOne(intensity=1_000_000)
 """The node itself must not give up on its players."""
 LONGEST_S = 30.0
 """Seconds after which everything that players do has surely come to its end: asks, restarts, patience."""

@@ -9,7 +9,7 @@ from trouper import Backoff, Down, Mailbox, OneForAll, OneForOne, RestForOne
 class Waiter(Player):
     """Its hooks wait; its children are restarted together, in a few tries."""
 
-    supervision = OneForAll(restarts=3, within_s=2.0)
+    supervision = OneForAll(intensity=3, period_s=2.0)
 
     async def on_start(self) -> None:
         """Maybe wait."""
@@ -32,14 +32,14 @@ class Waiter(Player):
 class Patient(Player):
     """Restarts its children late; takes few messages, and refuses more."""
 
-    supervision = OneForOne(restarts=2, within_s=1.0, backoff=Backoff(0.1, 1.0))
+    supervision = OneForOne(intensity=2, period_s=1.0, backoff=Backoff(0.1, 1.0))
     mailbox = Mailbox(high_water=2, limit=6, when_full="raise_full")
 
 
 class Guardian(Player):
     """Restarts what was started after the failed child, and keeps its children when it restarts itself."""
 
-    supervision = RestForOne(restarts=4, within_s=3.0, backoff=Backoff(0.05, 0.5))
+    supervision = RestForOne(intensity=4, period_s=3.0, backoff=Backoff(0.05, 0.5))
     mailbox = Mailbox(high_water=1, limit=4, when_full="drop_oldest")
     keep_children = True
 
@@ -51,7 +51,7 @@ class Guardian(Player):
 class Paced(Player):
     """Handles twenty messages in a second; allows no restart."""
 
-    supervision = OneForAll(restarts=0, within_s=5.0)
+    supervision = OneForAll(intensity=0, period_s=5.0)
     mailbox = Mailbox(high_water=5, limit=20, rate_per_s=20.0)
 
 

@@ -238,9 +238,9 @@ class Witness:
         if parent is None or parent.phase in ("stopping", "gone") or cell.spec.restart == "temporary":
             return
         strategy, now = parent.spec.actor.supervision, self.sim.loop.time()
-        window = [time for time in self._windows[parent.uid] if time >= now - strategy.within_s]
+        window = [time for time in self._windows[parent.uid] if time >= now - strategy.period_s]
         self._windows[parent.uid] = [*window, now]
-        if len(window) >= strategy.restarts:
+        if len(window) >= strategy.intensity:
             self._must_fail = parent
 
     # --- the end -----------------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def test_a_failing_seed_is_shrunk_and_told_how_to_replay(monkeypatch: pytest.Mon
     _forget(monkeypatch)
     runs: list[tuple[int, tuple[str, ...]]] = []
 
-    @seeds(200, risks=Risks(kinds=("crash", "kill", "pause"), faults_max=5), supervision=OneForOne(restarts=100))
+    @seeds(200, risks=Risks(kinds=("crash", "kill", "pause"), faults_max=5), supervision=OneForOne(intensity=100))
     async def scenario(sim: Simulation) -> None:
         runs.append((sim.seed, tuple(fault.kind for fault in sim.plan.faults)))
         fragile = await sim.node.spawn(Fragile)

@@ -69,7 +69,7 @@ async def crowd(sim: Simulation) -> None:
 def digest(seed: int) -> str:
     """The hash of what happens in a crowd."""
     plan = Risks().draw(random.Random(seed))
-    return simulate(crowd, seed=seed, plan=plan, supervision=OneForOne(restarts=1_000)).digest
+    return simulate(crowd, seed=seed, plan=plan, supervision=OneForOne(intensity=1_000)).digest
 
 
 def test_a_seed_gives_the_same_run() -> None:
@@ -363,4 +363,4 @@ def test_an_escalated_failure_ends_the_simulation() -> None:
         await asyncio.sleep(1)
 
     with pytest.raises(NodeFailed):
-        simulate(scenario, supervision=OneForOne(restarts=0))
+        simulate(scenario, supervision=OneForOne(intensity=0))

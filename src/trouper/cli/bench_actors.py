@@ -135,7 +135,7 @@ class Echo(Actor):
 class CrashingParent(Actor):
     """The parent of the bank that crashes; it allows as many restarts as the work asks for."""
 
-    supervision = OneForOne(restarts=1_000_000, within_s=1.0)
+    supervision = OneForOne(intensity=1_000_000, period_s=1.0)
 
     def __init__(self, made: asyncio.Future[ActorRef]) -> None:
         self.made = made

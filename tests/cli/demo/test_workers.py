@@ -36,7 +36,7 @@ class PlacedActor(Actor):
 
 async def _count(files: int, fates: list[list[str]], *, last: bool = True) -> tuple[Totals, trouper.Accounting]:
     """Count with a worker for each list of fates, and a last one that only counts, so that the end is reached."""
-    async with Node(supervision=OneForOne(restarts=1_000)) as node:
+    async with Node(supervision=OneForOne(intensity=1_000)) as node:
         paths = [Path(str(number)) for number in range(files)]
         coordinator = await node.spawn(partial(Coordinator, paths, chaos=False))
         for each in [*fates, []] if last else fates:

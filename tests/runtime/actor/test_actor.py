@@ -66,7 +66,7 @@ def test_become_and_unbecome_are_a_stack(happening: list[int | str]) -> None:
             assert await ref.ask(Which()) == model[-1]
         assert cell_of(ref).phase == "live"
 
-    play_on(Node(supervision=OneForOne(restarts=1_000)), scene)
+    play_on(Node(supervision=OneForOne(intensity=1_000)), scene)
 
 
 @staged

@@ -59,7 +59,7 @@ async def test_a_thousand_restarts_are_no_recursion(node: Node) -> None:
     letters, kids = letters_of(node), list[ActorRef]()
 
     class Boss(Actor):
-        supervision = OneForAll(restarts=1_000)
+        supervision = OneForAll(intensity=1_000)
 
         def on_start(self) -> None:
             kids.extend(self.spawn_nowait(Player) for _ in range(2))
@@ -79,7 +79,7 @@ async def test_an_escalation_climbs_a_deep_tree_without_recursion(node: Node) ->
     refs: list[ActorRef] = []
 
     class Strict(Player):
-        supervision = OneForOne(restarts=0)
+        supervision = OneForOne(intensity=0)
 
         def on_start(self) -> None:
             refs.append(self.ref)

@@ -122,7 +122,7 @@ async def test_a_tree_stands_whole_or_not_at_all(node: Node) -> None:
 class Bank(Supervisor):
     """A tree as a class."""
 
-    supervision = OneForAll(restarts=1, within_s=60)
+    supervision = OneForAll(intensity=1, period_s=60)
     children = (Child(Player, name="vault"), Child(echo))
 
 
@@ -360,7 +360,7 @@ def test_a_restart_storm_ends_at_the_root(caplog: pytest.LogCaptureFixture) -> N
 async def test_a_backoff_calms_a_storm(node: Node) -> None:
     """With a backoff the restarts wait longer and longer, and the window empties meanwhile."""
     tree = await node.supervise(
-        Child(Player, name="w"), strategy=OneForOne(restarts=3, within_s=5, backoff=Backoff(2, 60, jitter=0))
+        Child(Player, name="w"), strategy=OneForOne(intensity=3, period_s=5, backoff=Backoff(2, 60, jitter=0))
     )
     worker = child(tree, "w")
     for _ in range(6):

@@ -253,7 +253,7 @@ class Comparison:
 
 async def compare(top: Spec, happening: list[tuple[str, int]], worker: type[Worker]) -> None:
     """Let the same happen to both, and hold one against the other after each event."""
-    async with Node(supervision=OneForOne(restarts=1_000_000), shutdown_s=None) as node:
+    async with Node(supervision=OneForOne(intensity=1_000_000), shutdown_s=None) as node:
         comparison = Comparison(node, top, worker)
         await comparison.start()
         comparison.check()

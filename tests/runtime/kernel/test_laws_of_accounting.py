@@ -114,7 +114,7 @@ def test_law_11_every_message_is_accounted_for(happening: list[tuple[str, int]],
             await getattr(ref, end)()
         await asyncio.gather(*asks, return_exceptions=True)
 
-    play_on(Node(supervision=OneForOne(restarts=1_000)), scene)
+    play_on(Node(supervision=OneForOne(intensity=1_000)), scene)
 
 
 # --- 12. Refs, not magic ---------------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_law_15_every_limit_has_a_name_and_a_value() -> None:
     from trouper.runtime.observe import reports
 
     limits: list[Limit] = [
-        Mailbox().high_water, Mailbox().limit, OneForOne().restarts, OneForOne().within_s, Backoff().max_s,
+        Mailbox().high_water, Mailbox().limit, OneForOne().intensity, OneForOne().period_s, Backoff().max_s,
         Actor.stash_limit, reports.REPORT_CHARS_MAX, reports.MESSAGE_CHARS_MAX, address.NAME_CHARS_MAX,
         dispatcher.RUN_LENGTH, dispatcher.TURN_S, dispatcher.TURN_RUNS_MAX, dispatcher.INLINE_ASKS_MAX,
         dispatcher.IDLE_QUEUES_MAX, invocation.BATCH, lifecycle.KILL_GRACE_S,

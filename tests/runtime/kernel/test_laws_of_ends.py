@@ -104,7 +104,7 @@ async def test_law_09_a_backoff_waits_before_the_restart(node: Node) -> None:
             times.append(asyncio.get_running_loop().time())
 
     class Boss(Actor):
-        supervision = OneForOne(restarts=10, within_s=100.0, backoff=Backoff(1.0, 60.0, jitter=0.0))
+        supervision = OneForOne(intensity=10, period_s=100.0, backoff=Backoff(1.0, 60.0, jitter=0.0))
 
         def on_start(self) -> None:
             kids.append(self.spawn_nowait(Timed))

@@ -123,7 +123,7 @@ doings: st.SearchStrategy[str] = st.sampled_from(
 pauses = st.sampled_from([0.0, 0.0, 0.0, 0.05, 0.5, 1.0, 2.0])
 strategies: st.SearchStrategy[Strategy] = st.sampled_from(
     [
-        strategy(restarts=restarts, within_s=5.0, backoff=backoff)
+        strategy(intensity=restarts, period_s=5.0, backoff=backoff)
         for strategy in (OneForOne, OneForAll, RestForOne)
         for restarts in (1, 1_000)
         for backoff in (None, Backoff(0.4, 2.0, 0.0))
@@ -235,4 +235,4 @@ def test_whatever_happens_the_rules_of_a_life_are_kept(
                 await asyncio.sleep(0)
         await fate.end(kids)
 
-    play_on(Node(supervision=OneForOne(restarts=1_000_000)), scene)
+    play_on(Node(supervision=OneForOne(intensity=1_000_000)), scene)

@@ -123,7 +123,7 @@ async def test_a_new_instance_that_does_not_start_is_another_failure(node: Node)
                 raise ValueError("only once")
 
     class Boss(Actor):
-        supervision = OneForAll(restarts=2)
+        supervision = OneForAll(intensity=2)
 
         def on_start(self) -> None:
             self.kid = self.spawn_nowait(OnceOnly)

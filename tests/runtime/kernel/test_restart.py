@@ -163,7 +163,7 @@ async def test_temporary_children_go_with_a_restart_of_all(node: Node) -> None:
 async def test_an_escalation_restarts_the_parent_with_new_children_and_a_clean_record(node: Node) -> None:
     """A supervisor that failed by its children starts anew, and counts anew."""
     story = Story()
-    boss, kids = await spawn_boss(node, OneForOne(restarts=1), ("transient",), story)
+    boss, kids = await spawn_boss(node, OneForOne(intensity=1), ("transient",), story)
     for expected in (0, 1):
         kids[0].tell(Fail())
         await settle()

@@ -94,7 +94,7 @@ def supervisors(draw: st.DrawFn) -> Otp:
 @given(supervisors(), st.lists(st.tuples(quarters, st.integers(0, 4), st.booleans()), max_size=20))
 def test_the_ledger_decides_as_otp_does(otp: Otp, exits: list[tuple[float, int, bool]]) -> None:
     """Whatever fails or leaves, whenever, the plan is that of the model, until the supervisor itself ends."""
-    strategy = MAKERS[otp.kind](restarts=otp.intensity, within_s=otp.period_s, auto_shutdown=otp.auto_shutdown)
+    strategy = MAKERS[otp.kind](intensity=otp.intensity, period_s=otp.period_s, auto_shutdown=otp.auto_shutdown)
     supervisor_state, now = SupervisorState(strategy), 0.0
     for pause_s, index, failed in exits:
         now += pause_s
@@ -110,12 +110,10 @@ def test_the_ledger_decides_as_otp_does(otp: Otp, exits: list[tuple[float, int, 
 
 
 @given(st.integers(0, 5), quarters.filter(bool), st.lists(quarters, max_size=40))
-def test_the_ledger_never_allows_more_than_its_intensity(
-    restarts_max: int, within_s: float, waits: list[float]
-) -> None:
-    """In no window of `within_s` seconds, edges included, are there more than `restarts` restarts."""
+def test_the_ledger_never_allows_more_than_its_intensity(intensity: int, period_s: float, waits: list[float]) -> None:
+    """In no window of `period_s` seconds, edges included, are there more than `intensity` restarts."""
     supervisor_state, now, admitted = (
-        SupervisorState(OneForOne(restarts=restarts_max, within_s=within_s)),
+        SupervisorState(OneForOne(intensity=intensity, period_s=period_s)),
         0.0,
         list[float](),
     )
@@ -126,11 +124,11 @@ def test_the_ledger_never_allows_more_than_its_intensity(
             break
         admitted.append(now)
     for last in admitted:
-        assert sum(last - within_s <= at <= last for at in admitted) <= restarts_max
+        assert sum(last - period_s <= at <= last for at in admitted) <= intensity
 
 
 def test_a_failure_on_the_edge_of_the_window_counts() -> None:
-    """A restart that is exactly `within_s` old still counts; a moment later it does not."""
+    """A restart that is exactly `period_s` old still counts; a moment later it does not."""
     event = ChildEnded("a", True, {"a": "transient"})
     assert SupervisorState(OneForOne(1, 5.0)).step(event, 0.0) == RestartPlan(restart=("a",))
     on_the_edge, past_it = SupervisorState(OneForOne(1, 5.0)), SupervisorState(OneForOne(1, 5.0))
@@ -180,7 +178,7 @@ def test_a_backoff_doubles_up_to_its_limit() -> None:
 
 def test_the_ledger_waits_longer_with_each_failure_in_the_window() -> None:
     """The plan's delay grows while failures follow one another, and is short again after a quiet window."""
-    supervisor_state = SupervisorState(OneForOne(restarts=10, within_s=60.0, backoff=Backoff(1.0, 30.0, jitter=0.0)))
+    supervisor_state = SupervisorState(OneForOne(intensity=10, period_s=60.0, backoff=Backoff(1.0, 30.0, jitter=0.0)))
     event = ChildEnded("a", True, {"a": "permanent"})
     assert [supervisor_state.step(event, now).delay_s for now in (0.0, 1.0, 2.0, 200.0)] == [1.0, 2.0, 4.0, 1.0]
 
@@ -196,14 +194,12 @@ def test_a_backoff_outside_of_its_range_is_refused(first_s: float, max_s: float,
 
 
 @pytest.mark.parametrize("maker", MAKERS.values())
-@pytest.mark.parametrize(("restarts_max", "within_s"), [(-1, 5.0), (3, 0.0), (3, -1.0)])
-def test_an_intensity_outside_of_its_range_is_refused(
-    maker: type[Strategy], restarts_max: int, within_s: float
-) -> None:
+@pytest.mark.parametrize(("intensity", "period_s"), [(-1, 5.0), (3, 0.0), (3, -1.0)])
+def test_an_intensity_outside_of_its_range_is_refused(maker: type[Strategy], intensity: int, period_s: float) -> None:
     """The error shows both settings and their ranges."""
     with pytest.raises(InvalidOption) as caught:
-        maker(restarts=restarts_max, within_s=within_s)
-    assert str(caught.value) == f"restarts={restarts_max} must be >= 0 and within_s={within_s} must be > 0"
+        maker(intensity=intensity, period_s=period_s)
+    assert str(caught.value) == f"intensity={intensity} must be >= 0 and period_s={period_s} must be > 0"
 
 
 def test_the_abstract_strategy_is_refused_when_it_is_made() -> None:
@@ -230,5 +226,5 @@ def test_a_child_has_time_to_stop() -> None:
 
 def test_the_defaults_are_those_of_the_design() -> None:
     """Three restarts in five seconds per supervisor, no backoff, transient children, five seconds to stop."""
-    assert OneForOne() == OneForOne(restarts=3, within_s=5.0, backoff=None, auto_shutdown="never")
+    assert OneForOne() == OneForOne(intensity=3, period_s=5.0, backoff=None, auto_shutdown="never")
     assert ChildSpec(BareActor) == ChildSpec(BareActor, restart="transient", shutdown_s=5.0, significant=False)

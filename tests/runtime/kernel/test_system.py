@@ -128,7 +128,7 @@ def test_a_failure_that_reaches_the_root_fails_the_node() -> None:
     reached: list[str] = []
 
     async def main() -> None:
-        async with Node("stage", supervision=OneForOne(restarts=1)) as node:
+        async with Node("stage", supervision=OneForOne(intensity=1)) as node:
             ref = await node.spawn(Player)
             ref.tell(Fail("first"))
             await settle()
@@ -144,14 +144,14 @@ def test_a_failure_that_reaches_the_root_fails_the_node() -> None:
 
 
 def test_a_node_without_restarts_fails_at_the_first_failure() -> None:
-    """`restarts=0` allows none."""
+    """`intensity=0` allows no restart."""
 
     async def scene(node: Node) -> None:
         (await node.spawn(Player)).tell(Fail())
         await asyncio.sleep(1.0)
 
     with pytest.raises(NodeFailed):
-        play_on(Node(supervision=OneForOne(restarts=0)), scene)
+        play_on(Node(supervision=OneForOne(intensity=0)), scene)
 
 
 def test_a_temporary_actor_never_fails_its_node() -> None:
@@ -164,7 +164,7 @@ def test_a_temporary_actor_never_fails_its_node() -> None:
         await asyncio.gather(*[ref.wait_stopped() for ref in refs])
         assert not node.system.user.children
 
-    play_on(Node(supervision=OneForOne(restarts=0)), scene)
+    play_on(Node(supervision=OneForOne(intensity=0)), scene)
 
 
 @staged

@@ -163,7 +163,7 @@ def test_a_failed_node_says_what_failed() -> None:
         await asyncio.Event().wait()
 
     with pytest.raises(NodeFailed, match="fatal") as caught:
-        play_on(Node(supervision=OneForOne(restarts=0)), scene)
+        play_on(Node(supervision=OneForOne(intensity=0)), scene)
     assert caught.value.__cause__ is not None
     assert story == ["start", "stop"]
 
@@ -178,7 +178,7 @@ def test_a_failure_in_the_last_moment_is_not_lost() -> None:
 
     async def main() -> str:
         try:
-            async with Node(supervision=OneForOne(restarts=0)) as node:
+            async with Node(supervision=OneForOne(intensity=0)) as node:
                 await scene(node)
         except NodeFailed:
             await asyncio.sleep(1.0)

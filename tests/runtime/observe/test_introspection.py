@@ -144,7 +144,7 @@ async def test_peek_shows_the_first_messages_of_a_hundred_thousand(node: Node) -
 class Parent(Actor):
     """Has as many children as it is told, each with one fewer."""
 
-    supervision = OneForOne(restarts=100)
+    supervision = OneForOne(intensity=100)
 
     def __init__(self, children: int) -> None:
         self.count = children

@@ -58,7 +58,7 @@ def test_an_escalation_is_kept_as_such() -> None:
     """A supervisor that fails for too many restarts is told apart from the crash that was the last straw."""
 
     async def main() -> list[str]:
-        node = Node(supervision=OneForOne(restarts=0))
+        node = Node(supervision=OneForOne(intensity=0))
         with pytest.raises(NodeFailed):
             await _fail_once(node)
         return kinds(node)

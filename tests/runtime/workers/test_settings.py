@@ -11,8 +11,8 @@ WRONG: dict[str, Callable[[], Workers]] = {
     "start_s must be above 0": lambda: Workers(1, start_s=0.0),
     "stop_s and terminate_s 0 or more": lambda: Workers(1, stop_s=-1.0),
     "lines_per_s_max must be 1 or more": lambda: Workers(1, lines_per_s_max=0),
-    "restarts=-1 must be >= 0": lambda: Workers(1, restarts=-1),
-    "within_s=0 must be > 0": lambda: Workers(1, within_s=0),
+    "intensity=-1 must be >= 0": lambda: Workers(1, intensity=-1),
+    "period_s=0 must be > 0": lambda: Workers(1, period_s=0),
 }
 
 

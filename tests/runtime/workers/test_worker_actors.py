@@ -73,7 +73,7 @@ def test_deaths_beyond_the_intensity_fail_the_node() -> None:
     """The error names the worker, how it ended, and the last that it wrote to stderr."""
 
     async def scene() -> None:
-        async with Node(workers=replace(QUICK, restarts=0), shutdown_s=1.0) as node:
+        async with Node(workers=replace(QUICK, intensity=0), shutdown_s=1.0) as node:
             placed = await node.spawn(Clerk, place="worker-2")
             placed.tell(Exit(256))
             await asyncio.get_running_loop().create_future()

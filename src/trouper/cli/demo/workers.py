@@ -106,7 +106,7 @@ class Worker(Actor):
 class CounterSupervisor(Actor):
     """The workers' supervisor: a worker that fails is restarted, by itself."""
 
-    supervision = OneForOne(restarts=3, within_s=5.0)
+    supervision = OneForOne(intensity=3, period_s=5.0)
 
     def __init__(self, coordinator: ActorRef, size: int) -> None:
         self.coordinator, self.size = coordinator, size

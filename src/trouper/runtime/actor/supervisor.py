@@ -200,7 +200,7 @@ class Supervisor(Actor):
     """Keeps a list of children alive.  Use it through ``node.supervise``, as a ``Child``, or subclass it:
 
         class Bank(Supervisor):
-            supervision = OneForAll(restarts=5, within_s=60)
+            supervision = OneForAll(intensity=5, period_s=60)
             children = (Child(Vault), Child(Account, "ada", name="ada"))
 
     children: the list to begin with; none given takes the class attribute.  strategy: None takes the class attribute

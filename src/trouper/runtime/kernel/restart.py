@@ -85,7 +85,7 @@ def _one_ended(child: Cell, error: BaseException | None) -> tuple[Cell, BaseExce
     if plan.escalate:
         child.post(STOP, stop, error)
         exceeded = RestartsExceeded(
-            f"{parent.address}: its children failed more than {strategy.restarts} times in {strategy.within_s:g} s; "
+            f"{parent.address}: its children failed more than {strategy.intensity} times in {strategy.period_s:g} s; "
             f"the last one was {child.name}, with {parent.system.reporter.brief(error) if error else 'no error'}"
         )
         exceeded.__cause__ = error

@@ -2,7 +2,7 @@
 
 ``SupervisorState.step(event, now)`` says what becomes of the children when one of them ends; the cell carries it out.  The
 rules are those of Erlang/OTP's ``supervisor`` (its module documentation): three strategies, three restart types,
-"more than ``restarts`` within ``within_s`` seconds" makes the supervisor fail itself, children start oldest first and
+"more than ``intensity`` restarts within ``period_s`` seconds" makes the supervisor fail itself, children start oldest first and
 stop newest first, and ``auto_shutdown`` by significant children.  Unlike OTP's, a restart keeps the ref and the
 mailbox, and can wait out a backoff.
 
@@ -47,21 +47,21 @@ class Backoff:
 class Strategy:
     """What a supervisor does when a child fails; use one of the three subclasses.
 
-    restarts, within_s: more than ``restarts`` failures in ``within_s`` seconds fail the supervisor; 0 allows none.
+    intensity, period_s: more than ``intensity`` restarts in ``period_s`` seconds fail the supervisor; 0 allows none.
     backoff: None restarts at once.
     auto_shutdown: whether the supervisor ends when a significant child (or all of them) ends by itself.
     """
 
-    restarts: int = 3
-    within_s: float = 5.0
+    intensity: int = 3
+    period_s: float = 5.0
     backoff: Backoff | None = None
     auto_shutdown: AutoShutdown = "never"
 
     def __post_init__(self) -> None:
         if type(self) is Strategy:
             raise InvalidOption("Strategy is abstract: use OneForOne, OneForAll or RestForOne")
-        if not (self.restarts >= 0 and self.within_s > 0):
-            raise InvalidOption(f"restarts={self.restarts} must be >= 0 and within_s={self.within_s} must be > 0")
+        if not (self.intensity >= 0 and self.period_s > 0):
+            raise InvalidOption(f"intensity={self.intensity} must be >= 0 and period_s={self.period_s} must be > 0")
 
     def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:
         """Return the names that restart together, oldest first, the failed one among them."""
@@ -182,10 +182,10 @@ class SupervisorState:
 
     def _admit(self, now: float) -> bool:
         """Count this restart; False when it is one too many within the window."""
-        while self._restarts and self._restarts[0] < now - self.strategy.within_s:
+        while self._restarts and self._restarts[0] < now - self.strategy.period_s:
             self._restarts.popleft()
         self._restarts.append(now)
-        return len(self._restarts) <= self.strategy.restarts
+        return len(self._restarts) <= self.strategy.intensity
 
     def _shuts_down(self, event: ChildEnded) -> bool:
         if not event.significant or self.strategy.auto_shutdown == "never":

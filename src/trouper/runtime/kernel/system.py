@@ -56,7 +56,7 @@ class Guardian(BareActor):
 class Root(Guardian):
     """Above the guardians: it restarts none of them, since what they were made of would be gone."""
 
-    supervision = OneForOne(restarts=0)
+    supervision = OneForOne(intensity=0)
 
 
 class System:

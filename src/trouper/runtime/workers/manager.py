@@ -64,7 +64,7 @@ class WorkerManager:
 
     async def start(self) -> None:
         """Start the workers, and wait until all are linked; raises ``StartFailed`` with what one of them said."""
-        strategy = OneForOne(self.settings.restarts, self.settings.within_s)
+        strategy = OneForOne(self.settings.intensity, self.settings.period_s)
         kind = type("Workers", (WorkersSupervisor,), {"supervision": strategy})
         system = self._node.system
         try:

@@ -16,7 +16,7 @@ class Workers:
     """The worker workers of a node, as ``Node(workers=Workers(4, start_s=60))``; a plain number will do mostly.
 
     count: how many, named ``worker-1`` and so on.
-    restarts, within_s: a worker that dies is started again; more than ``restarts`` deaths of any in ``within_s``
+    intensity, period_s: a worker that dies is started again; more than ``intensity`` deaths of any in ``period_s``
         seconds fail the node.
     start_s: seconds for the interpreter to start, import the program's script and link to the others.
     stop_s: seconds that a worker gets to stop its actors and leave in order, before it gets SIGTERM.
@@ -26,8 +26,8 @@ class Workers:
     """
 
     count: int
-    restarts: int = 3
-    within_s: float = 5.0
+    intensity: int = 3
+    period_s: float = 5.0
     start_s: float = 30.0
     stop_s: float = 2.0
     terminate_s: float = 0.5
@@ -41,7 +41,7 @@ class Workers:
             raise InvalidOption(f"{self}: start_s must be above 0, stop_s and terminate_s 0 or more")
         if min(self.line_bytes_max, self.lines_per_s_max) < 1:
             raise InvalidOption(f"{self}: line_bytes_max and lines_per_s_max must be 1 or more")
-        OneForOne(self.restarts, self.within_s)  # it knows what is wrong with these two
+        OneForOne(self.intensity, self.period_s)  # it knows what is wrong with these two
 
     @property
     def names(self) -> tuple[str, ...]:

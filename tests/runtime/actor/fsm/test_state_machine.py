@@ -294,7 +294,7 @@ async def test_what_cannot_be_chosen_is_said() -> None:
         def on_start(self) -> None:
             """Enter no state."""
 
-    async with Node(supervision=OneForOne(restarts=10)) as node:
+    async with Node(supervision=OneForOne(intensity=10)) as node:
         wrong, forgetful = await node.spawn(Wrong), await node.spawn(Forgetful)
         with pytest.raises(CallerError, match=r"Wrong\.coin leads to UNLOCKED, not to <Phase\.BROKEN: 3>$"):
             await wrong.ask(Coin())

@@ -90,7 +90,7 @@ async def test_a_routee_that_fails_is_restarted_in_its_place(node: Node) -> None
 @staged
 async def test_a_pool_has_its_own_strategy_of_supervision(node: Node) -> None:
     """More failures than allowed fail the pool, which is restarted with new routees and answers again."""
-    pool = await node.spawn(Pool(Worker, size=2, supervision=OneForOne(restarts=0)))
+    pool = await node.spawn(Pool(Worker, size=2, supervision=OneForOne(intensity=0)))
     before = await pool.ask(Routees())
     pool.tell(Fail())
     await settle()
