@@ -180,7 +180,7 @@ class ClusterWitness:
 
     def built(self, actor: Actor) -> None:
         """An instance is made."""
-        self._runs(actor._cell, "the start of an instance")  # noqa: SLF001  its ref is not there yet
+        self._runs(actor.__cell__, "the start of an instance")
 
     def watched(self, actor: Actor, target: ActorRef) -> None:
         """A watch begins; one of an actor that is known to have ended is answered at once, every time."""

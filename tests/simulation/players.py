@@ -50,7 +50,7 @@ class Player(Actor):
         self.instance = witness.next_number()
         self.young: list[ActorRef] = []
         self.ticks: dict[int, int] = {}
-        witness.built(self._cell)
+        witness.built(self.__cell__)
         self.trouble(0.02)
 
     # --- hooks -------------------------------------------------------------------------------------------------------
@@ -166,11 +166,11 @@ class Player(Actor):
         """Put a message aside, or pass it on as a new one."""
         if self.witness.chance(0.5):
             self.stash(msg)
-            self.witness.stashed(self._cell, msg)
+            self.witness.stashed(self.__cell__, msg)
             return "stashed"
         target = self.witness.peer()
         kind = self.witness.pick((Plain, Slow))
-        new = self.witness.deed(kind, self._cell.uid, target, asked=msg.asked, reply=msg.reply)
+        new = self.witness.deed(kind, self.__cell__.uid, target, asked=msg.asked, reply=msg.reply)
         ask = self.ask_at_hand()
         try:
             self.forward(target, new)
@@ -185,14 +185,14 @@ class Player(Actor):
 
     def ask_at_hand(self) -> asyncio.Future[object] | None:
         """Return the ask that is being handled; one that is answered inline becomes one when it is passed on."""
-        cell, invocation = self._cell, self._cell.invocation or current_invocation.get()
+        cell, invocation = self.__cell__, self.__cell__.invocation or current_invocation.get()
         item = invocation.item if invocation is not None and invocation.cell is cell else cell.system.dispatcher.asked
         return cast("asyncio.Future[object]", item) if isinstance(item, asyncio.Future) else None
 
     def is_asked(self) -> bool:
         """Say whether a reply is owed for what is being handled; an ask that is passed on too late is only told."""
-        dispatcher = self._cell.system.dispatcher
-        inline = dispatcher.running is self._cell and dispatcher.asked is not None
+        dispatcher = self.__cell__.system.dispatcher
+        inline = dispatcher.running is self.__cell__ and dispatcher.asked is not None
         return inline or self.ask_at_hand() is not None
 
     async def perform_slowly(self, msg: Deed) -> str:
@@ -242,7 +242,7 @@ class Player(Actor):
     def deed_tell(self) -> Awaitable[None] | None:
         """Tell somebody something."""
         target = self.witness.peer()
-        deed = self.witness.deed(self.witness.pick(KINDS), self._cell.uid, target, asked=False)
+        deed = self.witness.deed(self.witness.pick(KINDS), self.__cell__.uid, target, asked=False)
         try:
             return target.tell(deed)
         except MailboxFull:
@@ -252,7 +252,7 @@ class Player(Actor):
     def deed_ask(self) -> asyncio.Future[int] | None:
         """Ask somebody something; maybe give up at once."""
         target = self.witness.peer()
-        deed = self.witness.deed(self.witness.pick(KINDS), self._cell.uid, target, asked=True)
+        deed = self.witness.deed(self.witness.pick(KINDS), self.__cell__.uid, target, asked=True)
         try:
             asked = target.ask(deed, self.witness.pick((None, 0.0, 0.3, 2.0)))
         except DeadlockError:
@@ -275,19 +275,19 @@ class Player(Actor):
 
     def deed_unstash(self) -> None:
         """Take everything back that was put aside."""
-        self.witness.unstashed(self._cell)
+        self.witness.unstashed(self.__cell__)
         self.unstash_all()
 
     def deed_watch(self) -> None:
         """Watch somebody."""
         target = self.witness.peer()
-        self.witness.watched(self._cell, target)
+        self.witness.watched(self.__cell__, target)
         self.watch(target)
 
     def deed_unwatch(self) -> None:
         """Take a watch back."""
         target = self.witness.peer()
-        self.witness.unwatched(self._cell, target)
+        self.witness.unwatched(self.__cell__, target)
         self.unwatch(target)
 
     def deed_link(self) -> None:
@@ -335,7 +335,7 @@ class Player(Actor):
 
     def deed_end(self) -> None:
         """End somebody, or oneself."""
-        if self.witness.chance(0.3) and self._cell.spec.restart != "permanent":
+        if self.witness.chance(0.3) and self.__cell__.spec.restart != "permanent":
             self.stop()
             return
         target = self.witness.peer()

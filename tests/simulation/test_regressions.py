@@ -97,7 +97,7 @@ class Keeper(Actor):
         self.probe = probe
 
     def on_start(self) -> None:
-        if not self._cell.children:
+        if not self.__cell__.children:
             self.probe.watch(self.spawn_nowait(Quiet, name="child"))
 
 

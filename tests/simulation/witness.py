@@ -282,7 +282,7 @@ class Witness:
 
 def cell_of(actor: BareActor | ActorRef) -> Cell:
     """The runtime's side of an actor, which a witness may see."""
-    return actor._cell  # noqa: SLF001  the laws are about what is inside
+    return actor.__cell__ if isinstance(actor, BareActor) else actor._cell  # noqa: SLF001  a ref is the runtime's own
 
 
 def uid(ref: ActorRef) -> int:

@@ -54,7 +54,7 @@ class ProbeActor(Actor):
     @handler
     def keep(self, msg: Message[object]) -> object:
         """Keep a message; an ask is taken over, so that it stays unanswered when this handler returns."""
-        item = detach_reply(self._cell, msg, self._cell)
+        item = detach_reply(self.__cell__, msg, self.__cell__)
         self._probe.keep(msg, cast("Ask[object]", item) if isinstance(item, Ask) else None)
         return None
 

@@ -164,7 +164,7 @@ async def test_children_may_be_kept_over_a_restart(node: Node) -> None:
         keep_children = True
 
         def on_start(self) -> None:
-            if not self._cell.children:
+            if not self.__cell__.children:
                 super().on_start()
 
     ref = await node.spawn(Keeping, story)

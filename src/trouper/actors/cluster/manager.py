@@ -97,7 +97,7 @@ class ClusterManager(Actor):
             self.ref.tell(SessionLost(peer.node))
 
     def _strained(self, loop_lag_s: float, gc_pause_s: float) -> None:
-        self.ref.tell(HealthReport(loop_lag_s, gc_pause_s, len(self._cell.mail or ())))
+        self.ref.tell(HealthReport(loop_lag_s, gc_pause_s, len(self.__cell__.mail or ())))
 
     @handler
     def packet(self, msg: ClusterPacket) -> None:
@@ -152,7 +152,7 @@ class ClusterManager(Actor):
         """This node was thrown out, and its actors are stopped: come back as a new member."""
         now = self._loop.time()
         self.machine = self.cluster.create_membership(self._chance, now)
-        for child in (self._cell.children or {}).values():
+        for child in (self.__cell__.children or {}).values():
             child.ref.tell(msg)
         self._carry_out(self.machine.start(now))
 
@@ -190,7 +190,7 @@ class ClusterManager(Actor):
         self._alarm.set(self.machine.wake_at)
         if changed:
             self.cluster.changed()
-            for child in (self._cell.children or {}).values():
+            for child in (self.__cell__.children or {}).values():
                 child.ref.tell(ViewChanged())
 
     def _publish(self, effect: Changed) -> bool:

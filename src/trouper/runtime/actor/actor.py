@@ -47,51 +47,51 @@ class Actor(BareActor, Spawner):
     stash_limit: ClassVar[int] = 10_000
 
     @classmethod
-    def _collect_handlers(cls) -> dict[type, HandlerEntry]:
+    def __collect_handlers__(cls) -> dict[type, HandlerEntry]:
         return handlers_of_class(cls)
 
-    _timers: Timers | None = None
-    _stash: Stash | None = None
+    __timers: Timers | None = None
+    __stash: Stash | None = None
 
     @property
     def node(self) -> Node:
         """The node that this actor lives on."""
-        return cast("Node", self._cell.system.host)
+        return cast("Node", self.__cell__.system.host)
 
-    def _spawn_parent(self) -> Cell:
-        return self._cell
+    def __spawn_parent__(self) -> Cell:
+        return self.__cell__
 
     def spawn_nowait(
         self, actor: Callable[[*Ts], BareActor], *args: *Ts, name: str | None = None, restart: Restart = "transient"
     ) -> ActorRef:
         """Start a child without waiting: its mail waits instead, and a failure to start is supervised as any is."""
-        return spawn_nowait(self._cell, actor, args, name, restart)
+        return spawn_nowait(self.__cell__, actor, args, name, restart)
 
     def link(self, ref: ActorRef) -> None:
         """Share fate: when one of the two ends abnormally, the other one fails with ``LinkedActorFailed``."""
-        link(self._cell, ref._cell)  # noqa: SLF001  a ref is the runtime's own
+        link(self.__cell__, ref._cell)  # noqa: SLF001  a ref is the runtime's own
 
     def unlink(self, ref: ActorRef) -> None:
         """Undo ``link``."""
-        unlink(self._cell, ref._cell)  # noqa: SLF001  a ref is the runtime's own
+        unlink(self.__cell__, ref._cell)  # noqa: SLF001  a ref is the runtime's own
 
     def become(self, *functions: Callable[..., object]) -> None:
         """Handle messages with these functions only, until ``unbecome`` or a restart.
 
         Each is a bound method or a function, annotated as a handler is; raises ``InvalidHandler``.
         """
-        cell = self._cell
+        cell = self.__cell__
         cell.become_stack = [] if cell.become_stack is None else cell.become_stack
         if len(cell.become_stack) >= BECOME_MAX:
             raise InvalidOption(f"{cell.address} became {BECOME_MAX} times: unbecome, or become() from one place")
-        handler_table = self._make_handler_table(handlers_of_functions(functions))
+        handler_table = self.__make_handler_table__(handlers_of_functions(functions))
         cell.become_stack.append(cell.handler_table)
         cell.change_handler_table(handler_table)
 
     def unbecome(self) -> None:
         """Go back to the behaviour before the last ``become``; without one it does nothing."""
-        if self._cell.become_stack:
-            self._cell.change_handler_table(self._cell.become_stack.pop())
+        if self.__cell__.become_stack:
+            self.__cell__.change_handler_table(self.__cell__.become_stack.pop())
 
     def forward(self, ref: ActorRef, message: Message[object] | None = None) -> None:
         """Pass the message being handled on to ``ref``, which then owes the reply if one is owed.
@@ -99,25 +99,25 @@ class Actor(BareActor, Spawner):
         message: what to send; None sends an ask on as it is, and raises ``CallerError`` for a message that was told,
         which the runtime does not keep.  What this handler returns is ignored.
         """
-        forward(self._cell, ref._cell, message)  # noqa: SLF001  a ref is the runtime's own
+        forward(self.__cell__, ref._cell, message)  # noqa: SLF001  a ref is the runtime's own
 
     @property
     def timers(self) -> Timers:
         """The timers of this instance."""
-        if self._timers is None:
-            self._timers = Timers(self._cell)
-        return self._timers
+        if self.__timers is None:
+            self.__timers = Timers(self.__cell__)
+        return self.__timers
 
     def stash(self, message: Message[object]) -> None:
         """Put the message being handled aside until ``unstash_all``; raises ``StashFull``."""
-        if self._stash is None:
-            self._stash = Stash(self._cell, self.stash_limit)
-        self._stash.put(message)
+        if self.__stash is None:
+            self.__stash = Stash(self.__cell__, self.stash_limit)
+        self.__stash.put(message)
 
     def unstash_all(self) -> None:
         """Give all stashed messages back, in order, ahead of the mailbox."""
-        if self._stash is not None:
-            self._stash.take_all()
+        if self.__stash is not None:
+            self.__stash.take_all()
 
     def pipe_to_self(
         self,
@@ -133,13 +133,13 @@ class Actor(BareActor, Spawner):
         if is_ask(given):
             given.let_go()
         waiting = cast("Coroutine[object, object, T]", given) if isinstance(given, Coroutine) else None
-        if waiting is not None and self._cell.gone:
+        if waiting is not None and self.__cell__.gone:
             waiting.close()
-        task = self._cell.run_in_background(self._pipe(awaitable, mapper, on_error))
+        task = self.__cell__.run_in_background(self.__pipe(awaitable, mapper, on_error))
         if waiting is not None:
             task.add_done_callback(lambda _: waiting.close())  # it may never have begun
 
-    async def _pipe(
+    async def __pipe(
         self,
         awaitable: Awaitable[T],
         mapper: Callable[[T], Message[object]],
@@ -151,10 +151,10 @@ class Actor(BareActor, Spawner):
         except BaseException as raised:
             if task is not None and task.cancelling():
                 raise
-            error = raisable(self._cell, raised)
+            error = raisable(self.__cell__, raised)
             if on_error is None:
-                if self._cell.actor is self and self._cell.phase == "live":
-                    crash(self._cell, error, None)
+                if self.__cell__.actor is self and self.__cell__.phase == "live":
+                    crash(self.__cell__, error, None)
                 return
             message = on_error(error)
         deliver(self.ref, message)

@@ -63,7 +63,7 @@ def handlers_of_class(cls: type) -> dict[type, HandlerEntry]:
 
 def handlers_of_functions(functions: Iterable[Callable[..., object]]) -> dict[type, HandlerEntry]:
     """Collect free functions and bound methods ``(message)``, and functions ``(actor, message)``."""
-    return _merge("this behaviour", (_collect_handlers(function, None) for function in functions))
+    return _merge("this behaviour", (_entries_of_function(function, None) for function in functions))
 
 
 def _merge(owner: str, parts: Iterable[dict[type, HandlerEntry]]) -> dict[type, HandlerEntry]:
@@ -83,12 +83,12 @@ def handlers_of_method(function: Callable[..., object]) -> dict[type, HandlerEnt
     """Read a method once, where its class is made: a subclass made elsewhere may not see the names it uses."""
     known: dict[type, HandlerEntry] | None = vars(function).get(_FOUND)
     if known is None:
-        known = _collect_handlers(function, 1)
+        known = _entries_of_function(function, 1)
         setattr(function, _FOUND, known)
     return known
 
 
-def _collect_handlers(function: Callable[..., object], position: int | None) -> dict[type, HandlerEntry]:
+def _entries_of_function(function: Callable[..., object], position: int | None) -> dict[type, HandlerEntry]:
     if not callable(function):
         raise InvalidHandler(f"{function!r} is no function: a behaviour is made of functions and bound methods")
     name = function.__qualname__

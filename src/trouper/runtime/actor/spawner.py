@@ -23,7 +23,7 @@ Ts = TypeVarTuple("Ts")
 class Spawner:
     """Who starts actors: a node under ``/user``, an actor under itself.  It is not made by itself."""
 
-    def _spawn_parent(self) -> Cell:
+    def __spawn_parent__(self) -> Cell:
         """Return the cell that supervises what is spawned here."""
         raise NotImplementedError  # a node and an actor keep it in different places
 
@@ -87,7 +87,7 @@ class Spawner:
         Raises ``NameTaken``, ``InvalidName``, ``NodeClosed``, ``StartFailed`` from what ``on_start`` raised, and
         ``NodeUnreachable`` for a place that is not connected.
         """
-        parent = self._spawn_parent()
+        parent = self.__spawn_parent__()
         return start_child(parent, actor, args, name, place, restart, shutdown_s, significant)
 
 

@@ -124,7 +124,7 @@ def _actor_class_of(function: Callable[..., object]) -> type[BareActor]:
     if known is not None:
         return known
     made = cast("type[Actor]", type(function.__name__, (Actor,), {"__module__": function.__module__}))
-    made.__handler_table__ = made._make_handler_table(handlers_of_functions([function]))  # noqa: SLF001  made here
+    made.__handler_table__ = made.__make_handler_table__(handlers_of_functions([function]))
     if inspect.isfunction(function):
         setattr(function, _ACTOR, made)
     return made

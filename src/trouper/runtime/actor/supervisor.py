@@ -212,87 +212,87 @@ class Supervisor(Actor):
     children: ClassVar[Sequence[Child]] = ()
 
     def __init__(self, *children: Child, strategy: Strategy | None = None) -> None:
-        self._strategy = strategy or self.supervision
-        self._list: dict[str, Child] = {}
+        self.__strategy = strategy or self.supervision
+        self.__list: dict[str, Child] = {}
         for child in children or self.children:
-            self._check(child)
-            if child.name in self._list:
+            self.__check(child)
+            if child.name in self.__list:
                 raise InvalidOption(f"{self.ref.address}: two children are called {child.name!r}: name one of them")
-            self._list[child.name] = child
+            self.__list[child.name] = child
 
     async def on_start(self) -> None:
         """Start the list.  A subclass that needs more calls this one, usually first."""
-        self._cell.supervisor_state = SupervisorState(self._strategy)
-        for child in self._list.values():
-            await self._start(child)
+        self.__cell__.supervisor_state = SupervisorState(self.__strategy)
+        for child in self.__list.values():
+            await self.__start(child)
 
     @handler
     async def start_child(self, message: StartChild) -> ActorRef:
         """See ``StartChild``."""
         child = message.child
-        self._forget_ended()
-        if child.name in self._list or child.name in self._cells:
-            alive = child.name in self._cells
+        self.__forget_ended()
+        if child.name in self.__list or child.name in self.__cells:
+            alive = child.name in self.__cells
             raise ChildRefused(
                 "already_running" if alive else "already_present",
                 f"{self.ref.address} has a child {child.name!r} {'that runs' if alive else 'that has ended'} already",
             )
         try:
-            self._check(child)
+            self.__check(child)
         except InvalidOption as error:
             raise ChildRefused("not_allowed", str(error)) from error
-        ref = await self._start_or_refuse(child)
-        self._list[child.name] = child
+        ref = await self.__start_or_refuse(child)
+        self.__list[child.name] = child
         return ref
 
     @handler
     async def terminate_child(self, message: TerminateChild) -> None:
         """See ``TerminateChild``."""
-        self._find(message.name)
-        cell = self._cells.get(message.name)
+        self.__find(message.name)
+        cell = self.__cells.get(message.name)
         if cell is not None:
             await cell.ref.stop()
-        self._forget_ended()
+        self.__forget_ended()
 
     @handler
     async def restart_child(self, message: RestartChild) -> ActorRef:
         """See ``RestartChild``."""
-        ref = await self._start_or_refuse(self._find_ended(message.name))
-        self._put_in_order()
+        ref = await self.__start_or_refuse(self.__find_ended(message.name))
+        self.__put_in_order()
         return ref
 
     @handler
     def delete_child(self, message: DeleteChild) -> None:
         """See ``DeleteChild``."""
-        del self._list[self._find_ended(message.name).name]
+        del self.__list[self.__find_ended(message.name).name]
 
     @handler
     def which_children(self, _: WhichChildren) -> tuple[ChildInfo, ...]:
         """See ``WhichChildren``."""
-        self._forget_ended()
-        return tuple(self._line(child) for child in self._list.values())
+        self.__forget_ended()
+        return tuple(self.__line(child) for child in self.__list.values())
 
     @handler
     def count_children(self, _: CountChildren) -> ChildCounts:
         """See ``CountChildren``."""
-        self._forget_ended()
-        supervisors = sum(_kind(child) == "supervisor" for child in self._list.values())
-        active = sum(name in self._cells for name in self._list)
-        return ChildCounts(len(self._list), active, supervisors, len(self._list) - supervisors)
+        self.__forget_ended()
+        supervisors = sum(_kind(child) == "supervisor" for child in self.__list.values())
+        active = sum(name in self.__cells for name in self.__list)
+        return ChildCounts(len(self.__list), active, supervisors, len(self.__list) - supervisors)
 
     @property
-    def _cells(self) -> dict[str, Cell]:
-        return self._cell.children or {}
+    def __cells(self) -> dict[str, Cell]:
+        return self.__cell__.children or {}
 
-    def _check(self, child: Child) -> None:
-        if child.significant and self._strategy.auto_shutdown == "never":
+    def __check(self, child: Child) -> None:
+        if child.significant and self.__strategy.auto_shutdown == "never":
             raise InvalidOption(
                 f"{self.ref.address}: child {child.name!r} is significant, but auto_shutdown is 'never': change one"
             )
 
-    async def _start(self, child: Child) -> ActorRef:
+    async def __start(self, child: Child) -> ActorRef:
         return await start_child(
-            self._cell,
+            self.__cell__,
             child.actor,
             child.args,
             child.name,
@@ -302,42 +302,42 @@ class Supervisor(Actor):
             child.significant,
         )
 
-    async def _start_or_refuse(self, child: Child) -> ActorRef:
+    async def __start_or_refuse(self, child: Child) -> ActorRef:
         try:
-            return await self._start(child)
+            return await self.__start(child)
         except (StartFailed, NodeClosed, NameTaken) as error:
             raise ChildRefused("start_failed", str(error)) from error
 
-    def _find(self, name: str) -> Child:
-        self._forget_ended()
-        child = self._list.get(name)
+    def __find(self, name: str) -> Child:
+        self.__forget_ended()
+        child = self.__list.get(name)
         if child is None:
-            known = ", ".join(self._list) or "none"
+            known = ", ".join(self.__list) or "none"
             raise ChildRefused("not_found", f"{self.ref.address} has no child {name!r}; its children: {known}")
         return child
 
-    def _find_ended(self, name: str) -> Child:
-        child = self._find(name)
-        if name in self._cells:
-            raise ChildRefused("running", f"{self._cells[name].address} runs: terminate it first")
+    def __find_ended(self, name: str) -> Child:
+        child = self.__find(name)
+        if name in self.__cells:
+            raise ChildRefused("running", f"{self.__cells[name].address} runs: terminate it first")
         return child
 
-    def _forget_ended(self) -> None:
+    def __forget_ended(self) -> None:
         """Take temporary children that have ended out of the list, as the rules want it."""
-        ended = [c.name for c in self._list.values() if c.restart == "temporary" and c.name not in self._cells]
+        ended = [c.name for c in self.__list.values() if c.restart == "temporary" and c.name not in self.__cells]
         for name in ended:
-            del self._list[name]
+            del self.__list[name]
 
-    def _put_in_order(self) -> None:
+    def __put_in_order(self) -> None:
         """Give the children the order of the list again: it is the order of rest_for_one, and of stopping."""
-        cells = self._cells
-        ordered = {name: cells[name] for name in self._list if name in cells}
+        cells = self.__cells
+        ordered = {name: cells[name] for name in self.__list if name in cells}
         ordered.update(cells)
         cells.clear()
         cells.update(ordered)
 
-    def _line(self, child: Child) -> ChildInfo:
-        cell = self._cells.get(child.name)
+    def __line(self, child: Child) -> ChildInfo:
+        cell = self.__cells.get(child.name)
         if cell is None:
             return ChildInfo(child.name, None, "gone", _kind(child), child.restart)
         return ChildInfo(child.name, cell.ref, cell.phase, _kind(child), child.restart, cell.restarts)

@@ -38,12 +38,12 @@ class BareActor:
     __handler_table__: ClassVar[HandlerTable]
     __async_start__: ClassVar[bool] = False
     __async_hooks__: ClassVar[bool] = False
-    _cell: Cell
+    __cell__: Cell
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> object:
-            if name == "_cell":
+            if name == "__cell__":
                 raise CallerError(
                     f"this {type(self).__qualname__} was called, not spawned: use `await node.spawn(...)`"
                 )
@@ -51,19 +51,19 @@ class BareActor:
 
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
-        cls.__handler_table__ = cls._make_handler_table(cls._collect_handlers())
+        cls.__handler_table__ = cls.__make_handler_table__(cls.__collect_handlers__())
         cls.__async_start__ = inspect.iscoroutinefunction(cls.on_start)
         cls.__async_hooks__ = any(
             inspect.iscoroutinefunction(hook) for hook in (cls.on_start, cls.on_stop, cls.before_restart)
         )
 
     @classmethod
-    def _collect_handlers(cls) -> dict[type, HandlerEntry]:
+    def __collect_handlers__(cls) -> dict[type, HandlerEntry]:
         """Collect the class's handlers; ``trouper.Actor`` finds them by their annotations."""
         return {}
 
     @classmethod
-    def _make_handler_table(cls, entries: dict[type, HandlerEntry]) -> HandlerTable:
+    def __make_handler_table__(cls, entries: dict[type, HandlerEntry]) -> HandlerTable:
         hook = cls.on_terminated
         watching = HandlerEntry(_call_on_terminated, hook, inspect.iscoroutinefunction(hook), reentrant=False)
         return HandlerTable({Down: watching, **entries})
@@ -91,7 +91,7 @@ class BareActor:
     @property
     def ref(self) -> ActorRef:
         """The ref to this actor: the only thing to hand to others."""
-        return self._cell.ref
+        return self.__cell__.ref
 
     def watch(self, ref: ActorRef) -> None:
         """Get one ``Down`` when that actor ends, at once when it has ended."""
@@ -103,11 +103,11 @@ class BareActor:
 
     def stop(self) -> None:
         """End by one's own decision, after this message.  A permanent actor is restarted, any other one is gone."""
-        self._cell.post(STOP, stop_self)
+        self.__cell__.post(STOP, stop_self)
 
     def __repr__(self) -> str:
-        spawned = "_cell" in vars(self)
-        return f"<{type(self).__qualname__} {self._cell.address if spawned else 'not spawned'}>"
+        spawned = "__cell__" in vars(self)
+        return f"<{type(self).__qualname__} {self.__cell__.address if spawned else 'not spawned'}>"
 
 
 def _call_on_terminated(actor: object, down: object) -> object:

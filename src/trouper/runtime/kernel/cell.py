@@ -310,7 +310,7 @@ class Cell:
         """Make an instance; it knows its cell before ``__init__`` runs, so that may use ``self.ref``."""
         cls, keywords = self.spec.actor, self.spec.keywords or {}
         actor = cls.__new__(cls)
-        actor._cell = self  # noqa: SLF001  the kernel's own
+        actor.__cell__ = self
         init: Callable[..., None] = getattr(actor, "__init__")  # noqa: B009  each class has its own arguments
         init(*self.args, **keywords)
         return actor

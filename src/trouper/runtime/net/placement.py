@@ -218,12 +218,12 @@ class PlacedActor(BareActor):
         self._remote: Cell | None = None
 
     @classmethod
-    def _make_handler_table(cls, entries: dict[type, HandlerEntry]) -> HandlerTable:  # noqa: ARG003  the port's argument
+    def __make_handler_table__(cls, entries: dict[type, HandlerEntry]) -> HandlerTable:
         return HandlerTable({})
 
     async def on_start(self) -> None:
         """Start the actor elsewhere."""
-        cell = cast("PlacedCell", self._cell)
+        cell = cast("PlacedCell", self.__cell__)
         node = cast("Node", cell.system.host)
         ref = await (self._start_again(cell, node) if cell.restarts else self._start_at(cell, node, self._first))
         if ref is None:
@@ -258,7 +258,7 @@ class PlacedActor(BareActor):
 
     async def on_stop(self) -> None:
         """End the actor elsewhere, and wait for that."""
-        cell, remote = cast("PlacedCell", self._cell), self._remote
+        cell, remote = cast("PlacedCell", self.__cell__), self._remote
         if remote is not None and not remote.gone:
             if not cell.ending:
                 remote.request_stop()
@@ -279,7 +279,7 @@ class PlacedActor(BareActor):
 
     def on_down(self, down: Down) -> None:
         """The actor elsewhere has ended: so has this instance, in the same way."""
-        cell = self._cell
+        cell = self.__cell__
         if cell.phase != "live" or cell.actor is not self:
             return
         if down.reason == "node_lost":

@@ -244,7 +244,7 @@ class Node(NodeServices, Spawner):
         make = partial(Supervisor, *children, strategy=strategy)
         return spawn_awaited(self.system.user, make, (), name, "transient", None, significant=False)
 
-    def _spawn_parent(self) -> Cell:
+    def __spawn_parent__(self) -> Cell:
         return self.system.user
 
     @property

@@ -36,6 +36,7 @@ TREE_MAX = 10_000
 """Actors in one picture of a tree."""
 DEPTH_MAX = 50
 """Levels in one picture of a tree."""
+_RUNTIME = f"{__name__.partition('.observe.')[0]}."
 
 
 class ActorStats(msgspec.Struct, frozen=True):
@@ -263,11 +264,12 @@ def _instance(cell: Cell) -> BareActor:
 
 
 def _attributes(actor: BareActor) -> dict[str, object]:
-    """The attributes that the actor itself has set; what the runtime keeps there is not the actor's state."""
+    """Return the attributes that the actor has set, without those of the runtime: ``__cell__`` and mangled names."""
+    hidden = tuple(f"_{cls.__name__}__" for cls in type(actor).__mro__ if cls.__module__.startswith(_RUNTIME))
     slots = [name for cls in type(actor).__mro__ for name in getattr(cls, "__slots__", ())]
     found = {name: getattr(actor, name) for name in slots if hasattr(actor, name)}
     found.update(vars(actor) if hasattr(actor, "__dict__") else {})
-    return {name: value for name, value in found.items() if name not in ("_cell", "_timers", "_stash", "__dict__")}
+    return {name: value for name, value in found.items() if not name.startswith(("__", *hidden))}
 
 
 def _text(value: object) -> str:

@@ -32,7 +32,7 @@ class WorkerActor(Actor):
 
     async def on_start(self) -> None:
         """Start the process and wait until it is linked."""
-        self._cell.register_resource(self)
+        self.__cell__.register_resource(self)
         process = self._process = self._manager.make(self.name)
         try:
             await process.start(self._manager.setup(self.name))
@@ -42,7 +42,7 @@ class WorkerActor(Actor):
         self.pipe_to_self(self._fail_when_ended(process), _no_message)
 
     async def _wait_until_connected(self, process: WorkerProcess) -> None:
-        linked = asyncio.ensure_future(self._manager.wait_connected(process, is_restart=self._cell.restarts > 0))
+        linked = asyncio.ensure_future(self._manager.wait_connected(process, is_restart=self.__cell__.restarts > 0))
         limit_s = self._manager.settings.start_s
         try:
             await asyncio.wait((linked, process.ended), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
@@ -98,7 +98,7 @@ class WorkersSupervisor(Actor):
             asyncio.ensure_future(
                 _started(
                     spawn_awaited(
-                        self._cell,
+                        self.__cell__,
                         partial(WorkerActor, self._manager, name),
                         (),
                         name,

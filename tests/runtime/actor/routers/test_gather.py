@@ -25,7 +25,7 @@ class Keeper(Actor):
 
     @handler
     def keep(self, msg: Double) -> int:
-        item = detach_reply(self._cell, msg, self._cell)
+        item = detach_reply(self.__cell__, msg, self.__cell__)
         assert is_ask(item)
         self.kept.append(item)
         return 0

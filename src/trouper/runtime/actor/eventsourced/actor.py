@@ -78,11 +78,11 @@ class EventSourcedActor(Actor, Generic[State]):
     __state__: ClassVar[object] = None
 
     state: State
-    _stream: str | None = None
-    _sequence = 0
-    _since_snapshot = 0
-    _persisting = False
-    _saving = False
+    __stream: str | None = None
+    __sequence = 0
+    __since_snapshot = 0
+    __persisting = False
+    __saving = False
 
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
@@ -116,7 +116,7 @@ class EventSourcedActor(Actor, Generic[State]):
     @property
     def last_sequence(self) -> int:
         """The sequence of the last event that was applied; 0 before the first one."""
-        return self._sequence
+        return self.__sequence
 
     def initial_state(self) -> State:
         """Make the state before the first event."""
@@ -125,20 +125,20 @@ class EventSourcedActor(Actor, Generic[State]):
 
     async def on_start(self) -> None:
         """Recover: load the newest snapshot that can be read, and apply the events after it, a part at a time."""
-        self._stream = None
+        self.__stream = None
         stream, count = self.persistence_id, 0
-        self.state, self._sequence = self.initial_state(), 0
-        await self._recover_snapshot(stream)
-        async for record in self.journal.read(stream, self._sequence + 1):
-            self._apply(
+        self.state, self.__sequence = self.initial_state(), 0
+        await self.__recover_snapshot(stream)
+        async for record in self.journal.read(stream, self.__sequence + 1):
+            self.__apply(
                 self.__codec__.decode(record.payload, f"{self.ref.address}: record {record.sequence} of {stream!r}")
             )
-            self._sequence = record.sequence
+            self.__sequence = record.sequence
             count += 1
             if count % RECOVERY_BATCH == 0:
                 await asyncio.sleep(0)
-        self._stream, self._since_snapshot = stream, count
-        self._snapshot_if_due()
+        self.__stream, self.__since_snapshot = stream, count
+        self.__snapshot_if_due()
 
     async def persist(self, event: Message[object], *more: Message[object]) -> None:
         """Keep events in the journal, all or none, then apply them in order.
@@ -147,72 +147,72 @@ class EventSourcedActor(Actor, Generic[State]):
         interrupted: when the asker gives up meanwhile, the events are still kept and applied before the handler is
         cancelled.  Raises ``InvalidEvent`` with nothing kept; what the journal raises fails the actor besides.
         """
-        if self._stream is None:
+        if self.__stream is None:
             raise CallerError(
                 f"{self.ref.address} has not recovered: its on_start must `await super().on_start()` first"
             )
-        if self._persisting:
+        if self.__persisting:
             raise CallerError(f"{self.ref.address} is persisting already: await one persist before the next one")
         events = (event, *more)
         payloads = [self.__codec__.encode(each) for each in events]
-        self._persisting = True
+        self.__persisting = True
         try:
-            last, given_up = await self._append(self._stream, payloads)
+            last, given_up = await self.__append(self.__stream, payloads)
         finally:
-            self._persisting = False
+            self.__persisting = False
         for sequence, each in enumerate(events, last - len(events) + 1):
-            self._apply(each)
-            self._sequence = sequence
-        self._since_snapshot += len(events)
-        self._snapshot_if_due()
+            self.__apply(each)
+            self.__sequence = sequence
+        self.__since_snapshot += len(events)
+        self.__snapshot_if_due()
         if given_up is not None:
             raise given_up
 
     async def save_snapshot(self) -> None:
         """Keep a snapshot of the state now; raises what the journal raises, and the actor goes on."""
-        if self._stream is None or self.__state__ is None:
+        if self.__stream is None or self.__state__ is None:
             raise CallerError(
                 f"{self.ref.address} has no state to keep yet: it recovers, or is no EventSourcedActor[State]"
             )
-        await self._save(self._stream, Snapshot(self._sequence, self._encoded_state()))
+        await self.__save(self.__stream, Snapshot(self.__sequence, self.__encoded_state()))
 
-    async def _append(self, stream: str, payloads: list[bytes]) -> tuple[int, asyncio.CancelledError | None]:
+    async def __append(self, stream: str, payloads: list[bytes]) -> tuple[int, asyncio.CancelledError | None]:
         """Append, and say where the stream ends now, and with what the handler was cancelled meanwhile.
 
         What was handed to the journal may be kept, so its outcome is waited for even then.
         """
-        append = asyncio.ensure_future(self.journal.append(stream, payloads, self._sequence))
+        append = asyncio.ensure_future(self.journal.append(stream, payloads, self.__sequence))
         given_up: asyncio.CancelledError | None = None
         while not append.done():
             try:
                 await asyncio.wait((append,))
             except asyncio.CancelledError as error:
-                if self._cell.phase == "gone":  # killed: nobody is left to apply anything, and a recovery will tell
+                if self.__cell__.phase == "gone":  # killed: nobody is left to apply anything, and a recovery will tell
                     append.add_done_callback(_forget)
                     raise
                 given_up = error
         try:
             return append.result(), given_up
         except Exception as error:
-            if self._cell.phase == "live":
-                invocation = self._cell.invocation
-                crash(self._cell, error, None if invocation is None else invocation.item)
+            if self.__cell__.phase == "live":
+                invocation = self.__cell__.invocation
+                crash(self.__cell__, error, None if invocation is None else invocation.item)
             raise
 
-    def _apply(self, event: Message[object]) -> None:
+    def __apply(self, event: Message[object]) -> None:
         changed = self.__apply__[type(event)](self, event)
         if changed is not None:
             self.state = cast("State", changed)
 
     # --- snapshots ---------------------------------------------------------------------------------------------------
 
-    async def _recover_snapshot(self, stream: str) -> None:
+    async def __recover_snapshot(self, stream: str) -> None:
         """Take the newest snapshot for the state; one that this version of the program cannot read is passed over."""
         if self.__state__ is None:
             return
         snapshot = await self.journal.load_snapshot(stream)
         if snapshot is None:
-            self._encoded_state()  # a state that cannot be kept is said at the start, not at the first snapshot
+            self.__encoded_state()  # a state that cannot be kept is said at the start, not at the first snapshot
             return
         try:
             self.state = cast(
@@ -224,34 +224,34 @@ class EventSourcedActor(Actor, Generic[State]):
                 self.ref.address, stream, snapshot.sequence, error,
             )  # fmt: skip
             return
-        self._sequence = snapshot.sequence
+        self.__sequence = snapshot.sequence
 
-    def _encoded_state(self) -> bytes:
+    def __encoded_state(self) -> bytes:
         try:
             return msgspec.msgpack.encode(self.state)
         except TypeError as error:
             kind = type(self.state).__qualname__
             raise InvalidEvent(f"{self.ref.address}: a state of type {kind} cannot be kept: {error}") from error
 
-    def _snapshot_if_due(self) -> None:
+    def __snapshot_if_due(self) -> None:
         """Keep a snapshot beside the handlers once there are enough events; one at a time."""
-        if self.snapshot_every is None or self._since_snapshot < self.snapshot_every or self._saving:
+        if self.snapshot_every is None or self.__since_snapshot < self.snapshot_every or self.__saving:
             return
-        self._saving = True
-        snapshot = Snapshot(self._sequence, self._encoded_state())
-        self._since_snapshot = 0
-        self._cell.run_in_background(self._save_aside(cast("str", self._stream), snapshot))
+        self.__saving = True
+        snapshot = Snapshot(self.__sequence, self.__encoded_state())
+        self.__since_snapshot = 0
+        self.__cell__.run_in_background(self.__save_aside(cast("str", self.__stream), snapshot))
 
-    async def _save_aside(self, stream: str, snapshot: Snapshot) -> None:
+    async def __save_aside(self, stream: str, snapshot: Snapshot) -> None:
         """Keep a snapshot; without one a recovery only takes longer, so to fail here is no failure of the actor."""
         try:
-            await self._save(stream, snapshot)
+            await self.__save(stream, snapshot)
         except Exception as error:  # noqa: BLE001  a journal of somebody else's may raise anything
             log.warning("%s has no snapshot at %d: %s", self.ref.address, snapshot.sequence, error)
         finally:
-            self._saving = False
+            self.__saving = False
 
-    async def _save(self, stream: str, snapshot: Snapshot) -> None:
+    async def __save(self, stream: str, snapshot: Snapshot) -> None:
         oldest_kept = await self.journal.save_snapshot(stream, snapshot)
         if not self.keep_events:
             await self.journal.truncate(stream, oldest_kept)

@@ -74,13 +74,13 @@ class StateMachine(Actor, Generic[S]):
     __everywhere__: ClassVar[dict[type, HandlerEntry]] = {}
 
     state: S
-    _machine: TransitionMachine | None = None
-    _row: TableRow | None = None
-    _choice: Target | None = None
+    __machine: TransitionMachine | None = None
+    __row: TableRow | None = None
+    __choice: Target | None = None
 
     @classmethod
-    def _collect_handlers(cls) -> dict[type, HandlerEntry]:
-        everywhere = super()._collect_handlers()
+    def __collect_handlers__(cls) -> dict[type, HandlerEntry]:
+        everywhere = super().__collect_handlers__()
         if not hasattr(cls, "initial"):
             return everywhere  # a base for others, without a table of its own
         if cls.postponed_max < 1:
@@ -89,20 +89,20 @@ class StateMachine(Actor, Generic[S]):
         cls.__table__ = TransitionTable(cls.__qualname__, _states_of(cls), cls.initial, rows, cls.postponed)
         cls.__everywhere__ = everywhere
         one_by_one = {type_ for type_, entry in everywhere.items() if not entry.reentrant}
-        entries = {type_: cls._handling(type_) for type_ in one_by_one | cls.__table__.message_types()}
+        entries = {type_: cls.__handling(type_) for type_ in one_by_one | cls.__table__.message_types()}
         late = [row for row in rows if row.kind in ("state_timeout", "event_timeout")]
         waits = any(inspect.iscoroutinefunction(row.function) for row in late)
-        alarm = cls._alarm_async if waits else cls._alarm
+        alarm = cls.__alarm_async if waits else cls.__alarm
         return {**everywhere, **entries, _Alarm: HandlerEntry(_call(alarm), alarm, waits, reentrant=False)}
 
     @classmethod
-    def _handling(cls, type_: type) -> HandlerEntry:
+    def __handling(cls, type_: type) -> HandlerEntry:
         """How a message type is handled by the table: as a plain handler, unless some state's row waits."""
         found = [cls.__table__.find(state, type_) for state in cls.__table__.states]
         functions = [row.function for row in found if isinstance(row, TableRow)]
         functions += [cls.__everywhere__[base].function for base in type_.__mro__ if base in cls.__everywhere__]
         waits = any(map(inspect.iscoroutinefunction, functions))
-        handle = cls._handle_async if waits else cls._handle
+        handle = cls.__handle_async if waits else cls.__handle
         return HandlerEntry(_call(handle), functions[0] if functions else handle, waits, reentrant=False)
 
     @classmethod
@@ -112,21 +112,21 @@ class StateMachine(Actor, Generic[S]):
 
     def on_start(self) -> None:
         """Enter the initial state."""
-        self._machine = TransitionMachine(self.__table__, self.postponed_max)
-        self._step(Started())
+        self.__machine = TransitionMachine(self.__table__, self.postponed_max)
+        self.__step(Started())
 
     def go(self, state: S | Target) -> None:
         """Choose where the row that is at work leads, of the states its decorator names; the last choice counts.
 
         Raises ``CallerError`` for any other state, and outside of a row.
         """
-        row = self._row
+        row = self.__row
         if row is None:
             raise CallerError(f"{self.ref.address}: go({state!r}) is for a row at work, not for enter and exit actions")
         if state not in row.targets:
             named = ", ".join(map(name_of, row.targets)) or "no state"
             raise CallerError(f"{self.ref.address}: {row.function.__qualname__} leads to {named}, not to {state!r}")
-        self._choice = state
+        self.__choice = state
 
     def become(self, *functions: Callable[..., object]) -> NoReturn:
         """Raise ``CallerError``: a state machine changes its behaviour by its table."""
@@ -136,20 +136,20 @@ class StateMachine(Actor, Generic[S]):
 
     # --- one message -------------------------------------------------------------------------------------------------
 
-    def _handle(self, message: Message[object]) -> object:
-        call = self._begin(message)
+    def __handle(self, message: Message[object]) -> object:
+        call = self.__begin(message)
         if call is None:
             return None
         try:
             reply = call(self, message)
         except Reject:
-            self._finish(stay=True)
+            self.__finish(stay=True)
             raise
-        self._finish()
+        self.__finish()
         return reply
 
-    async def _handle_async(self, message: Message[object]) -> object:
-        call = self._begin(message)
+    async def __handle_async(self, message: Message[object]) -> object:
+        call = self.__begin(message)
         if call is None:
             return None
         try:
@@ -157,39 +157,39 @@ class StateMachine(Actor, Generic[S]):
             if inspect.isawaitable(reply):
                 reply = await reply
         except (Reject, asyncio.CancelledError):
-            self._finish(stay=True)
+            self.__finish(stay=True)
             raise
-        self._finish()
+        self.__finish()
         return reply
 
-    def _alarm(self, alarm: _Alarm) -> None:
-        for row in self._due(alarm):
+    def __alarm(self, alarm: _Alarm) -> None:
+        for row in self.__due(alarm):
             row.function(self)
-            self._finish()
+            self.__finish()
 
-    async def _alarm_async(self, alarm: _Alarm) -> None:
-        for row in self._due(alarm):
+    async def __alarm_async(self, alarm: _Alarm) -> None:
+        for row in self.__due(alarm):
             waits = row.function(self)
             if inspect.isawaitable(waits):
                 await waits
-            self._finish()
+            self.__finish()
 
-    def _due(self, alarm: _Alarm) -> list[TableRow]:
+    def __due(self, alarm: _Alarm) -> list[TableRow]:
         """Return the row of an alarm that still counts, as one that is at work now."""
-        effects = self._running_machine().step(TimedOut(alarm.kind, alarm.number))
+        effects = self.__running_machine().step(TimedOut(alarm.kind, alarm.number))
         rows = [effect.row for effect in effects if isinstance(effect, Run)]
-        self._row, self._choice = rows[0] if rows else None, None
+        self.__row, self.__choice = rows[0] if rows else None, None
         return rows
 
-    def _begin(self, message: Message[object]) -> Callable[..., object] | None:
+    def __begin(self, message: Message[object]) -> Callable[..., object] | None:
         """Let the machine look at a message; returns what handles it, or None when it was put aside or is nobody's."""
-        self._row = self._choice = None
+        self.__row = self.__choice = None
         call: Callable[..., object] | None = None
-        for effect in self._running_machine().step(Arrived(type(message))):
+        for effect in self.__running_machine().step(Arrived(type(message))):
             if isinstance(effect, Run):
-                self._row, call = effect.row, effect.row.function
+                self.__row, call = effect.row, effect.row.function
             elif isinstance(effect, RunFallback):
-                call = self._fallback(message)
+                call = self.__fallback(message)
             elif isinstance(effect, PostponeMessage):
                 self.stash(message)
             elif isinstance(effect, RejectMessage):
@@ -198,20 +198,20 @@ class StateMachine(Actor, Generic[S]):
                     f"limit: {type(message).__qualname__} was refused"
                 )
             else:
-                self._carry_out(effect)
+                self.__carry_out(effect)
         return call
 
-    def _finish(self, *, stay: bool = False) -> None:
-        row, choice = self._row, None if stay else self._choice
-        self._row = self._choice = None
-        self._step(Finished(None if stay else row, choice))
+    def __finish(self, *, stay: bool = False) -> None:
+        row, choice = self.__row, None if stay else self.__choice
+        self.__row = self.__choice = None
+        self.__step(Finished(None if stay else row, choice))
 
-    def _fallback(self, message: Message[object]) -> Callable[..., object] | None:
+    def __fallback(self, message: Message[object]) -> Callable[..., object] | None:
         """Find a ``@handler`` for all states; without one the message is a dead letter, and its asker hears why."""
         for base in type(message).__mro__:
             if base in self.__everywhere__:
                 return self.__everywhere__[base].function
-        cell: Cell = self._cell
+        cell: Cell = self.__cell__
         rules = self.__table__.states[self.state]
         known = ", ".join(sorted(type_.__qualname__ for type_ in rules.rows)) or "nothing"
         name = type(message).__qualname__
@@ -221,21 +221,21 @@ class StateMachine(Actor, Generic[S]):
         if is_ask(item):
             item.refuse(error)
         cell.lose(item, "unhandled", error)
-        self._finish(stay=True)
+        self.__finish(stay=True)
         return None
 
     # --- effects -----------------------------------------------------------------------------------------------------
 
-    def _running_machine(self) -> TransitionMachine:
-        if self._machine is None:
+    def __running_machine(self) -> TransitionMachine:
+        if self.__machine is None:
             raise CallerError(f"{self.ref.address} is in no state: its on_start must call super().on_start()")
-        return self._machine
+        return self.__machine
 
-    def _step(self, event: Event) -> None:
-        for effect in self._running_machine().step(event):
-            self._carry_out(effect)
+    def __step(self, event: Event) -> None:
+        for effect in self.__running_machine().step(event):
+            self.__carry_out(effect)
 
-    def _carry_out(self, effect: Effect) -> None:
+    def __carry_out(self, effect: Effect) -> None:
         if isinstance(effect, SetState):
             self.state = cast("S", effect.state)
         elif isinstance(effect, RunAction):

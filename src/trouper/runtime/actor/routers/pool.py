@@ -42,7 +42,7 @@ class PoolRouter(Router):
     async def on_start(self) -> None:
         """Spawn the routees; the first that does not start is the pool's failure to start."""
         starting = [
-            spawn_awaited(self._cell, self._actor, self._args, name, self._restart, 5.0, significant=False)
+            spawn_awaited(self.__cell__, self._actor, self._args, name, self._restart, 5.0, significant=False)
             for name in self._free_names(self._size)
         ]
         for routee in starting:
@@ -55,7 +55,7 @@ class PoolRouter(Router):
             raise Reject(f"{self.ref.address} cannot have {message.size} routees: size must be 0 or more")
         now = self.current
         for name in self._free_names(message.size - len(now)):
-            self.add(spawn_nowait(self._cell, self._actor, self._args, name, self._restart))
+            self.add(spawn_nowait(self.__cell__, self._actor, self._args, name, self._restart))
         for routee in reversed(now[message.size :]):
             self.remove(routee)
             routee.drain()
@@ -67,7 +67,7 @@ class PoolRouter(Router):
 
     def _free_names(self, wanted: int) -> list[str]:
         """Return the lowest numbers that no child has, so that a consistent hash finds a new routee in an old place."""
-        taken = self._cell.children or {}
+        taken = self.__cell__.children or {}
         free = (str(number) for number in count(1) if str(number) not in taken)
         return [next(free) for _ in range(wanted)]
 

@@ -48,7 +48,7 @@ class Router(Actor):
         """The routees; another object after each change, so that a picker sees that it has changed."""
         self._to_all = isinstance(routing, Broadcast | ScatterGatherFirst)
         to_one = RoundRobin() if isinstance(routing, Broadcast | ScatterGatherFirst) else routing
-        self._pick: Picker[ActorRef] = to_one.make_picker(RoutingContext(self._cell.system.random, load, label))
+        self._pick: Picker[ActorRef] = to_one.make_picker(RoutingContext(self.__cell__.system.random, load, label))
 
     # --- routees -----------------------------------------------------------------------------------------------------
 
@@ -100,7 +100,7 @@ class Router(Actor):
             target = self._choose(message)
             await _wait_for_capacity(target)
             self._pass_on(target, message)
-        if not self._cell.mail:
+        if not self.__cell__.mail:
             self.unbecome()
 
     def _defer(self, message: Message[object]) -> None:
@@ -124,7 +124,7 @@ class Router(Actor):
 
     def _pass_on(self, target: Cell, message: Message[object]) -> None:
         try:
-            forward(self._cell, target, message)
+            forward(self.__cell__, target, message)
         except MailboxFull as error:
             raise Unroutable(f"{self.ref.address} could not pass {type(message).__qualname__} on: {error}") from error
 
@@ -138,7 +138,7 @@ class Router(Actor):
         """Pass a message on to all; an ask is answered from their answers."""
         if not self.current:
             raise self._no_routees(message)
-        owed = detach_reply(self._cell, message, self._cell)
+        owed = detach_reply(self.__cell__, message, self.__cell__)
         if is_ask(owed):
             asks = [_ask(routee, owed) for routee in self.current]
             Gather(owed, asks, first=isinstance(self._routing, ScatterGatherFirst))
