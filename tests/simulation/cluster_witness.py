@@ -153,7 +153,7 @@ class ClusterWitness:
                 self.losses[letter.reason] += 1
                 self._aside.discard(letter.message.id)
                 self._end(letter.message, f"dead ({letter.reason}) at {node.name}")
-            elif type(letter.message).__name__ == "Unreadable":
+            elif type(letter.message).__name__ == "UnreadableMessage":
                 self.losses[f"unread, {letter.reason}"] += 1
                 self._unread[who_of(cell_of(letter.target))] += 1
 

@@ -43,7 +43,7 @@ def test_plain_output_is_lines(folder: Path, capsys: pytest.CaptureFixture[str])
     failed, restarted, again = err.splitlines()
     assert re.fullmatch(
         r"trouper://demo/user/crew/worker-\d#\d+ failed .*CountFile\(number=1, .*fault='stumble'\).*: "
-        r"trouper\.cli\.demo\.crew\.InjectedFailure: tripped over a cable, on purpose \(see --no-chaos\)",
+        r"trouper\.cli\.demo\.workers\.InjectedFailure: tripped over a cable, on purpose \(see --no-chaos\)",
         failed,
     )
     assert re.fullmatch(
