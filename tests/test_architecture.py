@@ -1,46 +1,34 @@
-"""The map in ARCHITECTURE.md: every place that it names is there, and every part of the runtime is on it."""
+"""The map in ARCHITECTURE.md: each path on it exists, and each package of the runtime is on it."""
 
 import re
-import subprocess
 
-from tests.layout.sources import ROOT
+from tests.layout.sources import ROOT, read
 
 NAMED = re.findall(r"`([\w/.]+(?:/|\.py|\.md))`", (ROOT / "ARCHITECTURE.md").read_text("utf-8"))
-"""Folders and files in backticks. A name alone stands for one in the package or in the runtime."""
-STARTS = ("", "src/trouper/", "src/trouper/runtime/")
-PATTERNS = {"examples/NN_name.py"}
+"""Folders and files in backticks, from the root, from the package or from the runtime."""
+STARTS = ("", "src/trouper/", "src/trouper/runtime/", "src/trouper/actors/cluster/")
+PATTERNS = {"examples/NN_name.py", "x.py", "x_actor.py", "x_api.py", "__init__.py"}
 
 
-def test_what_the_map_names_is_there() -> None:
-    """No path in backticks leads nowhere."""
+def test_what_the_map_names_exists() -> None:
+    """Each path in backticks is a file or folder of the repository."""
     assert NAMED
-    assert [
-        name for name in NAMED if name not in PATTERNS and not any((ROOT / at / name).exists() for at in STARTS)
-    ] == []
-
-
-def test_every_part_of_the_runtime_is_on_the_map() -> None:
-    """Each file and folder of the runtime is named; in a checkout, each that is committed."""
-    folder = ROOT / "src/trouper/runtime"
-    paths = [path.relative_to(folder).as_posix() for path in folder.rglob("*.py")]
-    if (ROOT / ".git").exists():
-        command = ["git", "ls-files", "."]
-        paths = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.splitlines()
-    parts = {path.split("/")[0] for path in paths if path != "__init__.py"}
-    assert parts - {name.rstrip("/").rpartition("/")[2] for name in NAMED} == set()
-
-
-def test_the_life_of_a_message_names_what_is_there() -> None:
-    """Each `file.function` in the long version is defined in that file of the kernel or the runtime."""
-    text = (ROOT / "docs/internals/life-of-a-message.md").read_text("utf-8")
-    named = re.findall(r"`(cell|handling|lane|lifecycle|supervising|ask|dispatcher|ref)\.(\w+)`", text)
-    assert named
-    missing = [f"{file}.{name}" for file, name in named if name not in _defined(file)]
+    missing = [name for name in NAMED if name not in PATTERNS and not any((ROOT / at / name).exists() for at in STARTS)]
     assert missing == []
 
 
-def _defined(file: str) -> set[str]:
-    """Names that a file of the kernel, or of the runtime, defines or gives to the instances of its classes."""
-    found = [ROOT / at / f"{file}.py" for at in ("src/trouper/runtime/kernel", "src/trouper/runtime")]
-    text = next(path for path in found if path.exists()).read_text("utf-8")
-    return set(re.findall(r"(?:def |self\.)(\w+)", text))
+def test_every_package_of_the_runtime_is_on_the_map() -> None:
+    """Each folder of the runtime is named."""
+    packages = {source.module.split(".")[2] for source in read("src/trouper/runtime") if source.module.count(".") > 1}
+    assert packages - {name.rstrip("/").rpartition("/")[2] for name in NAMED} == set()
+
+
+def test_the_life_of_a_message_names_what_exists() -> None:
+    """Each `file.function` on the page, where the file is one of the runtime's, is a function or attribute there."""
+    text = (ROOT / "docs/internals/life-of-a-message.md").read_text("utf-8")
+    sources = read("src/trouper/runtime", "src/trouper/transports")
+    stems = {source.stem for source in sources}
+    defined = {name for source in sources for name in re.findall(r"(?:def |self\.)(\w+)", source.text)}
+    named = [(file, name) for file, name in re.findall(r"`(\w+)\.(\w+)`", text) if file in stems and name != "py"]
+    assert named
+    assert [f"{file}.{name}" for file, name in named if name not in defined] == []

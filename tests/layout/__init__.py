@@ -1,1 +1,1 @@
-"""The rules of the house, each a small pure function from sources to a list of sentences about what breaks it."""
+"""The layout rules: pure functions from files to a list of sentences, one for each violation."""

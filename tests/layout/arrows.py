@@ -1,55 +1,69 @@
-"""Who may import whom: the arrows of the design, cycles, purity.
+"""The import rules: which package may import which, rings of imports, purity.
 
-`ARROWS` is the table, most particular first; the first entry whose `owner` is the importing module or holds it decides.
-Besides what the entry allows, a module may import what is its own: the folder or file that stands directly in its wing
-(`trouper.runtime.kernel`, `trouper.actors.console`), and for a wing's `__init__.py` the whole wing.
+`ARROWS` is the table of DESIGN section 3 for the packages of `src/trouper/`, most particular first; the first entry
+whose `owner` is the importing module, or contains it, decides.  Every import counts: at the top of a file, under
+`if TYPE_CHECKING:`, and inside a function.  A module may always import its own package.
 """
 
 import ast
 import sys
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 from .sources import PACKAGE, Import, Source
 
 ANYTHING = ("*",)
+FACADES = ("trouper", "trouper.lowlevel", "trouper.cluster", "trouper.node")
+"""Modules that re-export what is public.  What they import themselves is not restricted."""
+RUNTIME = "trouper.runtime"
 
 
 @dataclass(frozen=True)
 class Arrow:
-    """What the modules under `owner` may import besides their own."""
+    """What the modules of a package may import besides the package itself.
+
+    owner: the package, or one module.  inside: packages or modules of ours, each with everything below it.
+    facades: whether it may import public names from `FACADES`.
+    outside: third-party packages by their top-level name; the standard library is always allowed.
+    """
 
     owner: str
     inside: tuple[str, ...] = ()
-    """Modules of the package, each with all below it; a trailing `.*` means the module's own names only."""
+    facades: bool = False
     outside: tuple[str, ...] = ANYTHING
-    """Third-party packages by their top name; the standard library is always allowed."""
+
+
+def _runtime(*names: str) -> tuple[str, ...]:
+    return tuple(f"{RUNTIME}.{name}" for name in names)
 
 
 ARROWS: Sequence[Arrow] = (
-    Arrow("trouper.runtime.kernel", outside=("msgspec", "typing_extensions")),
-    Arrow("trouper.runtime.session", ("trouper.runtime.kernel",)),
-    # Who is told an endpoint has to know whose it is; everybody else knows the port alone.
-    Arrow("trouper.runtime.node.opening", ("trouper.runtime", "trouper.transports")),
-    # The one face of a feature that a node shows, for type checkers alone; what is made comes in by an argument.
-    Arrow("trouper.runtime.node.node", ("trouper.runtime", "trouper.actors.cluster")),
-    # The furniture stands on the kernel, the wire and other furniture; `no_cycles` keeps it a heap and not a ring.
-    Arrow("trouper.runtime", ("trouper.runtime",)),
+    Arrow(f"{RUNTIME}.kernel", outside=("msgspec", "typing_extensions")),
+    Arrow(f"{RUNTIME}.actor", _runtime("kernel")),
+    Arrow(f"{RUNTIME}.journal", _runtime("kernel")),
+    Arrow(f"{RUNTIME}.observe", _runtime("kernel")),
+    Arrow(f"{RUNTIME}.session", _runtime("kernel")),
+    Arrow(f"{RUNTIME}.net", _runtime("kernel", "session")),
+    Arrow(f"{RUNTIME}.gossip", _runtime("kernel", "session", "net")),
     Arrow(
-        "trouper.transports",
+        f"{RUNTIME}.node",
+        (*_runtime("kernel", "actor", "journal", "observe", "session", "net", "gossip"), "trouper.transports"),
+    ),
+    Arrow(
+        f"{RUNTIME}.workers",
         (
+            *_runtime("kernel", "actor", "journal", "observe", "session", "net", "gossip", "node"),
             "trouper.transports",
-            "trouper.runtime.session",
-            "trouper.runtime.kernel.errors",
-            "trouper.runtime.kernel.clock",
         ),
     ),
-    # Features stand on the runtime, each for itself; of one another they know only the messages: see `_is_messages`.
-    Arrow("trouper.actors", ("trouper.runtime",)),
+    Arrow(RUNTIME),  # the package's own `__init__.py`
+    Arrow("trouper.transports", (*_runtime("session.transport", "kernel.errors"),)),
+    Arrow("trouper.actors", facades=True),
     Arrow("trouper.testing", ANYTHING),
     Arrow("trouper.cli", ANYTHING),
-    Arrow("trouper", ANYTHING),  # the facade and `python -m trouper`
+    Arrow(PACKAGE, ANYTHING),  # the facades and `python -m trouper`
 )
 
 LEAVES = ("trouper.testing", "trouper.cli")
@@ -59,17 +73,28 @@ IMPURE = frozenset(
     {"asyncio", "logging", "os", "random", "secrets", "selectors", "signal", "socket", "subprocess", "tempfile"}
     | {"threading", "time"}
 )
-"""Modules through which a file would touch the world."""
+"""Modules that give access to a clock, the loop, the network, files or randomness."""
 
-MUST_BE_PURE = (
-    "src/trouper/runtime/kernel/supervision.py",
-    "src/trouper/runtime/session/frames.py",
-    "src/trouper/runtime/session/session.py",
-)
+MUST_BE_PURE = ("src/trouper/runtime/kernel/supervision.py", "src/trouper/runtime/session/frames.py")
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """One import that the table forbids: where it stands, the two packages and the module that is imported."""
+
+    at: str
+    importer: str
+    imported: str
+    target: str
+
+    @property
+    def key(self) -> str:
+        """The pair of packages, as the ratchet lists it."""
+        return f"{self.importer} -> {self.imported}"
 
 
 def relative_imports_only(source: Source) -> list[str]:
-    """Inside the package an absolute import of the package would find another copy of it, or none."""
+    """Inside the package, imports are relative: an absolute one may find another installed copy."""
     return [
         f"{source.at(found.line)}: write the import of {found.module} as a relative one"
         for found in source.imports
@@ -77,39 +102,62 @@ def relative_imports_only(source: Source) -> list[str]:
     ]
 
 
-def arrows(source: Source) -> list[str]:
-    """Every import from inside the package follows the table."""
-    arrow = _arrow_of(source)
+def crossings(source: Source) -> list[Crossing]:
+    """The imports of one file that the table forbids; type-only and late imports are included."""
+    arrow = next(arrow for arrow in ARROWS if _is_in(source.module, arrow.owner))
     return [
-        f"{source.at(found.line)}: {source.module} may not import {_target(found)}, only its own"
-        f" and {', '.join(arrow.inside) or 'nothing else'}"
+        Crossing(source.at(found.line), package_of(source.module), package_of(_target(found)), _target(found))
         for found in source.imports
         if _is_in(found.module, PACKAGE) and not _may_import(source, arrow, found)
     ]
 
 
-def outside_packages(source: Source) -> list[str]:
-    """Imports from outside are the standard library, and of other packages those which the table names.
+def arrows(source: Source) -> list[str]:
+    """Every import from inside the package follows the table."""
+    return [f"{found.at}: {found.importer} may not import {found.target}" for found in crossings(source)]
 
-    typing_extensions comes with no dependency of ours, so it is for type checkers only.
+
+def table_is_acyclic(table: Sequence[Arrow] = ARROWS) -> list[str]:
+    """The table itself has no ring, so a program that follows it has none across packages."""
+    graph = {arrow.owner: {_owner(target, table) for target in arrow.inside} - {arrow.owner} for arrow in table}
+    return _ring(graph)
+
+
+def package_rings(sources: Iterable[Source], excepted: Collection[str] = ()) -> list[str]:
+    """No two packages import each other, directly or through others; type-only and late imports are included.
+
+    excepted: pairs `a -> b` that are left out, because the ratchet lists them as violations of the table.
     """
-    arrow = _arrow_of(source)
-    problems: list[str] = []
-    for found in source.imports:
-        top = found.module.partition(".")[0]
-        if top in sys.stdlib_module_names or top in {PACKAGE, "__future__"}:
-            continue
-        if arrow.outside != ANYTHING and top not in arrow.outside:
-            problems.append(f"{source.at(found.line)}: {source.module} may not import {top}")
-        elif top == "typing_extensions" and found.at_run_time:
-            problems.append(f"{source.at(found.line)}: typing_extensions is not installed with us; guard the import")
-    return problems
+    graph: dict[str, set[str]] = defaultdict(set)
+    for source in sources:
+        importer = package_of(source.module)
+        for found in source.imports:
+            if not _is_in(found.module, PACKAGE):
+                continue
+            imported = package_of(_target(found))
+            exempt = importer == PACKAGE or imported == PACKAGE or f"{importer} -> {imported}" in excepted
+            if importer != imported and not exempt:
+                graph[importer].add(imported)
+    return _ring(graph)
+
+
+def outside_packages(source: Source) -> list[str]:
+    """Imports from outside are the standard library, and those third-party packages that the table names."""
+    arrow = next(arrow for arrow in ARROWS if _is_in(source.module, arrow.owner))
+    if arrow.outside == ANYTHING:
+        return []
+    known = {PACKAGE, "__future__", *sys.stdlib_module_names, *arrow.outside}
+    return [
+        f"{source.at(found.line)}: {source.module} may not import {top}"
+        for found in source.imports
+        if (top := found.module.partition(".")[0]) not in known
+    ]
 
 
 def leaves_stay_leaves(source: Source) -> list[str]:
-    """What is at the end of the arrows is imported by nothing."""
+    """The testing kit and the command line are imported by no other package."""
     return [
-        f"{source.at(found.line)}: nothing may import {leaf}, which is at the end of the arrows"
+        f"{source.at(found.line)}: nothing may import {leaf}"
         for leaf in LEAVES
         for found in source.imports
         if _is_in(_target(found), leaf) and not _is_in(source.module, leaf) and source.module != f"{PACKAGE}.__main__"
@@ -117,21 +165,18 @@ def leaves_stay_leaves(source: Source) -> list[str]:
 
 
 def no_cycles(sources: Iterable[Source]) -> list[str]:
-    """Modules that import each other at run time load in one order only, and no reader finds a beginning."""
+    """No ring of modules at load time: such modules can be loaded in one order only."""
     known = {source.module: source for source in sources}
-    graph = {
-        module: {target for found in source.imports if (target := _imported_module(found, known)) and target != module}
-        for module, source in known.items()
-    }
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        return [f"modules import each other in a ring: {' -> '.join(error.args[1])}"]
-    return []
+    return _ring(
+        {
+            module: {target for found in source.imports if (target := _loaded(found, known)) and target != module}
+            for module, source in known.items()
+        }
+    )
 
 
 def purity(source: Source, must_be_pure: Sequence[str] = MUST_BE_PURE) -> list[str]:
-    """A file marked "(PURE)" decides and touches nothing; some files have to be so marked."""
+    """A file marked "(PURE)" imports no clock, loop, network or log; the files of `must_be_pure` are marked."""
     if not is_pure(source):
         wanted = source.path in must_be_pure
         return [f"{source.at(1)}: the first line of the docstring has to end with '(PURE)'"] if wanted else []
@@ -148,32 +193,43 @@ def purity(source: Source, must_be_pure: Sequence[str] = MUST_BE_PURE) -> list[s
 
 
 def is_pure(source: Source) -> bool:
-    """Whether the file says of itself that it is pure."""
+    """Whether the first line of the file's docstring ends with the mark "(PURE)"."""
     return source.docstring_line.rstrip(".").endswith("(PURE)")
 
 
-def _arrow_of(source: Source) -> Arrow:
-    """The table's entry for this file."""
-    return next(arrow for arrow in ARROWS if _is_in(source.module, arrow.owner))
+def package_of(module: str) -> str:
+    """The package that the rules speak of: `trouper.runtime.kernel`, `trouper.transports`, `trouper.actors.cluster`.
+
+    A facade, and whatever else stands directly in `trouper`, belongs to `trouper`.
+    """
+    parts = module.split(".")
+    if parts[:2] in (["trouper", "runtime"], ["trouper", "actors"]):
+        return ".".join(parts[:3])
+    if parts[:2] in (["trouper", "transports"], ["trouper", "testing"], ["trouper", "cli"]):
+        return ".".join(parts[:2])
+    return PACKAGE
 
 
 def _may_import(source: Source, arrow: Arrow, found: Import) -> bool:
-    """Whether the import is of the importer's own or allowed by the table."""
-    own = ".".join(source.module.split(".")[:3])
-    if arrow.inside == ANYTHING or _is_in(_target(found), own):
+    target = _target(found)
+    own = package_of(source.module)
+    if arrow.inside == ANYTHING or (own != PACKAGE and package_of(target) == own):
         return True
-    if _is_in(source.module, "trouper.actors") and _is_messages(found):
+    if arrow.facades and package_of(target) == PACKAGE:
         return True
-    return any(
-        found.module == allowed.removesuffix(".*") if allowed.endswith(".*") else _is_in(_target(found), allowed)
-        for allowed in arrow.inside
-    )
+    return any(_is_in(target, allowed) for allowed in arrow.inside)
 
 
-def _is_messages(found: Import) -> bool:
-    """One feature knows of another only what it says and hears: `trouper.actors.NAME.messages`."""
-    parts = _target(found).split(".")
-    return parts[:2] == ["trouper", "actors"] and len(parts) > 3 and parts[3] == "messages"
+def _owner(target: str, table: Sequence[Arrow]) -> str:
+    return next((arrow.owner for arrow in table if _is_in(target, arrow.owner)), target)
+
+
+def _ring(graph: Mapping[str, Collection[str]]) -> list[str]:
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return [f"these import each other in a ring: {' -> '.join(error.args[1])}"]
+    return []
 
 
 def _target(found: Import) -> str:
@@ -181,8 +237,8 @@ def _target(found: Import) -> str:
     return found.module if found.name is None else f"{found.module}.{found.name}"
 
 
-def _imported_module(found: Import, known: dict[str, Source]) -> str | None:
-    """Which of the known modules is loaded by this import; None for all others, and for imports that come late."""
+def _loaded(found: Import, known: Mapping[str, Source]) -> str | None:
+    """The known module that this import loads when the importer is loaded; None for all others."""
     if not found.at_run_time:
         return None
     return next((module for module in (_target(found), found.module) if module in known), None)

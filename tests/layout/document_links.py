@@ -1,4 +1,4 @@
-"""Links in Markdown: every relative one leads to a file that is there, and to a heading that is in it."""
+"""Links in Markdown: each relative link leads to an existing file, and its anchor to a heading of that file."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 
 def broken_links(path: str, text: str, documents: Mapping[str, str], files: frozenset[str]) -> list[str]:
-    """The relative links of one document that lead nowhere.
+    """The relative links of one document that are broken.
 
     `documents` are all Markdown files by their path from the root, `files` the paths of everything a link may lead to,
     folders included.

@@ -1,11 +1,11 @@
-"""What the rules of the house read: files of the repository with their syntax trees, and what they import."""
+"""The input of the layout rules: the Python files of the repository, with their syntax trees and imports."""
 
 import ast
 import io
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -14,7 +14,10 @@ PACKAGE = "trouper"
 
 @dataclass(frozen=True)
 class Import:
-    """One imported name: `from ..wire import codec` in `trouper.runtime.node.node` is `trouper.runtime.session` and `codec`."""
+    """One imported name: `from ..session import codec` in a module of `trouper.runtime.net`.
+
+    There `module` is `trouper.runtime.session` and `name` is `codec`.
+    """
 
     line: int
     module: str
@@ -23,7 +26,7 @@ class Import:
     level: int
     """Leading dots; 0 is an absolute import."""
     at_run_time: bool
-    """False under `if TYPE_CHECKING:`, and inside a function, which both are too late to make a cycle."""
+    """False under `if TYPE_CHECKING:` and inside a function: such an import is not done when the module is loaded."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Source:
 
     @property
     def module(self) -> str:
-        """The dotted name by which the file is imported; a package's `__init__.py` goes by the package's name."""
+        """The dotted name by which the file is imported; that of an `__init__.py` is the package's."""
         dotted = self.path.removeprefix("src/").removesuffix(".py").replace("/", ".")
         return dotted.removesuffix(".__init__")
 
@@ -71,7 +74,7 @@ class Source:
         return (ast.get_docstring(self.tree) or "").partition("\n")[0].strip()
 
     def at(self, line: int) -> str:
-        """A place as an editor understands it."""
+        """A line of the file, as `path:line`."""
         return f"{self.path}:{line}"
 
     def _imports(self, node: ast.AST, *, at_run_time: bool) -> Iterator[Import]:
@@ -104,8 +107,15 @@ class Source:
 def read(*folders: str) -> list[Source]:
     """All Python files below these folders of the repository, in the order of their paths.
 
+    Each file is read once.
+
     A folder that does not exist yet has no files. Links are not followed: the links at the root would show every
     file twice.
     """
     found = (path for folder in folders for path in sorted((ROOT / folder).rglob("*.py")))
-    return [Source(path.relative_to(ROOT).as_posix(), path.read_text("utf-8")) for path in found]
+    return [_source(path) for path in found]
+
+
+@cache
+def _source(path: Path) -> Source:
+    return Source(path.relative_to(ROOT).as_posix(), path.read_text("utf-8"))

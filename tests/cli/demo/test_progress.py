@@ -42,12 +42,12 @@ def test_plain_output_is_lines(folder: Path, capsys: pytest.CaptureFixture[str])
     )
     failed, restarted, again = err.splitlines()
     assert re.fullmatch(
-        r"trouper://demo/user/crew/worker-\d#\d+ failed .*CountFile\(number=1, .*fault='stumble'\).*: "
+        r"trouper://demo/user/counters/worker-\d#\d+ failed .*CountFile\(number=1, .*fault='stumble'\).*: "
         r"trouper\.cli\.demo\.workers\.InjectedFailure: tripped over a cable, on purpose \(see --no-chaos\)",
         failed,
     )
     assert re.fullmatch(
-        r"trouper://demo/user/crew/worker-\d#\d+ is restarted by trouper://demo/user/crew#\d+", restarted
+        r"trouper://demo/user/counters/worker-\d#\d+ is restarted by trouper://demo/user/counters#\d+", restarted
     )
     assert again == "'b.txt' was lost with its worker, and is handed out again"
 

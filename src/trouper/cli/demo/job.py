@@ -46,7 +46,7 @@ async def count_with_actors(
         coordinator = await node.spawn(
             partial(Coordinator, paths, chaos=chaos, deadly=workers > 0), name="coordinator", restart="temporary"
         )
-        await node.spawn(CounterSupervisor, coordinator, actors, name="crew")
+        await node.spawn(CounterSupervisor, coordinator, actors, name="counters")
         complete = False
         try:
             while (progress := await coordinator.ask(GetProgress())).done < progress.files:
