@@ -5,7 +5,7 @@ from trouper.actors.cluster.names import Claim
 from trouper.actors.cluster.replication_messages import TableChecksums, TableDeltas, TableDigest
 from trouper.actors.cluster.services import MessageShape, Offer
 from trouper.runtime.gossip.versioned_table import Delta
-from trouper.runtime.node.strict_wire import WireCopier
+from trouper.runtime.session.copier import WireCopier
 from trouper.testing import run_virtual
 
 from .test_replication_actor import Parrot

@@ -5,7 +5,8 @@ import pytest
 from tests.runtime.net.stage import Add, Clerk, Custom, Ruin, Sum, paired, spawn_remote
 from trouper import ActorFailed, Message, Node, Reject, Unhandled
 from trouper.runtime.net.control import RemoteFailure
-from trouper.runtime.net.errors import failure_of, raised_from, travelling
+from trouper.runtime.net.errors import failure_of, raised_from, sendable_text
+from trouper.runtime.observe.reports import Reports
 
 
 class Nobody(Message[int]):
@@ -67,6 +68,6 @@ def test_an_error_that_came_in_imports_and_runs_nothing() -> None:
 
 def test_an_error_whose_text_cannot_travel_is_shown_escaped() -> None:
     """Half a surrogate pair is no UTF-8."""
-    failure = failure_of(ValueError("half \ud800 a pair"))
-    assert failure.text == r"half \ud800 a pair" == travelling("half \ud800 a pair")
+    failure = failure_of(ValueError("half \ud800 a pair"), Reports())
+    assert failure.text == r"half \ud800 a pair" == sendable_text("half \ud800 a pair")
     assert type(raised_from(failure, "b")) is ValueError

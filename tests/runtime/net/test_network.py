@@ -27,7 +27,7 @@ async def test_a_name_is_looked_up_on_another_node(a: Node, b: Node) -> None:
     assert await a.network.whereis("b", "nobody") is None
     with pytest.raises(NodeUnreachable) as caught:
         await a.network.whereis("c", "nobody")
-    assert str(caught.value) == "node a is not linked to 'c'; it is linked to: b"
+    assert str(caught.value) == "node a is not connected to 'c'; it is connected to: b"
     assert list(a.network.peers) == ["b"]
     assert a.network.peer("b").describe() == "in reach"
 
@@ -54,7 +54,7 @@ def test_a_node_does_not_join_itself() -> None:
             with pytest.raises(NodeUnreachable) as caught:
                 a.network.peer("a")
             assert str(caught.value) == (
-                "node a is not linked to 'a'; it is linked to: none; inprocess://a refused: a has dialled itself"
+                "node a is not connected to 'a'; it is connected to: none; inprocess://a refused: a has dialled itself"
             )
 
     play(main)

@@ -100,12 +100,12 @@ async def test_a_type_that_the_other_node_does_not_know_fails_alone(a: Node, b: 
     """Tells of it are dead letters there, asks hear what to do; the link and other types go on."""
     ada = await spawn_remote(a, "b", Clerk)
     letters = letters_of(b)
-    peer_of(ada).tables.number_of(Version)
+    peer_of(ada).codec.number_of(Version)
     peer = b.network.peer("a")
     ada.tell(Add(1))
     await settle()
-    number = peer_of(ada).tables.number_of(Version)
-    peer.tables._types[number] = WireError("the fields of Version differ")  # noqa: SLF001  as if it had been defined otherwise
+    number = peer_of(ada).codec.number_of(Version)
+    peer.codec._types[number] = WireError("the fields of Version differ")  # noqa: SLF001  as if it had been defined otherwise
     ada.tell(Version(1))
     with pytest.raises(WireError, match=r"^the fields of Version differ\n"):
         await ada.ask(Version(2))
@@ -172,7 +172,7 @@ async def test_wrong_items_of_a_frame_fail_alone(a: Node, b: Node) -> None:
     ada = await spawn_remote(a, "b", Clerk)
     await ada.ask(Sum())
     receiver, letters = b.network.peer("a"), letters_of(b)
-    number = peer_of(ada).tables.number_of(Sum)
+    number = peer_of(ada).codec.number_of(Sum)
     good = (cell_of(ada).uid, 0, number, {"$type": f"{Sum.__module__}.Sum"})
     items: list[tuple[int, int, int, object]] = [
         (10**9, 0, number, good[3]),

@@ -123,7 +123,7 @@ async def test_a_start_that_fails_there_raises_here_as_it_would_here(a: Node, b:
         await a.spawn(Stillborn, name="ada", place="b")
     assert a.find("user/ada") is None
     await a.spawn(Clerk, name="ada", place="b")
-    with pytest.raises(NodeUnreachable, match="not linked to 'c'"):
+    with pytest.raises(NodeUnreachable, match="not connected to 'c'"):
         await a.spawn(Clerk, place="c")
 
 
@@ -220,7 +220,7 @@ async def test_a_placement_function_that_names_no_node_is_named(a: Node, b: Node
 
     with pytest.raises(InvalidOption, match=r"function .*nobody returned None on node a: it must return the name of"):
         a.spawn(Clerk, place=nobody)
-    unreachable = r"not linked to 'atlantis'; .*; the placement function .*elsewhere chose it$"
+    unreachable = r"not connected to 'atlantis'; .*; the placement function .*elsewhere chose it$"
     with pytest.raises(NodeUnreachable, match=unreachable):
         a.spawn(Clerk, place=elsewhere)
     with pytest.raises(LookupError, match="no room on a"):

@@ -2,11 +2,12 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import msgspec
 import pytest
 
-from tests.runtime.net.stage import Add, Clerk, Meet, Numbers, Sum, paired, spawn_remote
+from tests.runtime.net.stage import Add, Clerk, Meet, Numbers, Sum, cell_of, paired, spawn_remote
 from trouper import (
     Actor,
     ActorRef,
@@ -20,7 +21,13 @@ from trouper import (
     handler,
 )
 from trouper.runtime.net.control import CONTROLS, SpawnActor
-from trouper.runtime.net.spawn_request import resolve_spawn, spawn_request
+from trouper.runtime.net.spawn_request import (
+    find_loaded,
+    loaded_module,
+    qualified_name,
+    resolve_spawn,
+    spawn_request,
+)
 from trouper.runtime.session.codec import SessionCodec
 from trouper.testing import settle
 
@@ -133,7 +140,7 @@ async def test_failures_of_a_start_are_the_spawners(a: Node, b: Node) -> None:
         await spawn_remote(a, "b", Clerk, name="db")
     with pytest.raises(NodeUnreachable) as unreachable:
         await a.spawn(Clerk, place="nowhere")
-    assert str(unreachable.value) == "node a is not linked to 'nowhere'; it is linked to: b"
+    assert str(unreachable.value) == "node a is not connected to 'nowhere'; it is connected to: b"
 
 
 @paired
@@ -216,3 +223,53 @@ def test_a_request_names_class_and_arguments() -> None:
     """What travels is a name and values."""
     spawn = spawn_request(partial(Made, Point(1, 2), title="x"), (3,), "ada", None)
     assert (spawn.actor, spawn.name, spawn.shutdown_s) == (f"{__name__}:Made", "ada", None)
+
+
+def test_a_qualified_name_is_found_again() -> None:
+    """Classes inside classes and functions too."""
+    for thing in (Clerk, Clerk.add, qualified_name):
+        module, _, qualified = qualified_name(thing).partition(":")
+        assert find_loaded(module, qualified) is thing
+
+
+def test_a_name_that_does_not_exist_gives_none() -> None:
+    """No import, no attribute of an instance, no error."""
+    for module, qualified in (("antigravity", "fly"), ("os", "no.such"), ("os", ""), ("", ""), ("os", "sep.upper")):
+        assert find_loaded(module, qualified) is None
+    assert loaded_module("antigravity") is None
+
+
+def test_a_script_is_named_by_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process imports the script by that name."""
+    script = ModuleType("__main__")
+    script.__file__ = "some/folder/program.py"
+    thing = type("Thing", (), {"__module__": "__main__"})
+    vars(script)["Thing"] = thing
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    assert qualified_name(thing) == "program:Thing"
+    assert find_loaded("program", "Thing") is thing
+
+
+@paired
+async def test_an_actor_ends_when_its_owner_has_ended(a: Node, b: Node) -> None:
+    """Also when the owner had ended before the request."""
+    owner = await a.spawn(Clerk, name="owner")
+    owned = await a.network.spawn_at("b", spawn_request(Clerk, (), "owned", 5.0), owner=owner)
+    assert b.find("user/owned") is not None
+    await owner.stop()
+    await owned.wait_stopped()
+    assert b.find("user/owned") is None
+    late = await a.network.spawn_at("b", spawn_request(Clerk, (), "late", 5.0), owner=owner)
+    await late.wait_stopped()
+    assert b.find("user/late") is None
+
+
+@paired
+async def test_an_owner_is_not_watched_any_more_once_its_actor_has_ended(a: Node, b: Node) -> None:
+    """An actor that ends by itself leaves no watch behind."""
+    owner = await a.spawn(Clerk)
+    owned = await a.network.spawn_at("b", spawn_request(Clerk, (), None, 5.0), owner=owner)
+    await owned.stop()
+    await settle()
+    assert b.network.peer("a").watched[cell_of(owner).uid].watchers is None
+    assert not cell_of(owner).gone

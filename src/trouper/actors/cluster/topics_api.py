@@ -69,6 +69,6 @@ class ClusterTopics:
         type_ = message_class(news.tag)
         if type_ is None:
             raise WireError(f"this node has loaded no message type {news.tag}: import the module that defines it")
-        message = peer.tables.read_as(type_, news.payload, f"{type_.__qualname__} of topic {news.topic!r}")
+        message = peer.codec.read_as(type_, news.payload, f"{type_.__qualname__} of topic {news.topic!r}")
         for ref in subscribers:
             deliver(ref, cast("Message[object]", message))

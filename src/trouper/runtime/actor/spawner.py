@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, overload
 
 from ..kernel.bare_actor import BareActor
 from ..kernel.cell import Cell
+from ..kernel.errors import InvalidOption
 from ..kernel.message import Message
 from ..kernel.ref import ActorRef
 from ..kernel.supervision import Restart
 from .spawning import spawn_awaited
 
 if TYPE_CHECKING:
-    from ..net.placement import Place
+    from ..kernel.placement import Place
 
 M = TypeVar("M", bound="Message[object]")
 A = TypeVar("A", bound=BareActor)
@@ -104,6 +105,6 @@ def start_child(
     """Start a child of any cell; see ``Spawner.spawn``."""
     if place is None or place == parent.system.name:
         return spawn_awaited(parent, actor, args, name, restart, shutdown_s, significant)
-    from ..net.placement import spawn_placed  # noqa: PLC0415  only who uses it pays for it
-
-    return spawn_placed(parent, place, actor, args, name, restart, shutdown_s, significant)
+    if parent.system.placement is None:
+        raise InvalidOption(f"place={place!r}: node {parent.system.name} cannot start actors on other nodes")
+    return parent.system.placement().spawn(parent, place, actor, args, name, restart, shutdown_s, significant)

@@ -31,7 +31,7 @@ from .handlers import handler
 from .spawner import start_child
 
 if TYPE_CHECKING:
-    from ..net.placement import Place
+    from ..kernel.placement import Place
 
 Ts = TypeVarTuple("Ts")
 M = TypeVar("M", bound="Message[object]")

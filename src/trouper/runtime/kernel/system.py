@@ -26,6 +26,7 @@ from .supervision import ChildSpec, OneForOne
 
 if TYPE_CHECKING:
     from .ask import Invocation
+    from .placement import Placement
 
 T = TypeVar("T")
 
@@ -46,6 +47,10 @@ class Reporter(Protocol):
 
     def brief(self, error: BaseException) -> str:
         """One line for a failure, bounded in size."""
+        ...
+
+    def trace(self, error: BaseException) -> str:
+        """The traceback of a failure, bounded in size."""
         ...
 
 
@@ -95,6 +100,8 @@ class System:
         self.instance_ended, self.escalated = instance_ended, escalated
         self.host: object = None
         """The node around this system, for ``Actor.node``."""
+        self.placement: Callable[[], Placement] | None = None
+        """Returns what starts actors on other nodes; None where nothing does."""
         self.on_lifecycle: tuple[Callable[[Cell, str], None], ...] = ()
         """Who is called with ``started``, ``restarted`` or ``ended``."""
         self.late_replies = 0

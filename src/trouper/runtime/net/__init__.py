@@ -1,5 +1,6 @@
-"""Remote actors: refs, asks, spawns and watches that reach other nodes.
+"""The network of a node: the ``Network`` above its transports, a ``Peer`` for each connected node, remote refs.
 
-``cell`` is the local side of an actor elsewhere, ``peer`` one node as another one sees it, ``control`` what the two
-tell each other about actors, ``network`` the transports and links below.
+A message to a remote actor passes ``remote_cell``, ``peer``, ``send_buffer`` and ``network``, in this order;
+``control`` has the messages that two nodes exchange about actors, and ``placement`` supervises children that run on
+other nodes.
 """

@@ -1,11 +1,11 @@
-"""Code shipping: a class or function that no module defines travels by value, between nodes that both have opted in.
+"""Code shipping: a class or function that no module defines is sent by value, between nodes that both opted in.
 
-It is cloudpickle's work, and unpickling runs whatever the bytes say.  So nothing of this file is used on a node that
-does not say ``code_shipping``, and one that does refuses ``insecure=True``: all of its links are then authenticated, by
-keys (tcp) or as the same user's (ipc).  Whoever may link to such a node may run any code there.
+It uses cloudpickle, and unpickling runs any code that the bytes contain.  So no function of this file is used on a node
+without ``code_shipping``, and a node with it refuses ``insecure=True``: all of its sessions are authenticated, by keys
+(tcp) or as the same user's (ipc).  Every node that may connect to such a node may run any code there.
 
-Message classes that no module defines travel with the code that names them, under the tag that they have at the sender;
-where the other node has one of this tag and of the same fields already, that one is used.
+Message classes that no module defines are sent with the code that names them, under the tag that they have at the
+sender; where the other node has a class of this tag and of the same fields already, that class is used.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ import msgspec
 from ..kernel.errors import InvalidHandler, InvalidOption, WireError
 from ..kernel.message import Message, MessageMeta, message_class, reply_annotation, tag_of
 from ..session.schemas import fingerprint
-from .qualified_names import find_loaded
+from .spawn_request import find_loaded
 
 
 @dataclass(frozen=True, slots=True)
 class CodeShipping:
-    """That a node sends and takes code.
+    """Permission to send and receive code, and its limits.
 
-    shipped_bytes_max: of one actor's code, with all that it refers to and that no module defines; more is refused, by
-    both sides.  It has to be less than a frame holds.
+    shipped_bytes_max: bytes of one actor's code, with all that it refers to and that no module defines; more is refused
+    by both sides.  It has to be less than a frame holds. Raises ``InvalidOption`` for a value below 1, and where
+    cloudpickle is not installed.
     """
 
     shipped_bytes_max: int = 524_288
@@ -46,13 +47,13 @@ class CodeShipping:
 def pack(actor: Callable[..., object], settings: CodeShipping) -> bytes:
     """Return an actor class or function by value.
 
-    Raises ``InvalidHandler`` for one that refers to what cannot be pickled, or is too large.
+    Raises ``InvalidHandler`` when it refers to a value that cannot be pickled, or is too large.
     """
     buffer = io.BytesIO()
     name = getattr(actor, "__qualname__", repr(actor))
     try:
         _pickler(buffer).dump(actor)
-    except Exception as error:  # what it refers to may raise anything
+    except Exception as error:  # pickling calls methods of the user, which may raise anything
         raise InvalidHandler(f"{name} cannot be shipped to another node: {error}") from error
     data = buffer.getvalue()
     if len(data) > settings.shipped_bytes_max:
@@ -73,7 +74,7 @@ def unpack(data: bytes, settings: CodeShipping) -> object:
 
 
 def is_by_value(thing: object) -> bool:
-    """Say whether no module, of a name that another process could import, defines this class or function."""
+    """Whether the class or function is defined by no module that another process could import."""
     module, qualified = str(getattr(thing, "__module__", "")), str(getattr(thing, "__qualname__", ""))
     return module == "__main__" or module not in sys.modules or find_loaded(module, qualified) is not thing
 
@@ -86,7 +87,7 @@ def remade_message(
     options: dict[str, object],
     known_by: bytes,
 ) -> type:
-    """Make a message class from what ``pack`` wrote, or take the one that is here already."""
+    """Make a message class from what ``pack`` wrote, or return the one that this node has already."""
     before = message_class(str(options["tag"]))
     if before is not None and fingerprint(before) == known_by:
         return before

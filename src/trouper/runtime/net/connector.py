@@ -1,8 +1,8 @@
-"""Reaching: nodes that are not linked are dialled when there is something to send to them.
+"""Connects on demand: a node without a session is dialled when data is to be sent to it.
 
-A cluster knows more nodes than a node has links.  ``add_address`` says where a life of a node listens: its refs then work as
-if it were linked, and the first message opens the link.  ``send`` gives a packet to whoever listens at an endpoint,
-known or not.  What waits for a link waits for ``REACH_S`` at most, and is limited.
+A cluster knows more nodes than a node keeps sessions.  ``add_address`` says where a generation of a node listens: its
+refs then work as if it were connected, and the first message opens the session.  ``send`` gives a packet to the node at
+an endpoint, whether its name is known or not.  Data waits for a session for ``DIAL_S`` at most, and is limited.
 """
 
 from __future__ import annotations
@@ -17,44 +17,44 @@ if TYPE_CHECKING:
     from .peer import Peer
     from .remote_cell import NodeId
 
-REACH_S = 10.0
-"""Seconds that a node may take to answer when it is dialled for something that waits."""
+DIAL_S = 10.0
+"""Seconds that a node may take to answer when it is dialled for data that waits."""
 PACKET_S = 2.0
-"""Seconds that a packet which may be lost waits for a link; later it would mislead."""
+"""Seconds that an unreliable packet waits for a session; later it would mislead."""
 PACKETS_MAX = 64
 """Packets that wait for one endpoint; the oldest are dropped."""
 DIALS_MAX = 256
-"""Endpoints that are dialled at one time for what waits; beyond it packets are dropped, and refs reach nobody."""
+"""Endpoints that are dialled at one time; beyond it packets are dropped, and refs reach no node."""
 
 
 class DialingSender(Protocol):
-    """The way to a peer, which leads nowhere until it has a link."""
+    """The sender of a peer, which sends nothing until it has a session."""
 
     session: Session | None
 
 
 class Dialer(Protocol):
-    """What is needed of the network around."""
+    """What the connector needs of the network."""
 
     def dial(self, endpoint: str, /) -> None:
-        """Dial an endpoint, once."""
+        """Dial an endpoint once."""
         ...
 
     def cancel_dial(self, endpoint: str, /) -> None:
-        """Dial it no more."""
+        """Stop dialling an endpoint."""
         ...
 
     def make_peer(self, node_id: NodeId, session: Session | None, /) -> tuple[Peer, DialingSender]:
-        """Make the side of a node that is here, with a link or without one as yet."""
+        """Make the local side of a node; ``session`` is None while it is being dialled."""
         ...
 
     def peer_at(self, endpoint: str, /) -> Peer | None:
-        """Return the linked node that listens there."""
+        """Return the connected node that listens at an endpoint; None for none."""
         ...
 
 
 class _Waiting:
-    """What waits for a link to one endpoint."""
+    """What waits for a session with one endpoint: packets with their time limits, and the peer with its own buffer."""
 
     __slots__ = ("packets", "peer", "sender", "timer")
 
@@ -66,30 +66,30 @@ class _Waiting:
 
 
 class Connector:
-    """See the top of the file."""
+    """Knows the addresses of nodes, and dials those that data is to be sent to."""
 
     def __init__(self, network: Dialer, loop: asyncio.AbstractEventLoop) -> None:
         self._network, self._loop = network, loop
         self._addresses: dict[str, tuple[NodeId, str]] = {}
         self._waiting: dict[str, _Waiting] = {}
         self.dropped = 0
-        """Packets that were dropped because no link came, or too many waited."""
+        """Packets that were dropped because no session came in time, or too many waited."""
 
     # --- what is known -----------------------------------------------------------------------------------------------
 
     def add_address(self, node_id: NodeId, endpoint: str) -> None:
-        """This life of a node listens at this endpoint, and replaces what was known of the name."""
+        """Take note that a generation of a node listens at an endpoint; replaces what was known of the name."""
         self._addresses[node_id.node] = (node_id, endpoint)
 
     def forget(self, node_id: NodeId) -> None:
-        """This life of a node is over, or not of the cluster any more."""
+        """Forget the address of a generation of a node, which has ended or left the cluster."""
         if self._addresses.get(node_id.node, (None,))[0] == node_id:
             del self._addresses[node_id.node]
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
     def find_generation(self, node_id: NodeId) -> Peer | None:
-        """Return a side of a node that is not linked, and dial it; None when it is not known where it listens."""
+        """Return the peer of a node that is not connected, and dial it; None when its address is not known."""
         known, endpoint = self._addresses.get(node_id.node, (None, ""))
         waiting = self._wait(endpoint) if known == node_id else None
         if waiting is None:
@@ -99,14 +99,14 @@ class Connector:
         return waiting.peer if waiting.peer.node_id == node_id else None
 
     def find(self, node: str) -> Peer | None:
-        """Return the side of a node of this name that is known; None when there is none."""
+        """Return the peer of a node by its name, and dial it; None when its address is not known."""
         known = self._addresses.get(node)
         return None if known is None else self.find_generation(known[0])
 
     def send(self, endpoint: str, packet: Message[object], *, reliable: bool) -> None:
-        """Give a packet to the node that listens at an endpoint, and dial it when it is not linked.
+        """Send a packet to the node that listens at an endpoint, and dial it when it is not connected.
 
-        reliable: False drops it where the link is broken just now, since it would come too late to be worth anything.
+        reliable: False drops the packet while the connection is broken, since it would come too late to be of use.
         """
         peer = self._network.peer_at(endpoint)
         if peer is not None:
@@ -119,13 +119,13 @@ class Connector:
         if waiting is None or len(waiting.packets) == PACKETS_MAX:
             self.dropped += 1
         if waiting is not None:
-            until = self._loop.time() + (REACH_S if reliable else PACKET_S)
+            until = self._loop.time() + (DIAL_S if reliable else PACKET_S)
             waiting.packets.append((until, packet))
 
     # --- what comes of it --------------------------------------------------------------------------------------------
 
     def arrived(self, node_id: NodeId, session: Session, endpoints: tuple[str, ...]) -> Peer:
-        """A node is linked: return its side, and send what has waited for it, at whichever of its endpoints."""
+        """Return the peer of a node that has a session now, and send it what has waited for any of its endpoints."""
         peer: Peer | None = None
         packets: list[tuple[float, Message[object]]] = []
         for endpoint in dict.fromkeys(endpoints):
@@ -153,11 +153,11 @@ class Connector:
         return peer
 
     def refused(self, endpoint: str, why: str) -> None:
-        """Whoever listens there does not want a link."""
+        """Give up on an endpoint: the node there refused the session, for ``why``."""
         self._give_up(endpoint, f"refused: {why}")
 
     def close(self) -> None:
-        """Dial nobody any more."""
+        """Give up on all endpoints, and forget all addresses."""
         for endpoint in list(self._waiting):
             self._give_up(endpoint, "this node closes")
         self._addresses.clear()
@@ -165,8 +165,8 @@ class Connector:
     def _wait(self, endpoint: str) -> _Waiting | None:
         waiting = self._waiting.get(endpoint)
         if waiting is None and len(self._waiting) < DIALS_MAX:
-            why = f"it did not answer within {REACH_S:g} s"
-            timer = self._loop.call_later(REACH_S, self._give_up, endpoint, why)
+            why = f"it did not answer within {DIAL_S:g} s"
+            timer = self._loop.call_later(DIAL_S, self._give_up, endpoint, why)
             waiting = self._waiting[endpoint] = _Waiting(timer)
             self._network.dial(endpoint)
         return waiting

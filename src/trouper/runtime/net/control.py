@@ -18,13 +18,15 @@ Ending = Literal["stop", "drain", "kill"]
 
 
 class SpawnActor(Message[ActorRef], tag="trouper.SpawnActor"):
-    """Start an actor there, under its ``/user``.
+    """Start an actor under ``/user`` of the receiving node; the reply is its ref.
 
-    It is temporary there: who asked decides what becomes of it.
+    The actor is temporary there: the requesting node decides about restarts.
 
     actor: ``module:qualified.name`` of an actor class or a function.  args, keywords: in msgpack, one array and one
-    map, checked against the annotations of ``__init__`` by the node that starts it.  owner: it is stopped when that
-    actor ends; None for nobody.  shipped: the actor by value, see ``shipping.py``; None goes by its name.
+    map, checked against the annotations of ``__init__`` by the node that starts it.  name: None makes one up.
+    shutdown_s: seconds that it may take to stop before it is killed; None waits without end.
+    owner: the actor is stopped when that actor ends; None ties it to none.
+    shipped: the class or function by value, as ``code_shipping`` packs it; None finds it by its name.
     """
 
     actor: str
@@ -37,13 +39,13 @@ class SpawnActor(Message[ActorRef], tag="trouper.SpawnActor"):
 
 
 class FindActor(Message[ActorRef | None], tag="trouper.FindActor"):
-    """Say who has this name in the registry, or this path; None when nobody has."""
+    """Return the actor that has this name in the registry, or is at this path; the reply is None for none."""
 
     name: str
 
 
 class WatchActor(Message[None], tag="trouper.WatchActor"):
-    """Tell this node once, by ``ActorEnded``, when that actor ends."""
+    """Send one ``ActorEnded`` when the actor ends."""
 
     uid: int
 
@@ -57,7 +59,7 @@ class ActorEnded(Message[None], tag="trouper.ActorEnded"):
 
 
 class EndActor(Message[None], tag="trouper.EndActor"):
-    """End that actor."""
+    """Stop, drain or kill an actor."""
 
     uid: int
     how: Ending
@@ -70,14 +72,14 @@ class CancelAsk(Message[None], tag="trouper.CancelAsk"):
 
 
 class SetBackpressure(Message[None], tag="trouper.SetBackpressure"):
-    """The mailbox of that actor is above its high-water mark, or below it again: hold whoever awaits ``tell``."""
+    """The mailbox of an actor is above its high-water mark, or below it again: its senders are to wait, or not."""
 
     uid: int
     high: bool
 
 
 class LinkedActorEnded(Message[None], tag="trouper.LinkedActorEnded"):
-    """An actor that is linked to that one has ended abnormally."""
+    """An actor that is linked to the actor ``uid`` has ended abnormally."""
 
     uid: int
     ref: ActorRef
@@ -86,9 +88,10 @@ class LinkedActorEnded(Message[None], tag="trouper.LinkedActorEnded"):
 
 
 class SegmentInfo(msgspec.Struct, frozen=True):
-    """Shared memory of the process that says so.
+    """Where a shared-memory segment of the sending process is.
 
-    token: random, part of the segment's name.  descriptor: its number in that process.  size_bytes: of all of it.
+    token: random, part of the segment's name.  descriptor: its number in that process.  size_bytes: of the whole
+    segment.
     """
 
     token: Annotated[int, msgspec.Meta(ge=0)]
@@ -97,9 +100,10 @@ class SegmentInfo(msgspec.Struct, frozen=True):
 
 
 class OfferSharedMemory(Message[None], tag="trouper.OfferSharedMemory"):
-    """This node would lend shared memory to that one, if it runs on the same host, for the same user.
+    """Offer shared memory to the other node, which can accept it if it runs on the same host for the same user.
 
-    host: told apart from others by it.  process: the number of this process there.  probe: a segment to try it with.
+    host: equal for processes that can share memory.  process: the id of the sending process.  probe: a segment to test
+    it with.
     """
 
     host: str
@@ -108,11 +112,11 @@ class OfferSharedMemory(Message[None], tag="trouper.OfferSharedMemory"):
 
 
 class AcceptSharedMemory(Message[None], tag="trouper.AcceptSharedMemory"):
-    """The probe could be read: lend."""
+    """The probe could be read: large buffers may come by shared memory."""
 
 
 class LendSegment(Message[None], tag="trouper.LendSegment"):
-    """The buffer of this number is the first so many bytes of that segment, which is lent until ``ReturnSegments``."""
+    """The buffer of this number is the first ``buffer_bytes`` of a segment, in use until ``ReturnSegments``."""
 
     number: int
     segment: SegmentInfo
@@ -120,21 +124,31 @@ class LendSegment(Message[None], tag="trouper.LendSegment"):
 
 
 class ReturnSegments(Message[None], tag="trouper.ReturnSegments"):
-    """Nobody here looks at these segments any more."""
+    """No view of these segments is left in the sending process."""
 
     tokens: list[int]
 
 
 class RetireSegments(Message[None], tag="trouper.RetireSegments"):
-    """These segments will not be lent again."""
+    """These segments will not be used again: unmap them."""
 
     tokens: list[int]
 
 
 class DropBuffers(Message[None], tag="trouper.DropBuffers"):
-    """The buffers of these numbers will not be named by any message: their asker has given up."""
+    """The buffers of these numbers belong to no message: the asker has given up, or the message could not be sent."""
 
     numbers: list[int]
+
+
+class MessageNotRead(Message[None], tag="trouper.MessageNotRead"):
+    """A message that was told to an actor could not be decoded; sent a limited number of times a minute.
+
+    uid: of the actor.  problem: what is wrong with the message, with its type.
+    """
+
+    uid: int
+    problem: str
 
 
 Control = (
@@ -150,7 +164,8 @@ CONTROLS: tuple[type[Control], ...] = (
 class RemoteFailure(msgspec.Struct, frozen=True):
     """An error in place of a reply.
 
-    kind: the class, ``module:qualified.name``.  text: what it says.  trace: its traceback, for people, bounded.
+    kind: the class, ``module:qualified.name``.  text: the text of the error.  trace: its traceback, for people,
+    bounded.
     """
 
     kind: str

@@ -1,13 +1,12 @@
-"""The doorkeeper of one peer: does what the other node tells this node itself, by control messages.
+"""Handles the control messages of one peer.
 
-What comes too late for an actor or an ask that has ended is passed over.
+A message that comes too late, for an actor or an ask that has ended, is ignored.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..actor.links import LinkWatcher
 from ..kernel.errors import Unhandled
 from ..kernel.message import Message
 from ..kernel.ref import Down
@@ -20,6 +19,7 @@ from .control import (
     FindActor,
     LendSegment,
     LinkedActorEnded,
+    MessageNotRead,
     OfferSharedMemory,
     RetireSegments,
     ReturnSegments,
@@ -27,16 +27,15 @@ from .control import (
     SpawnActor,
     WatchActor,
 )  # fmt: skip
-from .errors import travelling
+from .errors import sendable_text
 
 if TYPE_CHECKING:
     from ..kernel.cell import Cell
-    from .peer import Peer
-    from .peer_context import PeerContext
+    from .peer import Peer, PeerContext
 
 
 class ControlHandler:
-    """See the top of the file."""
+    """Handles what one peer sends to the node itself, and watches actors of this node for that peer."""
 
     __slots__ = ("_context", "_peer", "_watchers")
 
@@ -45,7 +44,10 @@ class ControlHandler:
         self._watchers: dict[int, _PeerWatcher] = {}
 
     def take(self, message: Message[object], correlation: int) -> None:
-        """Do what the other node says; raises ``Unhandled`` for what is no control message."""
+        """Handle a message of the peer; raises ``Unhandled`` for a type that has no handler.
+
+        correlation: of the reply that the peer waits for; 0 when it waits for none.
+        """
         peer = self._peer
         match message:
             case WatchActor() | EndActor() | LinkedActorEnded():
@@ -64,23 +66,25 @@ class ControlHandler:
                 | LendSegment()
                 | DropBuffers()
             ):
-                peer.out_of_band.hear(message)
+                peer.out_of_band.handle(message)
+            case MessageNotRead():
+                peer.on_message_not_read(message)
             case SpawnActor():
-                peer.incoming_asks.answer(correlation, self._context.spawn_local(message, peer.tables))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  a future of a ref is one of an object
+                peer.incoming_asks.answer(correlation, self._context.spawn_for_peer(message, peer.codec))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  a future of a ref is one of an object
             case FindActor(name):
-                peer.incoming_asks.reply(correlation, self._context.find_local(name))
+                peer.incoming_asks.reply(correlation, self._context.local.find(name))
             case _:
                 self._serve(message, correlation)
 
     def _serve(self, message: Message[object], correlation: int) -> None:
-        """Do what a feature of this node does for its peers; an error of its own is the asker's, or is reported."""
+        """Call the request handler for a message; its error goes to the asker, or is reported when there is none."""
         serve = self._context.request_handlers.get(type(message))
         if serve is None:
             raise Unhandled(f"node {self._context.node_id.node} was itself sent a {type(message).__qualname__}")
         peer = self._peer
         try:
             reply = serve(message, peer)
-        except Exception as error:  # noqa: BLE001  one feature's fault must not keep the rest of the frame back
+        except Exception as error:  # noqa: BLE001  the fault of one feature must not keep the rest of the frame back
             if correlation:
                 peer.incoming_asks.reply_error(correlation, error)
             else:
@@ -100,7 +104,7 @@ class ControlHandler:
             {"stop": cell.request_stop, "drain": cell.request_drain, "kill": cell.request_kill}[message.how]()
         else:
             down = Down(message.ref, message.reason, message.error)
-            LinkWatcher(cell, message.ref._cell).on_down(down)  # noqa: SLF001  a ref is the runtime's own
+            self._context.local.on_linked_actor_ended(cell, down)
 
     def _watch(self, cell: Cell) -> None:
         if cell.uid not in self._watchers:
@@ -108,23 +112,23 @@ class ControlHandler:
             cell.add_watcher(watcher)
 
     def tell_ended(self, uid: int, down: Down) -> None:
-        """An actor here that the node watched has ended: tell it.
+        """Tell the peer that an actor that it watches has ended.
 
-        When this whole node goes down, that is the news, and the link's end tells it.
+        While this whole node shuts down nothing is told: the end of the session says the same.
         """
         self._watchers.pop(uid, None)
         if self._peer.system.closing:
             return
-        error = None if down.error is None else travelling(down.error)
+        error = None if down.error is None else sendable_text(down.error)
         self._peer.control(ActorEnded(uid, down.reason, error))
 
     @property
     def watches(self) -> bool:
-        """Whether the node watches any actor here."""
+        """Whether the peer watches any actor of this node."""
         return bool(self._watchers)
 
-    def leave(self) -> None:
-        """The node is lost: watch nothing for it any more."""
+    def close(self) -> None:
+        """Stop watching actors for the peer, which is lost."""
         for uid, watcher in self._watchers.items():
             cell = self._context.exports.get(uid)
             if cell is not None:
@@ -133,13 +137,13 @@ class ControlHandler:
 
 
 class _PeerWatcher:
-    """Hears of an actor's end for a peer."""
+    """Watches one actor for a peer."""
 
     __slots__ = ("_control_handler", "_uid")
 
-    def __init__(self, doorkeeper: ControlHandler, uid: int) -> None:
-        self._control_handler, self._uid = doorkeeper, uid
+    def __init__(self, handler: ControlHandler, uid: int) -> None:
+        self._control_handler, self._uid = handler, uid
 
     def on_down(self, down: Down) -> None:
-        """Pass the end on."""
+        """Tell the peer."""
         self._control_handler.tell_ended(self._uid, down)

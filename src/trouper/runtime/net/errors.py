@@ -1,34 +1,44 @@
-"""Errors across nodes: an exception becomes text on one side and, where that is safe, its own class on the other.
+"""Errors across nodes: an exception is sent as text, and raised again as its own class where that is safe.
 
 Nothing is imported and no constructor is run for an error that came in: only a class that is loaded here already is
-used, and its instance is made without its ``__init__``.  So it has the text, and no attributes beside it.
+used, and its instance is made without its ``__init__``.  So it has its text, and no further attributes.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..kernel.errors import ActorFailed
 from ..kernel.message import Message
-from ..observe.reports import BRIEF_CHARS_MAX, bounded, brief, trace
 from .control import RemoteFailure
-from .qualified_names import find_loaded, qualified_name
+from .spawn_request import find_loaded, qualified_name
+
+if TYPE_CHECKING:
+    from ..kernel.system import Reporter
+
+TEXT_CHARS_MAX = 1_000
+"""Characters of an error's own text."""
 
 
 class UnreadableMessage(Message[None], tag="trouper.UnreadableMessage"):
-    """Stands in a dead letter for a message to or from another node that is only known in its wire form."""
+    """Stands in a dead letter for a message to or from another node of which only the wire form is known.
+
+    node: the other node.  problem: what happened to the message.
+    """
 
     node: str
     problem: str
 
 
-def failure_of(error: BaseException) -> RemoteFailure:
-    """Put an exception into words that travel."""
+def failure_of(error: BaseException, reporter: Reporter) -> RemoteFailure:
+    """Describe an exception in a form that can be sent; ``reporter`` formats it, bounded in size."""
     only = error.args[0] if len(error.args) == 1 else None
-    said = bounded(only, BRIEF_CHARS_MAX) if type(only) is str else brief(error).partition(": ")[2]
-    return RemoteFailure(qualified_name(type(error)), travelling(said), travelling(trace(error)))
+    text = _bounded(only) if type(only) is str else reporter.brief(error).partition(": ")[2]
+    return RemoteFailure(qualified_name(type(error)), sendable_text(text), sendable_text(reporter.trace(error)))
 
 
 def raised_from(failure: RemoteFailure, node: str) -> Exception:
-    """Make the exception that the asker gets, with the traceback of the other node as a note."""
+    """Make the exception that an asker gets, with the traceback of the other node as a note."""
     module, _, qualified = failure.kind.partition(":")
     error = _revived(find_loaded(module, qualified), failure.text)
     if error is None:
@@ -37,18 +47,24 @@ def raised_from(failure: RemoteFailure, node: str) -> Exception:
     return error
 
 
+def _bounded(text: str) -> str:
+    return text if len(text) <= TEXT_CHARS_MAX else f"{text[:TEXT_CHARS_MAX]}[... {len(text)} characters in all]"
+
+
 def _revived(kind: object, text: str) -> Exception | None:
-    """Make an instance; None when the class is no plain exception, or its text cannot be had without ``__init__``."""
+    """Make an instance of ``kind``; None for a class that is no ``Exception``, or that needs its ``__init__`` for its
+    text.
+    """
     if not isinstance(kind, type) or not issubclass(kind, Exception):
         return None
     try:
         error = kind.__new__(kind, text)
         error.args = (text,)
         return error if text in str(error) else None
-    except Exception:  # noqa: BLE001  a class of the user's may raise anything; the asker gets ActorFailed instead
+    except Exception:  # noqa: BLE001  a user's class may raise anything; the asker gets ActorFailed instead
         return None
 
 
-def travelling(text: str) -> str:
-    """Show what UTF-8 cannot carry, so that the text can be sent."""
+def sendable_text(text: str) -> str:
+    """Escape what UTF-8 cannot encode (lone surrogates), so that the text can be sent."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""``IncomingAsks``: the asks that came from one node, until they are answered."""
+"""The asks that came from one node, until they are answered."""
 
 from __future__ import annotations
 
@@ -17,22 +17,27 @@ if TYPE_CHECKING:
     from ..kernel.system import System
 
 END_FIRST_S = 1.0
-"""Seconds that an error waits for the end of the actor that failed by it; one that takes longer is told of later."""
+"""Seconds that an error reply waits for the end of the actor that failed by it; then it is sent all the same."""
 
 
 class IncomingAsks:
-    """See the top of the file.
+    """The asks of one peer that wait for their replies.
 
-    packed: takes the large buffers out of a reply; None where it has none.
-    waiting: what is awaited for each ask, by its correlation, the oldest first.
+    pack: takes the large buffers out of a reply; returns None when it has none.
+    waiting: the future of each ask, by its correlation, the oldest first.
     """
 
-    def __init__(self, system: System, outbox: SendBuffer, packed: Callable[[object], OutOfBandPayload | None]) -> None:
-        self._system, self._send_buffer, self._packed = system, outbox, packed
+    def __init__(
+        self, system: System, send_buffer: SendBuffer, pack: Callable[[object], OutOfBandPayload | None]
+    ) -> None:
+        self._system, self._send_buffer, self._pack = system, send_buffer, pack
         self.waiting: dict[int, asyncio.Future[object]] = {}
 
     def answer(self, correlation: int, future: asyncio.Future[object], cell: Cell | None = None) -> None:
-        """Send what comes of a future, as the reply to the ask of this correlation.  cell: the actor that was asked."""
+        """Send the result of a future as the reply to an ask, once it is done.
+
+        cell: the actor that was asked; None for a request to the node itself.
+        """
         if future.done():
             self._answered(correlation, cell, future)
         else:
@@ -52,9 +57,9 @@ class IncomingAsks:
             self.reply_error(correlation, error)
 
     async def _reply_after_end(self, cell: Cell, correlation: int, error: BaseException) -> object:
-        """The actor ends by this failure, and its end is told first.
+        """Send the error of an actor that ends by this failure after its ``ActorEnded``.
 
-        Who sends more once he knows of the failure sends to the next life then, and not to one that has ended.
+        An asker that tries again on the error then reaches the actor's successor, and not the one that has ended.
         """
         await asyncio.wait((cell.end_future(),), timeout=END_FIRST_S)
         del self.waiting[correlation]
@@ -62,24 +67,24 @@ class IncomingAsks:
         return None
 
     def reply(self, correlation: int, value: object) -> None:
-        """Send the reply to the ask of this correlation."""
+        """Send the reply to the ask of this correlation; a reply that cannot be sent becomes an error reply."""
         try:
-            self._send_buffer.put((0, correlation, REPLY, self._packed(value) or value))
+            self._send_buffer.put((0, correlation, REPLY, self._pack(value) or value))
         except (WireError, MailboxFull) as error:
             self.reply_error(correlation, error)
 
     def reply_error(self, correlation: int, error: BaseException) -> None:
         """Send an error in place of the reply."""
-        self._send_buffer.put((0, correlation, REPLY_ERROR, failure_of(error)))
+        self._send_buffer.put((0, correlation, REPLY_ERROR, failure_of(error, self._system.reporter)))
 
     def cancel(self, correlation: int) -> None:
-        """The asker of this correlation has given up."""
+        """Cancel the ask of this correlation: its asker has given up."""
         future = self.waiting.pop(correlation, None)
         if future is not None:
             future.cancel()
 
     def close(self) -> None:
-        """Nobody is there any more to answer to."""
+        """Cancel all asks: the peer is lost."""
         for future in list(self.waiting.values()):
             future.cancel()
         self.waiting.clear()

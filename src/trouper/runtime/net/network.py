@@ -1,7 +1,7 @@
-"""The network of a node: its transports and links below, its peers above.
+"""The network of a node: transports and sessions below, one ``Peer`` for each connected node above.
 
-A shell: the pure ``SessionManager`` decides what goes over which wire, this carries it out, and hands what is delivered to
-the ``Peer`` that it came from.
+A shell around the pure ``SessionManager``: it feeds that with frames, times and requests, carries its effects out on
+the transports, and hands the bodies that are delivered to the peer that they came from.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
@@ -19,12 +19,12 @@ import msgspec
 from ..kernel.alarm import Alarm
 from ..kernel.ask import current_invocation
 from ..kernel.cell import Cell
-from ..kernel.errors import NodeClosed, NodeUnreachable, TrouperError, WireError
+from ..kernel.errors import InvalidOption, NodeClosed, NodeUnreachable, TrouperError, WireError
 from ..kernel.ref import ActorRef
 from ..session import effects
-from ..session.bulk_chunks import BulkSettings
+from ..session.bulk_chunks import BulkSettings, Chunk
 from ..session.codec import SessionCodec
-from ..session.frames import BULK, HEADER_BYTES
+from ..session.frames import BULK, CONTROL, HEADER_BYTES, NORMAL
 from ..session.handshake import LocalNode
 from ..session.session import Session
 from ..session.sessions import SessionManager
@@ -34,44 +34,40 @@ from .bulk.out_of_band import BulkResources
 from .connector import Connector
 from .control import FindActor, SpawnActor
 from .directory import Directory
-from .ownership import stop_with_owner
-from .peer import Peer
-from .peer_context import RequestHandler
+from .peer import LocalActors, Peer, RequestHandler
 from .remote_cell import NodeId
-from .session_sender import SessionSender
-from .spawn_request import resolve_spawn
-from .transport_set import TransportSet
+from .spawn_request import resolve_spawn, stop_with_owner
 
 if TYPE_CHECKING:
     from ..kernel.system import System
     from .code_shipping import CodeShipping
-    from .idle_sessions import IdleSessions
-    from .services.introspection import RemoteIntrospection
-    from .services.lookup import RegistryLookup
 
 MakeTransport = Callable[[TransportOwner], Transport]
-SpawnLocal = Callable[[Callable[..., object], str | None, float | None], Awaitable[ActorRef]]
 
 SPAWN_S = 60.0
 """Seconds until an actor must have started on another node."""
+SWEEP_S = 1.0
+"""Seconds between two searches for idle sessions while there are more sessions than ``sessions_max``."""
+CALM_SWEEP_S = 4.0
+"""Seconds between two searches otherwise; they serve peers that have too many sessions and ask to close this one."""
 
 
 class Network:
-    """See the top of the file.
+    """The network of a node, as ``node.network``.
 
-    transports: makers of the transports, the first that knows an endpoint's scheme is used.
-    listen: endpoints of this node; the first is where peers connect back to.  join: endpoints to dial, for ever.
-    incarnation: larger for each life of this name.  allowed_modules: may be imported for a spawn from another node.
+    system: the actors of this node.
+    transports: makers of the transports; the first one that knows an endpoint's scheme is used.
+    listen: endpoints of this node; the first is where peers connect back to.
+    join: endpoints to dial until the node closes.
+    generation: random number that tells this run of the node from others of its name.
+    local: what peers may ask of the actors of this node.
+    settings: None is ``SessionSettings()``.  bulk: None is ``BulkSettings()``.
+    allowed_modules: modules that may be imported when another node asks for an actor of theirs.
+    rng: source of tokens and jitter; None takes the operating system's, since tokens must not be guessed.
     """
 
-    idle_sessions: IdleSessions | None = None
-    """Ends links that nobody needs; None where every link stays."""
     shipping: CodeShipping | None = None
-    """How code may travel; None for not at all."""
-    introspection: RemoteIntrospection
-    """Looking into the actors of other nodes."""
-    lookups: RegistryLookup
-    """Looking names and services up on all linked nodes."""
+    """Limits for code that travels by value; None refuses such code."""
 
     def __init__(
         self,
@@ -81,25 +77,28 @@ class Network:
         listen: Sequence[str],
         join: Sequence[str],
         generation: int,
-        spawn_local: SpawnLocal,
-        find_local: Callable[[str], ActorRef | None],
+        local: LocalActors,
         settings: SessionSettings | None = None,
         allowed_modules: Collection[str] = (),
         bulk: BulkSettings | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        self.system, self.node_id = system, NodeId(system.name, generation)
+        self.system, self.node_id, self.local = system, NodeId(system.name, generation), local
         self._now = system.loop.time
         self.exports: dict[int, Cell] = {}
+        """The actors of this node whose refs were sent to peers, by uid; no other actor can be reached from outside."""
         self.request_handlers: dict[type, RequestHandler] = {}
+        """What features of this node do for its peers, by the type of the message that asks for it."""
         self.on_peer: list[Callable[[Peer, bool], None]] = []
-        """Who is called with each node that is linked (True), and that is no longer (False)."""
+        """Called with each peer that gets a session (True), and with each that is lost (False)."""
         self.directory = Directory(self, self.node_id)
         self.connector = Connector(self, system.loop)
         self.endpoint = ""
+        """The first listening endpoint, as peers reach it; empty before ``start``."""
+        self.refusals: dict[str, str] = {}
+        """Why the node at an endpoint refused a session, in its own words, by endpoint."""
         self._listen, self._join = listen, join
         self._transports = TransportSet([make(self) for make in transports])
-        self._spawn, self.find_local = spawn_local, find_local
         self._settings = settings or SessionSettings()
         self._allowed = allowed_modules
         self._rng = rng or random.SystemRandom()
@@ -110,17 +109,16 @@ class Network:
         self._effects: deque[effects.Effect] = deque()
         self._carrying_out = False
         self._alarm = Alarm(system.loop, self._tick)
-        self._changed: list[asyncio.Future[None]] = []
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._change_waiters: set[asyncio.Future[None]] = set()
         self._closed = self._ignores_frames = False
         self.bulk = BulkResources(bulk or BulkSettings(), partial(self._rng.getrandbits, 64), listen)
-        self.refusals: dict[str, str] = {}
-        """Why a dial came to nothing, by endpoint, in the words of the node that was dialled."""
         system.on_lifecycle += (self._on_actor_event,)
 
-    # --- begin and end -----------------------------------------------------------------------------------------------
+    # --- start and close ---------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Listen, and begin to dial."""
+        """Listen, and begin to dial; raises what a transport raises for an endpoint that it cannot listen at."""
         self.endpoint = await self._transports.listen(self._listen)
         local = LocalNode(self.node_id.node, self.node_id.generation, self.endpoint)
         self._manager = SessionManager(
@@ -130,12 +128,12 @@ class Network:
             self.connect(endpoint)
 
     async def close(self) -> None:
-        """Send what was said, take leave of all peers, for at most ``linger_s``, and close everything."""
+        """Send what is buffered, end all sessions in order within 2 x ``linger_s`` seconds, close the transports."""
         for peer in list(self._peers.values()):
             peer.flush()
         self._closed = True
-        if self.idle_sessions is not None:
-            self.idle_sessions.close()
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
         self.connector.close()
         self._notify_changed()
         if self._manager is not None:
@@ -145,119 +143,146 @@ class Network:
                     while not self._manager.is_empty:
                         await self.wait_for_change()
             except TimeoutError:
-                pass  # a peer that does not answer will find out by itself
+                pass  # a peer that does not answer finds the loss out by its own time-out
         self._alarm.set(inf)
         self._ignores_frames = True
         await self._transports.close()
         self.bulk.close()
 
     def connect(self, endpoint: str) -> None:
-        """Dial an endpoint until somebody answers, and again after each loss; raises ``InvalidOption``."""
-        self._transports.transport(endpoint)
+        """Dial an endpoint until a node answers, and again after each loss; raises ``InvalidOption``."""
+        self._transports.find(endpoint)
         self._carry_out(self._sessions.connect(endpoint, self._now()))
+
+    def disconnect(self, endpoint: str) -> None:
+        """Stop dialling an endpoint, and end the session with the node that was found there."""
+        self._carry_out(self._sessions.disconnect(endpoint, self._now()))
 
     # --- what the node asks for --------------------------------------------------------------------------------------
 
     @property
     def peers(self) -> dict[str, Peer]:
-        """The nodes that are linked to this one, by name."""
+        """The nodes that this one has a session with, by name."""
         return dict(self._peers)
 
     def peer(self, node: str) -> Peer:
-        """Return a node that is linked, or can be on demand; raises ``NodeUnreachable``."""
+        """Return the peer of this name, dialled on demand if its address is known; raises ``NodeUnreachable``."""
         peer = self._peers.get(node) or (None if self._closed else self.connector.find(node))
         if peer is None:
             known = ", ".join(sorted(self._peers)) or "none"
             refused = "".join(f"; {endpoint} refused: {why}" for endpoint, why in self.refusals.items())
             raise NodeUnreachable(
-                f"node {self.node_id.node} is not linked to {node!r}; it is linked to: {known}{refused}"
+                f"node {self.node_id.node} is not connected to {node!r}; it is connected to: {known}{refused}"
             )
         return peer
 
     async def wait_for_peer(self, node: str, *, after: Peer | None = None) -> Peer:
-        """Wait until a node is linked, again if ``after`` is its link of now; ``NodeClosed`` when this one closes."""
+        """Wait for a session with a node, and return its peer.
+
+        after: wait for another one than this peer, which is about to be lost; None takes whichever is there.
+        Raises ``NodeClosed`` when this node closes its network.
+        """
         while self._peers.get(node) in (None, after):
             if self._closed:
                 raise NodeClosed(f"node {self.node_id.node} has closed its network: it waits for {node!r} no more")
             await self.wait_for_change()
         return self._peers[node]
 
-    async def whereis(self, node: str, name: str) -> ActorRef | None:
-        """Ask a linked node who has this name in its registry, or this path there; None when nobody has.
+    async def wait_for_change(self) -> None:
+        """Wait until a session begins, ends, breaks or heals."""
+        changed: asyncio.Future[None] = self.system.loop.create_future()
+        self._change_waiters.add(changed)
+        try:
+            await changed
+        finally:
+            self._change_waiters.discard(changed)  # a wait that was cancelled must leave nothing behind
 
-        Raises ``NodeUnreachable``.
+    async def whereis(self, node: str, name: str) -> ActorRef | None:
+        """Return the actor of another node that has this registered name, or is at this path; None for none.
+
+        Raises ``NodeUnreachable``, and ``AskTimeout`` when the node does not answer.
         """
         return await self.peer(node).control_ref.ask(FindActor(name))
 
     async def spawn_at(self, node: str, spawn: SpawnActor, *, owner: ActorRef | None = None) -> ActorRef:
-        """Start an actor on another node, within ``SPAWN_S``; raises what ``Node.spawn`` says.
+        """Start an actor on another node, within ``SPAWN_S`` seconds, and return its ref.
 
-        owner: it ends when this actor ends; None for nobody.
+        owner: the new actor is stopped when this one ends; None ties it to none.
+        Raises ``NodeUnreachable``, ``AskTimeout``, and what ``Node.spawn`` raises there.
         """
         return await self.peer(node).control_ref.ask(msgspec.structs.replace(spawn, owner=owner), SPAWN_S)
 
+    def close_idle_sessions(self, sessions_max: int) -> None:
+        """Close sessions that are not needed while there are more than ``sessions_max``, from now on.
+
+        A session is needed while an ask is open, an actor is watched, a mailbox presses back, or data is to be sent, in
+        either direction.  All of that begins with a body that is sent or received, which marks the session as in use;
+        so a regular look at the sessions so marked is enough.
+        """
+        self._sweep_timer = self.system.loop.call_later(SWEEP_S, self._sweep, sessions_max)
+
+    def _sweep(self, sessions_max: int) -> None:
+        self._close_unused()
+        pause_s = SWEEP_S if len(self._peers) > sessions_max else CALM_SWEEP_S
+        self._sweep_timer = self.system.loop.call_later(pause_s, self._sweep, sessions_max)
+
+    def _close_unused(self) -> None:
+        for peer in self._peers.values():
+            session = self._sessions.peer(peer.node)
+            if session is not None and session.in_use:  # only the next body sent or received can set it again
+                session.in_use = peer.is_needed
+        self._run(self._sessions.close_unused, self._now())
+
     # --- what peers ask for ------------------------------------------------------------------------------------------
 
-    def spawn_local(self, spawn: SpawnActor, tables: SessionCodec) -> asyncio.Future[ActorRef]:
-        """Start an actor that another node asks for."""
-        return asyncio.ensure_future(self._spawned(spawn, tables), loop=self.system.loop)
+    def spawn_for_peer(self, spawn: SpawnActor, codec: SessionCodec) -> asyncio.Future[ActorRef]:
+        """Start an actor that another node asks for; the future gives its ref, or why it did not start."""
+        return asyncio.ensure_future(self._spawned(spawn, codec), loop=self.system.loop)
 
-    async def _spawned(self, spawn: SpawnActor, tables: SessionCodec) -> ActorRef:
-        made = resolve_spawn(spawn, tables, self._allowed, self.shipping)
-        ref = await self._spawn(made, spawn.name, spawn.shutdown_s)
+    async def _spawned(self, spawn: SpawnActor, codec: SessionCodec) -> ActorRef:
+        made = resolve_spawn(spawn, codec, self._allowed, self.shipping)
+        ref = await self.local.spawn(made, spawn.name, spawn.shutdown_s)
         if spawn.owner is not None:
             stop_with_owner(ref, spawn.owner)
         return ref
 
     def end_session(self, node: str, detail: str) -> None:
-        """Give up a link at once: it is known for certain that this life of the node has ended."""
+        """End the session with a node at once: this generation of it is known to have ended, for ``detail``."""
         self._carry_out(self._sessions.end_session(node, detail, self._now()))
 
-    def disconnect(self, endpoint: str) -> None:
-        """Dial an endpoint no more; whoever was found there is taken leave of."""
-        self._carry_out(self._sessions.disconnect(endpoint, self._now()))
+    # --- what cells and the connector ask for ------------------------------------------------------------------------
 
     def find_generation(self, node_id: NodeId) -> Peer | None:
-        """Return this life of a node, if it is linked, or can be on demand."""
+        """Return the peer of this generation of a node, dialled on demand; None when it cannot be reached."""
         peer = self._peers.get(node_id.node)
         if peer is None or peer.lost is not None:
             return None if self._closed else self.connector.find_generation(node_id)
         return peer if peer.node_id == node_id else None
 
-    # --- for what reaches out ----------------------------------------------------------------------------------------
-
     def dial(self, endpoint: str) -> None:
-        """Dial an endpoint for what waits to be sent there; one that cannot be dialled is reported."""
+        """Dial an endpoint once, for data that waits to be sent there; an error is reported."""
         try:
-            self._transports.transport(endpoint)
+            self._transports.find(endpoint)
             self._carry_out(self._sessions.connect(endpoint, self._now(), once=True))
         except TrouperError as error:
             self.system.reporter.problem(f"{endpoint} cannot be dialled", error)
 
     def cancel_dial(self, endpoint: str) -> None:
-        """Nothing waits to be sent there any more."""
+        """Stop dialling an endpoint: no data waits to be sent there any more."""
         self._carry_out(self._sessions.forget(endpoint, self._now()))
 
-    def close_unused(self) -> None:
-        """Ask the peers whether the sessions that nobody needs may end, where there are more than there should be."""
-        for peer in self._peers.values():
-            session = self._sessions.peer(peer.node)
-            if session is not None and session.in_use:  # which only what is sent and received makes it again
-                session.in_use = peer.is_needed
-        self._carry_out(self._sessions.close_unused(self._now()))
-
     def make_peer(self, node_id: NodeId, session: Session | None) -> tuple[Peer, SessionSender]:
-        """Make the side of a node that is here."""
+        """Make the local side of a node, and the sender that its data leaves by; None for a session that is dialled."""
         sender = SessionSender(self, session, self._settings.frame_bytes_max - HEADER_BYTES)
         return Peer(self, node_id, sender), sender
 
     def peer_at(self, endpoint: str) -> Peer | None:
-        """Return the linked node that listens there."""
+        """Return the connected node that listens at an endpoint; None for none."""
         return self._peer_at.get(endpoint)
 
     def send(self, session: Session, parts: tuple[Buffer, ...], lane: int) -> bool:
-        """Give a body to a link; False when it has no room."""
-        session.in_use = True  # whatever this begins, ``idle_sessions`` looks again before the link may end
+        """Give a body to a session; False when the session has no capacity for it now."""
+        session.in_use = True  # whatever this begins: `_close_unused` looks again before the session may end
         if session.state != "up" and session.state != "broken":
             return False
         wanted = self._sessions.send(session, parts, lane, self._now())
@@ -269,40 +294,56 @@ class Network:
     # --- what the transports report ----------------------------------------------------------------------------------
 
     def frame_received(self, parts: Sequence[Buffer], source: Source) -> None:
-        """A frame came in.  Who sent it may be a handler of another node in this loop: here nobody asks."""
+        """Take a frame that came in; a transport may call this from a handler of another node in the same loop."""
         if self._ignores_frames:
-            return  # somebody greets while the transports are being closed: no answer could be sent
+            return  # the transports are being closed: no answer could be sent
         self.system.dispatcher.reset_inline_budget()
-        token = current_invocation.set(None)
+        token = current_invocation.set(None)  # the frame belongs to no handler of this node
         try:
-            self._carry_out(self._sessions.receive(parts, source, self._now()))
+            self._run(self._sessions.receive, parts, source, self._now())
         finally:
             current_invocation.reset(token)
 
     def wire_ready(self, wire: Wire) -> None:
-        """A wire has room again."""
-        self._carry_out(self._sessions.wire_ready(wire.endpoint, self._now()))
+        """A wire that was full takes frames again."""
+        self._run(self._sessions.wire_ready, wire.endpoint, self._now())
 
     def wire_lost(self, wire: Wire, reason: str) -> None:
-        """A wire's connection broke."""
-        self._carry_out(self._sessions.wire_lost(wire.endpoint, reason, self._now()))
+        """A wire's connection broke, for ``reason``."""
+        self._run(self._sessions.wire_lost, wire.endpoint, reason, self._now())
 
     # --- effects -----------------------------------------------------------------------------------------------------
 
+    def _run(self, step: Callable[..., Sequence[effects.Effect]], *args: object) -> None:
+        """Take a step of the session manager for a transport or a timer, neither of which can handle an error."""
+        try:
+            self._carry_out(step(*args))
+        except Exception as error:  # noqa: BLE001  reported: the next frame must find the network at work
+            self.system.reporter.problem(f"the network of node {self.node_id.node} failed at one step", error)
+
     def _carry_out(self, wanted: Sequence[effects.Effect]) -> None:
-        """Do what is wanted, in order; what comes of doing it (who hears news sends, or dials) waits for its turn."""
+        """Carry effects out, in order, and set the alarm; then raise the first error, if any effect failed.
+
+        Effects that come of carrying these out (a listener sends or dials) are queued behind them.
+        """
         self._effects.extend(wanted)
         if self._carrying_out:
             return
+        failed: Exception | None = None
         full: set[str] = set()
         self._carrying_out = True
         try:
             while self._effects:
-                self._do(self._effects.popleft(), full)
+                try:
+                    self._do(self._effects.popleft(), full)
+                except Exception as error:  # noqa: BLE001  raised below, when the others have been carried out
+                    failed = failed or error
         finally:
             self._carrying_out = False
-        if (wake_at := self._sessions.wake_at) != self._alarm.at:
-            self._alarm.set(wake_at)
+            if (wake_at := self._sessions.wake_at) != self._alarm.at:
+                self._alarm.set(wake_at)
+        if failed is not None:
+            raise failed
 
     def _do(self, effect: effects.Effect, full: set[str]) -> None:
         if isinstance(effect, effects.Transmit):
@@ -335,20 +376,13 @@ class Network:
 
     def _on_session_event(self, effect: effects.SessionEvent) -> None:
         if isinstance(effect, effects.PeerUp):
-            node_id = NodeId(effect.greeting.node, effect.greeting.generation)
-            self.directory.begin_generation(node_id)
-            endpoints = (effect.greeting.endpoint, effect.session.endpoint)
-            peer = self.connector.arrived(node_id, effect.session, endpoints)
-            self._peer_at.update(dict.fromkeys(endpoints, peer))
-            self._peer_of_session[effect.session.token] = self._peers[peer.node] = peer
-            for listener in self.on_peer:
-                listener(peer, True)
+            self._on_peer_up(effect)
         elif isinstance(effect, effects.PeerDown):
             self._on_peer_down(effect)
         elif isinstance(effect, effects.DialRefused):
             self.refusals[effect.endpoint] = effect.text
             self.connector.refused(effect.endpoint, effect.text)
-            self.system.reporter.problem(f"{effect.endpoint} refused the link ({effect.code}): {effect.text}")
+            self.system.reporter.problem(f"{effect.endpoint} refused the session ({effect.code}): {effect.text}")
         elif isinstance(effect, effects.FrameRejected):
             self.system.reporter.problem(f"a frame was dropped: {effect.problem}")
         else:
@@ -358,6 +392,15 @@ class Network:
                 known.flush()
         if not isinstance(effect, effects.CapacityAvailable):
             self._notify_changed()
+
+    def _on_peer_up(self, effect: effects.PeerUp) -> None:
+        node_id = NodeId(effect.greeting.node, effect.greeting.generation)
+        self.directory.begin_generation(node_id)
+        endpoints = (effect.greeting.endpoint, effect.session.endpoint)
+        peer = self.connector.arrived(node_id, effect.session, endpoints)
+        self._peer_at.update(dict.fromkeys(endpoints, peer))
+        self._peer_of_session[effect.session.token] = self._peers[peer.node] = peer
+        self._tell_listeners(peer, up=True)
 
     def _on_peer_down(self, effect: effects.PeerDown) -> None:
         peer = self._peer_of_session.pop(effect.session.token, None)
@@ -370,15 +413,23 @@ class Network:
         if effect.reason == "idle":
             peer.detach()
             return
-        # A body of items has one part, a chunk of a large buffer two: its message comes after it.
+        # A body of items has one part, a chunk of a large buffer two: the message of a chunk is in a later body.
         peer.lose(effect.detail, [bytes(parts[0]) for parts in effect.unacknowledged if len(parts) == 1])
-        for listener in self.on_peer:
-            listener(peer, False)
+        self._tell_listeners(peer, up=False)
 
-    # --- time and news -----------------------------------------------------------------------------------------------
+    def _tell_listeners(self, peer: Peer, *, up: bool) -> None:
+        """Call each listener, whatever the others do: one that fails must not keep the next from the news."""
+        for listener in list(self.on_peer):
+            try:
+                listener(peer, up)
+            except Exception as error:  # noqa: BLE001  reported: it is the listener's own fault
+                what = "connected" if up else "lost"
+                self.system.reporter.problem(f"{listener!r} failed, called because node {peer.node} was {what}", error)
+
+    # --- time and change ---------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        self._carry_out(self._sessions.tick(self._now()))
+        self._run(self._sessions.tick, self._now())
 
     @property
     def _sessions(self) -> SessionManager:
@@ -389,14 +440,90 @@ class Network:
         if what == "ended":
             self.exports.pop(cell.uid, None)
 
-    async def wait_for_change(self) -> None:
-        """Wait until a link comes, goes, breaks or heals."""
-        future: asyncio.Future[None] = self.system.loop.create_future()
-        self._changed.append(future)
-        await future
-
     def _notify_changed(self) -> None:
-        changed, self._changed = self._changed, []
-        for future in changed:
-            if not future.done():
-                future.set_result(None)
+        waiters, self._change_waiters = self._change_waiters, set()
+        for changed in waiters:
+            if not changed.done():
+                changed.set_result(None)
+
+
+class SessionSender:
+    """The session with one peer, as the peer's send buffer uses it; it has no session until the node is connected."""
+
+    __slots__ = ("_body_bytes_max", "_network", "session")
+
+    def __init__(self, network: Network, session: Session | None, body_bytes_max: int) -> None:
+        self._network, self.session, self._body_bytes_max = network, session, body_bytes_max
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a session, and it is not about to end as idle."""
+        return self.session is not None and self.session.state in ("up", "broken")
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the peer is in reach, and has acknowledged all that it was sent."""
+        return self.session is not None and self.session.state == "up" and not self.session.stream.has_unacknowledged
+
+    def send(self, body: bytes, /, *, urgent: bool = False) -> bool:
+        """Send a body, in the control stream if ``urgent``; False when the session has no capacity now."""
+        return self.session is not None and self._network.send(self.session, (body,), CONTROL if urgent else NORMAL)
+
+    def send_chunk(self, chunk: Chunk, /) -> bool:
+        """Send a part of a large buffer; False when the session has no capacity now."""
+        return self.session is not None and self._network.send(self.session, chunk, BULK)
+
+    @property
+    def body_bytes_max(self) -> int:
+        """Bytes of the largest body that the peer takes; this node's own limit until the peer's is known."""
+        return self._body_bytes_max if self.session is None else self.session.body_bytes_max
+
+
+class TransportSet:
+    """The transports of a node, and its wires to other nodes.
+
+    transports: the first one that knows an endpoint's scheme is used.
+    """
+
+    def __init__(self, transports: Sequence[Transport]) -> None:
+        self._transports = transports
+        self._wires: dict[str, Wire] = {}
+
+    def find(self, endpoint: str) -> Transport:
+        """Return the transport for an endpoint; raises ``InvalidOption`` when there is none."""
+        scheme = endpoint.partition("://")[0]
+        for transport in self._transports:
+            if scheme in transport.schemes:
+                return transport
+        raise InvalidOption(f"the endpoint {endpoint!r}: no transport of this node knows {scheme}://")
+
+    async def listen(self, endpoints: Sequence[str]) -> str:
+        """Listen at endpoints; returns the first of them, as peers reach it."""
+        reached = [await self.find(endpoint).listen(endpoint) for endpoint in endpoints]
+        return reached[0]
+
+    async def close(self) -> None:
+        """Close all transports."""
+        for transport in self._transports:
+            await transport.close()
+
+    def open(self, endpoint: str) -> None:
+        """Open a wire to an endpoint."""
+        self._wires[endpoint] = self.find(endpoint).connect(endpoint)
+
+    def close_wire(self, endpoint: str) -> None:
+        """Close the wire to an endpoint, if it could be opened."""
+        wire = self._wires.pop(endpoint, None)
+        if wire is not None:
+            wire.close()
+
+    def transmit(self, effect: effects.Transmit) -> bool:
+        """Give a frame to its wire; False when the wire is full and the frame has a number, to be sent again."""
+        wire = self._wires.get(effect.endpoint)
+        return wire is None or wire.send_nowait(effect.parts) or not effect.sequence
+
+    def refuse(self, effect: effects.Refuse) -> None:
+        """Send one frame to an endpoint that no wire is kept to."""
+        wire = self.find(effect.endpoint).connect(effect.endpoint)
+        wire.send_nowait(effect.parts)
+        wire.close()

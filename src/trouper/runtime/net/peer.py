@@ -1,15 +1,15 @@
-"""One node as another one sees it: what goes to it in frames, and what comes from it.
+"""The local side of one connected node: what is sent to it, and what comes from it.
 
-Each item that comes in is decoded by its target's own type, and one that cannot be is refused alone.  A peer is one
-incarnation: when the node comes back with another one, or stays away too long, everything here ends with ``node_lost``
-and another peer takes its place.
+Each item that comes in is decoded by the type that its target takes; an item that cannot be decoded is refused alone.
+A peer is one generation of a node: when that has ended, or stays out of reach for too long, everything here ends with
+``node_lost``, and the next generation gets another peer.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -30,7 +30,16 @@ from ..session.codec import (
     TakenBuffers,
 )
 from .bulk.out_of_band import OutOfBandBuffers
-from .control import CONTROLS, CancelAsk, EndActor, LinkedActorEnded, RemoteFailure, SetBackpressure
+from .control import (
+    CONTROLS,
+    CancelAsk,
+    EndActor,
+    LinkedActorEnded,
+    MessageNotRead,
+    RemoteFailure,
+    SetBackpressure,
+    SpawnActor,
+)
 from .control_handler import ControlHandler
 from .errors import UnreadableMessage, failure_of, raised_from
 from .incoming_asks import IncomingAsks
@@ -38,34 +47,110 @@ from .remote_cell import NodeId, RemoteCell
 from .send_buffer import LIMIT, SendBuffer, SendPort
 
 if TYPE_CHECKING:
-    from .peer_context import PeerContext
+    import asyncio
+
+    from ..kernel.ref import Down
+    from ..kernel.system import System
+    from .bulk.out_of_band import BulkResources
+    from .directory import Directory
 
 R = TypeVar("R")
 ASK_S_MAX = 86_400.0
-"""Seconds that an ask of another node may have left; longer ones are cut to it."""
+"""Seconds that an ask of another node may have left; a longer time is cut to this."""
 ASK_GRID_PER_S = 100
-"""What an ask has left is rounded up to such a part of a second, so that many asks share one timer."""
+"""The time that an ask has left is rounded up to a multiple of 1/100 s, so that many asks share one timer."""
+NOT_READ_MAX = 10
+"""Messages that could not be read and are told of, to the sender and in its log, in ``NOT_READ_S`` seconds."""
+NOT_READ_S = 60.0
+
+RequestHandler: TypeAlias = "Callable[[Message[object], Peer], object]"
+"""Called with a message that a peer has sent to the node itself, and that peer; returns the reply, if one is owed."""
+
+
+class LocalActors(Protocol):
+    """What peers may ask of the actors of this node."""
+
+    def spawn(self, actor: Callable[..., object], name: str | None, shutdown_s: float | None, /) -> Awaitable[ActorRef]:
+        """Start an actor under ``/user``, which is not restarted; raises what ``Node.spawn`` raises."""
+        ...
+
+    def find(self, name: str, /) -> ActorRef | None:
+        """Return the actor that is registered by this name, or is at this path; None for none."""
+        ...
+
+    def on_linked_actor_ended(self, cell: Cell, down: Down, /) -> None:
+        """Take note that an actor elsewhere, which this actor is linked to, has ended abnormally."""
+        ...
+
+
+class PeerContext(Protocol):
+    """What a peer needs of its network."""
+
+    @property
+    def system(self) -> System:
+        """The actors of this node."""
+        ...
+
+    @property
+    def node_id(self) -> NodeId:
+        """The name and the generation of this node."""
+        ...
+
+    @property
+    def exports(self) -> dict[int, Cell]:
+        """The actors of this node that peers may send to, by uid."""
+        ...
+
+    @property
+    def request_handlers(self) -> Mapping[type, RequestHandler]:
+        """What features of this node do for its peers, by the type of the message that asks for it."""
+        ...
+
+    @property
+    def directory(self) -> Directory:
+        """The actors of other nodes that this node has refs to."""
+        ...
+
+    @property
+    def bulk(self) -> BulkResources:
+        """Settings and memory for large buffers."""
+        ...
+
+    @property
+    def local(self) -> LocalActors:
+        """What the peer may ask of the actors of this node."""
+        ...
+
+    def spawn_for_peer(self, spawn: SpawnActor, codec: SessionCodec, /) -> asyncio.Future[ActorRef]:
+        """Start an actor that the peer asks for."""
+        ...
 
 
 class Peer:
-    """See the top of the file.  ``control_ref`` is the ref to the node itself, for control requests."""
+    """One connected node, or one that is being dialled.
+
+    node_id: its name and generation.  sender: its session.
+    """
 
     def __init__(self, context: PeerContext, node_id: NodeId, sender: SendPort) -> None:
         self._context, self.node_id = context, node_id
         self.system = context.system
-        self.tables = SessionCodec(self._describe_ref, self._ref_of, CONTROLS)
+        self.codec = SessionCodec(self._describe_ref, self._ref_of, CONTROLS)
         self.lost: str | None = None
+        """Why the node is lost; None while it is not."""
         self.in_reach = True
+        """Whether the connection works just now; a session outlives a connection that breaks and is made anew."""
         self.watched: dict[int, RemoteCell] = {}
+        """The actors there whose end this node has asked to be told of, by uid."""
         self._correlation = 0
         self._asks: dict[int, Ask[object]] = {}
         self._correlations: dict[Ask[object], int] = {}
         self.asks: Mapping[int, Ask[object]] = self._asks
-        """The asks of actors there that wait for a reply, by correlation, the oldest first."""
+        """The asks that wait for a reply from there, by correlation, the oldest first."""
         self.out_of_band = OutOfBandBuffers(context.bulk, self.control, self.system.loop)
         self._send_buffer = SendBuffer(
             sender,
-            self.tables,
+            self.codec,
             self._asks,
             self._rejected,
             self.system.loop,
@@ -74,12 +159,15 @@ class Peer:
         )
         self.incoming_asks = IncomingAsks(self.system, self._send_buffer, self._packed)
         self.on_wait: Callable[[], None] | None = None
-        """Who is called with each ask of a handler that will wait for its reply; None for nobody."""
-        self._held: set[RemoteCell] = set()
-        self._pressed: set[int] = set()
+        """Called whenever a handler sends an ask to the node, and so waits for it; None while no listener is set."""
+        self._backpressured_cells: set[RemoteCell] = set()  # actors there whose mailboxes are above high water
+        self._backpressured_uids: set[int] = set()  # actors here whose backpressure the peer is told of, or will be
+        self._not_read = _Limit(NOT_READ_MAX, NOT_READ_S)
+        self._not_read_there = _Limit(NOT_READ_MAX, NOT_READ_S)
         self._control_handler = ControlHandler(self, context)
         self._control_cell = context.directory.cell(node_id, 0, "")
         self.control_ref = self._control_cell.ref
+        """The ref to the node itself, for requests."""
         self.flush = self._send_buffer.flush
 
     @property
@@ -88,47 +176,47 @@ class Peer:
         return self.node_id.node
 
     def describe(self) -> str:
-        """One clause, for error messages."""
+        """Say in one clause whether the node is in reach, for error messages."""
         return self.lost or ("in reach" if self.in_reach else "out of reach at the moment")
 
     # --- out ---------------------------------------------------------------------------------------------------------
 
     @property
     def is_backpressured(self) -> bool:
-        """Whether so much waits for the link that senders should wait too."""
+        """Whether so much waits for the session that senders should wait too."""
         return self._send_buffer.is_backpressured
 
     async def wait_for_capacity(self) -> None:
-        """Wait until not too much waits for the link."""
+        """Wait until the session is below its high-water mark."""
         await self._send_buffer.wait_for_capacity()
 
     def push(self, uid: int, item: object) -> bool:
-        """Send a message or an ask to an actor there; what cannot be sent is a dead letter.
+        """Send a message or an ask to an actor there; one that cannot be sent is a dead letter.
 
-        Returns whether so much waits for the link now that the sender should wait too.
+        Returns whether so much waits for the session now that the sender should wait too.
         """
         is_bare = not isinstance(item, Envelope)
         if (
             is_bare
-            and (known := self.tables.plain.get(type(item))) is not None
+            and (known := self.codec.plain.get(type(item))) is not None
             and not self._send_buffer.above_high_water
         ):
-            # What is done below, where nothing is in the way: nearly all messages go by here.
+            # The common case of what follows: the type was sent before, has no buffers, and there is capacity.
             self.system.received_by_gone += 1
             self.system.handled_by_gone += 1
             return self._send_buffer.put((uid, 0, known, item))
         message: object = item if is_bare else content(item)
-        system, tables, outbox = self.system, self.tables, self._send_buffer
-        system.received_by_gone += 1  # as `count_gone` does, without a call for each message
+        system, codec, buffer = self.system, self.codec, self._send_buffer
+        system.received_by_gone += 1  # as `count_gone` does, without its call
         system.handled_by_gone += 1
-        parcel: OutOfBandPayload | None = None
-        number = tables.numbers.get(type(message))
-        if number is None or number in tables.carriers or outbox.above_high_water:
+        packed: OutOfBandPayload | None = None
+        number = codec.numbers.get(type(message))
+        if number is None or number in codec.carriers or buffer.above_high_water:
             try:
-                if outbox.full:
+                if buffer.full:
                     raise MailboxFull(f"{LIMIT} messages wait for node {self.node} already: await tell()")
-                number = tables.number_of(type(message))
-                parcel = self._packed(message) if number in tables.carriers else None
+                number = codec.number_of(type(message))
+                packed = self._packed(message) if number in codec.carriers else None
             except (WireError, MailboxFull) as error:
                 self._undeliverable(uid, item, error)
                 return self.is_backpressured
@@ -139,29 +227,32 @@ class Peer:
             self._correlations[item] = correlation
             if self.on_wait is not None and item.asker is not None:
                 self.on_wait()
-        is_crowded = outbox.put((uid, correlation, number, parcel or message))
+        is_backpressured = buffer.put((uid, correlation, number, packed or message))
         if correlation:
-            outbox.flush_now()
-        return is_crowded
+            buffer.flush_now()
+        return is_backpressured
 
     def _packed(self, value: object) -> OutOfBandPayload | None:
-        """Take the large buffers out of a message or reply; raises ``WireError``, and ``MailboxFull`` for too much."""
-        parcel = self.out_of_band.pack(value)
-        if parcel is not None and not self._send_buffer.reserve(parcel.buffer_bytes):
+        """Take the large buffers out of a message or a reply; None when it has none.
+
+        Raises ``WireError`` for a value that may not travel, ``MailboxFull`` when too many bytes wait already.
+        """
+        packed = self.out_of_band.pack(value)
+        if packed is not None and not self._send_buffer.reserve(packed.buffer_bytes):
             raise MailboxFull(f"too many large buffers wait for node {self.node}, see queue_bytes_max: await tell()")
-        return parcel
+        return packed
 
     def control(self, message: Message[object]) -> None:
-        """Tell the node itself something: a control message, or what ``request_handlers`` knows.  A lost node is told nothing."""
+        """Send a message to the node itself, for its control handler or ``request_handlers``; none to a lost node."""
         if self.lost is None:
-            item = (0, 0, self.tables.number_of(type(message)), message)
+            item = (0, 0, self.codec.number_of(type(message)), message)
             in_order = isinstance(message, LinkedActorEnded) or (
                 isinstance(message, EndActor) and message.how == "drain"
             )
             (self._send_buffer.put if in_order else self._send_buffer.put_signal)(item)
 
     def cancel(self, ask: Ask[R]) -> None:
-        """An asker has given up: forget the ask, and tell the node."""
+        """Forget an ask whose asker has given up, and tell the node."""
         correlation = self._correlations.pop(cast("Ask[object]", ask), None)
         if correlation is not None:
             del self._asks[correlation]
@@ -174,12 +265,12 @@ class Peer:
         return ask
 
     def _rejected(self, item: Item, error: WireError | None) -> None:
-        """The outbox does not send this."""
+        """Take an item back that the send buffer does not send; ``error`` is None when its asker has given up."""
         to, correlation, number, payload = item
         if error is None:
             self._dead_letter(to, payload, "expired", None, asked=True)
         elif number <= REPLY_ERROR:
-            self._send_buffer.put((0, correlation, REPLY_ERROR, failure_of(error)))
+            self._send_buffer.put((0, correlation, REPLY_ERROR, failure_of(error, self.system.reporter)))
         else:
             self._undeliverable(to, self._take_ask(correlation) or payload, error)
 
@@ -190,7 +281,7 @@ class Peer:
         self._dead_letter(uid, content(item), reason, error, asked=is_ask(item))
 
     def _dead_letter(self, uid: int, message: object, reason: str, error: Exception | None, *, asked: bool) -> None:
-        """Make a dead letter of a message that was counted as handled when it was sent."""
+        """Make a dead letter of a message, which was counted as handled when it was sent."""
         self.system.count_gone(0, -1)
         cell = (self._context.directory.get(self.node_id, uid) if uid else None) or self._control_cell
         self.system.dead_letter(message, cell.ref, reason, error, asked=asked)
@@ -198,17 +289,17 @@ class Peer:
     # --- in ----------------------------------------------------------------------------------------------------------
 
     def receive(self, body: bytes | bytearray | memoryview) -> None:
-        """Take a body apart and give each item to whom it is for; raises ``WireError`` when the body is none."""
+        """Give each item of a body to its target; raises ``WireError`` when the body cannot be read as a whole."""
         self._send_buffer.cork()
         try:
-            opened = self.tables.open(body)
+            opened = self.codec.open(body)
             deadlines = iter(opened.deadlines)
-            (self._receive_parcels if opened.out_of_band else self._receive_items)(opened, deadlines)
+            (self._receive_with_buffers if opened.out_of_band else self._receive_items)(opened, deadlines)
         finally:
             self._send_buffer.flush()
 
     def _receive_items(self, opened: Body, deadlines: Iterator[float]) -> None:
-        readers, exports = self.tables.readers, self._context.exports
+        readers, exports = self.codec.readers, self._context.exports
         for to, correlation, number, payload in opened.items:
             if number <= REPLY_ERROR:
                 self._reply(correlation, number, payload)
@@ -216,21 +307,21 @@ class Peer:
             read, cell = readers.get(number), exports.get(to)
             try:
                 message = None if read is None else read(payload)
-            except Exception:  # noqa: BLE001  `_take` meets the same error again, and says whose it is
+            except Exception:  # noqa: BLE001  `_take` gets the same error again, and handles it
                 message = None
             if message is None or cell is None:
                 self._take(to, correlation, number, payload, next(deadlines, 0.0) if correlation else None)
             elif correlation:
                 self._give(cell, correlation, message, next(deadlines, 0.0))
-            else:  # what `_give` does, without its call for each message
+            else:  # as `_give` does, without its call
                 try:
-                    if (room := cell.ref.tell(message)) is not DONE:
-                        self._await_room(cell, room)
+                    if (capacity := cell.ref.tell(message)) is not DONE:
+                        self._await_capacity(cell, capacity)
                 except MailboxFull as error:
                     self._overflow(cell, message, error)
 
-    def _receive_parcels(self, opened: Body, deadlines: Iterator[float]) -> None:
-        """The same for a body with items whose buffers came before it."""
+    def _receive_with_buffers(self, opened: Body, deadlines: Iterator[float]) -> None:
+        """Take a body with items whose buffers came before it."""
         out_of_band = dict(opened.out_of_band)
         for at, (to, correlation, number, payload) in enumerate(opened.items):
             taken = self.out_of_band.take(out_of_band.get(at, ()))
@@ -250,7 +341,7 @@ class Peer:
     ) -> None:
         cell = self._context.exports.get(to)
         try:
-            message = self.tables.read(number, payload, taken)
+            message = self.codec.read(number, payload, taken)
             if not to:
                 self._control_handler.take(message, correlation)
                 return
@@ -266,6 +357,8 @@ class Peer:
             absent = self._context.directory.cell(self._context.node_id, to, "") if cell is None else cell
             unreadable = UnreadableMessage(self.node, str(error))
             self.system.dead_letter(unreadable, absent.ref, reason, error, asked=bool(correlation))
+            if to and not correlation and reason == "decode_error" and self._not_read.admits(self.system.loop.time()):
+                self.control(MessageNotRead(to, str(error)))
             return
         self._give(cell, correlation, message, timeout_s)
 
@@ -275,8 +368,8 @@ class Peer:
             self.incoming_asks.answer(correlation, cell.ref.ask(message, grid_s), cell)
             return
         try:
-            if (room := cell.ref.tell(message)) is not DONE:
-                self._await_room(cell, room)
+            if (capacity := cell.ref.tell(message)) is not DONE:
+                self._await_capacity(cell, capacity)
         except MailboxFull as error:
             self._overflow(cell, message, error)
 
@@ -284,32 +377,39 @@ class Peer:
         cell.received += 1
         cell.lose(message, "mailbox_full", error)
 
-    def _await_room(self, cell: Cell, room: Awaitable[None]) -> None:
-        if cell.uid not in self._pressed:
-            self._pressed.add(cell.uid)
-            self.system.background(self._until_room(cell, room))
+    def _await_capacity(self, cell: Cell, capacity: Awaitable[None]) -> None:
+        if cell.uid not in self._backpressured_uids:
+            self._backpressured_uids.add(cell.uid)
+            self.system.background(self._until_capacity(cell, capacity))
 
-    async def _until_room(self, cell: Cell, room: Awaitable[None]) -> None:
-        """Begins in the next turn of the loop: what one frame brings too much is often handled by then."""
-        if not (isinstance(room, CapacityWaiter) and room.has_capacity):
+    async def _until_capacity(self, cell: Cell, capacity: Awaitable[None]) -> None:
+        """Tell the peer to hold back until the mailbox has capacity, unless it has at the next loop iteration."""
+        if not (isinstance(capacity, CapacityWaiter) and capacity.has_capacity):
             self.control(SetBackpressure(cell.uid, True))
-            await room
+            await capacity
             self.control(SetBackpressure(cell.uid, False))
-        self._pressed.discard(cell.uid)
+        self._backpressured_uids.discard(cell.uid)
+
+    def on_message_not_read(self, report: MessageNotRead) -> None:
+        """Log that the node could not read a message that an actor here has sent; nothing else tells its sender."""
+        if self._not_read_there.admits(self.system.loop.time()):
+            cell = self._context.directory.get(self.node_id, report.uid)
+            target = f"its actor #{report.uid}" if cell is None else str(cell.address)
+            self.system.reporter.problem(f"node {self.node} could not read a message to {target}: {report.problem}")
 
     def end_actor(self, uid: int, reason: str, error: str | None) -> None:
-        """An actor there has ended."""
+        """Take note that an actor there has ended, for ``reason``; ``error`` is the text of its failure."""
         self.watched.pop(uid, None)
         cell = self._context.directory.get(self.node_id, uid)
         if cell is not None:
             cell.end(reason, error)
 
     def set_backpressure(self, uid: int, *, high: bool) -> None:
-        """The mailbox of an actor there is above its high-water mark, or below it again."""
+        """Take note that the mailbox of an actor there is above its high-water mark, or below it again."""
         cell = self._context.directory.get(self.node_id, uid)
         if cell is not None:
             cell.set_backpressure(high=high)
-            (self._held.add if high else self._held.discard)(cell)
+            (self._backpressured_cells.add if high else self._backpressured_cells.discard)(cell)
 
     def _reply(self, correlation: int, number: int, payload: msgspec.Raw, taken: TakenBuffers = NO_BUFFERS) -> None:
         ask = self._take_ask(correlation)
@@ -318,11 +418,11 @@ class Peer:
             return
         try:
             if number == REPLY_ERROR:
-                failure = self.tables.read_as(RemoteFailure, payload, "an error")
-                assert isinstance(failure, RemoteFailure)  # the codec has seen to it
+                failure = self.codec.read_as(RemoteFailure, payload, "an error")
+                assert isinstance(failure, RemoteFailure)  # the codec has checked it
                 ask.refuse(raised_from(failure, self.node))
             else:
-                ask.answer(self.tables.read_reply(type(ask.message), payload, taken))
+                ask.answer(self.codec.read_reply(type(ask.message), payload, taken))
         except WireError as error:
             ask.refuse(error)
 
@@ -345,23 +445,29 @@ class Peer:
         return (own or self._context.directory.cell(node_id, definition.uid, definition.path)).ref
 
     def correlation_of(self, ask: Ask[R]) -> int:
-        """Return the number of an ask that waits for its reply from there; 0 when it does not, or no more."""
+        """Return the correlation of an ask that waits for a reply from there; 0 for any other."""
         return self._correlations.get(cast("Ask[object]", ask), 0)
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
     @property
     def is_needed(self) -> bool:
-        """Whether anything hangs on the session: an ask, a watch, pressure, or what is to be sent."""
-        tables = (self._asks, self.incoming_asks.waiting, self.watched, self._held, self._pressed)
+        """Whether the session is needed: for an ask, a watch, backpressure, or data that is to be sent."""
+        tables = (
+            self._asks,
+            self.incoming_asks.waiting,
+            self.watched,
+            self._backpressured_cells,
+            self._backpressured_uids,
+        )
         return any(tables) or self._control_handler.watches or not self._send_buffer.is_empty
 
     def detach(self) -> None:
-        """The session has ended for being idle; what was said meanwhile goes to the next one, which it begins."""
-        self.lost = "nobody needed it"
+        """Take note that the session has ended as idle; data that was sent meanwhile goes to the next session."""
+        self.lost = "its session was idle"
         bodies, items = self._send_buffer.close()
-        assert not bodies, "a link does not part from whoever has something for it"
-        self.out_of_band.end()
+        assert not bodies, "a session that has data to send is not idle"
+        self.out_of_band.close()
         for uid, correlation, number, message in items:
             if number <= REPLY_ERROR:
                 continue
@@ -373,22 +479,42 @@ class Peer:
                 successor.control(cast("Message[object]", message))
 
     def lose(self, why: str, unacknowledged: Sequence[bytes]) -> None:
-        """The node is lost: whoever waits for it hears so, and what it has not acknowledged is dead letters."""
+        """Fail all asks and watches of a node that is lost, and make dead letters of what it has not acknowledged.
+
+        why: for error messages.  unacknowledged: the bodies that were sent and not acknowledged.
+        """
         self.lost = why
         bodies, items = self._send_buffer.close()
         for ask in list(self._correlations):
             ask.refuse(ActorStopped(f"node {self.node} is lost: {why}"))
         self.incoming_asks.close()
-        self._control_handler.leave()
-        self.out_of_band.end()
+        self._control_handler.close()
+        self.out_of_band.close()
         for body in (*unacknowledged, *bodies):
-            for uid, name, asked in self.tables.sent(body):
+            for uid, name, asked in self.codec.sent(body):
                 unsent = UnreadableMessage(self.node, f"{name} was sent and not acknowledged")
                 self._dead_letter(uid, unsent, "node_lost", None, asked=asked)
         for uid, correlation, number, message in items:
             if uid and number > REPLY_ERROR:
                 self._dead_letter(uid, message, "node_lost", None, asked=bool(correlation))
-        for remote in {*self.watched.values(), *self._held}:
+        for remote in {*self.watched.values(), *self._backpressured_cells}:
             remote.end_for_now("node_lost", why)
         for table in (self._asks, self._correlations, self.watched):
             table.clear()
+
+
+class _Limit:
+    """Admits so many events in a period of so many seconds; the others are left out."""
+
+    __slots__ = ("_count", "_period_s", "_seen", "_until")
+
+    def __init__(self, count: int, period_s: float) -> None:
+        self._count, self._period_s = count, period_s
+        self._seen, self._until = 0, 0.0
+
+    def admits(self, now: float) -> bool:
+        """Count an event at ``now``, in seconds of the loop; False when there were too many in this period."""
+        if now >= self._until:
+            self._seen, self._until = 0, now + self._period_s
+        self._seen += 1
+        return self._seen <= self._count

@@ -1,16 +1,15 @@
-"""Placing: a child that runs on another node, and is supervised here like any other.
+"""Placement: children that run on another node, and are supervised here like any other child.
 
-The child proper is a stand-in: a cell here, under its parent, with the name and the ref.  Its instance starts the actor
-elsewhere, hands on all that it is sent, and shares its end: a failure there is a failure here, for the parent's
-strategy to decide on, and the stand-in's end is the end there.  A restart begins the actor anew, perhaps elsewhere,
-behind the same ref.
+The child proper is a proxy: a cell here, under its parent, with the name and the ref.  Its instance starts the actor on
+the other node, forwards each message to it, and ends when it ends: a failure there is a failure here, for the parent's
+strategy to decide on.  A restart starts a new actor, perhaps on another node, behind the same ref.
 
-The loss of a node fails many children at once, through no fault of theirs: where that concerns nobody else (one for
-one), the stand-in is placed anew without a failure being counted, and waits for the node to come back.  Siblings that
-must restart with it (one for all, rest for one) need the parent's strategy, so there it counts as a failure.
+The loss of a node fails many children at once, through no fault of their own: where that concerns no sibling (one for
+one), the proxy is placed anew without a failure being counted, and waits for the node to come back.  Siblings that must
+restart with it (one for all, rest for one) need the parent's strategy, so there it counts as a failure.
 
-What is not nice: who holds the ref on a third node, or on the very node where the actor runs, sends by way of this
-node.  An actor that shares ``self.ref`` instead shares the short way, which ends at its next restart.
+A drawback: a third node that holds the ref, or the very node where the actor runs, sends by way of this node.  An actor
+that shares ``self.ref`` instead shares the direct way, which ends at its next restart.
 """
 
 from __future__ import annotations
@@ -18,9 +17,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-from ..actor.spawning import begin_child, spawn_awaited
 from ..kernel.ask import Envelope, is_ask
 from ..kernel.bare_actor import BareActor
 from ..kernel.cell import Cell
@@ -37,6 +35,7 @@ from ..kernel.errors import (
 from ..kernel.handler_table import HandlerEntry, HandlerTable
 from ..kernel.lifecycle import SUPERVISION, crash, mark_failed, request_stop, restart, stop_self
 from ..kernel.message import Message
+from ..kernel.placement import Place
 from ..kernel.ref import DONE, ActorRef, Down
 from ..kernel.signals import CLOSED
 from ..kernel.supervision import ChildSpec, OneForOne, Restart
@@ -45,60 +44,107 @@ from .spawn_request import spawn_request
 
 if TYPE_CHECKING:
     from ..kernel.system import System
-    from ..node.node import Node
     from .control import SpawnActor
+    from .network import Network
 
-Place: TypeAlias = "str | Callable[[Node], str]"
-"""The name of a node, or a function that is given the spawner's node and returns such a name."""
 NODE_RETURN_S = 60.0
-"""Seconds that a stand-in waits for its node to come back before it counts as a failure to start."""
+"""Seconds that a proxy waits for its node to come back before it counts as a failure to start."""
 RETRY_S = 1.0
-"""Seconds until a stand-in whose place is away looks again, if no link has come or gone meanwhile."""
-LINK_S = 1.0
-"""Seconds more than ``shutdown_s`` for an actor elsewhere to end, since its node has to be told and has to answer."""
+"""Seconds until a proxy whose node is away tries again, if no session begins or ends meanwhile."""
+MARGIN_S = 1.0
+"""Seconds more than ``shutdown_s`` for an actor on another node to end, since that node has to be told and to answer.
+"""
 
 
-def spawn_placed(
-    parent: Cell,
-    place: Place,
-    actor: Callable[..., object],
-    args: tuple[object, ...],
-    name: str | None,
-    restart: Restart,
-    shutdown_s: float | None,
-    significant: bool,
-) -> Awaitable[ActorRef]:
-    """Start a child on another node; see ``Spawner.spawn``."""
-    node = cast("Node", parent.system.host)
-    first = _chosen(place, node)
-    if first == node.name and not node.has_network:
-        return spawn_awaited(parent, actor, args, name, restart, shutdown_s, significant)
-    try:
-        if first != node.name:
-            node.network.peer(first)
-    except NodeUnreachable as error:
+class NetworkHost(Protocol):
+    """The node, as far as placement needs it."""
+
+    @property
+    def name(self) -> str:
+        """The name of the node."""
+        ...
+
+    @property
+    def has_network(self) -> bool:
+        """Whether the node has a network."""
+        ...
+
+    @property
+    def network(self) -> Network:
+        """The network of the node; raises ``NodeClosed`` when it has none."""
+        ...
+
+
+class SpawnAwaited(Protocol):
+    """Starts a child on this node."""
+
+    def __call__(
+        self,
+        parent: Cell,
+        actor: Callable[..., object],
+        args: tuple[object, ...],
+        name: str | None,
+        restart: Restart,
+        shutdown_s: float | None,
+        significant: bool,
+        /,
+    ) -> Awaitable[ActorRef]:
+        """Start it; the awaitable gives its ref once ``on_start`` has succeeded."""
+        ...
+
+
+class NetworkPlacement:
+    """Starts children on the nodes that the network reaches.
+
+    host: the node.  begin_child: starts a cell, and returns what gives its ref once it has started.
+    spawn_local: starts a child on this node, which a place may name too.
+    """
+
+    def __init__(
+        self, host: NetworkHost, begin_child: Callable[[Cell], Awaitable[ActorRef]], spawn_local: SpawnAwaited
+    ) -> None:
+        self.host, self._begin_child, self.spawn_local = host, begin_child, spawn_local
+
+    def spawn(
+        self,
+        parent: Cell,
+        place: Place,
+        actor: Callable[..., object],
+        args: tuple[object, ...],
+        name: str | None,
+        restart: Restart,
+        shutdown_s: float | None,
+        significant: bool,
+    ) -> Awaitable[ActorRef]:
+        """Start a child on the node that ``place`` names; see ``Placement.spawn`` in the kernel."""
+        host = self.host
+        first = self.choose(place)
+        if first == host.name and not host.has_network:
+            return self.spawn_local(parent, actor, args, name, restart, shutdown_s, significant)
+        try:
+            if first != host.name:
+                host.network.peer(first)
+        except NodeUnreachable as error:
+            if isinstance(place, str):
+                raise
+            raise NodeUnreachable(f"{error}; the placement function {_name_of(place)} chose it") from None
+        request = spawn_request(actor, args, name, shutdown_s, host.network.shipping)
+        limit_s = None if shutdown_s is None else shutdown_s + MARGIN_S
+        spec = ChildSpec(PlacedActor, restart, limit_s, significant)
+        made = (self, place, first, request, actor, args)
+        return _Placed(self._begin_child(parent.system.make_child(parent, spec, made, name, PlacedCell)))
+
+    def choose(self, place: Place) -> str:
+        """Return the name of the node to place at; raises ``InvalidOption`` for a function that returns no text."""
         if isinstance(place, str):
-            raise
-        raise NodeUnreachable(f"{error}; the placement function {_name_of(place)} chose it") from None
-    spawn = spawn_request(actor, args, name, shutdown_s, node.network.shipping)
-    limit_s = None if shutdown_s is None else shutdown_s + LINK_S
-    spec = ChildSpec(PlacedActor, restart, limit_s, significant)
-    made = (place, first, spawn, actor, args)
-    cell = parent.system.make_child(parent, spec, made, name, PlacedCell)
-    return _Placed(begin_child(cell))
-
-
-def _chosen(place: Place, node: Node) -> str:
-    """Return the name of the node to place at; raises ``InvalidOption`` for a function that returns no text."""
-    if isinstance(place, str):
-        return place
-    where = cast("object", place(node))  # whatever its annotation says
-    if isinstance(where, str):
-        return where
-    raise InvalidOption(
-        f"the placement function {_name_of(place)} returned {where!r:.100} on node {node.name}: "
-        "it must return the name of a node, such as node.name or one of node.network.peers"
-    )
+            return place
+        where = cast("object", place(self.host))  # whatever its annotation says
+        if isinstance(where, str):
+            return where
+        raise InvalidOption(
+            f"the placement function {_name_of(place)} returned {where!r:.100} on node {self.host.name}: "
+            "it must return the name of a node, such as node.name or one of node.network.peers"
+        )
 
 
 def _name_of(place: object) -> str:
@@ -106,13 +152,13 @@ def _name_of(place: object) -> str:
 
 
 def placed_by(system: System) -> Counter[str]:
-    """Count the actors that stand-ins of a node have placed, by the node where they run."""
+    """Count the actors that this node has placed, by the node where they run."""
     cells = [cell for cell in system.cells() if isinstance(cell, PlacedCell)]
     return Counter(cell.remote.address.node for cell in cells if cell.remote is not None)
 
 
 class _Placed:
-    """Awaits the start; what kept the actor from starting there is raised as it would be for one that starts here."""
+    """Awaits the start; an error on the other node is raised as it would be for a start on this node."""
 
     __slots__ = ("_started",)
 
@@ -129,7 +175,7 @@ class _Placed:
 
 
 class PlacedCell(Cell):
-    """The cell of a stand-in.  While the actor elsewhere lives, what is sent goes there without a stop."""
+    """The cell of a proxy.  While the actor on the other node lives, messages are sent on to it at once."""
 
     __slots__ = ("ending", "remote", "stop_requested")
 
@@ -140,37 +186,37 @@ class PlacedCell(Cell):
         self.remote: Cell | None = None
         self.ending = False
         self.stop_requested: asyncio.Future[None] | None = None
-        """Done when it shall stop that waits for its place; None while nothing waits."""
+        """Done when a proxy that waits for its node is to stop; None while it does not wait."""
 
     def default_high_water(self) -> int:
-        """No message is queued without a look at whether it need be."""
+        """Return 0, so that no message is queued without a check whether it has to be."""
         return 0
 
     def wake(self, item: object) -> Awaitable[None]:
-        """Hand an item on, unless it has to wait for the next start."""
+        """Send an item on, unless it has to wait for the next start."""
         remote = self.remote
         if self.table is CLOSED or remote is None:
             return super().wake(item)
         if type(remote) is not RemoteCell:
-            return self._hand_on(item)
-        # What `_hand_on` does, without its calls: this is on the way of each message to another node.
+            return self._forward(item)
+        # As `_forward` does, without its calls: each message to another node passes here.
         self.received -= 1
         if isinstance(item, Envelope) and is_ask(item):
             item.target = remote
         return remote.wake(item)
 
     def step(self, item: object) -> None:
-        """Hand on what had to wait."""
+        """Send an item on that had to wait."""
         if isinstance(item, Envelope) and not item.take():
             self.lose(item, "expired")
         else:
-            self._hand_on(item)
+            self._forward(item)
 
-    def _hand_on(self, item: object) -> Awaitable[None]:
-        """Pass an item to the actor elsewhere, whose books have it from now on."""
+    def _forward(self, item: object) -> Awaitable[None]:
+        """Send an item on to the actor on the other node, which counts it from now on."""
         remote = self.remote
         if remote is None:
-            raise InternalError(f"{self.address} is live, and there is nobody that it stands in for")
+            raise InternalError(f"{self.address} is live, and has no actor on another node")
         self.received -= 1
         if not is_ask(item):
             return remote.ref.tell(cast("Message[object]", item))
@@ -179,14 +225,14 @@ class PlacedCell(Cell):
         return DONE
 
     def request_stop(self) -> None:
-        """Stop; the actor elsewhere is told in order with what it was sent before."""
+        """Stop; the actor is told after the messages that were sent to it before."""
         if self.remote is not None and not self.ending:
             self.ending = True
             self.remote.request_stop()
         self._stop()
 
     def request_drain(self) -> None:
-        """Stop once the actor elsewhere has handled what it was sent."""
+        """Stop once the actor has handled what it was sent."""
         if self.remote is not None and not self.ending:
             self.ending = True
             self.remote.request_drain()
@@ -198,22 +244,28 @@ class PlacedCell(Cell):
             self.stop_requested.set_result(None)
 
     def describe(self) -> str:
-        """One clause, for error messages."""
-        elsewhere = "not placed at the moment" if self.remote is None else f"placed at {self.remote.address}"
-        return f"{self.phase}, {elsewhere}"
+        """Say in one clause where the actor runs, for error messages."""
+        where = "not placed at the moment" if self.remote is None else f"placed at {self.remote.address}"
+        return f"{self.phase}, {where}"
 
 
 class PlacedActor(BareActor):
-    """The instance behind a stand-in: one life of the actor elsewhere.
+    """The instance of a proxy: one start of the actor on another node.
 
-    first: where to place it at first.  spawn: what to ask that node for.  actor, args: the same for this node itself,
-    which a function may choose.
+    first: the node to place it at first.  spawn: the request to that node.  actor, args: the same for a start on this
+    node, which a placement function may choose.
     """
 
     def __init__(
-        self, place: Place, first: str, spawn: SpawnActor, actor: Callable[..., object], args: tuple[object, ...]
+        self,
+        placement: NetworkPlacement,
+        place: Place,
+        first: str,
+        spawn: SpawnActor,
+        actor: Callable[..., object],
+        args: tuple[object, ...],
     ) -> None:
-        self._place, self._first, self._spawn = place, first, spawn
+        self._placement, self._place, self._first, self._spawn = placement, place, first, spawn
         self._actor, self._args = actor, args
         self._remote: Cell | None = None
 
@@ -222,42 +274,47 @@ class PlacedActor(BareActor):
         return HandlerTable({})
 
     async def on_start(self) -> None:
-        """Start the actor elsewhere."""
+        """Start the actor on its node."""
         cell = cast("PlacedCell", self.__cell__)
-        node = cast("Node", cell.system.host)
-        ref = await (self._start_again(cell, node) if cell.restarts else self._start_at(cell, node, self._first))
+        ref = await (self._start_again(cell) if cell.restarts else self._start_at(cell, self._first))
         if ref is None:
-            return  # it is to stop, which is what comes next
+            return  # a stop was requested, and follows
         self._remote = cell.remote = ref._cell  # noqa: SLF001  a ref is the runtime's own
         self._remote.add_watcher(self)
         cell.register_resource(self)
 
-    async def _start_at(self, cell: PlacedCell, node: Node, where: str) -> ActorRef:
-        if where == node.name:
-            return await spawn_awaited(cell.system.user, self._actor, self._args, None, "temporary", 5.0, False)
-        return await node.network.spawn_at(where, self._spawn, owner=self.ref)
+    async def _start_at(self, cell: PlacedCell, where: str) -> ActorRef:
+        placement = self._placement
+        if where == placement.host.name:
+            user = cell.system.user
+            return await placement.spawn_local(user, self._actor, self._args, None, "temporary", 5.0, False)
+        return await placement.host.network.spawn_at(where, self._spawn, owner=self.ref)
 
-    async def _start_again(self, cell: PlacedCell, node: Node) -> ActorRef | None:
-        """Start it where it belongs by now, and wait for that node while it is away; None when it is to stop."""
+    async def _start_again(self, cell: PlacedCell) -> ActorRef | None:
+        """Start it at the place that is chosen now, waiting for a node that is away; None when it is to stop."""
         until = cell.system.loop.time() + NODE_RETURN_S
         stop_requested = cell.stop_requested = cell.system.loop.create_future()
         while True:
             try:
-                return await self._start_at(cell, node, _chosen(self._place, node))
-            except (NodeClosed, NodeUnreachable, ActorStopped) as error:  # it is away, or goes down just now
+                return await self._start_at(cell, self._placement.choose(self._place))
+            except (NodeClosed, NodeUnreachable, ActorStopped) as error:  # the node is away, or shuts down
                 left_s = until - cell.system.loop.time()
-                if node.system.closing or left_s <= 0:
+                if cell.system.closing or left_s <= 0:
                     raise NodeUnreachable(
                         f"{cell.address} could not be placed for {NODE_RETURN_S:g} s: {error}"
                     ) from None
-            change = asyncio.ensure_future(node.network.wait_for_change())
-            await asyncio.wait((change, stop_requested), timeout=min(left_s, RETRY_S), return_when="FIRST_COMPLETED")
-            change.cancel()
+            change = asyncio.ensure_future(self._placement.host.network.wait_for_change())
+            try:
+                await asyncio.wait(
+                    (change, stop_requested), timeout=min(left_s, RETRY_S), return_when="FIRST_COMPLETED"
+                )
+            finally:
+                change.cancel()
             if stop_requested.done():
                 return None
 
     async def on_stop(self) -> None:
-        """End the actor elsewhere, and wait for that."""
+        """Stop the actor on its node, and wait for that."""
         cell, remote = cast("PlacedCell", self.__cell__), self._remote
         if remote is not None and not remote.gone:
             if not cell.ending:
@@ -266,11 +323,11 @@ class PlacedActor(BareActor):
 
     @property
     def retained(self) -> int:
-        """It keeps no message."""
+        """Always 0: a proxy keeps no message."""
         return 0
 
-    def release(self, cell: Cell, *, restarting: bool) -> None:  # noqa: ARG002  a Belonging's
-        """This instance has ended: so must what it stands in for."""
+    def release(self, cell: Cell, *, restarting: bool) -> None:  # noqa: ARG002  an argument of each resource
+        """Kill the actor of this instance, which has ended."""
         remote, self._remote, cast("PlacedCell", cell).remote = self._remote, None, None
         if remote is not None:
             remote.remove_watcher(self)
@@ -278,7 +335,7 @@ class PlacedActor(BareActor):
                 remote.request_kill()
 
     def on_down(self, down: Down) -> None:
-        """The actor elsewhere has ended: so has this instance, in the same way."""
+        """End this instance as the actor on the other node has ended."""
         cell = self.__cell__
         if cell.phase != "live" or cell.actor is not self:
             return

@@ -1,8 +1,8 @@
-"""The local side of an actor on another node: what its refs send is put into the frames to that node.
+"""The cell of an actor on another node: what its refs send is put into the frames to that node.
 
-There is one cell for each such actor (``directory``), whatever becomes of the links to its node.  The loss of the node
-ends what was under way, and pays the ``Down`` that is owed; the cell itself ends with the actor, or with that life of
-the node.  When the same life is linked again, the ref reaches the actor again.
+There is one cell for each such actor (``directory``), whatever becomes of the sessions with its node.  The loss of the
+node ends what was under way, and sends each ``Down`` that is due; the cell itself ends with the actor, or with that
+generation of the node.  When the same generation is connected again, the ref reaches the actor again.
 """
 
 from __future__ import annotations
@@ -21,25 +21,28 @@ from ..kernel.ref import DONE, ActorRef, Down
 from ..kernel.signals import CLOSED
 from ..kernel.supervision import ChildSpec
 from .control import EndActor, Ending, LinkedActorEnded, WatchActor
-from .errors import travelling
+from .errors import sendable_text
 
 if TYPE_CHECKING:
     from ..kernel.system import System
     from .peer import Peer
 
 R = TypeVar("R")
-_ELSEWHERE = ChildSpec(BareActor)
+_REMOTE_SPEC = ChildSpec(BareActor)
 
 
 class NodeId(NamedTuple):
-    """One life of a node."""
+    """One run of a node.
+
+    node: its name.  generation: random, made when the node starts.
+    """
 
     node: str
     generation: int
 
 
 class PeerFinder(Protocol):
-    """Who knows which nodes are linked."""
+    """Finds the peer that a remote cell sends to."""
 
     @property
     def system(self) -> System:
@@ -47,12 +50,12 @@ class PeerFinder(Protocol):
         ...
 
     def find_generation(self, node_id: NodeId, /) -> Peer | None:
-        """Return this life of a node, if it is linked, or can be on demand."""
+        """Return the peer of this generation of a node, dialled on demand; None when it cannot be reached."""
         ...
 
 
 class RemoteAddress(Address, frozen=True, kw_only=True):
-    """An address that also knows which life of the node it is of; the addresses of two lives are not equal."""
+    """An address with the generation of the node; addresses of two generations are not equal."""
 
     generation: int
 
@@ -66,16 +69,16 @@ class RemoteAddress(Address, frozen=True, kw_only=True):
 
 
 class RemoteCell(Cell):
-    """A cell whose actor lives elsewhere.  It has no mailbox of its own: ``wake`` gets every message."""
+    """The cell of an actor on another node.  It has no mailbox: ``wake`` gets every message and sends it."""
 
-    __slots__ = ("__weakref__", "_finder", "_path", "_peer", "_pressed", "_watched", "node_id")
+    __slots__ = ("__weakref__", "_capacity", "_finder", "_path", "_peer", "_watched", "node_id")
 
-    def __init__(self, links: PeerFinder, node_id: NodeId, path: str, uid: int) -> None:
-        # The actor's own side has the real ones of these; here they say: no instance, no handlers, the usual mailbox.
-        self.spec, self.handler_table, self.args = _ELSEWHERE, BareActor.__handler_table__, ()
-        self._finder = links
+    def __init__(self, finder: PeerFinder, node_id: NodeId, path: str, uid: int) -> None:
+        # As of an actor without an instance, handlers or mailbox; the actor's own cell, on its node, has the real ones.
+        self.spec, self.handler_table, self.args = _REMOTE_SPEC, BareActor.__handler_table__, ()
+        self._finder = finder
         self._peer: Peer | None = None
-        self.system, self.node_id, self._path, self.uid = links.system, node_id, path, uid
+        self.system, self.node_id, self._path, self.uid = finder.system, node_id, path, uid
         self.name = path.rpartition("/")[2]
         self.ref = ActorRef(self)
         self.table, self.mail, self.invocation, self.reentrant_invocations, self.asks = CLOSED, None, None, None, None
@@ -83,30 +86,30 @@ class RemoteCell(Cell):
         self.received = self.handled = self.restarts = self.high_water = 0
         self.watchers = self.watching = self.downs = self.ended = self.parent = self.actor = self.task = None
         self.children = self.resources = self.capacity_waiter = self.group_restart = self.observer = self.signals = None
-        self._pressed: asyncio.Event | None = None
+        self._capacity: asyncio.Event | None = None
         self._watched = False
 
     @property
     def address(self) -> Address:
-        """Where the actor is."""
+        """The address of the actor, with the generation of its node."""
         return RemoteAddress(self.node_id.node, self._path, self.uid, generation=self.node_id.generation)
 
     def find_peer(self) -> Peer | None:
-        """Return the node to send to; None when there is none."""
+        """Return the peer to send to; None when the node cannot be reached."""
         peer = self._peer
         if peer is None or peer.lost is not None:
             peer = self._peer = self._finder.find_generation(self.node_id)
         return peer
 
     def describe(self) -> str:
-        """One clause, for error messages: only the other node knows what the actor does."""
+        """Say in one clause where the actor is, for error messages; what it does only its own node knows."""
         peer = self.find_peer()
-        return f"on node {self.node_id.node}, {'not linked' if peer is None else peer.describe()}"
+        return f"on node {self.node_id.node}, {'not connected' if peer is None else peer.describe()}"
 
     # --- messages ----------------------------------------------------------------------------------------------------
 
     def wake(self, item: object) -> Awaitable[None]:
-        """Send an item; what is for an actor that has ended, or for a node that is lost, is a dead letter."""
+        """Send an item; for an actor that has ended, or a node that cannot be reached, it becomes a dead letter."""
         peer = self._peer
         if peer is None or peer.lost is not None or self.phase == "gone":
             peer = None if self.phase == "gone" else self.find_peer()
@@ -115,36 +118,36 @@ class RemoteCell(Cell):
                 reason = "stopped" if self.reason == "failed" else self.reason
                 self.lose(item, reason or "node_lost")
                 return DONE
-        if peer.push(self.uid, item) or self._pressed is not None:
-            return _RemoteRoom(self)
+        if peer.push(self.uid, item) or self._capacity is not None:
+            return _RemoteCapacity(self)
         return DONE
 
     def accept(self, item: object) -> None:
-        """Send an item other than by ``tell``."""
+        """Send an item that is no ``tell``: an ask or a ``Down``."""
         self.wake(item)
 
     def abandon(self, ask: Ask[R]) -> None:
-        """The asker has given up: tell the other node."""
+        """Tell the node that an asker has given up."""
         peer = self.find_peer()
         if peer is not None:
             peer.cancel(ask)
 
     def admits_reentry(self, type_: type) -> bool:  # noqa: ARG002  only the other node knows the handlers
-        """The wait-for graph of one node ends here."""
+        """Always True: the wait-for graph of one node ends here, since only the actor's node knows its handlers."""
         return True
 
     def set_backpressure(self, *, high: bool) -> None:
-        """The actor's mailbox is above its high-water mark, or below it again."""
-        if high and self._pressed is None:
-            self._pressed = asyncio.Event()
-        elif not high and self._pressed is not None:
-            self._pressed.set()
-            self._pressed = None
+        """Take note that the actor's mailbox is above its high-water mark, or below it again."""
+        if high and self._capacity is None:
+            self._capacity = asyncio.Event()
+        elif not high and self._capacity is not None:
+            self._capacity.set()
+            self._capacity = None
 
     async def wait_for_capacity(self) -> None:
-        """Wait while the actor's mailbox, or the link to its node, is above its high-water mark."""
-        if self._pressed is not None:
-            await self._pressed.wait()
+        """Wait while the actor's mailbox, or the session with its node, is above its high-water mark."""
+        if self._capacity is not None:
+            await self._capacity.wait()
         peer = self.find_peer()
         if peer is not None:
             await peer.wait_for_capacity()
@@ -152,21 +155,20 @@ class RemoteCell(Cell):
     # --- its end -----------------------------------------------------------------------------------------------------
 
     def request_stop(self) -> None:
-        """Ask the other node to stop it."""
+        """Ask its node to stop the actor."""
         self._request_end("stop")
 
     def request_drain(self) -> None:
-        """Ask the other node to drain it."""
+        """Ask its node to drain the actor."""
         self._request_end("drain")
 
     def request_kill(self) -> None:
-        """Ask the other node to kill it."""
+        """Ask its node to kill the actor."""
         self._request_end("kill")
 
     def _request_end(self, how: Ending) -> None:
-        if (
-            self._begin_to_watch() and (peer := self.find_peer()) is not None
-        ):  # later nobody there would know the reason
+        # The watch goes first: once the actor has ended, its node no longer knows the reason.
+        if self._begin_to_watch() and (peer := self.find_peer()) is not None:
             peer.control(EndActor(self.uid, how))
 
     def end_future(self) -> asyncio.Future[None]:
@@ -182,14 +184,14 @@ class RemoteCell(Cell):
         return ended
 
     def add_watcher(self, watcher: Watcher) -> None:
-        """Owe ``watcher`` one ``Down``; to one that is known to have ended it is paid at once."""
+        """Give ``watcher`` one ``Down`` when the actor ends; at once when it is known to have ended."""
         if self._begin_to_watch():
             super().add_watcher(watcher)
         else:
             watcher.on_down(Down(self.ref, "node_lost" if self.reason in ("", "node_lost") else "no_such_actor"))
 
     def _begin_to_watch(self) -> bool:
-        """Have the other node tell of the end, from the first time on; returns whether there is one to wait for."""
+        """Have its node report the end of the actor, from the first call on; False when the node cannot be reached."""
         peer = None if self.phase == "gone" else self.find_peer()
         if peer is None:
             return False
@@ -200,28 +202,28 @@ class RemoteCell(Cell):
         return True
 
     def on_down(self, down: Down) -> None:
-        """An actor that it watches has ended: it gets the ``Down`` as a message."""
+        """Send the ``Down`` of an actor that this one watches, as a message."""
         if self.watching is not None:
             self.watching.pop(down.ref._cell, None)  # noqa: SLF001  a ref is the runtime's own
         self.accept(down)
 
     def post(self, priority: int, signal: Signal, payload: object = None) -> None:  # noqa: ARG002  see below
-        """The one signal that travels: an actor that is linked to it has ended."""
+        """Send the one signal that has a wire form: an actor that is linked to this one has ended."""
         if not isinstance(payload, Down):
             raise InternalError(f"{self.address} is on another node: {signal!r} cannot be done to it from here")
         peer = None if self.phase == "gone" else self.find_peer()
         if peer is not None:
-            error = None if payload.error is None else travelling(payload.error)
+            error = None if payload.error is None else sendable_text(payload.error)
             peer.control(LinkedActorEnded(self.uid, payload.ref, payload.reason, error))
 
     def end(self, reason: str, error: str | None) -> None:
-        """The actor has ended, or this life of its node."""
+        """End the cell: the actor has ended, or this generation of its node."""
         if self.phase != "gone":
             self.phase = "gone"
             self.end_for_now(reason, error)
 
     def end_for_now(self, reason: str, error: str | None) -> None:
-        """Nothing more will be heard of the actor for now: what was owed to its watchers is paid."""
+        """Send each ``Down`` that is due, for ``reason``: no more is known of the actor until its node is back."""
         self.reason, self._watched, self._peer = reason, False, None
         self.set_backpressure(high=False)
         watching, self.watching = self.watching, None
@@ -235,8 +237,8 @@ class RemoteCell(Cell):
             ended.set_result(None)
 
 
-class _RemoteRoom:
-    """Awaits room at an actor elsewhere."""
+class _RemoteCapacity:
+    """Awaits capacity at a remote actor."""
 
     __slots__ = ("_cell",)
 

@@ -1,8 +1,8 @@
-"""What waits to go to one node: all that one loop turn says goes out together, encoded once, and full frames at once.
+"""The send buffer of one peer: batches what is queued in one loop iteration into frames of encoded items.
 
-An item that cannot be sent is handed back alone, and the others of its frame go on.  While the link has no room,
-signals (the end of an actor, a watch, a cancelled ask) go ahead of what waits, in the link's control lane.  Messages
-with large buffers wait in ``transfers`` until those have gone.
+An item that cannot be sent is handed back alone, and the others of its frame go on.  While the session has no capacity,
+signals (the end of an actor, a watch, a cancelled ask) overtake what waits, in the session's control stream.  Messages
+with large buffers wait in ``transfers`` until the buffers have gone.
 """
 
 from __future__ import annotations
@@ -21,53 +21,54 @@ from .bulk.transfers import SegmentSource, Transfers
 from .control import DropBuffers
 
 HIGH_WATER = 1_000
-"""Items that wait for the link before ``await tell`` waits too."""
+"""Items that wait for the session before ``await tell`` waits too."""
 LIMIT = 100_000
-"""Items that wait for the link before more become dead letters."""
+"""Items that wait for the session before more become dead letters."""
 TURN_BODIES = 8
-"""Bodies of ``ITEMS_MAX`` that are made in one turn of the loop, which takes some milliseconds."""
+"""Bodies of ``ITEMS_MAX`` items that are encoded in one iteration of the loop, which takes some milliseconds."""
 SIGNALS_MAX = 64
-"""Signals in one frame of the control lane."""
+"""Signals in one frame of the control stream."""
 BULK_HIGH_BYTES = 67_108_864
-"""Bytes of large buffers that wait to go before ``await tell`` waits too."""
+"""Bytes of large buffers that wait before ``await tell`` waits too."""
 BULK_TURN_BYTES = 16_777_216
-"""Bytes of large buffers that are moved before the loop does something else."""
+"""Bytes of large buffers that are moved in one iteration of the loop."""
 
 Rejected = Callable[[Item, WireError | None], None]
 
 
 class SendPort(Protocol):
-    """The link to the node."""
+    """The session with the peer, as the buffer needs it."""
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a session to make bodies for; what is said meanwhile waits as it is."""
+        """Whether there is a session to encode bodies for; until then items wait as they are."""
         ...
 
     @property
     def is_quiet(self) -> bool:
-        """Whether the node is in reach, and has acknowledged all that it was sent."""
+        """Whether the peer is in reach, and has acknowledged all that it was sent."""
         ...
 
     def send(self, body: bytes, /, *, urgent: bool = False) -> bool:
-        """Give it a body; False when it has no room."""
+        """Send a body; False when the session has no capacity now."""
         ...
 
     def send_chunk(self, chunk: Chunk, /) -> bool:
-        """Give it a part of a large buffer; False when it has no room."""
+        """Send a part of a large buffer; False when the session has no capacity now."""
         ...
 
     @property
     def body_bytes_max(self) -> int:
-        """Bytes of the largest body that the node takes."""
+        """Bytes of the largest body that the peer takes."""
         ...
 
 
 class SendBuffer:
-    """See the top of the file.
+    """What waits to be sent to one peer.
 
-    asks: those that wait for a reply, by correlation; one that is no longer among them is not sent.
+    asks: those that wait for a reply, by correlation; an ask that is no longer among them is not sent.
     rejected: called with an item that is not sent, and the error; None when its asker has given up.
+    segments: shared memory with the peer; None for none.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class SendBuffer:
         segments: SegmentSource | None = None,
     ) -> None:
         self._sender, self._tables, self._asks, self._rejected, self._loop = sender, tables, asks, rejected, loop
-        self._context = Context()  # what is sent has nothing to do with what its first sender was at
+        self._context = Context()  # flushes must not run in the context of a sender
         self._bulk, self._transfers = bulk, Transfers(sender, bulk, segments, self._is_given_up)
         self._bulk_bytes = 0
         self._items: list[Item] = []
@@ -90,21 +91,21 @@ class SendBuffer:
         self._bodies: deque[bytes] = deque()
         self._armed = self._busy = self.closed = False
         self._calm_items = ITEMS_MAX
-        """While fewer items than this wait, nothing need be decided when one is put."""
+        """With fewer items than this, ``put`` need not check anything."""
         self.above_high_water = False
-        """Whether senders had to wait when an item was put last: only then need anybody ask whether it is ``full``."""
-        self._room: asyncio.Event | None = None
+        """Whether the last ``put`` was above the high-water mark; ``full`` need be checked only then."""
+        self._capacity: asyncio.Event | None = None
 
     @property
     def is_backpressured(self) -> bool:
-        """Whether so much waits for the link that senders should wait too."""
+        """Whether so much waits that senders should wait too."""
         if self._bulk_bytes and (self._bulk_bytes >= BULK_HIGH_BYTES or self._transfers.waiting_items >= HIGH_WATER):
             return True
         return bool(self._bodies) or self._ahead + len(self._items) >= HIGH_WATER
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing waits."""
+        """Whether no data waits."""
         return not (self._items or self._signals or self._bodies or self._transfers)
 
     @property
@@ -113,7 +114,7 @@ class SendBuffer:
         return len(self._items) >= LIMIT or (self._bulk_bytes > 0 and self._transfers.waiting_items >= LIMIT)
 
     def reserve(self, buffer_bytes: int) -> bool:
-        """Take note that a parcel with so many bytes of large buffers will be put next; False for too many."""
+        """Count the large buffers of the item that is put next; False when too many bytes wait already."""
         if self._bulk_bytes + buffer_bytes > self._bulk.queue_bytes_max:
             return False
         self._bulk_bytes += buffer_bytes
@@ -121,30 +122,31 @@ class SendBuffer:
         return True
 
     def put(self, item: Item) -> bool:
-        """Send an item with all else that this turn says; returns whether ``is_backpressured``."""
+        """Queue an item for the next frame; returns whether so much waits that senders should wait too."""
         items = self._items
         items.append(item)
         if not self._armed:
             self._arm()
-        said = len(items)
-        if said < self._calm_items:
+        count = len(items)
+        if count < self._calm_items:
             return False
         self.above_high_water = (
-            self._ahead + said >= HIGH_WATER or bool(self._bodies) or (self._bulk_bytes > 0 and self.is_backpressured)
+            self._ahead + count >= HIGH_WATER or bool(self._bodies) or (self._bulk_bytes > 0 and self.is_backpressured)
         )
-        if said == ITEMS_MAX and self._ahead < HIGH_WATER and not self._busy:
+        if count == ITEMS_MAX and self._ahead < HIGH_WATER and not self._busy:
             self._flush_full_frame()
         return self.above_high_water
 
     def _flush_full_frame(self) -> None:
-        """Send a full frame before the turn is over, so that the other node can begin.
+        """Send a full frame before the loop iteration is over, so that the peer can begin.
 
-        It counts for ``is_backpressured`` until the loop has had its turn: who says much must not keep the loop from it.
+        Its items count as waiting until the loop has run: a sender of many messages must not keep the loop from other
+        work.
         """
         ahead = self._ahead
         self._context.run(self.flush)
         self._ahead = ahead + max(0, ITEMS_MAX - len(self._items))
-        self._calm_down()
+        self._update_calm_items()
         self._armed = True  # as it was before: the loop will call
 
     def _arm(self) -> None:
@@ -152,10 +154,10 @@ class SendBuffer:
         self._loop.call_soon(self.flush, context=self._context)
 
     def flush_now(self) -> None:
-        """Send the one item that waits at once, and not at the end of the turn, when the link is quiet.
+        """Send the item at once, and not at the end of the loop iteration, if it waits alone and the session is quiet.
 
-        It is an ask: somebody waits for the answer, and while the peer has acknowledged all that it was sent, nothing
-        is gained by waiting for more.  What else this turn says goes out together.  This is Nagle's rule (RFC 896).
+        While the peer has acknowledged all that it was sent, waiting for more data gains nothing and delays the reply.
+        This is Nagle's rule (RFC 896).
         """
         is_alone = len(self._items) == 1 and not (self._bodies or self._bulk_bytes or self._ahead or self._busy)
         if is_alone and self._sender.is_quiet:
@@ -163,11 +165,11 @@ class SendBuffer:
             self._armed = True  # as it was before: the loop will call
 
     def cork(self) -> None:
-        """Have what is put wait for ``flush``, which the caller promises for this very turn."""
+        """Hold back what is put until the caller calls ``flush``, which it must do in this loop iteration."""
         self._armed = True
 
     def put_signal(self, item: Item) -> None:
-        """Send a signal: in order with all else, unless the link has no room."""
+        """Queue a signal: in order with all other items, unless the session has no capacity."""
         if self._bodies:
             self._signals.append(item)
             if not self._armed:
@@ -176,7 +178,7 @@ class SendBuffer:
             self.put(item)
 
     def flush(self) -> None:
-        """Put what was said into frames, and give them to the link as far as it has room."""
+        """Encode what is queued into frames, and send as many as the session has capacity for."""
         self._armed, self._ahead = False, 0
         if not self._sender.is_open:
             return
@@ -185,12 +187,12 @@ class SendBuffer:
             self._flush()
         finally:
             self._busy = False
-        self._calm_down()
-        if self._room is not None and not self.is_backpressured:
+        self._update_calm_items()
+        if self._capacity is not None and not self.is_backpressured:
             self._release()
 
-    def _calm_down(self) -> None:
-        """Find out up to how many items nothing need be decided, now that the link has taken some."""
+    def _update_calm_items(self) -> None:
+        """Compute up to how many items ``put`` need not check anything."""
         self._calm_items = 0 if self._bodies or self._bulk_bytes else min(ITEMS_MAX, HIGH_WATER - self._ahead)
         self.above_high_water = len(self._items) >= self._calm_items and self.is_backpressured
 
@@ -228,28 +230,28 @@ class SendBuffer:
                 break
 
     async def wait_for_capacity(self) -> None:
-        """Wait until not too much waits for the link."""
+        """Wait until less than the high-water mark waits."""
         while self.is_backpressured and not self.closed:
-            if self._room is None:
-                self._room = asyncio.Event()
-            await self._room.wait()
+            if self._capacity is None:
+                self._capacity = asyncio.Event()
+            await self._capacity.wait()
 
     def close(self) -> tuple[list[bytes], list[Item]]:
-        """Send nothing any more; returns what was not sent: bodies, and after them items."""
+        """Send nothing more; returns what was not sent: bodies, and the items that come after them."""
         self.closed = True
         items = [*self._transfers.close(), *self._items, *self._signals]
         bodies, items = list(self._bodies), [*map(_unpacked, items)]
         self._bodies.clear()
         self._bulk_bytes = 0
         self._items, self._signals = [], []
-        if self._room is not None:
+        if self._capacity is not None:
             self._release()
         return bodies, items
 
     def _release(self) -> None:
-        if self._room is not None:
-            self._room.set()
-            self._room = None
+        if self._capacity is not None:
+            self._capacity.set()
+            self._capacity = None
 
     def _next_items(self) -> Sequence[Item]:
         items = self._items
@@ -259,11 +261,11 @@ class SendBuffer:
             head = items[:ITEMS_MAX]
             del items[:ITEMS_MAX]
         if self._bulk_bytes:
-            return self._sorted(head)
+            return self._split_off(head)
         return head
 
-    def _sorted(self, items: Sequence[Item]) -> list[Item]:
-        """Leave out the items whose buffers have to go first, and those that must not overtake them."""
+    def _split_off(self, items: Sequence[Item]) -> list[Item]:
+        """Take out the items whose buffers have to go first, and those that must not overtake them."""
         through: list[Item] = []
         for item in items:
             if self._transfers.follow(item):
@@ -277,12 +279,12 @@ class SendBuffer:
         return through
 
     def _move(self) -> int:
-        """Move a part of the large buffers; returns how many bytes, 0 for no room."""
+        """Move a part of the large buffers; returns how many bytes, 0 for no capacity."""
         moved, messages, ready = self._transfers.step()
         if ready:
             before = [(0, 0, self._tables.number_of(type(lend)), lend) for lend in messages]
             self._encode([*before, ready[0]])
-            followers = self._sorted(ready[1:])
+            followers = self._split_off(ready[1:])
             for at in range(0, len(followers), ITEMS_MAX):
                 self._encode(followers[at : at + ITEMS_MAX])
             self._bulk_bytes -= _buffer_bytes(ready[0])
@@ -292,7 +294,7 @@ class SendBuffer:
         return item[1] > 0 and item[2] > REPLY_ERROR and item[1] not in self._asks
 
     def _reject(self, item: Item, error: WireError | None) -> None:
-        """Hand back an item; the node need not keep the buffers that went ahead of it."""
+        """Hand back an item; the peer is told to drop the buffers that went ahead of it."""
         if isinstance(item[3], OutOfBandPayload):
             numbers = [out_of_band.number for out_of_band in item[3].buffers if out_of_band.number]
             if numbers:
@@ -300,7 +302,7 @@ class SendBuffer:
         self._rejected(_unpacked(item), error)
 
     def _encode(self, items: Sequence[Item]) -> None:
-        """Make bodies of these items; one that cannot travel is taken out."""
+        """Encode items into bodies; an item that cannot be encoded is rejected, a body that is too large is halved."""
         wanted, deadlines = self._wanted(items)
         if not wanted:
             return
@@ -320,7 +322,7 @@ class SendBuffer:
             self._encode(wanted[half:])
 
     def _wanted(self, items: Sequence[Item]) -> tuple[Sequence[Item], list[float]]:
-        """Leave out the asks that nobody waits for any more; the others get the seconds that they have left."""
+        """Leave out the asks whose askers have given up; the others get the seconds that they have left."""
         deadlines: list[float] = []
         given_up: list[Item] = []
         now = self._loop.time()
@@ -348,7 +350,7 @@ class SendBuffer:
 
 
 def _unpacked(item: Item) -> Item:
-    """The item as it was put: a parcel's value for the parcel."""
+    """The item as it was put: with the value in place of its out-of-band payload."""
     to, correlation, number, payload = item
     return (to, correlation, number, payload.value) if isinstance(payload, OutOfBandPayload) else item
 

@@ -1,15 +1,19 @@
-"""Spawning elsewhere: an actor's class travels by its qualified name, its arguments as typed msgpack.
+"""Spawn requests: an actor's class is sent by its qualified name, its arguments as typed msgpack.
 
 Law of this file: bytes from outside choose among modules that are loaded here, or that the node was told to allow;
-nothing else is ever imported for them, unless the node was told to take code (``shipping.py``).
+no other module is ever imported for them, unless the node was told to accept code (``code_shipping``).  To look a name
+up imports nothing and calls nothing.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import PurePath
 from types import FunctionType
 from typing import TYPE_CHECKING, cast, get_type_hints
 
@@ -17,12 +21,13 @@ import msgspec
 
 from ..kernel.bare_actor import BareActor
 from ..kernel.errors import InvalidHandler, WireError
-from ..node.strict_wire import WireCopier
 from ..session.codec import SessionCodec
+from ..session.copier import WireCopier
 from .control import SpawnActor
-from .qualified_names import find_loaded, loaded_module, qualified_name
 
 if TYPE_CHECKING:
+    from ..kernel.cell import Cell
+    from ..kernel.ref import ActorRef, Down
     from .code_shipping import CodeShipping
 
 
@@ -33,12 +38,13 @@ def spawn_request(
     shutdown_s: float | None,
     shipping: CodeShipping | None = None,
 ) -> SpawnActor:
-    """Make the request.
+    """Make the request to start an actor on another node.
 
-    shipping: how code may travel that no module defines; None ships none.
-    Raises ``InvalidHandler`` for what another process cannot find by name, ``TypeError`` for arguments of which there
-    are too many or too few, and ``WireError`` for one that cannot travel, or is not what the annotation of its
-    parameter says.  The node that starts the actor checks all of it again.
+    actor, args: as of ``Node.spawn``.  name: None makes one up.  shutdown_s: seconds it may take to stop; None for no
+    limit. shipping: limits for code that no module defines; None sends none. Raises ``InvalidHandler`` for an actor
+    that another process cannot find by name, ``TypeError`` for too many or too few arguments, and ``WireError`` for an
+    argument that cannot be sent, or does not match the annotation of its parameter. The node that starts the actor
+    checks all of it again.
     """
     keywords: dict[str, object] = {}
     if isinstance(actor, partial):
@@ -74,11 +80,11 @@ def _shipped(actor: Callable[..., object], shipping: CodeShipping) -> bytes | No
 
 
 def resolve_spawn(
-    spawn: SpawnActor, tables: SessionCodec, allowed: Collection[str], shipping: CodeShipping | None = None
+    spawn: SpawnActor, codec: SessionCodec, allowed: Collection[str], shipping: CodeShipping | None = None
 ) -> Callable[..., object]:
-    """Find the class, read its arguments, and put the two together.
+    """Return what makes the actor of a request: its class with the arguments, or its function.
 
-    shipping: what code may come in; None takes none.
+    allowed: modules that may be imported.  shipping: limits for code that comes by value; None refuses it.
     Raises ``WireError`` saying what is wrong with the request.
     """
     qualified = spawn.actor.partition(":")[2]
@@ -87,16 +93,16 @@ def resolve_spawn(
     if not is_class and not isinstance(actor, FunctionType):
         raise WireError(f"{spawn.actor} is no actor class or function of this node")
     found = cast("Callable[..., object]", actor)
-    said = f"the arguments of {qualified}"
-    values = cast("list[msgspec.Raw]", tables.read_as(list[msgspec.Raw], spawn.args, said))
-    named = cast("dict[str, msgspec.Raw]", tables.read_as(dict[str, msgspec.Raw], spawn.keywords, said))
+    what = f"the arguments of {qualified}"
+    values = cast("list[msgspec.Raw]", codec.read_as(list[msgspec.Raw], spawn.args, what))
+    named = cast("dict[str, msgspec.Raw]", codec.read_as(dict[str, msgspec.Raw], spawn.keywords, what))
     if not values and not named:
         return found
     if not is_class:
         raise WireError(f"{spawn.actor} is a function: it takes messages, not arguments")
 
-    def read(annotation: object, value: object, said: str) -> object:
-        return tables.read_as(annotation, cast("msgspec.Raw", value), said)
+    def read(annotation: object, value: object, what: str) -> object:
+        return codec.read_as(annotation, cast("msgspec.Raw", value), what)
 
     args, keywords = _read_arguments(found, values, named, read, qualified)
     return partial(found, *args, **keywords)
@@ -128,7 +134,7 @@ def _read_arguments(
     read_as: Callable[[object, object, str], object],
     name: str,
 ) -> tuple[tuple[object, ...], dict[str, object]]:
-    """Read each argument by the annotation of its parameter; one without an annotation may be anything."""
+    """Read each argument by the annotation of its parameter; a parameter without one takes any value."""
     try:
         bound = inspect.signature(actor).bind(*values, **named)
         hints = get_type_hints(getattr(actor, "__init__"), include_extras=True)  # noqa: B009  each class has its own
@@ -149,3 +155,69 @@ def _read_arguments(
         else:
             bound.arguments[parameter.name] = read(parameter.name, given)
     return bound.args, bound.kwargs
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def qualified_name(thing: object) -> str:
+    """Return ``module:qualified.name`` of a class or function; ``<`` is in it if it is not at the top of a module.
+
+    A script's ``__main__`` is named by its file's stem, as in the tags of messages, so that a process which imports the
+    script agrees on the name.
+    """
+    module = str(getattr(thing, "__module__", "<none>"))
+    if module == "__main__":
+        module = _main_stem() or module
+    return f"{module}:{getattr(thing, '__qualname__', '<none>')}"
+
+
+def find_loaded(module: str, qualified: str) -> object:
+    """Return what a loaded module has under a qualified name; None when it has no such thing."""
+    found = loaded_module(module)
+    for part in qualified.split("."):
+        found = vars(found).get(part) if hasattr(found, "__dict__") else None
+    return found
+
+
+def loaded_module(module: str) -> object:
+    """Return a module that is loaded already; None when it is not."""
+    return sys.modules.get("__main__" if module == _main_stem() else module)
+
+
+def _main_stem() -> str | None:
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    return PurePath(file).stem if file else None
+
+
+# --- owners ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """Watches the owner of an actor, and stops the actor when the owner ends."""
+
+    owner: Cell
+    owned: Cell
+
+    def on_down(self, down: Down) -> None:  # noqa: ARG002  the reason does not matter
+        self.owned.remove_watcher(_Owned(self.owner, self.owned))
+        self.owned.request_stop()
+
+
+@dataclass(frozen=True, slots=True)
+class _Owned:
+    """Watches an actor that has an owner: when it ends, its owner need not be watched any more."""
+
+    owner: Cell
+    owned: Cell
+
+    def on_down(self, down: Down) -> None:  # noqa: ARG002  the reason does not matter
+        self.owner.remove_watcher(_Owner(self.owner, self.owned))
+
+
+def stop_with_owner(owned: ActorRef, owner: ActorRef) -> None:
+    """Stop an actor when its owner ends; at once when the owner has ended already, or its node is lost."""
+    one, two = owned._cell, owner._cell  # noqa: SLF001  a ref is the runtime's own
+    one.add_watcher(_Owned(two, one))
+    two.add_watcher(_Owner(two, one))

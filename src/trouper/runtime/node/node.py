@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from ..actor.spawner import Spawner
-from ..actor.spawning import spawn_awaited
+from ..actor.spawning import begin_child, spawn_awaited
 from ..actor.supervisor import Child, Supervisor
 from ..kernel.ask import Ask
 from ..kernel.cell import Cell
@@ -38,11 +38,13 @@ if TYPE_CHECKING:
     from ...actors.cluster.api import Cluster
     from ...actors.cluster.config import ClusterConfig
     from ..kernel.journal import Journal
+    from ..kernel.placement import Placement
     from ..net.code_shipping import CodeShipping
-    from ..net.network import MakeTransport, Network
+    from ..net.network import MakeTransport
     from ..session.bulk_chunks import BulkSettings
     from ..workers.manager import WorkerManager
     from ..workers.settings import Workers
+    from .node_network import NodeNetwork
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -123,7 +125,7 @@ class Node(NodeServices, Spawner):
             raise InvalidOption(f"cluster={cluster.name!r} needs listen: members reach a node at its own endpoint")
         self._cluster_config = cluster
         self._cluster: Cluster | None = None
-        self._network: Network | None = None
+        self._network: NodeNetwork | None = None
         self._worker_manager: WorkerManager | None = None
         if workers != 0:
             from ..workers.manager import make_worker_manager  # noqa: PLC0415  only who uses it pays for it
@@ -157,6 +159,7 @@ class Node(NodeServices, Spawner):
             escalated=self._escalated,
         )
         self._system.host = self
+        self._system.placement = self._make_placement
         _ = self.dead_letters, self.recorder  # they listen from the start
         self._block_task = asyncio.current_task()
         try:
@@ -215,6 +218,11 @@ class Node(NodeServices, Spawner):
     def _make_transports(self, options: NetworkOptions) -> Sequence[MakeTransport]:
         return transports_for(options)
 
+    def _make_placement(self) -> Placement:
+        from ..net.placement import NetworkPlacement  # noqa: PLC0415  only spawn(place=...) needs it
+
+        return NetworkPlacement(self, begin_child, spawn_awaited)
+
     def _make_generation(self) -> int:
         return time.time_ns()
 
@@ -248,7 +256,7 @@ class Node(NodeServices, Spawner):
         return self.system.user
 
     @property
-    def network(self) -> Network:
+    def network(self) -> NodeNetwork:
         """The connected nodes; raises ``NodeClosed`` on a node that does not listen."""
         if self._network is None:
             raise NodeClosed(f"node {self.name} has no network: give it listen=..., or wait until it has started")
@@ -305,7 +313,8 @@ class Node(NodeServices, Spawner):
 
 def _strict_factories() -> tuple[Callable[[Cell], ActorRef], type[Ask[Any]]]:  # Any: of whatever reply
     """Return the refs and asks of a strict node."""
-    from .strict_wire import StrictAsk, StrictRef, WireCopier  # noqa: PLC0415  only who uses it pays for it
+    from ..session.copier import WireCopier  # noqa: PLC0415  only a strict node needs it
+    from .strict_wire import StrictAsk, StrictRef  # noqa: PLC0415  only a strict node needs it
 
     return partial(StrictRef, copier=WireCopier()), StrictAsk
 

@@ -6,21 +6,20 @@ It is the one file of the runtime that knows which transport understands which e
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..actor.spawning import spawn_awaited
 from ..kernel.errors import InvalidOption
 
 if TYPE_CHECKING:
-    from ..kernel.ref import ActorRef
     from ..net.code_shipping import CodeShipping
-    from ..net.network import MakeTransport, Network
+    from ..net.network import MakeTransport
     from ..session.bulk_chunks import BulkSettings
     from .node import Node
+    from .node_network import NodeNetwork
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +54,18 @@ class NetworkOptions:
 
 async def open_network(
     node: Node, options: NetworkOptions, transports: Sequence[MakeTransport], generation: int
-) -> Network:
+) -> NodeNetwork:
     """Start the network of a node: it listens when this returns, and dials from then on."""
-    from ..net.network import Network  # noqa: PLC0415  see above
-    from ..net.services.install import install_services  # noqa: PLC0415  only who uses it pays for it
-    from ..session.settings import SessionSettings  # noqa: PLC0415  see above
+    from ..session.settings import SessionSettings  # noqa: PLC0415  a node without a network does not load it
+    from .node_network import NodeActors, NodeNetwork  # noqa: PLC0415  a node without a network does not load it
 
-    async def spawn_local(actor: Callable[..., object], name: str | None, shutdown_s: float | None) -> ActorRef:
-        return await spawn_awaited(node.system.user, actor, (), name, "temporary", shutdown_s, significant=False)
-
-    network = Network(
+    network = NodeNetwork(
         node.system,
         transports,
         listen=options.listen,
         join=options.join,
         generation=generation,
-        spawn_local=spawn_local,
-        find_local=lambda name: node.registry.whereis(name) or node.find(name),
+        local=NodeActors(node),
         allowed_modules=options.allowed_modules,
         bulk=options.bulk,
         settings=SessionSettings()
@@ -80,7 +74,7 @@ async def open_network(
         rng=None if options.seed is None else random.Random(f"{options.seed} {node.name} {generation}"),
     )
     network.shipping = options.shipping
-    install_services(network, node, options.sessions_max)
+    network.install_services(node, options.sessions_max)
     try:
         await network.start()
     except BaseException:

@@ -76,6 +76,10 @@ class Reports:
         """One line for a failure."""
         return brief(error)
 
+    def trace(self, error: BaseException) -> str:
+        """Return the traceback of a failure, bounded in size."""
+        return trace(error)
+
 
 def trace(error: BaseException) -> str:
     """Format a traceback, keeping its end when it is long."""

@@ -1,7 +1,7 @@
 """A node in a process of its own, with an actor that keeps arrays.
 
-``python -m tests.runtime.net.bulk.array_node NAME LISTEN JOIN`` ends when its standard input does.  ``hold`` keeps what it gets,
-so that shared memory is in use when it is killed.
+``python -m tests.runtime.net.bulk.array_node NAME LISTEN JOIN`` ends when its standard input does.  ``hold`` keeps what
+it gets, so that shared memory is in use when it is killed.
 """
 
 import asyncio

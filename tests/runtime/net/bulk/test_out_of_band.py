@@ -72,12 +72,12 @@ def test_within_one_process_nothing_is_shared() -> None:
         for listen, settings in (("inprocess://a", SETTINGS), ("ipc:///a", BulkSettings(shared_bytes_max=0))):
             _, out_of_band, said = await parcels_at(listen, settings=settings)
             assert out_of_band.shared_memory is None
-            out_of_band.hear(PROBE)
+            out_of_band.handle(PROBE)
             for message in (AcceptSharedMemory(), LendSegment(1, PROBE.probe, 1), RetireSegments([1])):
                 with pytest.raises(WireError, match=rf"^a {type(message).__name__} came, and no memory is shared$"):
-                    out_of_band.hear(message)
+                    out_of_band.handle(message)
             assert said == []
-            out_of_band.end()
+            out_of_band.close()
 
     play(main)
 
@@ -88,18 +88,18 @@ def test_what_is_lent_is_a_buffer_like_others() -> None:
 
     async def main() -> None:
         bulk, out_of_band, said = await parcels_at("ipc:///a")
-        lent = bulk.pool.borrow(4)
+        lent = bulk.pool.allocate(4)
         assert lent is not None
         lent.memory[:4] = b"abcd"
-        out_of_band.hear(OfferSharedMemory(bulk.host, os.getpid(), lent.segment))
+        out_of_band.handle(OfferSharedMemory(bulk.host, os.getpid(), lent.segment))
         assert said == [AcceptSharedMemory()]
-        out_of_band.hear(LendSegment(1, lent.segment, 4))
-        out_of_band.hear(LendSegment(2, lent.segment, 3))
+        out_of_band.handle(LendSegment(1, lent.segment, 4))
+        out_of_band.handle(LendSegment(2, lent.segment, 3))
         assert out_of_band.assembly.allocated_bytes == 7
-        out_of_band.hear(DropBuffers([2, 9]))
+        out_of_band.handle(DropBuffers([2, 9]))
         assert {number: bytes(view) for number, view in out_of_band.take([1, 2]).items()} == {1: b"abcd"}
-        out_of_band.hear(LendSegment(3, lent.segment, 4))
-        out_of_band.end()
+        out_of_band.handle(LendSegment(3, lent.segment, 4))
+        out_of_band.close()
         assert (out_of_band.assembly.allocated_bytes, bulk.shared_memories) == (0, set())
         bulk.close()
 

@@ -22,7 +22,7 @@ def pool(bytes_max: int = 8 * MIB) -> SegmentPool:
 
 def lend(from_: SegmentPool, size_bytes: int) -> SharedSegment:
     """Borrow what is known to be there."""
-    owned = from_.borrow(size_bytes)
+    owned = from_.allocate(size_bytes)
     assert owned is not None
     return owned
 
@@ -58,9 +58,9 @@ def test_segments_are_used_again() -> None:
 def test_there_is_a_limit_and_what_is_free_makes_way() -> None:
     """Who gets none sends over the link."""
     own, retired = pool(4 * MIB), list[int]()
-    own.retired = retired.append
+    own.on_closed = retired.append
     first = lend(own, 3 * MIB)
-    assert own.borrow(2 * MIB) is None
+    assert own.allocate(2 * MIB) is None
     own.release(first)
     assert lend(own, 4 * MIB).segment.token == 2
     assert (retired, own.allocated_bytes) == ([1], 4 * MIB)
@@ -87,7 +87,7 @@ def test_without_descriptors_or_memory_nothing_is_lent(monkeypatch: pytest.Monke
 
     monkeypatch.setattr("os.posix_fallocate", full)
     before = len(list(Path("/proc/self/fd").iterdir()))
-    assert pool().borrow(MIB) is None
+    assert pool().allocate(MIB) is None
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
@@ -106,7 +106,7 @@ def test_only_a_segment_of_that_token_size_and_seal_is_mapped(tmp_path: Path) ->
             SegmentInfo(known.token, file.fileno(), MIB),
             SegmentInfo(9, unsealed, MIB),
         ):
-            with pytest.raises(WireError, match=r"^(a|the) segment .* was said, found was .*(trouper-|1048576)"):
+            with pytest.raises(WireError, match=r"^(a|the) segment .* was expected, found was .*(trouper-|1048576)"):
                 SegmentMapping(os.getpid(), segment)
         os.close(unsealed)
     with pytest.raises(WireError, match=r"^the shared memory /proc/\d+/fd/9999 cannot be opened: "):

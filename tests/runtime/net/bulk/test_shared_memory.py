@@ -33,14 +33,14 @@ class Side:
         self.other: Side | None = None
         self.pool = SegmentPool(bytes_max, lambda: next(numbers))
         self.shared_memory = SharedMemory(self.pool, where, os.getpid(), self._say, asyncio.get_running_loop())
-        self.pool.retired = self.shared_memory.retired
+        self.pool.on_closed = self.shared_memory.on_segment_closed
 
     def _say(self, message: Message[object]) -> None:
         self.said.append(message)
         if self.other is not None and isinstance(
             message, OfferSharedMemory | AcceptSharedMemory | ReturnSegments | RetireSegments
         ):
-            asyncio.get_running_loop().call_soon(self.other.shared_memory.take, message)
+            asyncio.get_running_loop().call_soon(self.other.shared_memory.handle, message)
 
 
 class Pair:
@@ -56,7 +56,7 @@ class Pair:
         assert owned is not None
         owned.memory[: len(data)] = data
         lend = LendSegment(number, owned.segment, len(data))
-        return lend, self.b.shared_memory.borrow(lend)
+        return lend, self.b.shared_memory.map_segment(lend)
 
 
 def shared(scene: Callable[[Pair], Coroutine[object, object, None]]) -> Callable[[], None]:
@@ -69,8 +69,8 @@ def shared(scene: Callable[[Pair], Coroutine[object, object, None]]) -> Callable
             assert pair.a.shared_memory.allocate_for(MIB) is None, "the first goes over the link, with the offer"
             await settle()
             await scene(pair)
-            pair.a.shared_memory.end()
-            pair.b.shared_memory.end()
+            pair.a.shared_memory.close()
+            pair.b.shared_memory.close()
             pair.a.pool.close_all()
 
         play(main)
@@ -102,10 +102,10 @@ async def test_what_is_lent_comes_back_when_nobody_looks_at_it(pair: Pair) -> No
 async def test_what_is_lent_when_the_peer_is_lost_is_closed_and_never_lent_again(pair: Pair) -> None:
     """Nobody knows who looks at it; those who do keep what they see."""
     lend, view = pair.lend(b"mine")
-    pair.a.shared_memory.end()
-    pair.b.shared_memory.end()
+    pair.a.shared_memory.close()
+    pair.b.shared_memory.close()
     assert pair.a.pool.allocated_bytes == 0
-    owned = pair.a.pool.borrow(MIB)
+    owned = pair.a.pool.allocate(MIB)
     assert owned is not None
     assert owned.segment.token != lend.segment.token
     owned.memory[:4] = b"yours"[:4]
@@ -120,8 +120,8 @@ async def test_a_segment_that_is_retired_is_forgotten(pair: Pair) -> None:
     assert pair.a.said[-1] == RetireSegments([lend.segment.token])
     await settle()
     assert bytes(view) == b"x"
-    with pytest.raises(WireError, match=r"cannot be opened|was said, found was"):
-        pair.b.shared_memory.borrow(lend)
+    with pytest.raises(WireError, match=r"cannot be opened|was expected, found was"):
+        pair.b.shared_memory.map_segment(lend)
 
 
 @pytest.mark.parametrize("breaks", [False, True])
@@ -147,15 +147,15 @@ def test_what_was_not_offered_cannot_be_lent() -> None:
     """Nor more than the segment has: the error says so."""
 
     async def main() -> None:
-        with pytest.raises(WireError, match=r"^memory was lent that was not offered before$"):
-            Side().shared_memory.borrow(LendSegment(1, SegmentInfo(1, 1, MIB), 5))
+        with pytest.raises(WireError, match=r"^a segment came before the peer had offered shared memory$"):
+            Side().shared_memory.map_segment(LendSegment(1, SegmentInfo(1, 1, MIB), 5))
         pair = Pair()
         pair.a.shared_memory.allocate_for(MIB)
         await settle()
         lend, _ = pair.lend(b"x")
         for size in (0, MIB + 1):
-            with pytest.raises(WireError, match=rf"^{size} bytes were lent of a segment of {MIB}$"):
-                pair.b.shared_memory.borrow(LendSegment(1, lend.segment, size))
+            with pytest.raises(WireError, match=rf"^{size} bytes were named of a segment of {MIB}$"):
+                pair.b.shared_memory.map_segment(LendSegment(1, lend.segment, size))
         pair.a.pool.close_all()
 
     play(main)

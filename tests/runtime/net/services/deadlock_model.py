@@ -252,7 +252,7 @@ class World:
                 self.take(origin, self.nodes[to], way.popleft()[1])
         for name, node in self.nodes.items():
             if self.steps % LOOK_EVERY == self.phase[name]:
-                self.carry_out(node, node.rings.look(list(node.entered.values()), self.now))
+                self.carry_out(node, node.rings.scan(list(node.entered.values()), self.now))
 
     def take(self, origin: str, node: ModelNode, what: object) -> None:
         """A message arrives at a node."""
@@ -270,7 +270,9 @@ class World:
                 self.leave(what.ask)
 
     def carry_out(self, node: ModelNode, wanted: list[Effect], number: int = 0) -> None:
-        """Do what the ``DeadlockSearch`` of a node want, and hold them to it.  number: of the check that came back, if any."""
+        """Do what the ``DeadlockSearch`` of a node want, and hold them to it.  number: of the check that came back, if
+        any.
+        """
         for effect in wanted:
             if isinstance(effect, Send):
                 self.sent += 1

@@ -188,7 +188,7 @@ def test_at_one_look_so_many_probes_set_out_and_the_others_take_turns() -> None:
     entries = [f"in {number}" for number in range(3 * STARTS_MAX)]
     seen: set[RemoteEdge] = set()
     for look in range(4):
-        wanted = machine.look(entries, look * 0.25)
+        wanted = machine.scan(entries, look * 0.25)
         assert len(wanted) <= STARTS_MAX
         seen.update(effect.message.remote_edges[0] for effect in wanted if isinstance(effect, Send))
     assert len(seen) == 3 * STARTS_MAX
@@ -197,7 +197,7 @@ def test_at_one_look_so_many_probes_set_out_and_the_others_take_turns() -> None:
 def test_an_ask_is_probed_again_and_not_too_often() -> None:
     """Looks that come sooner send nothing."""
     machine = DeadlockSearch("n1", 1, Pile())
-    sent = [len(machine.look(["in 1"], look * AGAIN_S / 4)) for look in range(9)]
+    sent = [len(machine.scan(["in 1"], look * AGAIN_S / 4)) for look in range(9)]
     assert sent == [1, 0, 0, 0, 1, 0, 0, 0, 1]
 
 
@@ -207,7 +207,7 @@ def test_so_many_probes_are_remembered_and_forgotten_in_time() -> None:
     for number in range(PROBES_KEPT_MAX):
         assert machine.on_probe(_probe(number), "n2", 1.0)
     assert not machine.on_probe(_probe(PROBES_KEPT_MAX), "n2", 1.0)
-    machine.look([], 1.0 + deadlock.KEPT_S)
+    machine.scan([], 1.0 + deadlock.KEPT_S)
     assert not machine.kept
     assert machine.on_probe(_probe(0), "n2", 1.0 + deadlock.KEPT_S)
 
@@ -234,7 +234,7 @@ def test_a_check_of_what_was_not_followed_is_dropped() -> None:
         DeadlockCheck("n3", 1, 7, 1, (("n2", 1),)),
     ):
         assert not machine.on_check(check, "n2", 1.0)
-    machine.look(["in 1"], 1.0)
+    machine.scan(["in 1"], 1.0)
     assert not machine.on_check(DeadlockCheck("n1", 1, 1, 1, ()), "n2", 1.0)
     assert machine.on_probe(_probe(7), "n2", 1.0)
     assert machine.on_check(DeadlockCheck("n3", 1, 7, 1, (("n2", 1),)), "n2", 1.0)

@@ -11,7 +11,7 @@ import pytest
 from tests.runtime.net.stage import check_books, pair, paired, peer_of, spawn_remote
 from tests.runtime.stage import play
 from trouper import Actor, ActorRef, ActorStopped, AskTimeout, DeadlockError, Message, Node, handler
-from trouper.runtime.net.services.deadlock_probes import LOOK_S
+from trouper.runtime.net.services.deadlock_probes import SCAN_S
 from trouper.testing import Simulation, settle, simulate
 from trouper.transports.network_faults import Quality
 
@@ -231,7 +231,7 @@ async def test_nothing_is_looked_at_while_no_handler_waits(a: Node, b: Node) -> 
     assert len(a.system.tasks) == 1
     assert await asked == "done"
     assert not peer_of(there).asks
-    await asyncio.sleep(2 * LOOK_S)
+    await asyncio.sleep(2 * SCAN_S)
     assert not a.system.tasks
     assert not b.system.tasks
 

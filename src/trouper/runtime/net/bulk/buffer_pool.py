@@ -1,6 +1,6 @@
-"""``BufferPool``: memory for buffers that come in, used again when nobody looks at them any more.
+"""Memory for large buffers that come in, used again when no view of it is left.
 
-The system clears each page of new memory when it is first written to, which takes as long as to fill it.
+The system clears each page of new memory when it is first written to, which takes as long as filling it.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from typing import Final
 from .segments import exported
 
 FREE_BYTES_MAX: Final = 268_435_456
-"""Of memory that waits to be used again."""
+"""Bytes of memory that is kept for being used again."""
 GRID_BYTES: Final = 1_048_576
-"""Memory is had in multiples of it."""
+"""Memory is allocated in multiples of this."""
 
 
 class BufferPool:
-    """See the top of the file.  ``free_bytes`` of memory wait to be used again."""
+    """Memory for large buffers.  free_bytes: of memory that is kept for being used again."""
 
     __slots__ = ("_free", "_returned", "free_bytes")
 
     def __init__(self) -> None:
         self._free: list[mmap.mmap] = []
-        self._returned: deque[mmap.mmap] = deque()  # what was returned since ``_free`` was looked at
+        self._returned: deque[mmap.mmap] = deque()  # returned since ``_free`` was read last
         self.free_bytes = 0
 
     def allocate(self, size_bytes: int) -> memoryview:
-        """Return memory of so many bytes, each page of which is there once it is written to."""
+        """Return memory of so many bytes; its pages are taken from the system when they are first written to."""
         while self._returned:
             self._free.append(self._returned.popleft())
         fit = [memory for memory in self._free if size_bytes <= len(memory) <= 2 * size_bytes + GRID_BYTES]
@@ -43,7 +43,7 @@ class BufferPool:
         return exported(memory, size_bytes, partial(self._dropped, memory))
 
     def _dropped(self, memory: mmap.mmap) -> None:
-        """Nobody looks at it any more.  This may be called by the collector, in the middle of anything."""
+        """Keep memory of which no view is left; the garbage collector may call this in the middle of anything."""
         if self.free_bytes + len(memory) <= FREE_BYTES_MAX:
             self.free_bytes += len(memory)
             self._returned.append(memory)

@@ -1,6 +1,6 @@
-"""Large buffers between this node and one peer: what leaves a message, and what is put together for one.
+"""Large buffers between this node and one peer: taken out of messages here, and put into messages there.
 
-``BulkResources`` is what a node has for all of its peers, ``OutOfBandBuffers`` for one of them.
+``BulkResources`` is shared by all peers of a node, ``OutOfBandBuffers`` belongs to one of them.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ BulkMessage: TypeAlias = (
     OfferSharedMemory | AcceptSharedMemory | ReturnSegments | RetireSegments | LendSegment | DropBuffers
 )
 _PLAIN = (type(None), bool, int, float, str)
-"""Values of these types, which most replies are, hold no buffer."""
+"""Values of these types, which most replies have, contain no buffer."""
 
 
 class BulkResources:
-    """What a node has for large buffers: settings, and shared memory.
+    """What a node has for large buffers: settings, shared memory, and memory for buffers that come in.
 
-    token: returns a random number of 64 bits.  listen: where the node does; whoever comes by ``inprocess://`` or
-    ``sim://`` is in this process already.
+    token: returns a random number of 64 bits.  listen: the endpoints of the node; shared memory is offered only where
+    one of them is ipc or tcp, since the peers of ``inprocess://`` and ``sim://`` are in this process already.
     """
 
     def __init__(self, settings: BulkSettings, token: Callable[[], int], listen: Sequence[str]) -> None:
@@ -39,28 +39,28 @@ class BulkResources:
         may_share = settings.shared_bytes_max and any(place.startswith(("ipc://", "tcp://")) for place in listen)
         self.host = host() if may_share else ""
         self.pool = SegmentPool(settings.shared_bytes_max, token)
-        self.pool.retired = self._retired
+        self.pool.on_closed = self._on_segment_closed
         self.buffer_pool = BufferPool()
         self.shared_memories: set[SharedMemory] = set()
 
-    def _retired(self, token: int) -> None:
+    def _on_segment_closed(self, token: int) -> None:
         for shared_memory in self.shared_memories:
-            shared_memory.retired(token)
+            shared_memory.on_segment_closed(token)
 
     def close(self) -> None:
-        """The node ends, and tells nobody any more."""
+        """Free the shared memory; peers are not told any more."""
         self.shared_memories.clear()
         self.pool.close_all()
 
 
 class OutOfBandBuffers:
-    """See the top of the file.  say: tells the peer something."""
+    """The large buffers between this node and one peer.  send: sends a control message to the peer."""
 
     def __init__(
-        self, bulk: BulkResources, say: Callable[[Message[object]], None], loop: asyncio.AbstractEventLoop
+        self, bulk: BulkResources, send: Callable[[Message[object]], None], loop: asyncio.AbstractEventLoop
     ) -> None:
         self._bulk, self._settings = bulk, bulk.settings
-        self.shared_memory = SharedMemory(bulk.pool, bulk.host, os.getpid(), say, loop) if bulk.host else None
+        self.shared_memory = SharedMemory(bulk.pool, bulk.host, os.getpid(), send, loop) if bulk.host else None
         if self.shared_memory is not None:
             bulk.shared_memories.add(self.shared_memory)
         self.assembly = Assembly(bulk.settings, bulk.buffer_pool.allocate)
@@ -69,7 +69,7 @@ class OutOfBandBuffers:
     def pack(self, value: object) -> OutOfBandPayload | None:
         """Take the large buffers out of a message or a reply; None when it has none.
 
-        Raises ``WireError`` for what may not travel.
+        Raises ``WireError`` for a value that may not be sent.
         """
         if type(value) in _PLAIN:
             return None
@@ -80,31 +80,31 @@ class OutOfBandBuffers:
             raise WireError(f"{name} cannot travel: {error}") from error
         if not buffers:
             return None
-        parcel = OutOfBandPayload(value, payload, buffers)
+        packed = OutOfBandPayload(value, payload, buffers)
         if len(buffers) > settings.buffers_max:
             raise WireError(f"{name} has {len(buffers)} large buffers, buffers_max={settings.buffers_max}")
-        if parcel.buffer_bytes > settings.bulk_bytes_max:
+        if packed.buffer_bytes > settings.bulk_bytes_max:
             raise WireError(
-                f"{name} has {parcel.buffer_bytes} bytes in large buffers, bulk_bytes_max={settings.bulk_bytes_max}: "
+                f"{name} has {packed.buffer_bytes} bytes in large buffers, bulk_bytes_max={settings.bulk_bytes_max}: "
                 "send it in parts"
             )
-        return parcel
+        return packed
 
-    def hear(self, message: BulkMessage) -> None:
-        """Do what the peer says about buffers; raises ``WireError`` for what it may not say."""
+    def handle(self, message: BulkMessage) -> None:
+        """Handle what the peer says about buffers; raises ``WireError`` for what it may not say."""
         if isinstance(message, DropBuffers):
             self.take(message.numbers)
         elif self.shared_memory is None:
             if not isinstance(message, OfferSharedMemory):
                 raise WireError(f"a {type(message).__qualname__} came, and no memory is shared")
         elif isinstance(message, LendSegment):
-            self.assembly.put(message.number, self.shared_memory.borrow(message))
+            self.assembly.put(message.number, self.shared_memory.map_segment(message))
         else:
-            self.shared_memory.take(message)
+            self.shared_memory.handle(message)
 
-    def end(self) -> None:
-        """The peer is lost."""
+    def close(self) -> None:
+        """Drop all buffers and segments of the peer, which is lost."""
         self.assembly.clear()
         if self.shared_memory is not None:
             self._bulk.shared_memories.discard(self.shared_memory)
-            self.shared_memory.end()
+            self.shared_memory.close()

@@ -1,12 +1,12 @@
-"""Shared memory between processes of one user on one host: segments of this process, and those of others.
+"""Shared memory between processes of one user on one host: segments of this process, and mappings of those of others.
 
-A segment is a file without a name (``memfd_create``): no folder shows it, and the system takes it back when the last
-process that has it open or mapped has ended, however it ended.  So there is nothing to sweep.  Another process opens it
-by ``/proc/PROCESS/fd/DESCRIPTOR``, which the system allows to the same user only, and maps it for reading.
+A segment is a file without a name (``memfd_create``): no folder shows it, and the system frees it when the last process
+that has it open or mapped has ended, however it ended.  So nothing has to be cleaned up.  Another process opens it by
+``/proc/PROCESS/fd/DESCRIPTOR``, which the system allows to the same user only, and maps it for reading.
 
-What another process says is not trusted: process and descriptor are numbers, and what they lead to must be a file
-without a name, called after the token that was said, of this user, of the size that was said, and sealed so that it
-cannot shrink, since reading behind the end of a file ends the process.
+What another process says is not trusted: process and descriptor are numbers, and they must lead to a file without a
+name, called after the token that was given, of this user, of the size that was given, and sealed so that it cannot
+shrink, since reading behind the end of a file ends the process.
 """
 
 from __future__ import annotations
@@ -26,18 +26,21 @@ from ...kernel.errors import WireError
 from ..control import SegmentInfo
 
 NAME: Final = "trouper-"
-"""With the token behind it, the name of a segment; it serves people who look into ``/proc``, and ``attach``."""
+"""The name of a segment is this and its token; people see it in ``/proc``, and ``SegmentMapping`` checks it."""
 FREE_BYTES_MAX: Final = 268_435_456
-"""Of segments that nobody has borrowed; they are kept, since memory that was used before is faster."""
+"""Bytes of segments that are not in use; they are kept, since memory that was used before is faster."""
 SEGMENTS_MAX: Final = 256
 """Segments of one process, each of which takes a descriptor."""
 _GRID_BYTES: Final = 1_048_576
 _SEAL_FUTURE_WRITE: Final = 0x0010
-"""Nobody maps it for writing from now on (Linux 5.1); the module ``fcntl`` names it from Python 3.13 on."""
+"""No process maps it for writing from now on (Linux 5.1); the module ``fcntl`` has this from Python 3.13 on."""
 
 
 def host() -> str:
-    """What is equal for two processes that can share memory: the start of the system, the user, the processes seen."""
+    """A text that is equal for two processes that can share memory; empty where shared memory is not supported.
+
+    It names the boot of the system, the user, and the namespace of processes.
+    """
     if sys.platform != "linux" or not hasattr(os, "memfd_create"):
         return ""
     try:
@@ -48,17 +51,17 @@ def host() -> str:
 
 
 class SharedSegment:
-    """A segment of this process, mapped for writing.  ``memory`` is all of it."""
+    """A segment of this process, mapped for writing.  memory: all of it."""
 
     __slots__ = ("_map", "memory", "segment")
 
     def __init__(self, token: int, size_bytes: int) -> None:
         descriptor = os.memfd_create(f"{NAME}{token:x}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
-            os.posix_fallocate(descriptor, 0, size_bytes)  # now, and not by a signal when it is written to
+            os.posix_fallocate(descriptor, 0, size_bytes)  # fails here, and not by a signal when it is written to
             fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
             self._map = mmap.mmap(descriptor, size_bytes, mmap.MAP_SHARED | mmap.MAP_POPULATE)
-            with suppress(OSError):  # an older system does not know it; readers map it for reading anyway
+            with suppress(OSError):  # older systems do not have it; readers map it for reading anyway
                 fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEAL_FUTURE_WRITE)
         except BaseException:
             os.close(descriptor)
@@ -67,7 +70,7 @@ class SharedSegment:
         self.segment = SegmentInfo(token, descriptor, size_bytes)
 
     def close(self) -> None:
-        """Let go of it; who has mapped it keeps it."""
+        """Close it; processes that have mapped it keep their mappings."""
         os.close(self.segment.descriptor)
         self.memory.release()
         self._map.close()
@@ -76,19 +79,19 @@ class SharedSegment:
 class SegmentPool:
     """The segments of a node, used again when they come back.
 
-    bytes_max: of all of them together, 0 for none.  token: returns a random number that nobody can guess.
+    bytes_max: of all of them together, 0 for none.  token: returns a random number that cannot be guessed.
     """
 
     def __init__(self, bytes_max: int, token: Callable[[], int]) -> None:
         self._bytes_max, self._token = bytes_max, token
         self._free: list[SharedSegment] = []
         self._all: dict[int, SharedSegment] = {}
-        self.retired: Callable[[int], None] = _ignore
+        self.on_closed: Callable[[int], None] = _ignore
         """Called with the token of each segment that is closed."""
         self.allocated_bytes = 0
 
-    def borrow(self, size_bytes: int) -> SharedSegment | None:
-        """Return a segment of so many bytes or more; None when there is no room for it."""
+    def allocate(self, size_bytes: int) -> SharedSegment | None:
+        """Return a segment of so many bytes or more; None when there is no memory for it."""
         fit = [owned for owned in self._free if size_bytes <= owned.segment.size_bytes <= 2 * size_bytes + _GRID_BYTES]
         if fit:
             best = min(fit, key=lambda owned: owned.segment.size_bytes)
@@ -108,22 +111,22 @@ class SegmentPool:
         return owned
 
     def release(self, owned: SharedSegment) -> None:
-        """Nobody looks at it any more."""
+        """Take back a segment that no process reads any more."""
         if owned.segment.token in self._all:
             self._free.append(owned)
         while sum(free.segment.size_bytes for free in self._free) > FREE_BYTES_MAX:
             self.close(self._free.pop(0))
 
     def close(self, owned: SharedSegment) -> None:
-        """Never lend it again: it is not needed, or nobody knows who still looks at it."""
+        """Close a segment for good: it is not needed, or it is not known which processes still read it."""
         if self._all.pop(owned.segment.token, None) is None:
             return
         self.allocated_bytes -= owned.segment.size_bytes
         owned.close()
-        self.retired(owned.segment.token)
+        self.on_closed(owned.segment.token)
 
     def close_all(self) -> None:
-        """The node ends."""
+        """Close all segments: the node ends."""
         self._free.clear()
         for owned in list(self._all.values()):
             self.close(owned)
@@ -140,13 +143,13 @@ class SegmentMapping:
     def __init__(self, process: int, segment: SegmentInfo) -> None:
         place = f"/proc/{process:d}/fd/{segment.descriptor:d}"
         try:
-            _check_name(place, segment)  # before it is opened, too: of what else may be there an opening may be noticed
+            _check_name(place, segment)  # also before it is opened, since opening another kind of file may have effects
             descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             raise WireError(f"the shared memory {place} cannot be opened: {error}") from error
         try:
             _check(descriptor, segment)
-            # A private map, of which nothing is written: it can be exported by ctypes, and cannot reach the segment.
+            # A private map that is never written to: ctypes can export it, and a write would not reach the segment.
             self._map = mmap.mmap(descriptor, segment.size_bytes, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
         except (OSError, ValueError) as error:
             raise WireError(f"the shared memory {place} cannot be read: {error}") from error
@@ -155,14 +158,15 @@ class SegmentMapping:
         self.size_bytes = segment.size_bytes
 
     def view(self, size_bytes: int, dropped: Callable[[], None]) -> memoryview:
-        """Return its first bytes, read-only; see ``exported``."""
+        """Return its first bytes, read-only.  dropped: called, in any thread, when no view is left."""
         return exported(self._map, size_bytes, dropped).toreadonly()
 
 
 def exported(memory: mmap.mmap, size_bytes: int, dropped: Callable[[], None]) -> memoryview:
-    """Return a view of the first bytes of a map; ``dropped`` is called, in any thread, when none of them is left.
+    """Return a view of the first bytes of a map; ``dropped`` is called, in any thread, when no view of it is left.
 
-    Views of views, and arrays made of them, hold what the first one was made of, and it is that which is waited for.
+    Views of views, and arrays made of them, keep the object alive that the first view was made of; its end is what is
+    waited for.
     """
     exporter = (ctypes.c_ubyte * size_bytes).from_buffer(memory)
     weakref.finalize(exporter, dropped).atexit = False
@@ -170,18 +174,18 @@ def exported(memory: mmap.mmap, size_bytes: int, dropped: Callable[[], None]) ->
 
 
 def _check_name(place: str, segment: SegmentInfo) -> None:
-    """See that a descriptor leads to a file without a name, called after the token; raises ``WireError``."""
+    """Check that a descriptor leads to a file without a name, called after the token; raises ``WireError``."""
     name = os.readlink(place)  # noqa: PTH115  a Path would make nothing of such a name
     if name != f"/memfd:{NAME}{segment.token:x} (deleted)":
-        raise WireError(f"the segment {segment.token:x} was said, found was {name}")
+        raise WireError(f"the segment {segment.token:x} was expected, found was {name}")
 
 
 def _check(descriptor: int, segment: SegmentInfo) -> None:
-    """See that a descriptor is of the segment that was said; raises ``WireError``."""
+    """Check that a descriptor is of the segment that was described; raises ``WireError``."""
     _check_name(f"/proc/self/fd/{descriptor}", segment)
     status, seals = os.fstat(descriptor), fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
     if status.st_size != segment.size_bytes or status.st_uid != os.getuid() or not seals & fcntl.F_SEAL_SHRINK:
         found = f"{status.st_size} bytes of user {status.st_uid}, seals {seals:#x}"
         raise WireError(
-            f"a segment of {segment.size_bytes} bytes that cannot shrink was said, found was one of {found}"
+            f"a segment of {segment.size_bytes} bytes that cannot shrink was expected, found was one of {found}"
         )

@@ -1,7 +1,7 @@
-"""Messages with large buffers on their way to one node: cut into steps, so that nobody else waits for long.
+"""Messages with large buffers on their way to one node: moved in steps, so that other messages never wait for long.
 
-A message goes out when all of its buffers have gone, by chunks in the bulk lane of the link or into shared memory.
-What is for the same actor after it waits for it, so that messages of one pair stay in order; all else goes ahead.
+A message goes out when all of its buffers have gone, by chunks in the bulk stream of the session or into shared memory.
+Later messages for the same actor wait for it, so that messages of one pair stay in order; all others go ahead.
 Several messages take turns, a step each.
 """
 
@@ -18,52 +18,52 @@ from ..control import Control, EndActor, LendSegment, LinkedActorEnded
 from .segments import SharedSegment
 
 COPY_BYTES = 16_777_216
-"""What one step copies into shared memory."""
+"""Bytes that one step copies into shared memory."""
 
 
 class SegmentSource(Protocol):
-    """Shared memory with the node; see ``SharedMemory``."""
+    """Shared memory with the peer."""
 
     def allocate_for(self, size_bytes: int, /) -> SharedSegment | None:
-        """Return a segment to fill; None when the buffer has to go over the link."""
+        """Return a segment to fill; None when the buffer has to go over the session."""
         ...
 
     def cancel(self, owned: SharedSegment, /) -> None:
-        """It was not lent after all."""
+        """Release a segment that was allocated and not sent."""
         ...
 
 
 class ChunkPort(Protocol):
-    """The link to the node, as far as chunks go."""
+    """The session with the peer, as far as chunks go."""
 
     def send_chunk(self, chunk: Chunk, /) -> bool:
-        """Give it a chunk; False when it has no room."""
+        """Send a chunk; False when the session has no capacity now."""
         ...
 
     @property
     def body_bytes_max(self) -> int:
-        """Bytes of the largest body that the node takes."""
+        """Bytes of the largest body that the peer takes."""
         ...
 
 
 class Transfer:
     """One message, or reply, whose buffers go ahead of it."""
 
-    __slots__ = ("item", "key", "left", "messages", "moved_bytes", "owned", "parcel")
+    __slots__ = ("item", "key", "left", "messages", "moved_bytes", "owned", "packed")
 
-    def __init__(self, item: Item, parcel: OutOfBandPayload, key: int) -> None:
-        self.item, self.parcel, self.key = item, parcel, key
-        self.left = deque(parcel.buffers)
+    def __init__(self, item: Item, packed: OutOfBandPayload, key: int) -> None:
+        self.item, self.packed, self.key = item, packed, key
+        self.left = deque(packed.buffers)
         self.owned: SharedSegment | None = None
         self.moved_bytes = 0
         self.messages: list[Control] = []
 
 
 class Transfers:
-    """See the top of the file.
+    """The messages whose buffers are on their way, and those that wait for them.
 
-    lender: None for no shared memory.
-    is_given_up: whether nobody wants an item any more.
+    segments: shared memory with the peer; None for none.
+    is_given_up: whether the asker of an item has given up.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Transfers:
     ) -> None:
         self._sender, self._settings, self._segments, self._is_given_up = sender, settings, segments, is_given_up
         self._turns: deque[Transfer] = deque()
-        self._held: dict[int, list[Item]] = {}
+        self._waiting: dict[int, list[Item]] = {}
         self._last_number = 0
 
     def __bool__(self) -> bool:
@@ -83,32 +83,32 @@ class Transfers:
 
     @property
     def waiting_items(self) -> int:
-        """Items that wait for another before them."""
-        return sum(map(len, self._held.values()))
+        """Items that wait for another one before them."""
+        return sum(map(len, self._waiting.values()))
 
-    def add(self, item: Item, parcel: OutOfBandPayload) -> None:
-        """Begin to move the buffers of an item; what is for the same actor is to ``follow`` it."""
+    def add(self, item: Item, packed: OutOfBandPayload) -> None:
+        """Begin to move the buffers of an item; later items for the same actor have to ``follow`` it."""
         to, correlation, *_ = item
-        transfer = Transfer(item, parcel, to or -correlation)
+        transfer = Transfer(item, packed, to or -correlation)
         self._turns.append(transfer)
-        self._held[transfer.key] = []
+        self._waiting[transfer.key] = []
 
     def follow(self, item: Item) -> bool:
-        """Hold an item back if one for the same actor is on its way; returns whether it did."""
+        """Hold an item back if one for the same actor is on its way; returns whether it was held back."""
         to, _, _, payload = item
         if isinstance(payload, LinkedActorEnded) or (isinstance(payload, EndActor) and payload.how == "drain"):
             to = payload.uid
-        held = self._held.get(to) if to else None
-        if held is None:
+        waiting = self._waiting.get(to) if to else None
+        if waiting is None:
             return False
-        held.append(item)
+        waiting.append(item)
         return True
 
     def step(self) -> tuple[int, list[Control], list[Item]]:
-        """Move a part of the buffers whose turn it is.
+        """Move a part of the buffers of the transfer whose turn it is.
 
-        Returns how many bytes were moved, 0 for no room; and when a message can go now, what is to be said before it,
-        and the message with those that waited for it.
+        Returns how many bytes were moved, 0 for no capacity; and when a message can go now, the control messages that
+        go before it, and the message with the items that waited for it.
         """
         transfer = self._turns[0]
         if self._is_given_up(transfer.item):
@@ -122,14 +122,14 @@ class Transfers:
         if transfer.left:
             self._turns.append(transfer)
             return moved, [], []
-        return moved, transfer.messages, [transfer.item, *self._held.pop(transfer.key)]
+        return moved, transfer.messages, [transfer.item, *self._waiting.pop(transfer.key)]
 
     def close(self) -> list[Item]:
-        """Move nothing any more; returns what was on its way, and what waited for it."""
+        """Stop all transfers; returns their items, each with those that waited for it."""
         items: list[Item] = []
         for transfer in self._turns:
             self._stop(transfer)
-            items += [transfer.item, *self._held.pop(transfer.key)]
+            items += [transfer.item, *self._waiting.pop(transfer.key)]
         self._turns.clear()
         return items
 
@@ -164,7 +164,7 @@ class Transfers:
         return len(part)
 
     def _stop(self, transfer: Transfer) -> None:
-        """Move nothing more of it."""
+        """Move nothing more of a transfer."""
         if transfer.owned is not None and self._segments is not None:
             self._segments.cancel(transfer.owned)
         transfer.owned, transfer.moved_bytes = None, 0

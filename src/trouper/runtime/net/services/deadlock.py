@@ -1,25 +1,25 @@
-"""Rings: finds handlers on several nodes that wait for one another's asks, so that one ask can be refused (PURE).
+"""Finds handlers on several nodes that wait for one another's asks, so that one ask can be refused (PURE).
 
 Edge-chasing after Chandy, Misra and Haas, "Distributed Deadlock Detection" (ACM TOCS 1(2), 1983), for processes that
-wait for all that they have asked (their AND model).  The graph has two kinds of edge: a handler waits for an ask, and
-an ask waits for the handler that works on it or is in its way.  A probe sets out from an ask to another node and
+wait for all that they have asked (their AND model).  The wait-for graph has two kinds of edge: a handler waits for an
+ask, and an ask waits for the handler that works on it or is in its way.  A probe starts at an ask to another node and
 follows both kinds; each node follows its own edges by itself, and only an ask to yet another node is a message.
 
 Laws of this file:
-1. Nothing is refused that was in no ring.  The edges that a probe has followed need not have held at one time, so what
-   comes back to its start is only a guess.  It is followed by a check, which goes the same way and has each node see
-   whether the very edges that it followed hold still.  An edge that has ended does not begin again (asks and handlers
-   are used once), so edges that held before and after held all at once when the probe came back.
-2. Of one ring one ask is refused: the youngest, as on one node, where it is the one that would close the ring.  A probe
-   goes no further where it meets an ask younger than its start, for that one sends a probe of its own.  Ages are known
-   no better than how long a probe took; who is in doubt lets the younger go first, for ``YIELD_S``.  Where two asks are
-   checked for one ring all the same, their checks meet, and the one with the smaller name yields.
-3. A ring that lasts is found: a probe that came to nothing is followed by another one after ``AGAIN_S``.
-4. No message is sent for asks that are answered within ``PROBE_AFTER_S``, nor for one in a handler that nobody on
-   another node waits for: that can be in no such ring.
+1. No ask is refused that was in no cycle.  The edges that a probe has followed need not have held at one time, so a
+   probe that comes back to its start is only a guess.  It is followed by a check, which goes the same path and has each
+   node see whether the very edges that it followed hold still.  An edge that has ended does not begin again (asks and
+   handlers are used once), so edges that held before and after held all at once when the probe came back.
+2. Of one cycle one ask is refused: the youngest, as on one node, where it is the one that would close the cycle.  A
+   probe goes no further where it meets an ask younger than its start, for that one sends a probe of its own.  Ages are
+   known no better than how long a probe took; in doubt the younger goes first, for ``YIELD_S``.  Where two asks are
+   checked for one cycle all the same, their checks meet, and the one with the smaller name yields.
+3. A cycle that lasts is found: a probe that came to nothing is followed by another one after ``AGAIN_S``.
+4. No message is sent for asks that are answered within ``PROBE_AFTER_S``, nor for one in a handler that no other node
+   waits for: that can be in no such cycle.
 
-What is not seen: waiting other than by asks (for room in a mailbox, for an actor's start or end elsewhere), and by code
-that asks on nobody's behalf.
+Not seen is waiting other than by asks (for capacity in a mailbox, for an actor's start or end elsewhere), and by code
+that asks outside of a handler.
 """
 
 from __future__ import annotations
@@ -35,33 +35,33 @@ PROBE_AFTER_S = 0.25
 AGAIN_S = 0.5
 """Seconds between two probes for one ask."""
 YIELD_S = 0.2
-"""Seconds that a check waits where another ask of the ring seems to be younger."""
+"""Seconds that a check waits where another ask of the cycle seems to be younger."""
 KEPT_S = 3.0
-"""Seconds that a node remembers what it has followed for a probe; a ring whose messages take longer is not found."""
+"""Seconds that a node remembers what it has followed for a probe; a cycle whose messages take longer is not found."""
 STARTS_MAX = 16
-"""Probes that a node begins at one look; more asks than that take turns."""
+"""Probes that a node starts at one scan; more asks than that take turns."""
 PROBES_KEPT_MAX = 4_096
-"""Probes that a node remembers; more are dropped, and set out again later."""
+"""Probes that a node remembers; more are dropped, and start again later."""
 HANDLERS_MAX = 2_000
 """Handlers that a node follows for one probe."""
 LOOK_MAX = 250
-"""Asks of other nodes, and handlers, that a node follows at one look; the next one goes on where this one ended."""
+"""Asks of other nodes, and handlers, that a node follows at one scan; the next one goes on where this one ended."""
 REMOTE_EDGES_MAX = 64
 """Asks to other nodes along which a node sends one probe on."""
 RING_MAX = 256
-"""Handlers in the longest ring that is found, and nodes that it passes."""
+"""Handlers in the longest cycle that is found, and nodes that it passes."""
 
 RemoteEdge = tuple[str, int]
 """An ask to an actor elsewhere: the name of the node, and the correlation of the session with it."""
 
 
 class DeadlockProbe(Message[None], tag="trouper.DeadlockProbe"):
-    """Does the handler which keeps this ask waiting wait for the start?
+    """Asks whether the handler which keeps this ask waiting waits for the start.
 
-    origin, incarnation, number: the start: a life of a node, and its number of the probe.  exits: the asks from node to
-    node that it came along, the start first, the one in question last.  waited_s: for how long each of these had waited
-    when the probe came by; inf for one that was handed on, and so is no handler's.  actors: the addresses of the
-    handlers on the way.
+    origin, generation, number: the start: a node with its generation, and its number of the probe.  remote_edges: the
+    asks from node to node that the probe came along, the start first, the one in question last.  waited_s: for how long
+    each of these had waited when the probe came by; inf for one that was forwarded, and so is no handler's.  actors:
+    the addresses of the handlers on the path.
     """
 
     origin: str
@@ -73,9 +73,9 @@ class DeadlockProbe(Message[None], tag="trouper.DeadlockProbe"):
 
 
 class DeadlockCheck(Message[None], tag="trouper.DeadlockCheck"):
-    """A probe came back to its start: does all that it followed hold still?
+    """Asks, after a probe came back to its start, whether all edges that it followed hold still.
 
-    correlation: of the ask that it came along.  exits: the rest of the way.
+    correlation: of the ask that it came along.  remote_edges: the rest of the path.
     """
 
     origin: str
@@ -86,7 +86,7 @@ class DeadlockCheck(Message[None], tag="trouper.DeadlockCheck"):
 
 
 class WaitForGraph(Protocol):
-    """The wait-for graph of one node, as it is just now.  Asks and handlers are any values that can be compared."""
+    """The wait-for graph of one node, at this moment.  Asks and handlers are any values that can be compared."""
 
     def unanswered(self, node: str, correlation: int, /) -> Hashable | None:
         """Return the ask of another node that has this correlation; None when it has ended."""
@@ -114,14 +114,14 @@ class WaitForGraph(Protocol):
 
 
 class Send(NamedTuple):
-    """Tell a node something."""
+    """Send a message to a node."""
 
     node: str
     message: DeadlockProbe | DeadlockCheck
 
 
 class Refuse(NamedTuple):
-    """Refuse an ask, for this ring of addresses, from the asker around to the asker again."""
+    """Refuse an ask, for this cycle of addresses, from the asker around to the asker again."""
 
     ask: Hashable
     cycle: tuple[str, ...]
@@ -132,10 +132,10 @@ ProbeName = tuple[str, int, int]
 
 
 class _Start:
-    """An ask that a probe has set out for.
+    """An ask that a probe was sent for.
 
-    cycle, exits: the ring and its way, once the probe has come back.  check_at: when the check is to set out, and has.
-    checked: it has.
+    cycle, remote_edges: the cycle and its path, once the probe has come back.  check_at: when the check is sent.
+    checked: whether it was sent.
     """
 
     __slots__ = ("ask", "check_at", "checked", "cycle", "handler", "remote_edge", "remote_edges", "until")
@@ -161,7 +161,7 @@ class _Path(NamedTuple):
 
 
 class _Trail:
-    """What one probe has been through on this node: the handlers it saw, and its paths by where they begin and end."""
+    """What one probe has followed on this node: the handlers it saw, and its paths by where they begin and end."""
 
     __slots__ = ("handlers", "paths", "until")
 
@@ -172,7 +172,7 @@ class _Trail:
 
 
 class DeadlockSearch:
-    """See the top of the file.  node, incarnation: of this node; all times are in seconds of its own clock."""
+    """The search of one node.  node, generation: of this node; all times are in seconds of its own clock."""
 
     def __init__(self, node: str, generation: int, waits: WaitForGraph) -> None:
         self._node, self._incarnation, self._graph = node, generation, waits
@@ -187,10 +187,10 @@ class DeadlockSearch:
         """How many probes are remembered."""
         return len(self._starts) + len(self._trails)
 
-    # --- setting out -------------------------------------------------------------------------------------------------
+    # --- starting -------------------------------------------------------------------------------------------------
 
-    def look(self, entries: Sequence[Hashable], now: float) -> list[Effect]:
-        """Send probes for the asks that could be in a ring.  entries: the unanswered asks of other nodes."""
+    def scan(self, entries: Sequence[Hashable], now: float) -> list[Effect]:
+        """Send probes for the asks that could be in a cycle.  entries: the unanswered asks of other nodes."""
         self._forget(now)
         due = [
             (self._probed.get(ask, -math.inf), handler, ask)
@@ -202,7 +202,7 @@ class DeadlockSearch:
         checks = [number for number, start in self._starts.items() if start.cycle and not start.checked]
         effects: list[Effect] = [self._check(number) for number in checks if self._starts[number].check_at <= now]
         for _, handler, ask in due[:STARTS_MAX]:
-            effects += self._set_out(handler, ask, now)
+            effects += self._start_probe(handler, ask, now)
         return effects
 
     def _crossing(self, entries: Sequence[Hashable]) -> Iterator[tuple[Hashable, Hashable]]:
@@ -218,7 +218,7 @@ class DeadlockSearch:
                 if path.steps and self._graph.remote_edge(path.last) is not None:
                     yield path.steps[-1]
 
-    def _set_out(self, handler: Hashable, ask: Hashable, now: float) -> list[Effect]:
+    def _start_probe(self, handler: Hashable, ask: Hashable, now: float) -> list[Effect]:
         edge = self._graph.remote_edge(ask)
         if edge is None or len(self._starts) >= PROBES_KEPT_MAX:
             return []
@@ -256,7 +256,7 @@ class DeadlockSearch:
             if edge is None or len(effects) == REMOTE_EDGES_MAX or len(actors) > RING_MAX:
                 continue
             if start is not None and path.last == start.ask:
-                if not start.cycle:  # the first way round that comes back is checked
+                if not start.cycle:  # the first path that comes back is checked
                     trail.paths[sender, correlation, edge] = path
                     start.cycle, start.remote_edges = actors, probe.remote_edges
                     effects += self._on_return(probe, start, now)
@@ -272,7 +272,7 @@ class DeadlockSearch:
     def _paths(self, entry: Hashable, seen: set[Hashable], start: _Start | None = None) -> Iterator[_Path]:
         """Go along all edges from an ask, to each handler once, and give each path to an ask that has left this node.
 
-        start: whose handler is gone through again and again, and no further than to the start's own ask.
+        start: its handler is visited again and again, and followed no further than to the start's own ask.
         """
         front = [_Path(entry)]
         while front:
@@ -293,7 +293,9 @@ class DeadlockSearch:
     # --- checking ----------------------------------------------------------------------------------------------------
 
     def _on_return(self, probe: DeadlockProbe, start: _Start, now: float) -> list[Effect]:
-        """Check the way of a probe: at once for who is the youngest, taking it that all hops took alike."""
+        """Send the check of a probe that came back: at once if its start is the youngest, assuming equal delays of all
+        hops.
+        """
         mine_s = probe.waited_s[0]
         hop_s = (self._graph.waited_s(start.ask) - mine_s) / len(probe.remote_edges)
         if all(waited_s - hops * hop_s >= mine_s for hops, waited_s in enumerate(probe.waited_s)):
@@ -309,7 +311,7 @@ class DeadlockSearch:
         return Send(node, DeadlockCheck(*self._own(number), correlation, start.remote_edges[1:]))
 
     def on_check(self, check: DeadlockCheck, sender: str, now: float) -> list[Effect]:
-        """See whether what a probe followed here holds still; send the check on, or refuse the ask it is about."""
+        """Check whether what a probe followed here holds still; send the check on, or refuse the ask it is about."""
         start = self._start_of(check)
         trail = self._trails.get((check.origin, check.generation, check.number))
         edge = check.remote_edges[0] if check.remote_edges else (None if start is None else start.remote_edge)
@@ -337,9 +339,10 @@ class DeadlockSearch:
         return waits.remote_edge(ask) == edge
 
     def _yields(self, ask: Hashable, check: DeadlockCheck, now: float) -> bool:
-        """Let the check of another start pass, unless an ask on its way is being checked under a greater name.
+        """Let the check of another start pass, unless an ask on its path is being checked under a greater name.
 
-        What yields is checked no further, so that one ring costs one ask; what has been checked for long yields too.
+        A start that yields is checked no further, so that one cycle costs one ask; one that was checked long ago yields
+        too.
         """
         name = (check.origin, check.generation, check.number)
         rivals = {
@@ -351,7 +354,7 @@ class DeadlockSearch:
             del self._starts[number]
         return True
 
-    # --- what is remembered ------------------------------------------------------------------------------------------
+    # --- memory ------------------------------------------------------------------------------------------
 
     def _own(self, number: int) -> ProbeName:
         return self._node, self._incarnation, number

@@ -1,6 +1,6 @@
-"""Ringing: the shell of ``rings``: looks for rings of asks through several nodes while handlers wait for other nodes.
+"""Deadlock detection between nodes: carries out what ``deadlock`` decides, while handlers wait for other nodes.
 
-It looks each ``LOOK_S`` while there are such asks, in one task for them all, and does nothing while there are none.
+It scans each ``SCAN_S`` while there are such asks, in one task for all of them, and does nothing while there are none.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from ..network import Network
     from ..peer import Peer
 
-LOOK_S = 0.1
-"""Seconds between two looks at who waits."""
+SCAN_S = 0.1
+"""Seconds between two scans of the asks that wait."""
 
 
 class DeadlockDetector:
-    """See the top of the file."""
+    """Finds deadlocks between this node and others, and refuses one ask of each."""
 
     def __init__(self, network: Network) -> None:
         self._system = network.system
         self._peers: dict[str, Peer] = {}
         self._graph = _Graph(self._peers, network.system.loop)
         self._search = DeadlockSearch(network.node_id.node, network.node_id.generation, self._graph)
-        self._looking = False
+        self._scaning = False
         network.on_peer.append(self._on_peer)
         network.request_handlers[DeadlockProbe] = network.request_handlers[DeadlockCheck] = self._on_message
 
@@ -40,29 +40,29 @@ class DeadlockDetector:
         if up:
             self._peers[peer.node] = peer
             peer.on_wait = self._begin
-            if peer.asks:  # it was spoken to before there was a link
+            if peer.asks:  # asks were sent before there was a session
                 self._begin()
         elif self._peers.get(peer.node) is peer:
             del self._peers[peer.node]
 
     def _begin(self) -> None:
-        """Look from now on, unless that is being done, or it is too late for it."""
-        if not self._looking and not self._system.closing:
-            self._looking = True
-            self._system.background(self._look())
+        """Start scanning, unless it is being done, or the node shuts down."""
+        if not self._scaning and not self._system.closing:
+            self._scaning = True
+            self._system.background(self._scan())
 
-    async def _look(self) -> None:
+    async def _scan(self) -> None:
         try:
             while self._search.kept or any(_handlers_wait(peer) for peer in self._peers.values()):
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(SCAN_S)
                 now = self._system.loop.time()
                 waited = any(_oldest_at(peer) + PROBE_AFTER_S <= now for peer in self._peers.values())
                 incoming_asks = [peer.incoming_asks for peer in self._peers.values()] if waited else []
                 entries = [future for each in incoming_asks for future in each.waiting.values()]
                 self._graph.reentrant_invocations.clear()
-                self._carry_out(self._search.look(entries, now))
+                self._carry_out(self._search.scan(entries, now))
         finally:
-            self._looking = False
+            self._scaning = False
 
     def _on_message(self, message: Message[object], peer: Peer) -> None:
         now = self._system.loop.time()
@@ -70,7 +70,7 @@ class DeadlockDetector:
             self._carry_out(self._search.on_probe(message, peer.node, now))
         elif isinstance(message, DeadlockCheck):
             self._carry_out(self._search.on_check(message, peer.node, now))
-        self._begin()  # what is remembered is forgotten in time
+        self._begin()  # so that what it remembers is dropped in time
 
     def _carry_out(self, wanted: Sequence[Effect]) -> None:
         for effect in wanted:
@@ -87,17 +87,17 @@ def _handlers_wait(peer: Peer) -> bool:
 
 
 def _oldest_at(peer: Peer) -> float:
-    """Return when the oldest ask was made that the node has not answered."""
+    """Return when the oldest ask was made that the node has not answered; inf for none."""
     for ask in peer.asks.values():
         return ask.deadline - ask.timeout_s
     return float("inf")
 
 
 class _Graph:
-    """Who waits for whom on this node: asks are ``Ask``, handlers are ``Invocation``.
+    """The wait-for graph of this node: asks are ``Ask``, handlers are ``Invocation``.
 
-    asides: the reentrant handlers of actors that were asked about, by the asks that they work on.  An actor may have
-    thousands, so they are gone through once for each look, which clears it; what has begun since is seen by the next.
+    reentrant: the reentrant handlers of actors that were asked about, by the asks that they work on.  An actor may have
+    thousands, so they are read once for each scan, which clears this; what has begun since is seen by the next scan.
     """
 
     def __init__(self, peers: dict[str, Peer], loop: asyncio.AbstractEventLoop) -> None:
@@ -105,12 +105,12 @@ class _Graph:
         self.reentrant_invocations: dict[Cell, dict[Hashable, Invocation]] = {}
 
     def unanswered(self, node: str, correlation: int) -> Hashable | None:
-        """See ``WaitForGraph``."""
+        """Return the ask of another node that has this correlation; None when it has ended."""
         peer = self._peers.get(node)
         return None if peer is None else peer.incoming_asks.waiting.get(correlation)
 
     def remote_edge(self, ask: Hashable) -> RemoteEdge | None:
-        """See ``WaitForGraph``."""
+        """Return where an ask went that has left for another node; None for one that has not, or has ended."""
         if not is_ask(ask) or not isinstance(ask.target, RemoteCell):
             return None
         node = ask.target.node_id.node
@@ -119,7 +119,10 @@ class _Graph:
         return (node, correlation) if correlation else None
 
     def blocker(self, ask: Hashable) -> Hashable | None:
-        """See ``WaitForGraph``.  An ask for a reentrant handler waits for nobody else; a cancelled handler is about to end."""
+        """Return the handler that keeps an ask waiting.
+
+        An ask for a reentrant handler waits for no other handler; a cancelled handler is about to end.
+        """
         if not is_ask(ask):
             return None
         cell = ask.target
@@ -137,7 +140,10 @@ class _Graph:
         return at_work
 
     def waits_of(self, handler: Hashable) -> Sequence[Hashable]:
-        """See ``WaitForGraph``.  Waiting for room is left out: a ring of that is not refused, but goes on without waiting."""
+        """Return the asks that a handler waits for.
+
+        Waiting for capacity is left out: a cycle of such waits is not refused, but goes on without waiting.
+        """
         assert isinstance(handler, Invocation), "blocker() gave it"
         return sorted((wait for wait in handler.waits or () if is_ask(wait)), key=self._order)
 
@@ -145,11 +151,11 @@ class _Graph:
         return self.remote_edge(ask) or ("", 0), ask.target.uid
 
     def address(self, handler: Hashable) -> str:
-        """See ``WaitForGraph``."""
+        """Return the address of a handler's actor."""
         assert isinstance(handler, Invocation), "blocker() gave it"
         return str(handler.cell.address)
 
     def waited_s(self, ask: Hashable) -> float:
-        """See ``WaitForGraph``."""
+        """Return for how long an ask has waited on this node, in seconds."""
         assert is_ask(ask), "exit() knew it"
         return self._loop.time() - (ask.deadline - ask.timeout_s)

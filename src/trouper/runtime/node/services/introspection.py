@@ -1,7 +1,6 @@
-"""Introspection of actors on other nodes: the questions travel as control messages, and so pass by no mailbox.
+"""Introspection of actors on other nodes: requests are control messages, and so pass no mailbox.
 
-``RemoteIntrospection`` asks, as ``node.network.introspection``; ``serve_introspection`` has a node answer.  What one may
-do here one may do there: whoever is linked has shown to be of the same cluster.
+``RemoteIntrospection`` asks, as ``node.network.introspection``; ``serve_introspection`` has a node answer.
 """
 
 from __future__ import annotations
@@ -12,59 +11,59 @@ from typing import TYPE_CHECKING, TypeVar
 from ...kernel.errors import ActorStopped, CallerError
 from ...kernel.message import Message
 from ...kernel.ref import ActorRef
+from ...net.placement import PlacedCell
+from ...net.remote_cell import RemoteCell
 from ...observe.introspection import ActorState, ActorStats, ActorTree, MailboxPeek
-from ..placement import PlacedCell
-from ..remote_cell import RemoteCell
 
 if TYPE_CHECKING:
+    from ...net.network import Network
+    from ...net.peer import Peer
     from ...observe.introspection import Introspection
-    from ..network import Network
-    from ..peer import Peer
 
 R = TypeVar("R")
 
 
 class GetStats(Message[ActorStats], tag="trouper.GetStats"):
-    """How is that actor doing?"""
+    """Return the counters of an actor."""
 
     uid: int
 
 
 class GetState(Message[ActorState], tag="trouper.GetState"):
-    """What are the attributes of that actor?"""
+    """Return the attributes of an actor."""
 
     uid: int
 
 
 class PeekMailbox(Message[MailboxPeek], tag="trouper.PeekMailbox"):
-    """What are the first messages of its mailbox?"""
+    """Return the first messages of an actor's mailbox."""
 
     uid: int
     count: int
 
 
 class GetTree(Message[ActorTree], tag="trouper.GetTree"):
-    """What is below this path?"""
+    """Return the actors below a path; an empty path is the root."""
 
     path: str
     actors_max: int
 
 
 class SuspendActor(Message[None], tag="trouper.SuspendActor"):
-    """Let that actor handle nothing, or (``on`` False) handle messages again."""
+    """Let an actor handle no messages, or (``on`` False) handle them again."""
 
     uid: int
     on: bool
 
 
 class CrashActor(Message[None], tag="trouper.CrashActor"):
-    """Fail that actor."""
+    """Let an actor fail."""
 
     uid: int
 
 
 class TraceActor(Message[None], tag="trouper.TraceActor"):
-    """Tell ``to`` of the next ``count`` messages of that actor."""
+    """Tell ``to`` of the next ``count`` messages of an actor."""
 
     uid: int
     count: int
@@ -72,58 +71,58 @@ class TraceActor(Message[None], tag="trouper.TraceActor"):
 
 
 class RemoteIntrospection:
-    """The verbs of ``Introspection`` for actors of other nodes: each asks, and waits for the answer.
+    """The verbs of ``Introspection`` for actors of other nodes: each sends a request, and waits for the answer.
 
-    All raise ``NodeUnreachable`` when the node is not linked, ``AskTimeout`` when it does not answer within the node's
-    ``ask_timeout_s``, ``ActorStopped`` for an actor that has ended, and what the verb itself raises there.
+    All raise ``NodeUnreachable`` when the node is not connected, ``AskTimeout`` when it does not answer within the
+    node's ``ask_timeout_s``, ``ActorStopped`` for an actor that has ended, and what the verb itself raises there.
     """
 
     def __init__(self, network: Network) -> None:
         self._network = network
 
     async def stats(self, ref: ActorRef) -> ActorStats:
-        """See ``Introspection.stats``."""
+        """Return the counters of an actor, as ``Introspection.stats`` does."""
         return await self._ask(ref, GetStats)
 
     async def get_state(self, ref: ActorRef) -> ActorState:
-        """See ``Introspection.get_state``."""
+        """Return the attributes of an actor, as ``Introspection.get_state`` does."""
         return await self._ask(ref, GetState)
 
     async def peek(self, ref: ActorRef, count: int = 20) -> MailboxPeek:
-        """See ``Introspection.peek``."""
+        """Return the first ``count`` messages of its mailbox, as ``Introspection.peek`` does."""
         return await self._ask(ref, lambda uid: PeekMailbox(uid, count))
 
     async def tree(self, node: str, path: str = "", *, actors_max: int = 1_000) -> ActorTree:
-        """Take a picture of the actors of a linked node; see ``Introspection.tree``."""
+        """Return up to ``actors_max`` actors of a node below ``path``, as ``Introspection.tree`` does."""
         return await self._network.peer(node).control_ref.ask(GetTree(path, actors_max))
 
     async def trace(self, ref: ActorRef, count: int, to: ActorRef) -> None:
-        """Have ``to``, an actor anywhere, told of the next ``count`` messages; see ``Introspection.trace``."""
+        """Tell ``to``, an actor of any node, of the next ``count`` messages, as ``Introspection.trace`` does."""
         await self._ask(ref, lambda uid: TraceActor(uid, count, to))
 
     async def suspend(self, ref: ActorRef) -> None:
-        """See ``Introspection.suspend``."""
+        """Let an actor handle no messages until ``resume``, as ``Introspection.suspend`` does."""
         await self._ask(ref, lambda uid: SuspendActor(uid, on=True))
 
     async def resume(self, ref: ActorRef) -> None:
-        """See ``Introspection.resume``."""
+        """Let a suspended actor handle messages again, as ``Introspection.resume`` does."""
         await self._ask(ref, lambda uid: SuspendActor(uid, on=False))
 
     async def crash(self, ref: ActorRef) -> None:
-        """See ``Introspection.crash``."""
+        """Let an actor fail, as ``Introspection.crash`` does."""
         await self._ask(ref, CrashActor)
 
-    async def _ask(self, ref: ActorRef, question: Callable[[int], Message[R]]) -> R:
+    async def _ask(self, ref: ActorRef, request: Callable[[int], Message[R]]) -> R:
         cell = ref._cell  # noqa: SLF001  a ref is the runtime's own
         if isinstance(cell, PlacedCell) and cell.remote is not None:
             cell = cell.remote
         if not isinstance(cell, RemoteCell):
             raise CallerError(f"{ref.address} is of this node: use node.introspection")
-        return await self._network.peer(cell.node_id.node).control_ref.ask(question(cell.uid))
+        return await self._network.peer(cell.node_id.node).control_ref.ask(request(cell.uid))
 
 
 def serve_introspection(network: Network, introspection: Introspection) -> None:
-    """Have a node answer what its peers ask."""
+    """Have a node answer the requests of its peers."""
 
     def actor(uid: int) -> ActorRef:
         cell = network.exports.get(uid)
@@ -148,7 +147,7 @@ def serve_introspection(network: Network, introspection: Introspection) -> None:
             case CrashActor(uid):
                 introspection.crash(actor(uid))
             case _:
-                raise CallerError(f"{type(message).__qualname__} is no question of introspection")
+                raise CallerError(f"{type(message).__qualname__} is no request for introspection")
         return None
 
     for type_ in (GetStats, GetState, PeekMailbox, GetTree, TraceActor, SuspendActor, CrashActor):

@@ -1,7 +1,7 @@
-"""Rosters: the groups of a node and those of the nodes that it is linked to make one, as Erlang/OTP's ``pg`` does it.
+"""Process groups over connected nodes: each node keeps the members of all, after Erlang/OTP's ``pg``.
 
-Each node tells every node that it is linked to of its own members: all of them when the link begins, each change from
-then on.  A node speaks for its own actors alone.  What a lost node has told is dropped, and told anew when it is back.
+Each node tells every connected node of its own members: all of them when the session begins, each change from then on.
+A node speaks for its own actors alone.  What a lost node has told is dropped, and told anew when it is back.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...actor.groups import GroupChange, GroupJoined, GroupLeft
-from ..remote_cell import RemoteCell
+from ...net.remote_cell import RemoteCell
 
 if TYPE_CHECKING:
     from ...actor.groups import Groups
     from ...kernel.message import Message
-    from ..network import Network
-    from ..peer import Peer
+    from ...net.network import Network
+    from ...net.peer import Peer
 
 MEMBERS_MAX = 500
 """Members in one message."""
 
 
 class GroupSync:
-    """See the top of the file."""
+    """Synchronises the groups of a node with those of its peers."""
 
     def __init__(self, network: Network, groups: Groups) -> None:
         self._network, self._groups = network, groups
@@ -46,7 +46,7 @@ class GroupSync:
             _tell(peer, change)
 
     def _on_message(self, message: Message[object], peer: Peer) -> None:
-        assert isinstance(message, GroupJoined | GroupLeft), "it is entered for these two"
+        assert isinstance(message, GroupJoined | GroupLeft), "it is registered for these two"
         for member in message.members:
             cell = member._cell  # noqa: SLF001  a ref is the runtime's own
             if not isinstance(cell, RemoteCell) or cell.node_id != peer.node_id:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.runtime.stage import play
 from trouper import InvalidOption
-from trouper.runtime.net.transport_set import TransportSet
+from trouper.runtime.net.network import TransportSet
 from trouper.runtime.session.effects import Refuse, Transmit
 from trouper.runtime.session.transport import Buffer, Source, Wire
 from trouper.transports.inprocess import InProcessTransport
@@ -30,22 +30,22 @@ class Owner:
 
 
 def test_frames_go_over_wires_until_they_are_closed() -> None:
-    """A frame for which there is no wire is lost, and that is no fault; the first endpoint is where peers answer."""
+    """A frame without a wire is dropped in silence; ``listen`` returns the first endpoint, as peers reach it."""
     owner = Owner()
 
     async def main() -> None:
-        wiring = TransportSet([InProcessTransport(owner)])
-        assert await wiring.listen(["inprocess://one", "inprocess://two"]) == "inprocess://one"
-        assert wiring.transmit(Transmit("inprocess://one", (b"nobody",), 1))
-        wiring.open("inprocess://one")
-        assert wiring.transmit(Transmit("inprocess://one", (b"a", b"b"), 1))
-        wiring.refuse(Refuse("inprocess://two", (b"no",)))
+        transports = TransportSet([InProcessTransport(owner)])
+        assert await transports.listen(["inprocess://one", "inprocess://two"]) == "inprocess://one"
+        assert transports.transmit(Transmit("inprocess://one", (b"nobody",), 1))
+        transports.open("inprocess://one")
+        assert transports.transmit(Transmit("inprocess://one", (b"a", b"b"), 1))
+        transports.refuse(Refuse("inprocess://two", (b"no",)))
         await asyncio.sleep(1.0)
-        wiring.close_wire("inprocess://one")
-        assert wiring.transmit(Transmit("inprocess://one", (b"late",), 2))
+        transports.close_wire("inprocess://one")
+        assert transports.transmit(Transmit("inprocess://one", (b"late",), 2))
         with pytest.raises(InvalidOption, match="no transport of this node knows tcp://"):
-            wiring.open("tcp://127.0.0.1:1")
-        await wiring.close()
+            transports.open("tcp://127.0.0.1:1")
+        await transports.close()
 
     play(main)
     assert sorted(owner.frames) == [b"ab", b"no"]

@@ -4,7 +4,7 @@ import pytest
 
 from tests.runtime.net.stage import Add, Clerk, Sum, Wait, paired, spawn_remote
 from trouper import ActorStopped, AskTimeout, CallerError, InvalidOption, Node, Traced, handler
-from trouper.runtime.net.services.introspection import RemoteIntrospection
+from trouper.runtime.node.services.introspection import RemoteIntrospection
 from trouper.testing import settle
 
 

@@ -1,0 +1,62 @@
+"""The network of a node with its services: groups, look-ups, introspection, deadlock detection."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from ..actor.links import LinkWatcher
+from ..actor.spawning import spawn_awaited
+from ..net.network import Network
+from ..net.services.deadlock_probes import DeadlockDetector
+from .services.group_sync import GroupSync
+from .services.introspection import RemoteIntrospection, serve_introspection
+from .services.lookup import RegistryLookup
+
+if TYPE_CHECKING:
+    from ..kernel.cell import Cell
+    from ..kernel.ref import ActorRef, Down
+    from .node_services import NodeServices
+
+
+class NodeNetwork(Network):
+    """The network of a node, as ``node.network``."""
+
+    introspection: RemoteIntrospection
+    """Reads and controls the actors of other nodes."""
+    lookups: RegistryLookup
+    """Looks names and services up on all connected nodes."""
+
+    def install_services(self, node: NodeServices, sessions_max: int | None) -> None:
+        """Serve peers, and make what asks them.
+
+        sessions_max: sessions that a member of a cluster keeps; further ones are opened and closed as they are needed,
+            and the cluster itself synchronises groups.  None outside of a cluster: every session stays.
+        """
+        if sessions_max is None:
+            GroupSync(self, node.groups)
+        else:
+            self.close_idle_sessions(sessions_max)
+        serve_introspection(self, node.introspection)
+        self.introspection = RemoteIntrospection(self)
+        self.lookups = RegistryLookup(self, node.registry)
+        DeadlockDetector(self)
+
+
+class NodeActors:
+    """The actors of a node, as its peers may use them."""
+
+    def __init__(self, node: NodeServices) -> None:
+        self._node = node
+
+    def spawn(self, actor: Callable[..., object], name: str | None, shutdown_s: float | None) -> Awaitable[ActorRef]:
+        """Start an actor under ``/user``, which is not restarted; raises what ``Node.spawn`` raises."""
+        return spawn_awaited(self._node.system.user, actor, (), name, "temporary", shutdown_s, significant=False)
+
+    def find(self, name: str) -> ActorRef | None:
+        """Return the actor that is registered by this name, or is at this path; None for none."""
+        return self._node.registry.whereis(name) or self._node.find(name)
+
+    def on_linked_actor_ended(self, cell: Cell, down: Down) -> None:
+        """Let an actor fail that is linked to one elsewhere, which has ended abnormally."""
+        LinkWatcher(cell, down.ref._cell).on_down(down)  # noqa: SLF001  a ref is the runtime's own
