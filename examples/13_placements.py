@@ -69,7 +69,7 @@ async def play(node: Node, place: str | None) -> None:
 @contextmanager
 def another_node(*options: str) -> Generator[str, None, None]:
     """Run ``trouper node`` in a process of its own; gives the endpoint where it listens."""
-    command = [sys.executable, "-m", "trouper", "node", "--name", "room", "--allow", "13_placements", *options]
+    command = [sys.executable, "-m", "trouper", "node", "run", "--name", "room", "--allow", "13_placements", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent) as process:
         assert process.stdout is not None
         yield process.stdout.readline().split()[-1]

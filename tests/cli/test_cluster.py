@@ -1,5 +1,6 @@
-"""A cluster of real processes on this host, looked at and taken apart by the command line."""
+"""A cluster of real processes on this host, shown and changed by the command line."""
 
+import json
 import os
 import shutil
 import signal
@@ -29,7 +30,18 @@ class Host:
 
     def start(self, name: str, *options: str) -> subprocess.Popen[str]:
         """Start a node and wait until it listens."""
-        command = [sys.executable, "-m", "trouper", "node", "--name", name, "--listen", f"ipc://{name}", *options]
+        command = [
+            sys.executable,
+            "-m",
+            "trouper",
+            "node",
+            "run",
+            "--name",
+            name,
+            "--listen",
+            f"ipc://{name}",
+            *options,
+        ]
         pipe = subprocess.PIPE
         process = subprocess.Popen(command, env=self._environment, stdout=pipe, stderr=pipe, text=True)
         self._stack.callback(process.communicate)
@@ -74,25 +86,31 @@ SHOP = ("--cluster", "shop", "--join", "auto")
 
 
 def test_nodes_find_each_other_are_listed_and_leave(host: Host) -> None:
-    """The table says what each tells of itself; who is told to leave ends in order, with the exit code 0."""
+    """The table shows the metadata of each node; a node that is told to leave ends in order, with exit code 0."""
     one = host.start("one", *SHOP, "--role", "web", "--label", "gpu=a100", "--nodes", "2..10")
     two = host.start("two", *SHOP)
     table = host.wait_for("cluster shop: 2 of 2 alive")
     assert f"│ one │ alive │ {host.endpoint('one')} │" in table
     assert "│ web │ gpu=a100 │" in table
     assert "│ 0.00 │" in table
+    code, text = host.says("cluster", "status", "--json")
+    shown = json.loads(text)
+    names = [each["member"]["name"] for each in shown["members"]]
+    assert (code, shown["cluster"], names) == (0, "shop", ["one", "two"])
+    assert host.says("node", "list") == (0, f"shop {host.endpoint('one')} shop {host.endpoint('two')}")
+    assert json.loads(host.says("node", "list", "--json")[1]) == {"shop": [host.endpoint("one"), host.endpoint("two")]}
     assert host.says("cluster", "leave", "two") == (0, "node two has left")
     assert two.wait(20) == 0
-    assert "told to leave (asked by attendant-" in two.communicate()[1]
+    assert "told to leave (asked by admin-" in two.communicate()[1]
     assert host.wait_for("1 of 1 alive", "--at", host.endpoint("one"))
-    assert host.says("node", "--leave") == (0, "node one has left")
+    assert host.says("node", "leave") == (0, "node one has left")
     assert one.wait(20) == 0
     code, said = host.says("cluster", "status")
     assert (code, said[:46]) == (1, "Error: no node of a cluster is announced in " + str(host.folder)[:2])
 
 
 def test_a_member_that_is_taken_down_ends_and_says_why(host: Host) -> None:
-    """Its exit code is 1, so that whoever watches over processes starts it anew; the others have one member less."""
+    """Its exit code is 1, so that a service manager starts it anew; the other members have one member less."""
     host.start("one", *SHOP)
     two = host.start("two", *SHOP)
     host.wait_for("2 of 2 alive")
@@ -100,9 +118,9 @@ def test_a_member_that_is_taken_down_ends_and_says_why(host: Host) -> None:
         1,
         "Error: the cluster 'shop' has no member 'three'; it has: one, two",
     )
-    code, said = host.says("node", "--leave")
+    code, said = host.says("node", "leave")
     assert code == 2
-    assert said.endswith("Error: the cluster has several nodes: one, two; say which with --name")
+    assert said.endswith("Error: the cluster has several nodes: one, two; name one")
     assert host.says("cluster", "down", "two", "--at", host.endpoint("one")) == (0, "node two is taken down")
     assert two.wait(20) == 1
     assert "thrown out of the cluster 'shop'" in two.communicate()[1]
@@ -110,13 +128,13 @@ def test_a_member_that_is_taken_down_ends_and_says_why(host: Host) -> None:
 
 
 def test_which_cluster_is_meant_has_to_be_clear(host: Host) -> None:
-    """Of several one is named; a wrong name, and a node that is in none, are said in one line."""
+    """Of several clusters one has to be named; a wrong name, and a node in no cluster, are reported in one line."""
     shop = host.start("one", "--cluster", "shop")
     host.start("two", "--cluster", "bank")
     host.start("solo")
     code, said = host.says("cluster", "status")
     assert code == 2
-    assert said.endswith("Error: several clusters run here: bank, shop; say which with --cluster")
+    assert said.endswith("Error: several clusters run here: bank, shop; name one with --cluster")
     assert host.says("cluster", "status", "--cluster", "bank")[1].startswith("cluster bank: 1 of 1 alive")
     code, said = host.says("cluster", "status", "--cluster", "zoo")
     assert code == 1
@@ -125,11 +143,11 @@ def test_which_cluster_is_meant_has_to_be_clear(host: Host) -> None:
     at = host.endpoint("one")
     assert host.says("cluster", "status", "--cluster", "bank", "--at", at) == (
         1,
-        f"Error: {at} is of the cluster 'shop', not 'bank'",
+        f"Error: {at} is in the cluster 'shop', not 'bank'",
     )
     assert host.says("cluster", "down", "one", "--at", host.endpoint("solo")) == (
         1,
-        "Error: node solo takes part in no cluster",
+        "Error: node solo is not in a cluster",
     )
     shop.send_signal(signal.SIGKILL)
     shop.wait()
@@ -139,13 +157,13 @@ def test_which_cluster_is_meant_has_to_be_clear(host: Host) -> None:
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["node", "--role", "web"], "--role is for a cluster: say which with --cluster NAME"),
-        (["node", "--join", "auto"], "--join auto is for a cluster: say which with --cluster NAME"),
-        (["node", "--cluster", "shop", "--listen", "ipc://x", "--label", "gpu"], "--label gpu: write KEY=VALUE"),
-        (["node", "--cluster", "shop", "--listen", "ipc://x", "--nodes", "3"], "--nodes 3: write MIN..MAX"),
-        (["node", "--cluster", "shop", "--listen", "ipc://x", "--nodes", "5..3"], "must be (least, most)"),
-        (["node", "--cluster", "shop"], "cluster='shop' needs listen"),
-        (["node", "--join", "what"], "join='what' is not understood"),
+        (["node", "run", "--role", "web"], "--role is for a cluster: name it with --cluster NAME"),
+        (["node", "run", "--join", "auto"], "--join auto is for a cluster: name it with --cluster NAME"),
+        (["node", "run", "--cluster", "shop", "--listen", "ipc://x", "--label", "gpu"], "--label gpu: write KEY=VALUE"),
+        (["node", "run", "--cluster", "shop", "--listen", "ipc://x", "--nodes", "3"], "--nodes 3: write MIN..MAX"),
+        (["node", "run", "--cluster", "shop", "--listen", "ipc://x", "--nodes", "5..3"], "must be (least, most)"),
+        (["node", "run", "--cluster", "shop"], "cluster='shop' needs listen"),
+        (["node", "run", "--join", "what"], "join='what' is not understood"),
         (["cluster", "status", "--at", "what://x"], "'what://x' is no endpoint"),
     ],
 )

@@ -40,7 +40,7 @@ def test_a_wrong_work_is_answered_with_those_that_there_are() -> None:
     """`trouper bench nonsense` runs nothing and names the works."""
     result = CliRunner().invoke(trouper, ["bench", "nonsense"])
     assert result.exit_code == 2
-    assert "Error: no such work: nonsense; there are " in result.output
+    assert "Error: no such workload: nonsense; there are " in result.output
 
 
 def test_help_imports_no_command() -> None:

@@ -37,8 +37,8 @@ number = 5
 
 @contextmanager
 def running(folder: Path, *arguments: str) -> Generator[subprocess.Popen[str], None, None]:
-    """A `trouper node` in a process of its own, which is killed at the end if it is still there."""
-    command = [sys.executable, "-m", "trouper", "node", *arguments]
+    """A `trouper node run` in a process of its own, which is killed at the end if it is still there."""
+    command = [sys.executable, "-m", "trouper", "node", "run", *arguments]
     pipe = subprocess.PIPE
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True)
@@ -83,7 +83,7 @@ def test_an_application_may_give_an_actor_class(tmp_path: Path) -> None:
     """It is spawned; a node that listens nowhere says so."""
     (tmp_path / "shop.py").write_text(APP)
     with running(tmp_path, "--name", "solo", "--app", "shop:give") as solo:
-        assert said(solo) == "node solo listens nowhere: nobody reaches it"
+        assert said(solo) == "node solo listens nowhere: no other node can reach it"
         assert ended(solo, signal.SIGTERM) == (143, "")
 
 
@@ -139,7 +139,7 @@ def test_a_notebook_spawns_on_a_node_that_takes_code(tmp_path: Path) -> None:
 )
 def test_a_wrong_call_is_one_line_and_code_2(arguments: list[str], problem: str) -> None:
     """No traceback for what the user can mend."""
-    result = CliRunner().invoke(trouper, ["node", *arguments])
+    result = CliRunner().invoke(trouper, ["node", "run", *arguments])
     assert result.exit_code == 2
     assert problem in result.output.splitlines()[-1]
     assert "Traceback" not in result.output

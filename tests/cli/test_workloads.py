@@ -74,7 +74,7 @@ def test_bench_prints_a_table_and_keeps_the_samples(
 
 def test_bench_refuses_what_is_no_work() -> None:
     """The error names the workloads that there are."""
-    with pytest.raises(ValueError, match=r"^no such work: tel; there are tell, ask, .*$"):
+    with pytest.raises(ValueError, match=r"^no such workload: tel; there are tell, ask, .*$"):
         bench(["tel"], 1, None)
 
 

@@ -153,7 +153,7 @@ def be_loaded(node: Node) -> None:
 
 def play_in_processes(scene: Scene, folder: Path) -> object:
     """The scene on one node, its actors in another process, over ipc and on real time."""
-    command = [sys.executable, "-m", "trouper", "node", "--name", "b", "--listen", f"ipc://{folder}/b"]
+    command = [sys.executable, "-m", "trouper", "node", "run", "--name", "b", "--listen", f"ipc://{folder}/b"]
     command += ["--app", f"{__name__}:be_loaded"]
     node = Node("a", listen=f"ipc://{folder}/a", join=[f"ipc://{folder}/b"])
 

@@ -1,6 +1,7 @@
-"""Attending a cluster from the command line: find a node of it, link to it as one that is no member, and ask.
+"""The administration of a running cluster from the command line.
 
-``announced_here`` reads the announcements of this user's nodes on this host; ``AdminClient`` is the short-lived node.
+``announced_here`` reads the announcements of this user's nodes on this host.  ``AdminClient`` is a short-lived node
+that is no member: it connects to one node of the cluster and sends it requests.
 """
 
 from __future__ import annotations
@@ -28,22 +29,23 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 CONNECT_S = 5.0
-"""Seconds that a node may take to answer when it is dialled."""
+"""Seconds within which a node has to answer when it is dialled."""
 LEAVE_S = 15.0
-"""Seconds that a node may take to leave and end."""
+"""Seconds within which a node has to leave and end."""
+POLL_EVERY_S = 0.01
 
 
 class AdminFailed(click.ClickException):
-    """Nobody could be asked, or who was asked did not do it: one line says why, and the exit code is 1."""
+    """No node could be asked, or the one that was asked refused: one line says why, and the exit code is 1."""
 
 
 async def announced_here() -> dict[str, tuple[str, ...]]:
-    """Return the endpoints of this user's living nodes on this host, by the names of their clusters."""
-    above = runtime_folder("any").parent
+    """Return the endpoints of this user's running nodes on this host, by the name of their cluster."""
+    root = runtime_folder("any").parent
     found: dict[str, tuple[str, ...]] = {}
-    for folder in sorted(above.iterdir()) if above.is_dir() else []:
+    for folder in sorted(root.iterdir()) if root.is_dir() else []:
         if not folder.is_dir():
-            continue  # the sockets of nodes lie here too
+            continue  # the folder contains the sockets of nodes, too
         try:
             if endpoints := await LocalDiscovery(folder).find():
                 found[folder.name] = tuple(endpoints)
@@ -53,14 +55,15 @@ async def announced_here() -> dict[str, tuple[str, ...]]:
 
 
 async def endpoints_of(cluster: str | None) -> tuple[str, ...]:
-    """Return where nodes of a cluster of this user listen; None is the only one that there is.
+    """Return the endpoints of the nodes of a cluster of this user on this host.
 
-    Raises ``AdminFailed`` when nobody is there, ``click.UsageError`` when a cluster has to be named.
+    cluster: its name; None is the only cluster.
+    Raises ``AdminFailed`` when no node is announced, ``click.UsageError`` when there are several clusters.
     """
     found = await announced_here()
     where = f"in {runtime_folder('any').parent}; --at ENDPOINT names a node elsewhere"
     if cluster is None and len(found) > 1:
-        raise click.UsageError(f"several clusters run here: {', '.join(found)}; say which with --cluster")
+        raise click.UsageError(f"several clusters run here: {', '.join(found)}; name one with --cluster")
     if not found:
         raise AdminFailed(f"no node of a cluster is announced {where}")
     if cluster is not None and cluster not in found:
@@ -69,9 +72,11 @@ async def endpoints_of(cluster: str | None) -> tuple[str, ...]:
 
 
 class AdminClient:
-    """A short-lived node that is no member, linked to the first of these endpoints that answers.
+    """A short-lived node that is no member, connected to the first of the endpoints that answers.
 
-    Entering raises ``AdminFailed``.
+    endpoints: nodes of the cluster, tried in this order.  keys: the folder of keys for ``tcp://``; None is the default
+    folder where that exists.  insecure: use ``tcp://`` without keys.
+    Entering the block raises ``AdminFailed`` when no endpoint answers.
     """
 
     def __init__(self, endpoints: Sequence[str], keys: Path | None, *, insecure: bool) -> None:
@@ -86,14 +91,14 @@ class AdminClient:
         for endpoint in self._endpoints:
             try:
                 listen = _listen_endpoint(endpoint)
-                name = f"attendant-{os.getpid()}"
+                name = f"admin-{os.getpid()}"
                 self._node = Node(name, listen=listen, keys=self._keys, insecure=self._insecure)
                 await self._node.__aenter__()
             except (CallerError, KeysInvalid, OSError) as error:
                 self.tried.append(f"{endpoint}: {error}")
                 continue
             try:
-                self.peer = await self.link(endpoint)
+                self.peer = await self.connect(endpoint)
             except AdminFailed as failed:
                 self.tried.append(str(failed))
                 await self._node.__aexit__(None, None, None)
@@ -106,21 +111,21 @@ class AdminClient:
     ) -> None:
         await self._node.__aexit__(None, None, None)
 
-    async def link(self, endpoint: str) -> Peer:
-        """Link to the node at an endpoint; raises ``AdminFailed``."""
+    async def connect(self, endpoint: str) -> Peer:
+        """Connect to the node at an endpoint; raises ``AdminFailed`` when it refuses or does not answer in time."""
         network = self._node.network
         deadline = self._node.system.loop.time() + CONNECT_S
         network.connect(endpoint)
         while (peer := network.peer_at(endpoint)) is None:
             if refused := network.refusals.get(endpoint):
-                raise AdminFailed(f"{endpoint} refused the link: {refused}")
+                raise AdminFailed(f"{endpoint} refused the connection: {refused}")
             if self._node.system.loop.time() > deadline:
                 raise AdminFailed(f"{endpoint} does not answer within {CONNECT_S:g} s")
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(POLL_EVERY_S)
         return peer
 
     async def members(self) -> tuple[MemberPage, list[ListedMember]]:
-        """Return all members, and the first page of them, which says whose; raises ``AdminFailed``."""
+        """Return the first page, which names the cluster and the node, and all members; raises ``AdminFailed``."""
         page = first = await self._ask(self.peer, ListMembers())
         listed = list(first.listed)
         while page.more:
@@ -129,36 +134,43 @@ class AdminClient:
         return first, listed
 
     async def down(self, name: str, reason: str) -> bool:
-        """Have a member taken down; False when there is none of this name.  Raises ``AdminFailed``."""
+        """Take a member down.
+
+        name: of the node.  reason: told to all members.  Returns False when no member has this name.
+        Raises ``AdminFailed``.
+        """
         return await self._ask(self.peer, DownMember(name, reason))
 
     async def leave(self, endpoint: str, reason: str) -> str:
-        """Have the node at an endpoint leave and end; returns its name once it has.  Raises ``AdminFailed``."""
-        peer = await self.link(endpoint)
+        """Make the node at an endpoint leave its cluster and end; returns its name once it has ended.
+
+        Raises ``AdminFailed``, also when it has not ended within ``LEAVE_S`` seconds.
+        """
+        peer = await self.connect(endpoint)
         name = await self._ask(peer, LeaveCluster(reason))
         deadline = self._node.system.loop.time() + LEAVE_S
         while peer.lost is None:
             if self._node.system.loop.time() > deadline:
-                raise AdminFailed(f"node {name} leaves, and has not ended within {LEAVE_S:g} s")
-            await asyncio.sleep(0.01)
+                raise AdminFailed(f"node {name} is leaving, and has not ended within {LEAVE_S:g} s")
+            await asyncio.sleep(POLL_EVERY_S)
         return name
 
-    async def _ask(self, peer: Peer, question: Message[R]) -> R:
+    async def _ask(self, peer: Peer, request: Message[R]) -> R:
         try:
-            return await peer.control_ref.ask(question)
-        except (Unhandled, WireError):  # without a cluster a node has not even loaded these messages
-            raise AdminFailed(f"node {peer.node} takes part in no cluster") from None
+            return await peer.control_ref.ask(request)
+        except (Unhandled, WireError):  # a node without a cluster has not loaded these messages
+            raise AdminFailed(f"node {peer.node} is not in a cluster") from None
         except (ActorError, CallerError) as error:
             raise AdminFailed(f"node {peer.node} did not do it: {error}") from None
 
 
 def _listen_endpoint(endpoint: str) -> str:
-    """Return where this process listens, so that whoever listens at the endpoint reaches it; raises ``OSError``."""
+    """Return an endpoint of this process that the node at ``endpoint`` can connect back to; raises ``OSError``."""
     if not endpoint.startswith("tcp://"):
         return "ipc://*"
     host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
     family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), int(port or 0), type=socket.SOCK_DGRAM)[0]
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect(address)  # nothing is sent: the system only looks up the way there
+        probe.connect(address)  # sends nothing: the system only looks up the route, and so the own address on it
         own = str(probe.getsockname()[0])
     return f"tcp://[{own}]:0" if family == socket.AF_INET6 else f"tcp://{own}:0"

@@ -1,4 +1,4 @@
-"""The baseline: what the same work costs in Python with no actor system at all.
+"""The baseline: what a workload costs in Python without an actor system.
 
 A deque of (target, message), one dict look-up on the type of the message and one method call, drained inside one
 asyncio callback.  It has no mailbox, no supervision, no limits, no accounting and no fairness, so nothing written in
@@ -31,7 +31,7 @@ class Token(msgspec.Struct, frozen=True):
 
 
 class Target:
-    """An object with a table of methods by type of message, and a place to send to."""
+    """An object with a table of methods by message type, and the queue that it sends to."""
 
     __slots__ = ("balance", "finished", "methods", "next", "queue")
 
@@ -116,12 +116,12 @@ async def ring(hops: int) -> Figures:
     queue.append((targets[0], Token(hops)))
     took_s = await in_one_callback(lambda: drain(queue))
     if not any(target.finished for target in targets):
-        raise AssertionError("the baseline's token did not come to its end")
+        raise AssertionError("the baseline's token did not come to an end")
     return {"value": hops / took_s}
 
 
 async def fairness(duration_ms: int) -> Figures:
-    """How late a 1 ms timer is on a loop where nothing else runs: the machine's own share of the figure."""
+    """How late a 1 ms timer is on a loop where nothing else runs: the share of the machine in the figure."""
     late_ms = await timer_lateness_ms(duration_ms / 1000)
     return {"value": percentile(late_ms, 0.99), "p50_ms": percentile(late_ms, 0.5)}
 

@@ -1,4 +1,4 @@
-"""``trouper bench``: the workloads of this package on this machine, beside the baseline.
+"""``trouper bench``: the workloads of this package on this machine, beside a baseline.
 
 It needs nothing but the package.  The comparison with other actor systems, and the bars, is ``python -m benchmarks``
 in the project's source.
@@ -21,11 +21,11 @@ from . import baseline
 from .measurements import Figures
 from .workloads import WORKLOADS, Workload
 
-Samples = dict[str, list[Figures]]  # by "trouper" and "floor"
+Samples = dict[str, list[Figures]]  # by "trouper" and "baseline"
 
 
 def bench(workloads: list[str], rounds: int, json_path: str | None) -> None:
-    """Run workloads alternately with their floors and print a table of medians.
+    """Run workloads alternately with their baselines and print a table of medians.
 
     workloads: names from ``WORKLOADS``; empty means all.  rounds: samples of each, at least 1.
     json_path: a file that receives every sample; None writes none.
@@ -34,7 +34,7 @@ def bench(workloads: list[str], rounds: int, json_path: str | None) -> None:
     names = workloads or list(WORKLOADS)
     unknown = [name for name in names if name not in WORKLOADS]
     if unknown:
-        raise ValueError(f"no such work: {', '.join(unknown)}; there are {', '.join(WORKLOADS)}")
+        raise ValueError(f"no such workload: {', '.join(unknown)}; there are {', '.join(WORKLOADS)}")
     if rounds < 1:
         raise ValueError(f"rounds={rounds} must be at least 1")
     # A process for each sample: in a used one the memory of what came before would be counted, or used again.
@@ -53,7 +53,7 @@ def take(name: str, from_baseline: bool, size: int) -> Figures:
 
 
 def _samples(processes: ProcessPoolExecutor, name: str, rounds: int) -> Samples:
-    """Take ``rounds`` samples of ours and of the baseline, in turn, so that both meet the same weather."""
+    """Take ``rounds`` samples of ours and of the baseline, in turn, so that both meet the same load of the machine."""
     taken: Samples = {"trouper": [], "baseline": []}
     for _ in range(rounds):
         for by, from_baseline in (("trouper", False), ("baseline", True)):
@@ -68,7 +68,7 @@ def _print_table(samples: dict[str, Samples]) -> None:
     from rich.table import Table
 
     table = Table(title="trouper bench: medians; the machine decides the absolute figures")
-    table.add_column("work")
+    table.add_column("workload")
     for heading in ("trouper", "baseline", "of the baseline"):
         table.add_column(heading, justify="right")
     table.add_column("unit")
@@ -84,14 +84,15 @@ def _print_table(samples: dict[str, Samples]) -> None:
 
 
 def _ratio(work: Workload, taken: Samples) -> str:
-    """Show the median of the ratios of neighbours; above 1 would be better than the baseline, whatever the unit."""
+    """Return the median of the ratios of adjacent samples; above 1 is better than the baseline, whatever the unit."""
     pairs = [
         (ours["value"], baselines["value"])
         for ours, baselines in zip(taken["trouper"], taken["baseline"], strict=False)
     ]
     if not pairs:
         return "-"
-    return f"{statistics.median(ours / baselines if work.higher_is_better else baselines / ours for ours, baselines in pairs):.2f}x"
+    ratios = [ours / theirs if work.higher_is_better else theirs / ours for ours, theirs in pairs]
+    return f"{statistics.median(ratios):.2f}x"
 
 
 def _median(figures: Sequence[Figures], key: str) -> str:

@@ -29,11 +29,11 @@ class Crash(Message):
 
 
 class StopEcho(Message):
-    """Ends the noise of an echo."""
+    """Ends an echo."""
 
 
 class Next(Message):
-    """Tells a link of the ring who comes after it."""
+    """Tells a member of the ring which one comes next."""
 
     ref: ActorRef
 
@@ -45,7 +45,7 @@ class Token(Message):
 
 
 class AskRepeatedly(Message[int]):
-    """Ask the bank this often; the reply is the last balance."""
+    """Ask the bank so many times; the reply is the last balance."""
 
     asks: int
 
@@ -79,7 +79,7 @@ class Bank(Actor):
 
 
 class RingMember(Actor):
-    """One of the ring."""
+    """A member of the ring."""
 
     def __init__(self, finished: asyncio.Future[None]) -> None:
         self.finished = finished
@@ -87,7 +87,7 @@ class RingMember(Actor):
 
     @handler
     def join(self, msg: Next) -> None:
-        """Learn who is next."""
+        """Store the next member."""
         self.next = msg.ref
 
     @handler
@@ -107,7 +107,7 @@ class Asker(Actor):
 
     @handler
     async def ask_repeatedly(self, msg: AskRepeatedly) -> int:
-        """Ask as often as told, and return the last balance seen."""
+        """Ask so many times, and return the last balance."""
         balance = 0
         for _ in range(msg.asks):
             balance = await self.bank.ask(Deposit(1))
@@ -115,7 +115,7 @@ class Asker(Actor):
 
 
 class Echo(Actor):
-    """Keeps itself busy: every note it handles makes it tell itself another, until it is hushed."""
+    """Sends itself each note that it handles, until it is stopped."""
 
     def __init__(self) -> None:
         self.stopped = False
@@ -128,12 +128,12 @@ class Echo(Actor):
 
     @handler
     def stop_echo(self, msg: StopEcho) -> None:
-        """Let the notes that are left be the last."""
+        """Send no more notes."""
         self.stopped = True
 
 
 class CrashingParent(Actor):
-    """The parent of the bank that crashes; it allows as many restarts as the work asks for."""
+    """The parent of the bank that crashes; it allows as many restarts as the workload causes."""
 
     supervision = OneForOne(intensity=1_000_000, period_s=1.0)
 

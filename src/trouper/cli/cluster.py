@@ -1,4 +1,4 @@
-"""``trouper cluster``: look at a cluster that runs, and take members out of it."""
+"""``trouper cluster``: show a running cluster, and take members out of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from . import INTERRUPTED
+from .groups import NamingGroup
 
 if TYPE_CHECKING:
     from ..actors.cluster.admin_service import ListedMember, MemberPage
@@ -18,29 +19,29 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., object])
 PLAIN_COLUMNS = 240
-"""The width of a table that goes to no terminal."""
+"""The width of a table that is not written to a terminal."""
 
 
-@click.group()
+@click.group(cls=NamingGroup)
 def cluster() -> None:
-    """Look at a cluster that runs, and take members out of it.
+    """Show a running cluster, and take members out of it.
 
-    The nodes of this user on this host are found by themselves; --at names a node anywhere.
+    The nodes of this user on this host are found by their announcements; --at names a node anywhere.
     """
 
 
 def cluster_options(command: Command) -> Command:
-    """Give a command the options that say which cluster is meant, and how to get in."""
+    """Add the options that select the cluster and the keys."""
     for option in reversed(
         (
-            click.option("--cluster", "cluster_name", metavar="NAME", help="Which one, where several run here."),
-            click.option("--at", metavar="ENDPOINT", help="A node of the cluster, on this host or another one."),
+            click.option("--cluster", "cluster_name", metavar="NAME", help="The cluster, where several run here."),
+            click.option("--at", metavar="ENDPOINT", help="A node of the cluster, on this or another host."),
             click.option(
                 "--keys",
                 type=click.Path(exists=True, file_okay=False, path_type=Path),
-                help="The folder that `trouper keygen` made, for tcp://.  [default: where keygen puts it]",
+                help="The folder that `trouper keygen` made, for tcp://.  [default: the default folder of keygen]",
             ),
-            click.option("--insecure", is_flag=True, help="Let tcp:// go without keys."),
+            click.option("--insecure", is_flag=True, help="Use tcp:// without keys."),
         )
     ):
         command = option(command)
@@ -48,92 +49,84 @@ def cluster_options(command: Command) -> Command:
 
 
 @cluster.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @cluster_options
-def status(cluster_name: str | None, at: str | None, keys: Path | None, *, insecure: bool) -> None:
+def status(cluster_name: str | None, at: str | None, keys: Path | None, *, insecure: bool, as_json: bool) -> None:
     """Print all members, as one of them sees them."""
 
-    async def ask(attending: AdminClient) -> None:
-        first, listed = await attending.members()
-        _print(first, listed)
+    async def show(client: AdminClient) -> None:
+        first, listed = await client.members()
+        if as_json:
+            _print_json(first, listed)
+        else:
+            _print(first, listed)
 
-    _attend(ask, cluster_name, at, keys, insecure=insecure)
+    _connected(show, cluster_name, at, keys, insecure=insecure)
 
 
 @cluster.command()
 @click.argument("node")
-@click.option("--reason", default="somebody decided so", show_default=True, help="Told to all members.")
+@click.option("--reason", default="by command", show_default=True, help="Told to all members.")
 @cluster_options
 def down(
     node: str, reason: str, cluster_name: str | None, at: str | None, keys: Path | None, *, insecure: bool
 ) -> None:
-    """Take NODE down for good, everywhere.
+    """Take NODE down for good, on all members.
 
-    It is for a node that is known to be dead; one that lives stops its actors when it hears of it.
+    Use it for a node that is known to be dead.  A node that still runs stops its actors when it is told.
     """
     from .admin_client import AdminFailed
 
-    async def ask(attending: AdminClient) -> None:
-        if not await attending.down(node, reason):
-            raise AdminFailed(await _nobody(attending, node))
+    async def take_down(client: AdminClient) -> None:
+        if not await client.down(node, reason):
+            raise AdminFailed(await _no_member(client, node))
         click.echo(f"node {node} is taken down")
 
-    _attend(ask, cluster_name, at, keys, insecure=insecure)
+    _connected(take_down, cluster_name, at, keys, insecure=insecure)
 
 
 @cluster.command()
 @click.argument("node")
 @cluster_options
 def leave(node: str, cluster_name: str | None, at: str | None, keys: Path | None, *, insecure: bool) -> None:
-    """Have NODE take its leave of the cluster and end in order; returns when it has."""
+    """Make NODE leave the cluster and end in order; returns when it has ended."""
     leave_cluster(node, cluster_name, at, keys, insecure=insecure)
 
 
 def leave_cluster(
     node: str | None, cluster_name: str | None, at: str | None, keys: Path | None, *, insecure: bool
 ) -> None:
-    """Have a node leave and end.  node: None is the only one of this user on this host."""
+    """Make a node leave its cluster and end.  node: None is the only node of this user on this host."""
     from .admin_client import AdminFailed
 
-    async def ask(attending: AdminClient) -> None:
-        _, listed = await attending.members()
-        endpoints = {entry.member.name: entry.member.endpoint for entry in listed}
+    async def leave_and_wait(client: AdminClient) -> None:
+        _, listed = await client.members()
+        endpoints = {each.member.name: each.member.endpoint for each in listed}
         if node is None and len(endpoints) > 1:
-            raise click.UsageError(f"the cluster has several nodes: {', '.join(endpoints)}; say which with --name")
-        name = attending.peer.node if node is None else node
+            raise click.UsageError(f"the cluster has several nodes: {', '.join(endpoints)}; name one")
+        name = client.peer.node if node is None else node
         if name not in endpoints:
-            raise AdminFailed(await _nobody(attending, name))
-        click.echo(f"node {await attending.leave(endpoints[name], 'told to leave')} has left")
+            raise AdminFailed(await _no_member(client, name))
+        click.echo(f"node {await client.leave(endpoints[name], 'told to leave')} has left")
 
-    _attend(ask, cluster_name, at, keys, insecure=insecure)
+    _connected(leave_and_wait, cluster_name, at, keys, insecure=insecure)
 
 
-def _attend(
-    ask: Callable[[AdminClient], Awaitable[T]], name: str | None, at: str | None, keys: Path | None, *, insecure: bool
-) -> T:
-    """Ask a node of the cluster; what stands in the way is one line, and an exit code that is not 0."""
+def run_quietly(main: Callable[[], Awaitable[T]]) -> T:
+    """Run a coroutine function without the log of its short-lived node; Ctrl-C ends with its exit code."""
     import logging
 
-    from ..actors.cluster.discovery.addresses import read_endpoint
-    from ..actors.cluster.discovery.port import DiscoveryInvalid
     from ..runtime.node.run import run
-    from .admin_client import AdminClient, AdminFailed, endpoints_of
-
-    async def main() -> T:
-        endpoints = await endpoints_of(name) if at is None else (read_endpoint(at),)
-        async with AdminClient(endpoints, keys, insecure=insecure) as attending:
-            if at is not None and name is not None:
-                first, _ = await attending.members()
-                if first.cluster != name:
-                    raise AdminFailed(f"{at} is of the cluster {first.cluster!r}, not {name!r}")
-            return await ask(attending)
 
     log = logging.getLogger("trouper")
     level = log.level
-    log.setLevel(logging.CRITICAL)  # what goes wrong is said once, below
+    log.setLevel(logging.CRITICAL)  # a failure is reported once, by the command
+
+    async def awaited() -> T:
+        return await main()
+
     try:
-        return run(partial(main))
-    except DiscoveryInvalid as error:
-        raise click.UsageError(str(error)) from error
+        return run(awaited)
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         raise SystemExit(INTERRUPTED) from None
@@ -141,10 +134,40 @@ def _attend(
         log.setLevel(level)
 
 
-async def _nobody(attending: AdminClient, name: str) -> str:
-    first, listed = await attending.members()
-    names = ", ".join(entry.member.name for entry in listed)
+def _connected(
+    act: Callable[[AdminClient], Awaitable[T]], name: str | None, at: str | None, keys: Path | None, *, insecure: bool
+) -> T:
+    """Call a function with a client that is connected to the cluster; a failure is one line and an exit code."""
+    from ..actors.cluster.discovery.addresses import read_endpoint
+    from ..actors.cluster.discovery.port import DiscoveryInvalid
+    from .admin_client import AdminClient, AdminFailed, endpoints_of
+
+    async def main() -> T:
+        endpoints = await endpoints_of(name) if at is None else (read_endpoint(at),)
+        async with AdminClient(endpoints, keys, insecure=insecure) as client:
+            if at is not None and name is not None:
+                first, _ = await client.members()
+                if first.cluster != name:
+                    raise AdminFailed(f"{at} is in the cluster {first.cluster!r}, not {name!r}")
+            return await act(client)
+
+    try:
+        return run_quietly(partial(main))
+    except DiscoveryInvalid as error:
+        raise click.UsageError(str(error)) from error
+
+
+async def _no_member(client: AdminClient, name: str) -> str:
+    first, listed = await client.members()
+    names = ", ".join(each.member.name for each in listed)
     return f"the cluster {first.cluster!r} has no member {name!r}; it has: {names}"
+
+
+def _print_json(page: MemberPage, listed: list[ListedMember]) -> None:
+    import msgspec
+
+    shown = {"cluster": page.cluster, "seen_by": page.node, "members": listed}
+    click.echo(msgspec.json.format(msgspec.json.encode(shown, order="deterministic"), indent=1))
 
 
 def _print(page: MemberPage, listed: list[ListedMember]) -> None:
@@ -152,25 +175,25 @@ def _print(page: MemberPage, listed: list[ListedMember]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    alive = sum(entry.member.status == "alive" for entry in listed)
+    alive = sum(each.member.status == "alive" for each in listed)
     table = Table(title=f"cluster {page.cluster}: {alive} of {len(listed)} alive, as {page.node} sees it")
     headings = (
-        "name", "status", "endpoint", "incarnation", "cores", "roles", "labels", "location", "suspicion",
+        "name", "status", "endpoint", "generation", "cores", "roles", "labels", "location", "suspicion",
     )  # fmt: skip
     for heading in headings:
-        table.add_column(heading, justify="right" if heading in ("incarnation", "cores", "suspicion") else "left")
-    for entry in listed:
-        table.add_row(*map(Text, row(entry)))  # as Text, so that nothing of it is read as markup
+        table.add_column(heading, justify="right" if heading in ("generation", "cores", "suspicion") else "left")
+    for each in listed:
+        table.add_row(*map(Text, row(each)))  # as Text, so that it is not read as markup
     console = Console()
     if not console.is_terminal:
         console.width = PLAIN_COLUMNS
     console.print(table)
 
 
-def row(entry: ListedMember) -> tuple[str, ...]:
-    """Return a member's cells; what a node tells of itself is shown without what a terminal would obey."""
-    member, metadata = entry.member, entry.member.metadata
-    place = metadata.location
+def row(listed: ListedMember) -> tuple[str, ...]:
+    """Return a member's cells, with question marks for the characters of its metadata that control a terminal."""
+    member, metadata = listed.member, listed.member.metadata
+    location = metadata.location
     cells = (
         member.name,
         member.status,
@@ -179,7 +202,7 @@ def row(entry: ListedMember) -> tuple[str, ...]:
         str(metadata.facts.cores),
         " ".join(sorted(metadata.roles)),
         " ".join(f"{key}={value}" for key, value in sorted(metadata.labels.items())),
-        "/".join(level for level in (place.region, place.zone, place.rack, place.host) if level),
-        f"{entry.suspicion:.2f}",
+        "/".join(level for level in (location.region, location.zone, location.rack, location.host) if level),
+        f"{listed.suspicion:.2f}",
     )
     return tuple("".join(sign if sign.isprintable() else "?" for sign in cell) for cell in cells)

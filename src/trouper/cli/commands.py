@@ -1,4 +1,4 @@
-"""The commands and their options.  What a command needs is imported in its body, so that ``--help`` is quick.
+"""The commands and their options.  A command imports what it needs in its body, so that ``--help`` is quick.
 
 Exit codes: 0 done; 1 failed; 2 called wrongly; 130 interrupted by Ctrl-C.
 """
@@ -13,20 +13,9 @@ import click
 
 from . import INTERRUPTED
 from .cluster import cluster
+from .groups import NamingGroup
 from .keygen import keygen
 from .node import node
-
-
-class NamingGroup(click.Group):
-    """A group of commands which, asked for one that is not there, names those that are."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or raise ``click.UsageError`` with all names there are."""
-        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            raise click.UsageError(f"there is no command {args[0]!r}; there are: {', '.join(self.list_commands(ctx))}")
-        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=NamingGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -40,25 +29,25 @@ def trouper() -> None:
     "--input",
     "folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Count every file of text below this folder.  [default: the .py files of Python's standard library]",
+    help="Count every text file below this folder.  [default: the .py files of Python's standard library]",
 )
-@click.option("--actors", type=click.IntRange(1, 1_000), default=4, show_default=True, help="Worker actors.")
+@click.option("--actors", type=click.IntRange(1, 1_000), default=4, show_default=True, help="Actors that count.")
 @click.option(
     "--workers",
     type=click.IntRange(min=0, max=128),
     default=0,
     show_default=True,
-    help="Worker workers to spread them over; one is killed midway.",
+    help="Worker processes to spread them over; one is killed midway.",
 )
 @click.option("--top", type=click.IntRange(min=0), default=15, show_default=True, help="Rows of the table.")
-@click.option("--no-chaos", is_flag=True, help="Let nothing go wrong midway.")
-@click.option("--verify", is_flag=True, help="Count again one file after the other, and compare.")
+@click.option("--no-chaos", is_flag=True, help="Cause no failure midway.")
+@click.option("--verify", is_flag=True, help="Count again without actors, and compare.")
 def demo(folder: Path | None, actors: int, workers: int, top: int, *, no_chaos: bool, verify: bool) -> None:
     """Count identifiers with a pool of supervised actors.
 
-    One of them is made to crash midway; with --workers it is a whole process that is killed with SIGKILL.  The files
-    are those of Python's standard library, or all text below the folder named by --input; what is no text, or is too
-    large, is skipped with a reason.
+    One of them is made to crash midway; with --workers a whole worker process is killed with SIGKILL.  The files are
+    those of Python's standard library, or all text files below the folder given by --input; files that are no text,
+    or too large, are skipped with a reason.
     """
     from .demo.progress import show_demo
 
@@ -72,8 +61,8 @@ def demo(folder: Path | None, actors: int, workers: int, top: int, *, no_chaos: 
 def run(script: Path, arguments: tuple[str, ...]) -> None:
     """Run the `async def main()` of a script.
 
-    SCRIPT is run as python does, and then its `main` on Trouper's loop, which is uvloop where that is installed.
-    A script whose own top-level code uses `main`, as `trouper.run(main)` does, is left to run it itself.
+    SCRIPT is run as python runs it, and then its `main` on Trouper's loop, which is uvloop where that is installed.
+    A script whose own top-level code uses `main`, as `trouper.run(main)` does, runs it itself.
     ARGUMENTS become the script's sys.argv[1:].
     """
     from .script import NoMain, run_script

@@ -1,4 +1,4 @@
-"""``trouper doctor``: what this machine offers to Trouper, one line a fact, with advice where something is lacking."""
+"""``trouper doctor``: what this machine offers to Trouper, a line for each fact, with advice for what is missing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEPENDENCIES = ("msgspec", "msgpack", "pyzmq", "uvloop", "aiohttp", "psutil", "c
 
 
 class Fact(NamedTuple):
-    """One line.  advice: what to do about it; empty when it is as it should be."""
+    """One line of the output.  advice: what to change; empty when nothing has to be."""
 
     name: str
     value: str
@@ -30,7 +30,7 @@ def show_doctor() -> None:
     for fact in facts:
         print(f"{fact.name:<{width}}  {fact.value}{f'   <- {fact.advice}' if fact.advice else ''}")
     advised = sum(bool(fact.advice) for fact in facts)
-    print(f"\n{advised} to look at" if advised else "\nall as it should be")
+    print(f"\n{advised} to look at" if advised else "\nall is well")
 
 
 def _facts() -> Iterator[Fact]:
@@ -66,7 +66,9 @@ def _cores() -> Fact:
     there = os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else there
     return Fact(
-        "cores", f"{usable} of {there} usable", "" if usable > 1 else "the loop shares its core with everything else"
+        "cores",
+        f"{usable} of {there} usable",
+        "" if usable > 1 else "the loop shares its core with all other processes",
     )
 
 
@@ -75,7 +77,7 @@ def _memory() -> Fact:
 
     found = psutil.virtual_memory()
     text = f"{found.available / 1024**3:.1f} of {found.total / 1024**3:.1f} GiB available"
-    return Fact("memory", text, "" if found.available >= MEMORY_BYTES_WANTED else "little is left")
+    return Fact("memory", text, "" if found.available >= MEMORY_BYTES_WANTED else "less than 512 MiB")
 
 
 def _open_files() -> Fact:

@@ -1,4 +1,4 @@
-"""``trouper keygen``: make the keys by which nodes on several machines know each other."""
+"""``trouper keygen``: make the keys by which nodes on several machines authenticate each other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def keygen(folder: Path | None, name: str | None) -> None:
     With --node a pair for one node is made instead, beside NAME.key, its public half: where other nodes have a folder
     `allowed`, a copy of NAME.key in it lets this node in.
 
-    What is there is never overwritten.
+    Existing files are never overwritten.
     """
     from ..transports import keys
 

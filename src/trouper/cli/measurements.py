@@ -1,4 +1,4 @@
-"""What the works read: how late a timer is, how much memory the process has, where a share of the values lies."""
+"""Measurements of the workloads: lateness of timers, memory of the process, percentiles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-Figures = dict[str, float]  # figures of one sample by name; the one of the table is ``value``; units end the names
+Figures = dict[str, float]  # figures of one sample by name, with units; ``value`` is the one of the table
 
 
 async def timer_lateness_ms(duration_s: float) -> list[float]:

@@ -1,4 +1,4 @@
-"""``trouper node``: run a node until it is told to end, with the actors of an application or as room for others'."""
+"""``trouper node``: run a node until it is told to end, list the nodes on this host, make one leave its cluster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from . import INTERRUPTED
-from .cluster import leave_cluster
+from .cluster import cluster_options, leave_cluster, run_quietly
+from .groups import NamingGroup
 
 if TYPE_CHECKING:
     from ..actors.cluster.config import ClusterConfig
@@ -22,14 +23,19 @@ if TYPE_CHECKING:
 
 
 class NodeCalledWrongly(click.UsageError):
-    """What was asked for cannot be; one line says what, and there is no traceback."""
+    """The options cannot be carried out; one line says why, without a traceback."""
 
     def __init__(self, problem: object) -> None:
         super().__init__(str(problem))
 
 
-@click.command()
-@click.option("--name", help="Of the node; unique among the nodes it meets.  [default: node-PID]")
+@click.group(cls=NamingGroup)
+def node() -> None:
+    """Run a node, list nodes, make one leave."""
+
+
+@node.command("run")
+@click.option("--name", help="Name of the node; unique among the nodes it meets.  [default: node-PID]")
 @click.option("--listen", multiple=True, metavar="ENDPOINT", help="Where other nodes reach this one; repeatable.")
 @click.option(
     "--join", multiple=True, metavar="WHERE", help="A node to dial; with --cluster also see below; repeatable."
@@ -39,23 +45,21 @@ class NodeCalledWrongly(click.UsageError):
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="The folder that `trouper keygen` made, for tcp://.",
 )
-@click.option("--insecure", is_flag=True, help="Let tcp:// go without keys, in the clear and with anybody.")
-@click.option("--code-shipping", is_flag=True, help="Take actors by value from linked nodes, which may run any code.")
+@click.option("--insecure", is_flag=True, help="Use tcp:// without keys: in the clear, open to anybody.")
+@click.option("--code-shipping", is_flag=True, help="Accept actors by value from peers, which may run any code.")
 @click.option("--app", metavar="MODULE:FACTORY", help="Called with the node once it runs; see below.")
 @click.option(
     "--allow", multiple=True, metavar="MODULE", help="May be imported when another node spawns from it; repeatable."
 )
-@click.option("--cluster", "cluster_name", metavar="NAME", help="Take part in the cluster of this name.")
-@click.option("--role", "roles", multiple=True, help="What this node is there for, told to the cluster; repeatable.")
-@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Told to the cluster too; repeatable.")
-@click.option("--nodes", metavar="MIN..MAX", help="Members that make the cluster complete, and its most.")
-@click.option("--leave", is_flag=True, help="Start nothing: have the running node of this --name leave and end.")
-def node(
+@click.option("--cluster", "cluster_name", metavar="NAME", help="Join the cluster of this name.")
+@click.option("--role", "roles", multiple=True, help="A role of the node, told to the cluster; repeatable.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Told to the cluster; repeatable.")
+@click.option("--nodes", metavar="MIN..MAX", help="With how many members the cluster is complete, and its maximum.")
+def run_node(
     name: str | None,
     keys: Path | None,
     *,
     insecure: bool,
-    leave: bool,
     cluster_name: str | None,
     app: str | None,
     roles: Sequence[str],
@@ -64,22 +68,20 @@ def node(
     allow: Sequence[str],
     **given: Any,  # Any: --listen, --join and --code-shipping, which go to Node as they are
 ) -> None:
-    """Run a node until SIGINT or SIGTERM, and then shut it down in order.
+    """Run a node until SIGINT or SIGTERM, then shut it down in order.
 
-    It prints where it listens.  ENDPOINT is tcp://HOST:PORT (port 0 takes a free one), ipc://NAME or ipc:///PATH.
+    The node prints where it listens.  ENDPOINT is tcp://HOST:PORT (port 0 takes a free one), ipc://NAME or
+    ipc:///PATH.
 
-    With --cluster, WHERE is an endpoint, `auto` for whoever is on this host or the local network, file:///PATH,
-    dns://HOST:PORT, srv://SERVICE, mdns://, mpi://:PORT, slurm://:PORT, or console+https://HOST.
+    With --cluster, WHERE is an endpoint, `auto` for nodes on this host and the local network, file:///PATH,
+    dns://HOST:PORT, srv://SERVICE, mdns://, mpi://:PORT or slurm://:PORT.
 
-    MODULE:FACTORY is a function, plain or async, that is given the node; it spawns what it likes, and returns None or
-    an actor class, which is then spawned.  MODULE is found as `python -m` finds it, in the current folder too.
+    MODULE:FACTORY is a function, plain or async, that takes the node.  It returns None, or an actor class, which is
+    then spawned.  MODULE is found as `python -m` finds it, also in the current folder.
     """
     from ..runtime.kernel.errors import CallerError
     from ..runtime.node.node import Node
 
-    if leave:
-        leave_cluster(name, cluster_name, None, keys, insecure=insecure)
-        return
     sys.path.insert(0, str(Path.cwd()))
     try:
         begin = None if app is None else _factory(app)
@@ -88,13 +90,40 @@ def node(
         made = Node(own_name, keys=keys, insecure=insecure, allowed_modules=allow, cluster=cluster, **given)
     except CallerError as error:
         raise NodeCalledWrongly(error) from error
-    _run(made, begin, "" if given["listen"] else "nowhere: nobody reaches it")
+    _run(made, begin, "" if given["listen"] else "nowhere: no other node can reach it")
+
+
+@node.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: the endpoints by the name of their cluster.")
+def list_nodes(*, as_json: bool) -> None:
+    """Print the endpoints of this user's nodes on this host that are in a cluster, with its name before each."""
+    from .admin_client import announced_here
+
+    found = run_quietly(announced_here)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(found, indent=1))
+        return
+    for name, endpoints in found.items():
+        for endpoint in endpoints:
+            click.echo(f"{name} {endpoint}")
+
+
+@node.command("leave")
+@click.argument("name", required=False)
+@cluster_options
+def leave_node(
+    name: str | None, cluster_name: str | None, at: str | None, keys: Path | None, *, insecure: bool
+) -> None:
+    """Make the running node NAME leave its cluster and end; without NAME the only node of this user on this host."""
+    leave_cluster(name, cluster_name, at, keys, insecure=insecure)
 
 
 def _config(
     name: str | None, roles: Sequence[str], labels: Sequence[str], nodes: str | None, join: Sequence[str]
 ) -> ClusterConfig | None:
-    """How the node takes part in a cluster; None when it does not.  Raises ``CallerError``."""
+    """Return the cluster's configuration from the options; None without --cluster.  Raises ``CallerError``."""
     from ..actors.cluster.config import ClusterConfig
     from ..actors.cluster.discovery.specification import Seed, parse
 
@@ -102,7 +131,7 @@ def _config(
     if name is None:
         options = {"--role": roles, "--label": labels, "--nodes": nodes, f"--join {' '.join(found)}": found}
         for option in (option for option, value in options.items() if value):
-            raise NodeCalledWrongly(f"{option} is for a cluster: say which with --cluster NAME")
+            raise NodeCalledWrongly(f"{option} is for a cluster: name it with --cluster NAME")
         return None
     told: dict[str, str] = {}
     for label in labels:
@@ -118,7 +147,7 @@ def _config(
 
 
 def _run(made: Node, begin: Callable[[object], object] | None, nowhere: str) -> None:
-    """Run a node until a signal; what keeps it from starting is the caller's mistake."""
+    """Run a node until it ends; an error that keeps it from starting is reported as a wrong call."""
     from ..runtime.kernel.errors import CallerError
     from ..runtime.node.run import run
     from ..transports.keys import KeysInvalid
@@ -135,9 +164,9 @@ def _run(made: Node, begin: Callable[[object], object] | None, nowhere: str) -> 
                 actor = await cast("Awaitable[object]", made_of) if inspect.isawaitable(made_of) else made_of
                 if actor is not None:
                     await made.spawn(cast("type[Actor]", actor))
-            await made.shutdown.wait()  # a cluster may take the node down, or somebody tell it to leave
+            await made.shutdown.wait()  # the cluster may take the node down, or a command make it leave
             click.echo(f"node {made.name} has ended: {made.shutdown.reason}", err=True)
-            return int(_is_thrown_out(made))
+            return int(_was_taken_down(made))
 
     try:
         raise SystemExit(run(main))
@@ -150,19 +179,19 @@ def _run(made: Node, begin: Callable[[object], object] | None, nowhere: str) -> 
         raise NodeCalledWrongly(error) from error
 
 
-def _is_thrown_out(made: Node) -> bool:
-    """Whether a node that is down was taken out of its cluster, and did not leave it."""
+def _was_taken_down(made: Node) -> bool:
+    """Whether the cluster took the node down, in contrast to a node that left."""
     from ..actors.cluster.membership.records import Status
     from ..runtime.kernel.errors import NodeClosed
 
     try:
         return made.cluster.machine.me.status is not Status.LEFT
     except NodeClosed:
-        return False  # it was in none
+        return False  # it was in no cluster
 
 
 def _factory(app: str) -> Callable[[object], object]:
-    """Find ``module:factory``; raises ``NodeCalledWrongly`` saying which part of it there is not."""
+    """Return the function ``module:factory``; raises ``NodeCalledWrongly`` with the part that does not exist."""
     module, mark, name = app.partition(":")
     if not (mark and module and name):
         raise NodeCalledWrongly(f"--app {app}: write MODULE:FACTORY, as in shop.main:open_shop")

@@ -1,9 +1,9 @@
-"""``trouper run SCRIPT``: a script file under Trouper's loop.
+"""``trouper run SCRIPT``: run a script file on Trouper's loop.
 
 The file is run as ``python SCRIPT`` runs it: as the module ``__main__``, with its folder first on ``sys.path`` and its
 arguments in ``sys.argv``.  Then its ``async def main()`` is run by ``trouper.run``, unless the file does so itself: one
 whose top-level code uses the name ``main``, as ``trouper.run(main)`` and ``asyncio.run(main())`` do, guarded by
-``if __name__ == "__main__"`` or not, is taken to have run it.
+``if __name__ == "__main__"`` or not, counts as having run it.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ def _execute(script: Path, tree: ast.Module, arguments: Sequence[str]) -> None:
     sys.argv = [str(script), *arguments]
     sys.path.insert(0, str(script.resolve().parent))
     code = compile(tree, str(script), "exec", dont_inherit=True)
-    exec(code, vars(module))  # noqa: S102  the user has asked to run this file
+    exec(code, vars(module))  # noqa: S102  the user asked to run this file
     if not runs_itself(tree):
         run(cast("Main", vars(module)["main"]))
 
 
 def _from_script(trace: TracebackType | None, script: str) -> TracebackType | None:
-    """Leave out our own frames above the script's first; all when the script has none, as for a syntax error."""
+    """Drop the frames above the script's first; all frames when the script has none, as for a syntax error."""
     while trace is not None and trace.tb_frame.f_code.co_filename != script:
         trace = trace.tb_next
     return trace

@@ -1,7 +1,7 @@
-"""Trouper's side of the benchmark works: one small async function a work.
+"""Trouper's side of the benchmarks: one small async function for each workload.
 
-Each starts a node of its own, does the work through public names only, checks the answer and returns figures, the
-one of the table under ``value``.  What they are compared with, and the bars, is in the project's ``benchmarks/``.
+Each starts a node of its own, uses public names only, checks the result and returns figures; ``value`` is the one of
+the table.  The comparisons and the thresholds are in the project's ``benchmarks/``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Discard(logging.Handler):
     """Formats each line, as a log that is kept does, and keeps none."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Format and forget."""
+        """Format the line, and drop it."""
         self.format(record)
 
 
@@ -209,11 +209,11 @@ async def _flood_with_asks(bank: ActorRef) -> None:
 
 def _check(seen: int, expected: int) -> None:
     if seen != expected:
-        raise AssertionError(f"the work went wrong: {seen} where {expected} was expected")
+        raise AssertionError(f"wrong result: {seen} instead of {expected}")
 
 
 class Workload(NamedTuple):
-    """One work: how it is shown, and how much of it is done by default."""
+    """One workload: its title in the table, and its default size."""
 
     title: str
     unit: str

@@ -34,8 +34,8 @@ def test_a_folder_is_all_that_lies_below_it(tmp_path: Path) -> None:
         ("empty", b"", FileCount({}, 0)),
         ("a.bin", b"PK\0\1", FileCount({}, 0, "binary")),
         ("latin.txt", b"\xe9t\xe9", FileCount({}, 0, "not text in utf-8")),
-        ("odd.py", b"# coding: nowhere\n", FileCount({}, 0, "declares an encoding that there is not")),
-        ("hex.py", b"# coding: hex\n", FileCount({}, 0, "declares an encoding that there is not")),
+        ("odd.py", b"# coding: nowhere\n", FileCount({}, 0, "declares an unknown encoding")),
+        ("hex.py", b"# coding: hex\n", FileCount({}, 0, "declares an unknown encoding")),
     ],
 )
 def test_a_file_is_counted_or_skipped_with_a_reason(
@@ -60,4 +60,4 @@ def test_what_cannot_be_read_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
     os.mkfifo(tmp_path / "pipe")
     assert count_file(tmp_path / "broken").skipped == "unreadable (No such file or directory)"
-    assert count_file(tmp_path / "pipe").skipped == "no regular file"
+    assert count_file(tmp_path / "pipe").skipped == "not a regular file"

@@ -42,14 +42,14 @@ def test_plain_output_is_lines(folder: Path, capsys: pytest.CaptureFixture[str])
     )
     failed, restarted, again = err.splitlines()
     assert re.fullmatch(
-        r"trouper://demo/user/counters/worker-\d#\d+ failed .*CountFile\(number=1, .*fault='stumble'\).*: "
-        r"trouper\.cli\.demo\.workers\.InjectedFailure: tripped over a cable, on purpose \(see --no-chaos\)",
+        r"trouper://demo/user/counters/counter-\d#\d+ failed .*CountFile\(number=1, .*fault='stumble'\).*: "
+        r"trouper\.cli\.demo\.workers\.InjectedFailure: a failure on purpose \(see --no-chaos\)",
         failed,
     )
     assert re.fullmatch(
-        r"trouper://demo/user/counters/worker-\d#\d+ is restarted by trouper://demo/user/counters#\d+", restarted
+        r"trouper://demo/user/counters/counter-\d#\d+ is restarted by trouper://demo/user/counters#\d+", restarted
     )
-    assert again == "'b.txt' was lost with its worker, and is handed out again"
+    assert again == "'b.txt' was lost with its counter, and is handed out again"
 
 
 def test_without_chaos_nothing_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,7 +64,7 @@ def test_without_chaos_nothing_fails(folder: Path, capsys: pytest.CaptureFixture
 def test_an_empty_folder_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a file to count the exit code is 2 and the way out is named."""
     assert show_demo(tmp_path, actors=1, workers=0, top=1, chaos=True, verify=True) == 2
-    assert capsys.readouterr().err == f"there is no file to count below {tmp_path}: name another folder with --input\n"
+    assert capsys.readouterr().err == f"there is no file to count below {tmp_path}: give another folder with --input\n"
 
 
 def test_a_terminal_gets_a_bar_and_a_table(folder: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_terminal_gets_a_bar_and_a_table(folder: Path) -> None:
         seen = _read_all(main)
     assert process.returncode == 0
     assert "3/3" in seen
-    assert "tripped over a cable" in seen
+    assert "a failure on purpose" in seen
     assert re.search(r"│\s+4\s+│.*ham", seen)
 
 
@@ -102,8 +102,8 @@ def test_ctrl_c_ends_with_what_is_counted(tmp_path: Path) -> None:
         first = process.stderr.readline()  # the crash midway: the count has begun, and is not at its end
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()
-    assert "tripped over a cable" in first
+    assert "a failure on purpose" in first
     assert process.returncode == 130
-    assert re.search(r"^interrupted after \d+ of 400 files: the counts are of a part$", out, re.MULTILINE)
+    assert re.search(r"^interrupted after \d+ of 400 files: the counts are partial$", out, re.MULTILINE)
     assert err.count("is handed out again") <= 1  # that of the crash, if there was time for it
     assert "Traceback" not in err

@@ -11,11 +11,11 @@ from trouper import Actor, ActorRef, Node, OneForOne, handler
 from trouper.cli.demo.folder import FileCount
 from trouper.cli.demo.workers import Coordinator, Counted, CountFile, GetTotals, Ready, Totals
 
-FAILED = "failed its worker 2 times"
+FAILED = "its counters failed 2 times"
 
 
-class PlacedActor(Actor):
-    """A worker that counts, crashes or leaves, as `fates` says for each file; when there are no more it counts."""
+class FakeCounter(Actor):
+    """Counts, crashes or stops, as `fates` says for each file; counts every file after those."""
 
     def __init__(self, coordinator: ActorRef, fates: Iterator[str]) -> None:
         self.coordinator, self.fates = coordinator, fates
@@ -35,12 +35,12 @@ class PlacedActor(Actor):
 
 
 async def _count(files: int, fates: list[list[str]], *, last: bool = True) -> tuple[Totals, trouper.Accounting]:
-    """Count with a worker for each list of fates, and a last one that only counts, so that the end is reached."""
+    """Count with an actor for each list of fates, and a last one that only counts, so that the count ends."""
     async with Node(supervision=OneForOne(intensity=1_000)) as node:
         paths = [Path(str(number)) for number in range(files)]
         coordinator = await node.spawn(partial(Coordinator, paths, chaos=False))
         for each in [*fates, []] if last else fates:
-            await node.spawn(partial(PlacedActor, coordinator, iter(each)))
+            await node.spawn(partial(FakeCounter, coordinator, iter(each)))
         while True:
             totals = await coordinator.ask(GetTotals())
             if totals.progress.done == files:
@@ -53,8 +53,8 @@ async def _count(files: int, fates: list[list[str]], *, last: bool = True) -> tu
     st.integers(0, 12),
     st.lists(st.lists(st.sampled_from(["count", "crash", "leave", "count and leave"]), max_size=6), max_size=4),
 )
-def test_each_file_counts_once_whatever_becomes_of_the_workers(files: int, fates: list[list[str]]) -> None:
-    """Workers that crash or leave cost no file and double none; only a file that failed twice is skipped."""
+def test_each_file_counts_once_whichever_counters_fail(files: int, fates: list[list[str]]) -> None:
+    """Counters that crash or stop lose no file and double none; only a file that failed twice is skipped."""
     totals, accounting = trouper.run(partial(_count, files, fates))
     assert set(totals.counts.values()) <= {1}
     assert set(totals.skipped.values()) <= {FAILED}
@@ -71,8 +71,8 @@ def test_a_restart_hands_the_file_out_again_once() -> None:
     assert len(totals.counts) == 5
 
 
-def test_a_file_that_fails_every_worker_is_given_up() -> None:
-    """A file is handed out twice at most, so that it cannot wear out the crew."""
+def test_a_file_that_fails_twice_is_skipped() -> None:
+    """A file is handed out at most twice, so that one file cannot end all counters."""
     totals, _ = trouper.run(partial(_count, 2, [["crash", "crash"]], last=False))
     assert totals.skipped == {"0": FAILED}
     assert totals.counts == {"1": 1}

@@ -1,7 +1,7 @@
-"""What the demo counts in one text (PURE).
+"""Counting the identifiers of one text (PURE).
 
-An identifier is a maximal run of letters, digits and underscores that does not begin with a digit and is no keyword of
-Python.  In Python source, comments and string literals are left out.  They are found by a regular expression and not
+An identifier is a maximal run of letters, digits and underscores that does not begin with a digit and is not a keyword
+of Python.  In Python source, comments and string literals are left out.  They are found by a regular expression and not
 by a parser, which would take four times as long: code that is no valid Python is counted all the same, and a quote
 inside the braces of an f-string ends it.
 """

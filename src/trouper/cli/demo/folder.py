@@ -1,4 +1,4 @@
-"""Which files the demo counts, how it reads one, and why it leaves one out."""
+"""The files that the demo counts: finding them, reading one, and the reasons to skip one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BINARY_PROBE_BYTES = 8_192
 
 
 class FileCount(msgspec.Struct, frozen=True):
-    """What came of one file.  skipped: why it was not counted; None when it was."""
+    """The result for one file.  skipped: the reason why it was not counted; None when it was."""
 
     counts: dict[str, int]
     size_bytes: int
@@ -28,18 +28,18 @@ class FileCount(msgspec.Struct, frozen=True):
 
 
 class _Skip(Exception):
-    """A file is left out; the text says why."""
+    """A file is skipped; the text is the reason."""
 
 
 def standard_library() -> Path:
-    """Where the running Python keeps its standard library."""
+    """Return the folder of the standard library of the running Python."""
     return Path(sysconfig.get_path("stdlib"))
 
 
 def find_files(folder: Path | None) -> list[Path]:
-    """List the files to count, in order of their names; None is the standard library, and of that only ``.py`` files.
+    """Return the files to count, in order of their names; None is the ``.py`` files of the standard library.
 
-    Links to folders are not followed.  A folder that cannot be listed is passed over.
+    Links to folders are not followed.  A folder that cannot be listed is skipped.
     """
     root = standard_library() if folder is None else folder
     found: list[Path] = []
@@ -51,7 +51,7 @@ def find_files(folder: Path | None) -> list[Path]:
 
 
 def count_file(path: Path) -> FileCount:
-    """Count one file; one that is no readable text of a bearable size is skipped with a reason."""
+    """Count one file; one that is unreadable, no text or too large is skipped with a reason."""
     try:
         data, is_python = _read(path), path.suffix == ".py"
         return FileCount(count_identifiers(_decode(data, is_python=is_python), is_python=is_python), len(data))
@@ -63,7 +63,7 @@ def _read(path: Path) -> bytes:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise _Skip("no regular file")
+            raise _Skip("not a regular file")
         if found.st_size > FILE_BYTES_MAX:
             raise _Skip(f"larger than {FILE_BYTES_MAX // 1024**2} MiB")
         data = path.read_bytes()
@@ -82,4 +82,4 @@ def _decode(data: bytes, *, is_python: bool) -> str:
     except UnicodeDecodeError as error:
         raise _Skip(f"not text in {error.encoding}") from error
     except (SyntaxError, LookupError) as error:
-        raise _Skip("declares an encoding that there is not") from error
+        raise _Skip("declares an unknown encoding") from error

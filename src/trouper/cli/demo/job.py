@@ -1,4 +1,4 @@
-"""One count from beginning to end: by the crew, or, to compare, one file after the other."""
+"""One whole count: by actors, or, to compare, by a plain loop."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .folder import count_file
 from .workers import Coordinator, CounterSupervisor, GetProgress, GetTotals, Progress, Totals
 
 PROGRESS_EVERY_S = 0.05
-"""How often the progress is asked for."""
+"""Seconds between two questions for the progress."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a count.  complete: False when it was given up, so that the totals are of a part."""
+    """The result of a count.  complete: False when it was cancelled, so that the totals are partial."""
 
     totals: Totals
     seconds: float
@@ -36,10 +36,10 @@ async def count_with_actors(
     on_progress: Callable[[Progress], None],
     on_end: Callable[[Outcome], None],
 ) -> None:
-    """Count the files with ``actors`` actors, spread over so many workers; 0 is this one alone.
+    """Count the files with so many actors, spread over so many worker processes; 0 is this process alone.
 
-    ``on_end`` is called once, also when the count is cancelled halfway.  The coordinator is ``temporary``: what it has
-    added up would be lost by a restart, so its failure ends the count.
+    ``on_end`` is called once, also when the count is cancelled halfway.  The coordinator is ``temporary``: a
+    restart would lose its sums, so its failure ends the count.
     """
     began = time.perf_counter()
     async with Node("demo", threads=actors, workers=workers) as node:
@@ -57,13 +57,12 @@ async def count_with_actors(
         finally:
             seconds = time.perf_counter() - began
             on_end(Outcome(await coordinator.ask(GetTotals()), seconds, complete))
-            await (
-                coordinator.stop()
-            )  # before the crew, whose end would otherwise look like so many failures to make good for
+            # Before the counters: it would take their ends for failures.
+            await coordinator.stop()
 
 
 def count_in_sequence(paths: Sequence[Path]) -> Totals:
-    """Count the same files with a plain loop: no actors, no threads, nothing that could fail halfway."""
+    """Count the same files with a plain loop, without actors and threads."""
     counts: Counter[str] = Counter()
     skipped: dict[str, str] = {}
     size_bytes = 0
@@ -77,7 +76,7 @@ def count_in_sequence(paths: Sequence[Path]) -> Totals:
 
 
 def differences(ours: Totals, plain: Totals) -> list[str]:
-    """Say in what two counts of the same files differ; empty when they are equal."""
+    """Return the differences between two counts of the same files; empty when they are equal."""
     found = [
         f"{word!r}: {ours.counts.get(word, 0)} by the actors, {plain.counts.get(word, 0)} in sequence"
         for word in sorted(ours.counts.keys() | plain.counts.keys())

@@ -1,4 +1,4 @@
-"""What the user of the demo sees: a live bar and a table in a terminal, plain lines anywhere else."""
+"""The output of the demo: a progress bar and a table in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def show_demo(folder: Path | None, *, actors: int, workers: int, top: int, chaos
     place = standard_library() if folder is None else folder
     stdout: object = sys.stdout
     if isinstance(stdout, io.TextIOWrapper):
-        cast("io.TextIOWrapper", stdout).reconfigure(errors="backslashreplace")  # not every terminal knows every letter
+        cast("io.TextIOWrapper", stdout).reconfigure(errors="backslashreplace")  # a terminal may lack some letters
     try:
         paths = find_files(folder)
         if not paths:
-            sys.stderr.write(f"there is no file to count below {place}: name another folder with --input\n")
+            sys.stderr.write(f"there is no file to count below {place}: give another folder with --input\n")
             return 2
         actors = max(actors, workers)
         spread = f" in {workers} workers" if workers else ""
@@ -50,7 +50,7 @@ def show_demo(folder: Path | None, *, actors: int, workers: int, top: int, chaos
 
 
 def _count(paths: list[Path], actors: int, workers: int, *, chaos: bool) -> tuple[Outcome | None, int]:
-    """Count by the crew; a signal ends it in order, with what there is by then."""
+    """Count by actors; a signal ends the count in order, with a partial result."""
     ended: list[Outcome] = []
     code = 0
     with _progress(len(paths)) as (show, say), _log_printed(say):
@@ -69,7 +69,7 @@ def _count(paths: list[Path], actors: int, workers: int, *, chaos: bool) -> tupl
 
 @contextmanager
 def _progress(files: int) -> Generator[tuple[Callable[[Progress], None], Print], None, None]:
-    """Give a function that shows the progress, and one that prints a line without breaking what is shown."""
+    """Yield a function that shows the progress, and one that prints a line beside the progress bar."""
     if not sys.stdout.isatty():
         yield (lambda _: None), (lambda line: print(line, file=sys.stderr))
         return
@@ -91,7 +91,7 @@ def _progress(files: int) -> Generator[tuple[Callable[[Progress], None], Print],
 
 @contextmanager
 def _log_printed(say: Print) -> Generator[None, None, None]:
-    """Print what the runtime logs, each report without the middle of its traceback."""
+    """Print the log of the runtime: of each report the first and the last line."""
 
     class LinePrinter(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -112,7 +112,7 @@ def _log_printed(say: Print) -> Generator[None, None, None]:
 
 
 def _print_table(outcome: Outcome, top: int) -> None:
-    """Print the most frequent identifiers, those of one frequency by name."""
+    """Print the most frequent identifiers; equally frequent ones in alphabetical order."""
     counts = outcome.totals.counts
     words = sorted(counts, key=lambda word: (-counts[word], word))[:top]
     if not words:
@@ -139,7 +139,7 @@ def _print_summary(outcome: Outcome, actors: int) -> None:
     totals, progress = outcome.totals, outcome.totals.progress
     megabytes, seconds = progress.size_bytes / 1e6, max(outcome.seconds, 1e-9)
     if not outcome.complete:
-        print(f"interrupted after {progress.done:,} of {progress.files:,} files: the counts are of a part")
+        print(f"interrupted after {progress.done:,} of {progress.files:,} files: the counts are partial")
     print(
         f"{progress.done:,} files, {megabytes:.1f} MB in {seconds:.2f} s: "
         f"{progress.done / seconds:,.0f} files/s, {megabytes / seconds:.1f} MB/s"
@@ -155,7 +155,7 @@ def _print_summary(outcome: Outcome, actors: int) -> None:
 
 
 def _verify(paths: list[Path], outcome: Outcome) -> int:
-    """Count once more without actors; the exit code is 1 when anything differs."""
+    """Count again without actors; returns the exit code, 1 when the counts differ."""
     began = time.perf_counter()
     found = differences(outcome.totals, count_in_sequence(paths))
     seconds = time.perf_counter() - began

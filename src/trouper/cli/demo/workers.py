@@ -1,10 +1,10 @@
-"""The demo's actors: a coordinator who hands out files, and a crew of workers who count them.
+"""The demo's actors: a coordinator hands out files, and file counters count them.
 
-With worker processes the workers are spread over them, and the coordinator stays.  Files are handed out on demand: a worker
-says ``Ready`` when it starts and ``Counted`` after each file, and gets the next one for either.  The runtime does not
-retry a message whose handler failed, so it is the coordinator who makes good for a failure: a worker who says ``Ready``
-while a file is out to it was restarted and has lost that file, and a worker whose ``Down`` comes is gone with it.
-Either way the file goes back to the front of the queue, to be handed out again.
+With worker processes the counters are spread over them, and the coordinator stays in the first process.  Files are
+handed out on demand: a counter sends ``Ready`` when it starts and ``Counted`` after each file, and gets the next file
+for either.  The runtime does not retry a message whose handler failed, so the coordinator does: a counter that sends
+``Ready`` while a file is assigned to it was restarted and has lost that file; when its ``Down`` comes, the counter and
+its file are lost.  In both cases the file goes back to the front of the queue.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ... import Actor, ActorRef, Down, Message, OneForOne, handler
 from .folder import FileCount, count_file
 
 ATTEMPTS_MAX = 2
-"""How often a file is handed out; one that fails its workers as often as this is skipped."""
+"""How often a file is handed out; a file whose counters failed this often is skipped."""
 
 Fault = Literal["none", "stumble", "kill"]
 
@@ -31,13 +31,13 @@ log = logging.getLogger("trouper.demo")
 
 
 class Ready(Message):
-    """A worker has started, for the first time or after a failure, and has nothing to do."""
+    """A counter has started, for the first time or after a failure, and has no file."""
 
-    worker: ActorRef
+    counter: ActorRef
 
 
 class CountFile(Message):
-    """Count a file.  fault: what is to go wrong in the middle of it, for the demonstration."""
+    """Count a file.  fault: the failure to cause in the middle of it, for the demonstration."""
 
     number: int
     path: str
@@ -45,15 +45,15 @@ class CountFile(Message):
 
 
 class Counted(Message):
-    """A worker is done with a file, and free for the next."""
+    """A counter has counted a file, and is free for the next."""
 
-    worker: ActorRef
+    counter: ActorRef
     number: int
     result: FileCount
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far the job is.  reissued: files that were handed out again, because their worker had failed."""
+    """The progress of the job.  reissued: files that were handed out again, because their counter had failed."""
 
     files: int
     done: int
@@ -71,7 +71,7 @@ class Totals(msgspec.Struct, frozen=True):
 
 
 class GetProgress(Message[Progress]):
-    """Ask the coordinator how far the job is."""
+    """Ask the coordinator for the progress of the job."""
 
 
 class GetTotals(Message[Totals]):
@@ -79,32 +79,32 @@ class GetTotals(Message[Totals]):
 
 
 class InjectedFailure(Exception):
-    """What a worker raises that was told to stumble."""
+    """Raised by a counter whose file has the fault ``stumble``."""
 
 
-class Worker(Actor):
-    """Counts one file at a time.  It keeps nothing from one to the next: a restart would lose it."""
+class FileCounter(Actor):
+    """Counts one file at a time.  It keeps no state between files, since a restart would lose it."""
 
     def __init__(self, coordinator: ActorRef) -> None:
         self.coordinator = coordinator
 
     def on_start(self) -> None:
-        """Ask for work; so a restarted worker makes itself heard."""
+        """Report to the coordinator, also after a restart."""
         self.coordinator.tell(Ready(self.ref))
 
     @handler
     async def count(self, msg: CountFile) -> None:
-        """Read and count in a thread, since a slow disk would hold the loop and everyone on it."""
+        """Read and count in a thread, since a slow disk would block the loop and all actors on it."""
         result = await self.offload(count_file, Path(msg.path))
         if msg.fault == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if msg.fault == "stumble":
-            raise InjectedFailure("tripped over a cable, on purpose (see --no-chaos)")
+            raise InjectedFailure("a failure on purpose (see --no-chaos)")
         self.coordinator.tell(Counted(self.ref, msg.number, result))
 
 
 class CounterSupervisor(Actor):
-    """The workers' supervisor: a worker that fails is restarted, by itself."""
+    """The supervisor of the counters: a counter that fails is restarted, the others are not."""
 
     supervision = OneForOne(intensity=3, period_s=5.0)
 
@@ -112,14 +112,16 @@ class CounterSupervisor(Actor):
         self.coordinator, self.size = coordinator, size
 
     async def on_start(self) -> None:
-        """Hire everybody, by turns in each of the node's processes when it has some."""
+        """Spawn the counters, in turn on each worker process when the node has any."""
         places = self.node.workers or (None,)
         for number in range(self.size):
-            await self.spawn(Worker, self.coordinator, name=f"worker-{number + 1}", place=places[number % len(places)])
+            await self.spawn(
+                FileCounter, self.coordinator, name=f"counter-{number + 1}", place=places[number % len(places)]
+            )
 
 
 class Coordinator(Actor):
-    """Hands out files and adds up what comes back; each file counts once, whoever fails on the way."""
+    """Hands out files and adds up the results; each file counts once, whichever counter fails."""
 
     def __init__(self, paths: Sequence[Path], *, chaos: bool, deadly: bool = False) -> None:
         self.paths = paths
@@ -127,7 +129,7 @@ class Coordinator(Actor):
         self.fault_at = len(paths) // 2 if chaos else None
         self.fault: Fault = "kill" if deadly else "stumble"
         self.out: dict[ActorRef, int] = {}
-        self.crew: set[ActorRef] = set()
+        self.counters: set[ActorRef] = set()
         self.idle: list[ActorRef] = []
         self.failures: Counter[int] = Counter()
         self.counts: Counter[str] = Counter()
@@ -136,29 +138,29 @@ class Coordinator(Actor):
 
     @handler
     def ready(self, msg: Ready) -> None:
-        """Greet a new worker, or make good for the failure of a known one; either way give it work."""
-        if msg.worker in self.crew:
+        """Register a new counter, or take back the file of a restarted one; then hand out a file."""
+        if msg.counter in self.counters:
             self.restarts += 1
-            self._take_back(msg.worker)
+            self._take_back(msg.counter)
         else:
-            self.crew.add(msg.worker)
-            self.watch(msg.worker)
-        self._hand_out(msg.worker)
+            self.counters.add(msg.counter)
+            self.watch(msg.counter)
+        self._hand_out(msg.counter)
 
     @handler
     def counted(self, msg: Counted) -> None:
-        """Add up a file and hand out the next.  What comes after its sender's ``Down`` has been handed out again."""
-        if self.out.get(msg.worker) != msg.number:
+        """Add up a file and hand out the next.  A result that comes after the sender's ``Down`` is ignored."""
+        if self.out.get(msg.counter) != msg.number:
             return
-        del self.out[msg.worker]
+        del self.out[msg.counter]
         self._enter(msg.number, msg.result)
-        self._hand_out(msg.worker)
+        self._hand_out(msg.counter)
 
     @handler
     def lost(self, msg: Down) -> None:
-        """Give the file of a worker that is gone to one that is idle; one in a process comes back as somebody new."""
+        """Give the file of a counter that has ended to an idle one; a counter in a new process has a new ref."""
         self.restarts += msg.reason in ("failed", "node_lost")
-        self.crew.discard(msg.ref)
+        self.counters.discard(msg.ref)
         if msg.ref in self.idle:
             self.idle.remove(msg.ref)
         self._take_back(msg.ref)
@@ -167,34 +169,34 @@ class Coordinator(Actor):
 
     @handler
     def get_progress(self, _msg: GetProgress) -> Progress:
-        """Say how far the job is."""
+        """Return the progress of the job."""
         return Progress(len(self.paths), self.done, self.size_bytes, self.restarts, self.reissued)
 
     @handler
     def totals(self, _msg: GetTotals) -> Totals:
-        """Give the result as it is now."""
+        """Return the present result."""
         return Totals(self.get_progress(GetProgress()), dict(self.counts), dict(self.skipped))
 
-    def _hand_out(self, worker: ActorRef) -> None:
+    def _hand_out(self, counter: ActorRef) -> None:
         if not self.queue:
-            self.idle.append(worker)
+            self.idle.append(counter)
             return
-        number = self.out[worker] = self.queue.popleft()
+        number = self.out[counter] = self.queue.popleft()
         due = number == self.fault_at and not self.failures[number]
-        worker.tell(CountFile(number, str(self.paths[number]), self.fault if due else "none"))
+        counter.tell(CountFile(number, str(self.paths[number]), self.fault if due else "none"))
 
-    def _take_back(self, worker: ActorRef) -> None:
-        """Queue the file of a worker that has lost it; a file that fails everybody is skipped."""
-        number = self.out.pop(worker, None)
+    def _take_back(self, counter: ActorRef) -> None:
+        """Queue the file of a counter that has lost it; a file that failed too often is skipped."""
+        number = self.out.pop(counter, None)
         if number is None:
             return
         self.failures[number] += 1
         if self.failures[number] < ATTEMPTS_MAX:
             self.reissued += 1
             self.queue.appendleft(number)
-            log.warning("%r was lost with its worker, and is handed out again", self.paths[number].name)
+            log.warning("%r was lost with its counter, and is handed out again", self.paths[number].name)
         else:
-            self._enter(number, FileCount({}, 0, f"failed its worker {ATTEMPTS_MAX} times"))
+            self._enter(number, FileCount({}, 0, f"its counters failed {ATTEMPTS_MAX} times"))
 
     def _enter(self, number: int, result: FileCount) -> None:
         self.done += 1
