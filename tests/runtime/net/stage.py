@@ -56,16 +56,16 @@ class Meet(Message[ActorRef]):
 
 
 class Relay(Message[int]):
-    """Ask whom it was given."""
+    """Ask an actor that it was given."""
 
-    whom: ActorRef
+    target: ActorRef
     question: Add
 
 
 class Observe(Message[None]):
     """Watch an actor."""
 
-    whom: ActorRef
+    target: ActorRef
 
 
 class Downs(Message[list[str]]):
@@ -148,11 +148,11 @@ class Clerk(Actor):
 
     @handler
     async def relay(self, msg: Relay) -> int:
-        return await msg.whom.ask(msg.question)
+        return await msg.target.ask(msg.question)
 
     @handler
     def observe(self, msg: Observe) -> None:
-        msg.whom.watch(self.ref)
+        msg.target.watch(self.ref)
 
     @handler
     def heard(self, msg: Downs) -> list[str]:
@@ -185,7 +185,7 @@ def peer_of(ref: ActorRef) -> Peer:
 async def spawn_remote(
     node: Node, place: str, actor: Callable[..., object], *args: object, name: str | None = None
 ) -> ActorRef:
-    """Start an actor on another node that nobody here supervises; the ref is the way to it, and no stand-in's."""
+    """Start an actor on another node that is not supervised here; the ref is its own, and not a proxy's."""
     return await node.network.spawn_at(place, spawn_request(actor, args, name, 5.0))
 
 

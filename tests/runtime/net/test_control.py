@@ -13,7 +13,7 @@ def test_control_messages_keep_their_numbers_and_fields() -> None:
         ),
         3: ("trouper.FindActor", "name: str"),
         4: ("trouper.WatchActor", "uid: int"),
-        5: ("trouper.ActorEnded", "uid: int", "reason: str", "error: str|None = ..."),
+        5: ("trouper.WatchedActorEnded", "uid: int", "reason: str", "error: str|None = ..."),
         6: ("trouper.EndActor", "uid: int", "how: Ending"),
         7: ("trouper.CancelAsk", "correlation: int"),
         8: ("trouper.SetBackpressure", "uid: int", "high: bool"),

@@ -2,7 +2,7 @@
 
 from tests.runtime.net.stage import Add, Clerk, cell_of, paired, remote_of, spawn_remote
 from trouper import Node
-from trouper.runtime.net.control import ActorEnded, CancelAsk, EndActor, SetBackpressure, WatchActor
+from trouper.runtime.net.control import CancelAsk, EndActor, SetBackpressure, WatchActor, WatchedActorEnded
 from trouper.testing import settle
 
 
@@ -17,7 +17,7 @@ async def test_what_comes_too_late_for_an_actor_is_passed_over(a: Node, b: Node)
         EndActor(uid, "kill"),
         CancelAsk(99),
         SetBackpressure(uid, True),
-        ActorEnded(uid, "stopped"),
+        WatchedActorEnded(uid, "stopped"),
         WatchActor(uid),
     ):
         peer.control(message)

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
+from math import inf
 from random import Random
 
 import pytest
@@ -8,7 +9,9 @@ from tests.runtime.net.stage import Add, Clerk, Downs, Numbers, Observe, Sum, ch
 from tests.runtime.stage import letters_of, play
 from trouper import ActorStopped, InvalidOption, Node, NodeClosed, NodeUnreachable
 from trouper.runtime.net.network import MakeTransport, Network
+from trouper.runtime.net.peer import Peer
 from trouper.runtime.node import opening
+from trouper.runtime.session import effects
 from trouper.runtime.session.transport import TransportOwner
 from trouper.testing import settle
 from trouper.transports.network_faults import Quality
@@ -44,7 +47,7 @@ def test_a_node_without_listen_has_no_network() -> None:
 
 
 def test_a_node_does_not_join_itself() -> None:
-    """The dial is refused, and the refusal is kept for whoever wants to know."""
+    """The dial is refused, and the reason is kept."""
     a = Node("a", listen="inprocess://a", join=["inprocess://a"])
 
     async def main() -> None:
@@ -62,7 +65,7 @@ def test_a_node_does_not_join_itself() -> None:
 
 
 def test_two_nodes_of_one_name_are_not_linked() -> None:
-    """Each goes on by itself; whoever dialled knows why."""
+    """Each goes on by itself; the node that dialled knows why."""
     one = Node("a", listen="inprocess://one")
     two = Node("a", listen="inprocess://two", join=["inprocess://one"])
 
@@ -214,4 +217,68 @@ async def test_an_endpoint_that_no_transport_knows_is_refused_and_leaves_nothing
     """The links that there are go on, and the node closes in order."""
     with pytest.raises(InvalidOption, match="no transport of this node knows what://"):
         a.network.connect("what://x")
+    assert await (await spawn_remote(a, "b", Clerk)).ask(Add(1)) == 1
+
+
+@paired
+async def test_a_wait_that_is_given_up_leaves_nothing_behind(a: Node, b: Node) -> None:
+    """A program that polls with a time-out on a quiet network keeps no future for each poll."""
+    for _ in range(50):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await a.network.wait_for_peer("c")
+    assert not a.network._change_waiters  # noqa: SLF001  it is what would grow without end
+
+
+@paired
+async def test_a_listener_that_fails_keeps_no_other_from_the_news(
+    a: Node, b: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a node that is connected and of one that is lost; the failure is reported, and the next session works."""
+    told: list[tuple[str, bool]] = []
+
+    def fails(peer: Peer, up: bool) -> None:
+        raise RuntimeError("a listener's own fault")
+
+    a.network.on_peer[:0] = [fails]
+    a.network.on_peer.append(lambda peer, up: told.append((peer.node, up)))
+    ada, ben = await spawn_remote(a, "b", Clerk), await a.spawn(Clerk)
+    ada.watch(ben)
+    lost = ada.ask(Sum())
+    a.network.end_session("b", "for the test")
+    with pytest.raises(ActorStopped, match=r"^node b is lost: for the test"):
+        await lost
+    assert await ben.ask(Downs()) == ["node_lost"]
+    await a.network.wait_for_peer("b")
+    assert told == [("b", False), ("b", True)]
+    assert await (await spawn_remote(a, "b", Clerk)).ask(Add(1)) == 1
+    reported = [record.message for record in caplog.records if "a listener's own fault" in record.message]
+    assert ["was lost" in text for text in reported] == [True, False]
+
+
+@paired
+async def test_an_effect_that_fails_keeps_no_other_back(
+    a: Node, b: Node, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The error goes to the caller, or is reported where a timer or a transport is the caller; the alarm is set."""
+    network = a.network
+    opened, open_wire = list[str](), network._transports.open  # noqa: SLF001  as a broken transport does
+
+    def open_badly(endpoint: str) -> None:
+        opened.append(endpoint)
+        if endpoint == "inprocess://broken":
+            raise OSError("no such device")
+        open_wire(endpoint)
+
+    monkeypatch.setattr(network._transports, "open", open_badly)  # noqa: SLF001  see above
+    network._alarm.set(inf)  # noqa: SLF001  as if the effects came from an event that changed the next time-out
+    broken, good = effects.OpenWire("inprocess://broken"), effects.OpenWire("inprocess://elsewhere")
+    with pytest.raises(OSError, match="no such device"):
+        network._carry_out([broken, good])  # noqa: SLF001  the order matters here
+    assert opened == ["inprocess://broken", "inprocess://elsewhere"]
+    assert network._alarm.at == network._sessions.wake_at < inf  # noqa: SLF001  without it all timers stop
+    monkeypatch.setattr(network._sessions, "tick", lambda _: [broken])  # noqa: SLF001  a timer that meets the error
+    network._tick()  # noqa: SLF001  see above
+    assert any("no such device" in record.message for record in caplog.records)
+    monkeypatch.undo()
     assert await (await spawn_remote(a, "b", Clerk)).ask(Add(1)) == 1

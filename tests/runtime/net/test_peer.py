@@ -1,3 +1,4 @@
+import asyncio
 import gc
 
 import msgspec
@@ -26,9 +27,9 @@ from tests.runtime.net.stage import (
 from tests.runtime.stage import letters_of, play
 from trouper import ActorRef, ActorStopped, Mailbox, MailboxFull, Message, Node, Unhandled, WireError, handler
 from trouper.runtime.net import send_buffer
-from trouper.runtime.net.control import ActorEnded, CancelAsk, EndActor, SetBackpressure, WatchActor
+from trouper.runtime.net.control import CancelAsk, EndActor, SetBackpressure, WatchActor, WatchedActorEnded
 from trouper.runtime.net.errors import UnreadableMessage
-from trouper.runtime.net.peer import Peer
+from trouper.runtime.net.peer import NOT_READ_MAX, NOT_READ_S, Peer
 from trouper.runtime.session import codec
 from trouper.testing import settle
 
@@ -114,6 +115,30 @@ async def test_a_type_that_the_other_node_does_not_know_fails_alone(a: Node, b: 
 
 
 @paired
+async def test_a_tell_that_cannot_be_read_is_told_to_its_sender(
+    a: Node, b: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line in the sender's log names actor and problem, a limited number of times; the asker has had an error."""
+    ada = await spawn_remote(a, "b", Clerk, name="ada")
+    number = peer_of(ada).codec.number_of(Version)
+    ada.tell(Add(1))
+    await settle()
+    b.network.peer("a").codec._types[number] = WireError("the fields of Version differ")  # noqa: SLF001  as above
+    with pytest.raises(WireError):
+        await ada.ask(Version(0))
+    for n in range(3 * NOT_READ_MAX):
+        ada.tell(Version(n))
+        await settle()
+    told = [record.message for record in caplog.records if "node b could not read a message" in record.message]
+    assert told == [f"node b could not read a message to {ada.address}: the fields of Version differ"] * NOT_READ_MAX
+    await asyncio.sleep(NOT_READ_S)
+    caplog.clear()
+    ada.tell(Version(0))
+    await settle()
+    assert any("node b could not read a message" in record.message for record in caplog.records)
+
+
+@paired
 async def test_a_full_mailbox_there_is_told_here(a: Node, b: Node) -> None:
     """A tell that is refused is a dead letter of the other node, not an error of anybody's."""
     small = await spawn_remote(a, "b", Small)
@@ -133,7 +158,7 @@ async def test_a_full_mailbox_there_is_told_here(a: Node, b: Node) -> None:
 
 @paired
 async def test_nobody_waits_for_a_link_that_is_full_for_ever(a: Node, b: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What waits for the link holds whoever awaits ``tell``; at the limit the newest become dead letters."""
+    """Above high water ``await tell`` waits; at the limit the newest messages become dead letters."""
     ada = await spawn_remote(a, "b", Clerk)
     letters = letters_of(a)
     room = None
@@ -154,7 +179,7 @@ async def test_control_messages_that_make_no_sense_are_passed_over(a: Node, b: N
     peer = peer_of(ada)
     for uid in (-1, 0, 3, 10**18):
         for message in (
-            ActorEnded(uid, "stopped"),
+            WatchedActorEnded(uid, "stopped"),
             EndActor(uid, "kill"),
             CancelAsk(uid),
             SetBackpressure(uid, True),
@@ -326,7 +351,7 @@ async def test_the_asks_of_an_actor_end_with_it(a: Node, b: Node) -> None:
 
 
 class Impatient(Clerk):
-    """Waits for whom it meets."""
+    """Waits for an actor that it is sent."""
 
     @handler
     async def meet(self, msg: Meet) -> ActorRef:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  it waits, the other does not

@@ -96,7 +96,7 @@ async def test_the_child_ends_with_its_parent_and_by_itself(a: Node, b: Node) ->
 
 @paired
 async def test_what_is_told_while_it_restarts_waits_and_stays_in_order(a: Node, b: Node) -> None:
-    """The mailbox of the stand-in survives the restart, as a mailbox does."""
+    """The mailbox of the proxy survives the restart, as a mailbox does."""
     ada = await a.spawn(Clerk, place="b")
     failing = ada.ask(Ruin("value"))
     with pytest.raises(ValueError, match="no such value"):

@@ -168,7 +168,7 @@ async def test_an_actor_watches_from_the_other_node(a: Node, b: Node) -> None:
 
 @paired
 async def test_refs_travel_and_come_home(a: Node, b: Node) -> None:
-    """A ref is the same one, whoever it was sent through: one's own, the peer's, and inside untyped values."""
+    """A ref stays the same however it travels: by its own node, by a peer, and inside untyped values."""
     ada, ben = await spawn_remote(a, "b", Clerk), await a.spawn(Clerk)
     assert await ada.ask(Meet(ben)) is ben
     assert await ada.ask(Meet(ada)) is ada
@@ -208,7 +208,7 @@ async def test_a_ref_to_a_third_node_reaches_it_once_it_is_linked(a: Node, b: No
 
 
 class Keeper(Actor):
-    """Keeps whom it met."""
+    """Keeps an actor that it was sent."""
 
     who: ActorRef
 
@@ -244,7 +244,7 @@ def ada_of(node: Node) -> str:
 
 
 class Linker(Actor):
-    """Links itself to whom it meets."""
+    """Links itself to an actor that it is sent."""
 
     def __init__(self, node: str) -> None:
         self.at = node

@@ -53,7 +53,7 @@ class Link:
 
 
 class Box:
-    """An outbox with a way, and what it did not send."""
+    """A send buffer with a fake session, and what it did not send."""
 
     def __init__(self) -> None:
         self.link = Link()
@@ -61,17 +61,17 @@ class Box:
         self.bulk = BulkSettings(bulk_bytes_min=100)
         self.rejected: list[tuple[object, str | None]] = []
         self.asks: dict[int, Ask[object]] = {}
-        self.outbox = SendBuffer(self.link, self.tables, self.asks, self._reject, asyncio.get_running_loop(), self.bulk)
+        self.buffer = SendBuffer(self.link, self.tables, self.asks, self._reject, asyncio.get_running_loop(), self.bulk)
 
     def item(self, n: int, correlation: int = 0) -> Item:
         """A message with this number."""
         return 5, correlation, self.tables.number_of(Add), Add(n)
 
-    def parcel(self, data: bytes, to: int = 5, correlation: int = 0) -> Item:
+    def large_item(self, data: bytes, to: int = 5, correlation: int = 0) -> Item:
         """A message with this large buffer, for which there is room."""
-        parcel = OutOfBandPayload(Anything(data), *extract(Anything(data), self.bulk.bulk_bytes_min))
-        assert self.outbox.reserve(parcel.buffer_bytes)
-        return to, correlation, self.tables.number_of(Anything), parcel
+        payload = OutOfBandPayload(Anything(data), *extract(Anything(data), self.bulk.bulk_bytes_min))
+        assert self.buffer.reserve(payload.buffer_bytes)
+        return to, correlation, self.tables.number_of(Anything), payload
 
     def signal(self, n: int) -> Item:
         """A signal with this number."""
@@ -104,20 +104,20 @@ def boxed(scene: Callable[[Box], Coroutine[object, object, None]]) -> Callable[[
 @boxed
 async def test_the_first_ask_of_a_turn_does_not_wait_for_its_end(box: Box) -> None:
     """On a link that is quiet; what is said behind it goes out together, and so does an ask that is not the first."""
-    box.outbox.put(box.item(0))
-    box.outbox.flush_now()
+    box.buffer.put(box.item(0))
+    box.buffer.flush_now()
     assert box.link.sent == [(False, 1)]
     box.link.is_quiet = False
     for n in range(1, 4):
-        box.outbox.put(box.item(n))
-        box.outbox.flush_now()
+        box.buffer.put(box.item(n))
+        box.buffer.flush_now()
     assert box.link.sent == [(False, 1)]
     await settle()
     assert box.link.sent == [(False, 1), (False, 3)]
     box.link.is_quiet = True
-    box.outbox.put(box.item(4))
-    box.outbox.put(box.item(5))
-    box.outbox.flush_now()
+    box.buffer.put(box.item(4))
+    box.buffer.put(box.item(5))
+    box.buffer.flush_now()
     assert len(box.link.sent) == 2
     await settle()
     assert box.link.payloads == list(range(6))
@@ -127,10 +127,10 @@ async def test_the_first_ask_of_a_turn_does_not_wait_for_its_end(box: Box) -> No
 async def test_what_one_turn_says_goes_out_together(box: Box) -> None:
     """A frame goes when it is full, or when the turn is over."""
     for n in range(ITEMS_MAX - 1):
-        box.outbox.put(box.item(n))
+        box.buffer.put(box.item(n))
     assert box.link.sent == []
     for n in range(ITEMS_MAX - 1, ITEMS_MAX + 3):
-        box.outbox.put(box.item(n))
+        box.buffer.put(box.item(n))
     assert box.link.sent == [(False, ITEMS_MAX)]
     await settle()
     assert box.link.sent == [(False, ITEMS_MAX), (False, 3)]
@@ -140,19 +140,19 @@ async def test_what_one_turn_says_goes_out_together(box: Box) -> None:
 @boxed
 async def test_signals_go_ahead_only_while_the_link_has_no_room(box: Box) -> None:
     """Otherwise they stay in order with all else."""
-    box.outbox.put(box.item(1))
-    box.outbox.put_signal(box.signal(2))
+    box.buffer.put(box.item(1))
+    box.buffer.put_signal(box.signal(2))
     await settle()
     assert box.link.payloads == [1, 2]
     box.link.room = 0
-    box.outbox.put(box.item(3))
+    box.buffer.put(box.item(3))
     await settle()
-    box.outbox.put_signal(box.signal(4))
+    box.buffer.put_signal(box.signal(4))
     await settle()
-    assert (box.link.payloads, box.outbox.is_backpressured) == ([1, 2, 4], True)
+    assert (box.link.payloads, box.buffer.is_backpressured) == ([1, 2, 4], True)
     box.link.room = 9
-    box.outbox.flush()
-    assert (box.link.payloads, box.outbox.is_backpressured) == ([1, 2, 4, 3], False)
+    box.buffer.flush()
+    assert (box.link.payloads, box.buffer.is_backpressured) == ([1, 2, 4, 3], False)
 
 
 @boxed
@@ -160,13 +160,13 @@ async def test_whoever_waits_for_room_goes_on_when_there_is_some(box: Box) -> No
     """A link without room holds senders that await; so do many items of one turn."""
     box.link.room = 0
     for n in range(HIGH_WATER):
-        box.outbox.put(box.item(n))
-    assert box.outbox.is_backpressured
-    waiting = asyncio.ensure_future(box.outbox.wait_for_capacity())
+        box.buffer.put(box.item(n))
+    assert box.buffer.is_backpressured
+    waiting = asyncio.ensure_future(box.buffer.wait_for_capacity())
     await settle()
     assert not waiting.done()
     box.link.room = 9
-    box.outbox.flush()
+    box.buffer.flush()
     await waiting
     assert box.link.payloads == list(range(HIGH_WATER))
 
@@ -174,8 +174,8 @@ async def test_whoever_waits_for_room_goes_on_when_there_is_some(box: Box) -> No
 @boxed
 async def test_an_ask_that_nobody_waits_for_is_not_sent(box: Box) -> None:
     """It was given up before its turn came."""
-    box.outbox.put(box.item(1))
-    box.outbox.put(box.item(2, correlation=7))
+    box.buffer.put(box.item(1))
+    box.buffer.put(box.item(2, correlation=7))
     await settle()
     assert (box.link.payloads, box.rejected) == ([1], [(Add(2), None)])
 
@@ -188,8 +188,8 @@ async def test_what_cannot_be_sent_is_handed_back_alone(box: Box) -> None:
         deep = [deep]
     bad = [Anything("x" * 200_000), Anything(object()), Anything(deep)]
     for n, message in enumerate(bad):
-        box.outbox.put(box.item(n))
-        box.outbox.put((5, 0, box.tables.number_of(Anything), message))
+        box.buffer.put(box.item(n))
+        box.buffer.put((5, 0, box.tables.number_of(Anything), message))
     await settle()
     assert box.link.payloads == [0, 1, 2]
     assert [message for message, _ in box.rejected] == [bad[1], bad[2], bad[0]]
@@ -199,16 +199,16 @@ async def test_what_cannot_be_sent_is_handed_back_alone(box: Box) -> None:
 async def test_a_closed_outbox_gives_back_what_it_has_and_sends_nothing(box: Box) -> None:
     """Bodies that the link did not take, and items behind them; nobody waits any more."""
     box.link.room = 0
-    box.outbox.put(box.item(1))
+    box.buffer.put(box.item(1))
     await settle()
-    box.outbox.put(box.item(2))
-    waiting = asyncio.ensure_future(box.outbox.wait_for_capacity())
+    box.buffer.put(box.item(2))
+    waiting = asyncio.ensure_future(box.buffer.wait_for_capacity())
     await settle()
-    bodies, items = box.outbox.close()
+    bodies, items = box.buffer.close()
     assert ([len(bodies)], [item[3] for item in items]) == ([1], [Add(2)])
     await waiting
     box.link.room = 9
-    box.outbox.flush()
+    box.buffer.flush()
     assert box.link.payloads == []
 
 
@@ -216,32 +216,32 @@ async def test_a_closed_outbox_gives_back_what_it_has_and_sends_nothing(box: Box
 async def test_a_message_goes_behind_its_buffers_and_before_what_was_said_after_it(box: Box) -> None:
     """To others it goes ahead; a frame that has room for it takes both."""
     box.link.room = 0
-    box.outbox.put(box.parcel(b"x" * 150_000))
-    box.outbox.put(box.item(1))
-    box.outbox.put((6, 0, box.tables.number_of(Add), Add(2)))
+    box.buffer.put(box.large_item(b"x" * 150_000))
+    box.buffer.put(box.item(1))
+    box.buffer.put((6, 0, box.tables.number_of(Add), Add(2)))
     await settle()
     assert (box.link.chunks, box.link.payloads) == ([], [])
     box.link.room = 1
-    box.outbox.flush()
+    box.buffer.flush()
     assert box.link.payloads == [2]
     box.link.room = 10
-    box.outbox.flush()
+    box.buffer.flush()
     assert [len(part) for _, part in box.link.chunks] == [99_976, 50_024]
     assert box.link.payloads == [2, None, 1]
-    assert not box.outbox.is_backpressured
+    assert not box.buffer.is_backpressured
 
 
 @boxed
 async def test_what_nobody_wants_any_more_is_forgotten_on_the_other_side(box: Box) -> None:
     """An ask that is given up while its buffers go: the rest of them does not go, and the node is told which did."""
     box.asks[9] = cast("Ask[object]", SimpleNamespace(deadline=5.0))
-    box.outbox.put(box.parcel(b"x" * 150_000, correlation=9))
+    box.buffer.put(box.large_item(b"x" * 150_000, correlation=9))
     box.link.room = 1
     await settle()
     assert len(box.link.chunks) == 1
     del box.asks[9]
     box.link.room = 10
-    box.outbox.flush()
+    box.buffer.flush()
     await settle()
     assert (len(box.link.chunks), box.link.last) == (1, {"$type": "trouper.DropBuffers", "numbers": [1]})
     assert box.rejected == [(Anything(b"x" * 150_000), None)]
@@ -249,12 +249,12 @@ async def test_what_nobody_wants_any_more_is_forgotten_on_the_other_side(box: Bo
 
 @boxed
 async def test_what_is_left_at_the_end_is_handed_back_as_it_was_put(box: Box) -> None:
-    """Messages, and no parcels."""
+    """Messages, not their out-of-band payloads."""
     box.link.room = 1
-    box.outbox.put(box.parcel(b"x" * 150_000))
-    box.outbox.put(box.item(1))
+    box.buffer.put(box.large_item(b"x" * 150_000))
+    box.buffer.put(box.item(1))
     await settle()
-    bodies, items = box.outbox.close()
+    bodies, items = box.buffer.close()
     assert bodies == []
     assert [item[3] for item in items] == [Anything(b"x" * 150_000), Add(1)]
 
@@ -263,20 +263,20 @@ async def test_what_is_left_at_the_end_is_handed_back_as_it_was_put(box: Box) ->
 async def test_large_buffers_press_and_fill_the_link(box: Box) -> None:
     """From one limit on senders should wait; from another on more is refused."""
     box.link.room = 0
-    box.outbox.put(box.parcel(bytes(BULK_HIGH_BYTES)))
-    assert box.outbox.is_backpressured
-    assert not box.outbox.reserve(box.bulk.queue_bytes_max)
-    assert not box.outbox.full
+    box.buffer.put(box.large_item(bytes(BULK_HIGH_BYTES)))
+    assert box.buffer.is_backpressured
+    assert not box.buffer.reserve(box.bulk.queue_bytes_max)
+    assert not box.buffer.full
 
 
 @boxed
 async def test_a_parcel_that_cannot_travel_is_handed_back_before_anything_of_it_goes(box: Box) -> None:
     """Others go on."""
     value = Anything([b"x" * 200, object()])
-    parcel = OutOfBandPayload(value, *extract(value, 100))
-    assert box.outbox.reserve(parcel.buffer_bytes)
-    box.outbox.put((5, 0, box.tables.number_of(Anything), parcel))
-    box.outbox.put(box.item(1))
+    payload = OutOfBandPayload(value, *extract(value, 100))
+    assert box.buffer.reserve(payload.buffer_bytes)
+    box.buffer.put((5, 0, box.tables.number_of(Anything), payload))
+    box.buffer.put(box.item(1))
     await settle()
     assert (box.link.chunks, box.link.payloads, len(box.rejected)) == ([], [1], 1)
     why = "Anything cannot travel: object is no type that the wire knows, in Anything.value[1]"
@@ -289,7 +289,7 @@ async def test_what_is_much_goes_out_in_several_turns_of_the_loop(box: Box) -> N
     box.link.room = 100
     ahead = -(-HIGH_WATER // ITEMS_MAX)
     for n in range(ITEMS_MAX * (ahead + 2 * TURN_BODIES + 1)):
-        assert box.outbox.put(box.item(n)) == (n + 1 >= HIGH_WATER)
+        assert box.buffer.put(box.item(n)) == (n + 1 >= HIGH_WATER)
     turns = [len(box.link.sent)]
     while turns[-1] < ahead + 2 * TURN_BODIES + 1:
         await asyncio.sleep(0)

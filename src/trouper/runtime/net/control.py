@@ -45,12 +45,12 @@ class FindActor(Message[ActorRef | None], tag="trouper.FindActor"):
 
 
 class WatchActor(Message[None], tag="trouper.WatchActor"):
-    """Send one ``ActorEnded`` when the actor ends."""
+    """Send one ``WatchedActorEnded`` when the actor ends."""
 
     uid: int
 
 
-class ActorEnded(Message[None], tag="trouper.ActorEnded"):
+class WatchedActorEnded(Message[None], tag="trouper.WatchedActorEnded"):
     """An actor that was watched has ended."""
 
     uid: int
@@ -152,11 +152,11 @@ class MessageNotRead(Message[None], tag="trouper.MessageNotRead"):
 
 
 Control = (
-    SpawnActor | FindActor | WatchActor | ActorEnded | EndActor | CancelAsk | SetBackpressure | LinkedActorEnded
+    SpawnActor | FindActor | WatchActor | WatchedActorEnded | EndActor | CancelAsk | SetBackpressure | LinkedActorEnded
     | OfferSharedMemory | AcceptSharedMemory | LendSegment | ReturnSegments | RetireSegments | DropBuffers
 )  # fmt: skip
 CONTROLS: tuple[type[Control], ...] = (
-    SpawnActor, FindActor, WatchActor, ActorEnded, EndActor, CancelAsk, SetBackpressure, LinkedActorEnded,
+    SpawnActor, FindActor, WatchActor, WatchedActorEnded, EndActor, CancelAsk, SetBackpressure, LinkedActorEnded,
     OfferSharedMemory, AcceptSharedMemory, LendSegment, ReturnSegments, RetireSegments, DropBuffers,
 )  # fmt: skip
 

@@ -12,7 +12,6 @@ from ..kernel.message import Message
 from ..kernel.ref import Down
 from .control import (
     AcceptSharedMemory,
-    ActorEnded,
     CancelAsk,
     DropBuffers,
     EndActor,
@@ -26,6 +25,7 @@ from .control import (
     SetBackpressure,
     SpawnActor,
     WatchActor,
+    WatchedActorEnded,
 )  # fmt: skip
 from .errors import sendable_text
 
@@ -52,7 +52,7 @@ class ControlHandler:
         match message:
             case WatchActor() | EndActor() | LinkedActorEnded():
                 self._take_for_actor(message)
-            case ActorEnded(uid, reason, error):
+            case WatchedActorEnded(uid, reason, error):
                 peer.end_actor(uid, reason, error)
             case CancelAsk(asked):
                 peer.incoming_asks.cancel(asked)
@@ -97,7 +97,7 @@ class ControlHandler:
         cell = self._context.exports.get(message.uid)
         if cell is None:
             if isinstance(message, WatchActor):
-                self._peer.control(ActorEnded(message.uid, "no_such_actor"))
+                self._peer.control(WatchedActorEnded(message.uid, "no_such_actor"))
         elif isinstance(message, WatchActor):
             self._watch(cell)
         elif isinstance(message, EndActor):
@@ -120,7 +120,7 @@ class ControlHandler:
         if self._peer.system.closing:
             return
         error = None if down.error is None else sendable_text(down.error)
-        self._peer.control(ActorEnded(uid, down.reason, error))
+        self._peer.control(WatchedActorEnded(uid, down.reason, error))
 
     @property
     def watches(self) -> bool:

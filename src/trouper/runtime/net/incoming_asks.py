@@ -57,7 +57,7 @@ class IncomingAsks:
             self.reply_error(correlation, error)
 
     async def _reply_after_end(self, cell: Cell, correlation: int, error: BaseException) -> object:
-        """Send the error of an actor that ends by this failure after its ``ActorEnded``.
+        """Send the error of an actor that ends by this failure after its ``WatchedActorEnded``.
 
         An asker that tries again on the error then reaches the actor's successor, and not the one that has ended.
         """

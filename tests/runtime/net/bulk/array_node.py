@@ -33,7 +33,7 @@ class Give(Message[npt.NDArray[np.int64]]):
 class Feed(Message[int]):
     """Send an array of so many numbers to an actor; the reply is its reply."""
 
-    whom: ActorRef
+    target: ActorRef
     count: int
 
 
@@ -61,7 +61,7 @@ class Holder(Actor):
 
     @handler
     async def feed(self, msg: Feed) -> int:
-        return await msg.whom.ask(Hold(np.ones(msg.count, np.int64)), timeout_s=30.0)
+        return await msg.target.ask(Hold(np.ones(msg.count, np.int64)), timeout_s=30.0)
 
 
 async def main(name: str, listen: str, join: str) -> None:

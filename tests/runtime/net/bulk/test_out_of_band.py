@@ -32,16 +32,16 @@ async def parcels_at(
 
 
 def test_only_what_has_large_buffers_is_packed() -> None:
-    """The parcel knows what was sent, for whoever has to say what became of it."""
+    """The payload keeps the value that was sent, for a dead letter."""
 
     async def main() -> None:
         _, out_of_band, _ = await parcels_at("inprocess://a")
         for value in (None, 7, "x" * 50, Add(1), Anything(b"x" * 9), [1, 2]):
             assert out_of_band.pack(value) is None
         value = Anything([b"x" * 10, b"y" * 20])
-        parcel = out_of_band.pack(value)
-        assert parcel is not None
-        assert (parcel.value, parcel.buffer_bytes, len(parcel.buffers)) == (value, 30, 2)
+        payload = out_of_band.pack(value)
+        assert payload is not None
+        assert (payload.value, payload.buffer_bytes, len(payload.buffers)) == (value, 30, 2)
 
     play(main)
 

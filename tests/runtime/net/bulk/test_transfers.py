@@ -46,7 +46,7 @@ def transfers(link: Link, given_up: frozenset[int] = frozenset()) -> Transfers:
 
 
 def put(into: Transfers, item: Item) -> list[Item]:
-    """Do as the outbox does; returns what goes at once."""
+    """Do as the send buffer does; returns what goes at once."""
     if into.follow(item):
         return []
     if isinstance(item[3], OutOfBandPayload):
@@ -120,7 +120,7 @@ def test_several_take_turns() -> None:
 
 
 def test_what_nobody_wants_any_more_moves_no_further() -> None:
-    """It is handed out at once, for whoever gives it up, with what waited behind it."""
+    """It is handed out at once, with what waited for it."""
     into = transfers(Link(), frozenset({5}))
     item: Item = (1, 5, MESSAGE, parcel_of(b"x" * 100))
     put(into, item)

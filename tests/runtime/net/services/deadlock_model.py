@@ -15,9 +15,9 @@ from trouper.runtime.net.services.deadlock import (
     DeadlockProbe,
     DeadlockSearch,
     Effect,
-    Refuse,
+    RefuseAsk,
     RemoteEdge,
-    Send,
+    SendToNode,
 )
 
 STEP_S = 0.01
@@ -226,7 +226,7 @@ class World:
             self.end(turn)
 
     def wind_down(self) -> None:
-        """Nobody asks any more, and nobody gives up; whoever waits for nothing ends."""
+        """No handler asks or gives up any more; each that waits for nothing ends."""
         for actor in self.actors:
             if actor.turn is None and actor.queue:
                 self.begin(actor)
@@ -274,7 +274,7 @@ class World:
         any.
         """
         for effect in wanted:
-            if isinstance(effect, Send):
+            if isinstance(effect, SendToNode):
                 self.sent += 1
                 message = effect.message
                 name = node.name, message.number
@@ -292,7 +292,7 @@ class World:
         assert isinstance(ask, Ask)
         return ask
 
-    def refuse(self, effect: Refuse) -> None:
+    def refuse(self, effect: RefuseAsk) -> None:
         """An ask is refused: it waits still."""
         ask = effect.ask
         assert isinstance(ask, Ask)

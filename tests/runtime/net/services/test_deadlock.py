@@ -19,7 +19,7 @@ from trouper.runtime.net.services.deadlock import (
     DeadlockProbe,
     DeadlockSearch,
     RemoteEdge,
-    Send,
+    SendToNode,
 )
 
 # --- properties ------------------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def test_at_one_look_so_many_probes_set_out_and_the_others_take_turns() -> None:
     for look in range(4):
         wanted = machine.scan(entries, look * 0.25)
         assert len(wanted) <= STARTS_MAX
-        seen.update(effect.message.remote_edges[0] for effect in wanted if isinstance(effect, Send))
+        seen.update(effect.message.remote_edges[0] for effect in wanted if isinstance(effect, SendToNode))
     assert len(seen) == 3 * STARTS_MAX
 
 

@@ -35,7 +35,7 @@ class Slow(Message[str]):
 class Ask(Message[str]):
     """Ask that one for something slow; the reply is its reply, or the name of the error."""
 
-    whom: ActorRef
+    target: ActorRef
     seconds: float = 0.0
 
 
@@ -48,7 +48,7 @@ class Quick(Message[str]):
 class Pass(Message[str]):
     """Hand the ask on to that one, as something slow."""
 
-    whom: ActorRef
+    target: ActorRef
 
 
 class Back(Message[str]):
@@ -87,7 +87,7 @@ class Link(Actor):
     @handler
     async def ask_other(self, msg: Ask) -> str:
         try:
-            return await msg.whom.ask(Slow(msg.seconds), 60.0)
+            return await msg.target.ask(Slow(msg.seconds), 60.0)
         except DeadlockError:
             return "DeadlockError"
 
@@ -103,7 +103,7 @@ class Link(Actor):
 
     @handler
     def pass_on(self, msg: Pass) -> str:
-        self.forward(msg.whom, Slow(0.0))
+        self.forward(msg.target, Slow(0.0))
         return ""
 
     @handler
@@ -153,7 +153,7 @@ async def test_a_ring_through_a_stand_in_is_found(a: Node, b: Node) -> None:
     seconds, names = _told(await here.ask(Chain((placed, here)), 30.0))
     assert seconds <= BOUND_S
     assert sorted(set(names)) == ["here", "there"]
-    # The other way round the far actor asks by way of the stand-in, which is not on its own node.
+    # The other way round the far actor asks by way of the proxy, which is not on its own node.
     seconds, names = _told(await placed.ask(Chain((here, placed)), 30.0))
     assert seconds <= BOUND_S
     assert sorted(set(names)) == ["here", "there"]
@@ -161,7 +161,7 @@ async def test_a_ring_through_a_stand_in_is_found(a: Node, b: Node) -> None:
 
 @paired
 async def test_a_ring_through_an_ask_that_was_handed_on_is_found(a: Node, b: Node) -> None:
-    """Whoever forwards an ask to another node is no part of the ring, and does not hide it."""
+    """An actor that forwards an ask to another node is no part of the cycle, and does not hide it."""
 
     class Thrower(Actor):
         @handler
@@ -208,7 +208,7 @@ async def test_a_reentrant_handler_closes_no_ring(a: Node, b: Node) -> None:
     class First(Actor):
         @handler
         async def ask_other(self, msg: Ask) -> str:
-            return await msg.whom.ask(Back(self.ref), 30.0)
+            return await msg.target.ask(Back(self.ref), 30.0)
 
         @handler(reentrant=True)
         async def quick(self, msg: Quick) -> str:
@@ -272,7 +272,7 @@ def test_the_same_seed_finds_the_same_ring() -> None:
     async def scene(sim: Simulation) -> None:
         links = await sim.run_on("n1", _three)
         pairs = zip(links, [*links[1:], links[0]], strict=True)
-        replies = await asyncio.gather(*(who.ask(Ask(whom), 30.0) for who, whom in pairs))
+        replies = await asyncio.gather(*(who.ask(Ask(target), 30.0) for who, target in pairs))
         assert sorted(replies) == ["DeadlockError", "done", "done"]
 
     def digest() -> str:

@@ -113,21 +113,21 @@ class WaitForGraph(Protocol):
         ...
 
 
-class Send(NamedTuple):
+class SendToNode(NamedTuple):
     """Send a message to a node."""
 
     node: str
     message: DeadlockProbe | DeadlockCheck
 
 
-class Refuse(NamedTuple):
+class RefuseAsk(NamedTuple):
     """Refuse an ask, for this cycle of addresses, from the asker around to the asker again."""
 
     ask: Hashable
     cycle: tuple[str, ...]
 
 
-Effect = Send | Refuse
+Effect = SendToNode | RefuseAsk
 ProbeName = tuple[str, int, int]
 
 
@@ -227,7 +227,7 @@ class DeadlockSearch:
         self._starts[self._number] = _Start(handler, ask, edge, now + KEPT_S)
         waited_s, address = self._graph.waited_s(ask), self._graph.address(handler)
         probe = DeadlockProbe(self._node, self._incarnation, self._number, (edge,), (waited_s,), (address,))
-        return [Send(edge[0], probe)]
+        return [SendToNode(edge[0], probe)]
 
     def _forget(self, now: float) -> None:
         self._starts = {number: start for number, start in self._starts.items() if start.until > now}
@@ -266,7 +266,7 @@ class DeadlockSearch:
                 trail.paths[sender, correlation, edge] = path
                 further, ages = (*probe.remote_edges, edge), (*probe.waited_s, waited_s)
                 name = (probe.origin, probe.generation, probe.number)
-                effects.append(Send(edge[0], DeadlockProbe(*name, further, ages, actors)))
+                effects.append(SendToNode(edge[0], DeadlockProbe(*name, further, ages, actors)))
         return effects
 
     def _paths(self, entry: Hashable, seen: set[Hashable], start: _Start | None = None) -> Iterator[_Path]:
@@ -304,11 +304,11 @@ class DeadlockSearch:
         start.check_at = now + YIELD_S
         return []
 
-    def _check(self, number: int) -> Send:
+    def _check(self, number: int) -> SendToNode:
         start = self._starts[number]
         start.checked = True
         node, correlation = start.remote_edges[0]
-        return Send(node, DeadlockCheck(*self._own(number), correlation, start.remote_edges[1:]))
+        return SendToNode(node, DeadlockCheck(*self._own(number), correlation, start.remote_edges[1:]))
 
     def on_check(self, check: DeadlockCheck, sender: str, now: float) -> list[Effect]:
         """Check whether what a probe followed here holds still; send the check on, or refuse the ask it is about."""
@@ -321,11 +321,11 @@ class DeadlockSearch:
         if check.remote_edges:
             rest = check.remote_edges[1:]
             sent = DeadlockCheck(check.origin, check.generation, check.number, edge[1], rest)
-            return [Send(edge[0], sent)] if self._yields(path.last, check, now) else []
+            return [SendToNode(edge[0], sent)] if self._yields(path.last, check, now) else []
         if start is None or not start.checked:
             return []
         del self._starts[check.number]
-        return [Refuse(start.ask, start.cycle)]
+        return [RefuseAsk(start.ask, start.cycle)]
 
     def _holds(self, path: _Path, sender: str, correlation: int, edge: RemoteEdge) -> bool:
         waits = self._graph

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from ...kernel.ask import Ask, Invocation, is_ask
 from ...kernel.errors import DeadlockError
 from ..remote_cell import RemoteCell
-from .deadlock import PROBE_AFTER_S, DeadlockCheck, DeadlockProbe, DeadlockSearch, Effect, Refuse, RemoteEdge
+from .deadlock import PROBE_AFTER_S, DeadlockCheck, DeadlockProbe, DeadlockSearch, Effect, RefuseAsk, RemoteEdge
 
 if TYPE_CHECKING:
     from ...kernel.cell import Cell
@@ -74,7 +74,7 @@ class DeadlockDetector:
 
     def _carry_out(self, wanted: Sequence[Effect]) -> None:
         for effect in wanted:
-            if isinstance(effect, Refuse):
+            if isinstance(effect, RefuseAsk):
                 ask = cast("Ask[object]", effect.ask)
                 ask.refuse(DeadlockError(effect.cycle))
                 ask.target.abandon(ask)
