@@ -56,7 +56,7 @@ def test_a_lock_keeps_out_the_same_process_and_another_one(tmp_path: Path) -> No
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "locked\n"
-        with pytest.raises(JournalLocked, match=rf"^{path} is held by process {other.pid}: one journal has one writer"):
+        with pytest.raises(JournalLocked, match=rf"^{path} is locked by process {other.pid}: one"):
             disk.lock(path)
         other.kill()
     lock = disk.lock(path)

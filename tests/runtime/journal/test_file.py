@@ -160,7 +160,7 @@ async def test_a_folder_has_one_writer() -> None:
     first, second = FileJournal("j", disk=disk), FileJournal("j", disk=disk)
     await first.open()
     await first.open()
-    with pytest.raises(JournalLocked, match=r"^j/journal\.lock is held already"):
+    with pytest.raises(JournalLocked, match=r"^j/journal\.lock is locked already"):
         await second.open()
     await first.close()
     await first.close()
@@ -225,7 +225,7 @@ async def test_a_read_whose_file_is_truncated_away_meanwhile_says_so() -> None:
         reading = journal.read("s")
         await anext(reading)
         await journal.truncate("s", 5)
-        with pytest.raises(RecordsGone, match="stream 's' was truncated while it was read: begin again"):
+        with pytest.raises(RecordsGone, match="stream 's' was truncated while it was read: read it again"):
             async for _ in reading:
                 pass
 
@@ -276,3 +276,37 @@ async def test_a_reopened_journal_makes_durable_what_it_found() -> None:
         disk.crash(Random(0))
     async with FileJournal("j", disk=disk) as journal:
         assert await _read(journal, "s") == [b"x"]
+
+
+def test_an_append_does_not_wait_for_the_threads_of_the_node(tmp_path: Path) -> None:
+    """A journal has threads of its own: blocking work that fills the pool of ``offload`` cannot delay a commit."""
+
+    async def main() -> None:
+        gate = threading.Event()
+        async with Node(threads=1, journal=FileJournal(tmp_path / "j")) as node:
+            blocked = asyncio.ensure_future(node.offload(gate.wait))
+            try:
+                async with asyncio.timeout(10):
+                    assert await node.journal.append("s", [b"one"]) == 1
+            finally:
+                gate.set()
+            await blocked
+
+    asyncio.run(main())
+
+
+def test_a_closed_journal_keeps_no_thread(tmp_path: Path) -> None:
+    """Its threads end with ``close``, and when it could not be opened."""
+
+    async def main() -> None:
+        async with FileJournal(tmp_path / "j") as journal:
+            await journal.append("s", [b"one"])
+            with pytest.raises(JournalLocked):
+                await FileJournal(tmp_path / "j").open()
+            assert any(thread.name.startswith("trouper-journal") for thread in threading.enumerate())
+        for thread in threading.enumerate():
+            if thread.name.startswith("trouper-journal"):
+                thread.join(10)
+                assert not thread.is_alive()
+
+    asyncio.run(main())

@@ -77,7 +77,7 @@ async def test_an_append_that_expects_another_end_changes_nothing(make: Make, tm
     """It raises ``WrongSequence`` with both numbers; an empty append only checks."""
     journal = await _opened(make, tmp_path)
     await journal.append("a", [b"x", b"y"], 0)
-    with pytest.raises(WrongSequence, match=r"^stream 'a' ends with sequence 2, not 1: somebody else writes to it"):
+    with pytest.raises(WrongSequence, match=r"^stream 'a' ends with sequence 2, not 1: it has another writer"):
         await journal.append("a", [b"z"], 1)
     assert await journal.append("a", [], 2) == 2
     assert await _all(journal, "a") == [(1, b"x"), (2, b"y")]

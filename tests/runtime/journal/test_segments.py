@@ -147,8 +147,8 @@ def test_a_segment_that_cannot_be_made_fails_the_append_alone() -> None:
         (msgspec.msgpack.encode(7), 1, "record 3 is int, expected bytes"),
         (msgspec.msgpack.encode(b"x"), 2, "the frame of sequence 3 has 1 records, expected 2"),
         (b"\xc4\x09abc", 1, "the frame of sequence 3 has 0 records, expected 1"),
-        (msgspec.msgpack.encode(b"x" * 101), 1, "frame at offset 0: its payload is no list of records: 101 exceeds"),
-        (b"\xc1", 1, "frame at offset 0: its payload is no list of records"),
+        (msgspec.msgpack.encode(b"x" * 101), 1, "frame at offset 0: its payload is not a list of records: 101 exceeds"),
+        (b"\xc1", 1, "frame at offset 0: its payload is not a list of records"),
     ],
     ids=["not_bytes", "too_few", "incomplete", "too_large", "not_msgpack"],
 )  # fmt: skip

@@ -90,7 +90,7 @@ def test_locks_and_damage() -> None:
     """A lock is held once and freed by a crash; damage flips the bits it is told to."""
     disk = SimulatedDisk()
     disk.lock(FILE)
-    with pytest.raises(JournalLocked, match=r"^folder/file is held already"):
+    with pytest.raises(JournalLocked, match=r"^folder/file is locked already"):
         disk.lock(FILE)
     disk.crash(Random(0))
     disk.lock(FILE).release()

@@ -61,7 +61,7 @@ def test_a_snapshot_damaged_at_any_byte_is_passed_over_for_the_older_one(caplog:
         with caplog.at_level(logging.WARNING):
             assert load(files) == Snapshot(3, b"three")
         assert caplog.messages[0].startswith(
-            f"stream s: a snapshot is passed over for an older one: {newest} is damaged"
+            f"stream s: a damaged snapshot is skipped for an older one: {newest} is damaged"
         )
         disk.damage(newest, place, 0x10)
     assert load(files) == Snapshot(6, b"six")

@@ -31,6 +31,6 @@ async def test_a_node_that_goes_down_tells_of_no_single_end(a: Node, b: Node) ->
     """Its peers hear that the node is lost, once for each actor that they watch."""
     ada = await spawn_remote(a, "b", Clerk)
     ended = cell_of(ada).end_future()
-    await b.shut_down()
+    await b.stop()
     await ended
     assert cell_of(ada).reason == "node_lost"

@@ -4,7 +4,18 @@ import threading
 import pytest
 
 from tests.runtime.stage import Double, Fail, Hold, Note, Player, Story, cell_of, play, play_on, staged
-from trouper import Actor, ActorStopped, AskTimeout, InvalidName, Node, NodeClosed, NodeFailed, OneForOne, handler
+from trouper import (
+    Actor,
+    ActorStopped,
+    AskTimeout,
+    InvalidName,
+    MemoryJournal,
+    Node,
+    NodeClosed,
+    NodeFailed,
+    OneForOne,
+    handler,
+)
 from trouper.runtime.session.transport import EndpointTaken
 from trouper.testing import run_virtual, settle
 
@@ -285,9 +296,9 @@ def test_a_shutdown_that_is_asked_for_twice_happens_once() -> None:
         async with Node() as node:
             await node.spawn(Slow)
             began = asyncio.get_running_loop().time()
-            first = asyncio.ensure_future(node.shut_down())
+            first = asyncio.ensure_future(node.stop())
             await settle()
-            await node.shut_down()
+            await node.stop()
             assert asyncio.get_running_loop().time() == began + 2.0
             await first
         assert story == ["stopped"]
@@ -306,3 +317,96 @@ async def _endpoint_taken() -> None:
 def test_a_node_that_cannot_start_leaves_nothing_behind() -> None:
     """A taken endpoint is raised at the `async with`, and the actors that stood already have ended."""
     run_virtual(_endpoint_taken)
+
+
+# --- start and stop without a block ----------------------------------------------------------------------------------
+
+
+async def _fail(node: Node) -> None:
+    """Have an actor fail more often than its supervision allows."""
+    (await node.spawn(Player, restart="permanent")).tell(Fail("fatal"))
+    await node.shutdown.wait()
+
+
+def test_a_node_may_be_started_and_stopped_without_a_block() -> None:
+    """The task that started it may end, as the cell of a notebook does; a second stop waits for the first."""
+    story = Story()
+
+    async def main() -> None:
+        node = Node()
+        assert await asyncio.create_task(node.start()) is node
+        assert await (await node.spawn(Player, story)).ask(Double(2)) == 4
+        await asyncio.gather(node.stop("the day is over"), node.stop())
+        assert node.shutdown.reason == "the day is over"
+        with pytest.raises(NodeClosed, match="was started before"):
+            await node.start()
+
+    play(main)
+    assert story == ["start", "stop"]
+
+
+def test_a_failure_stops_a_node_whose_starting_task_has_ended() -> None:
+    """It shuts down by itself, without a task to cancel; ``stop`` raises the failure."""
+
+    async def main() -> None:
+        node = Node(supervision=OneForOne(intensity=0))
+        await asyncio.create_task(node.start())
+        await _fail(node)
+        assert str(node.shutdown.reason).endswith("was escalated to the root")
+        with pytest.raises(NodeFailed, match="fatal"):
+            await node.stop()
+
+    play(main)
+
+
+def test_a_failure_stops_a_node_whose_block_was_entered_by_another_task() -> None:
+    """As in a fixture, whose set-up and tear-down run in two tasks: the tear-down raises ``NodeFailed``."""
+
+    async def main() -> None:
+        node = Node(supervision=OneForOne(intensity=0))
+        await asyncio.create_task(node.__aenter__())
+        await _fail(node)
+        with pytest.raises(NodeFailed, match="fatal"):
+            await node.__aexit__(None, None, None)
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+
+    play(main)
+
+
+def test_a_failure_does_not_wait_for_a_block_that_goes_on() -> None:
+    """The actors stop at once, though the block ignores its cancellation; the block still ends with ``NodeFailed``."""
+    story = Story()
+
+    async def main() -> None:
+        async with Node(supervision=OneForOne(intensity=0)) as node:
+            await node.spawn(Player, story)
+            (await node.spawn(Player, restart="permanent")).tell(Fail("fatal"))
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await asyncio.sleep(1.0)
+            assert story == ["start", "stop"]
+
+    with pytest.raises(NodeFailed, match="fatal"):
+        play(main)
+
+
+def test_a_node_that_fails_while_it_starts_raises_the_failure() -> None:
+    """``start`` and the block's begin raise ``NodeFailed``, and the task is not left cancelled."""
+
+    class Journal(MemoryJournal):
+        async def open(self) -> None:
+            node.system.escalated(ValueError("fatal"))
+            await asyncio.Event().wait()
+
+    async def main() -> None:
+        with pytest.raises(NodeFailed, match="fatal"):
+            await node.start()
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+        assert node.system.root.gone
+
+    node = Node(journal=Journal())
+    play(main)

@@ -3,9 +3,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.net.stage import Add, Clerk, Downs, Numbers, Ruin, check_books
+from tests.runtime.net.stage import Add, Clerk, Downs, Numbers, Ruin, check_books, paired
 from tests.runtime.stage import play
-from trouper import InvalidOption, Node, TrouperError
+from trouper import (
+    EventSourcedActor,
+    GroupJoined,
+    InvalidOption,
+    Journal,
+    MemoryJournal,
+    Message,
+    Node,
+    TrouperError,
+    applies,
+    handler,
+)
+from trouper.runtime.net.services.deadlock import DeadlockCheck, DeadlockProbe
+from trouper.runtime.net.services.introspection import RemoteIntrospection
+from trouper.runtime.net.services.lookup import RegistryLookup
 from trouper.runtime.node.opening import NetworkOptions
 from trouper.transports.keys import KeysInvalid, KeysMissing, make_cluster_keys
 
@@ -114,3 +128,69 @@ def test_tcp_without_keys_has_to_be_asked_for(tmp_path: Path) -> None:
             assert a.network.endpoint.startswith("tcp://127.0.0.1:")
 
     asyncio.run(main())
+
+
+class Deposited(Message[None]):
+    """An amount was added."""
+
+    amount: int
+
+
+class Deposit(Message[int]):
+    """Add an amount; the reply is the balance."""
+
+    amount: int
+
+
+class Account(EventSourcedActor):
+    """Keeps its events in the node's journal."""
+
+    def __init__(self) -> None:
+        self.balance = 0
+
+    @applies
+    def deposited(self, event: Deposited) -> None:
+        self.balance += event.amount
+
+    @handler
+    async def deposit(self, msg: Deposit) -> int:
+        await self.persist(Deposited(msg.amount))
+        return self.balance
+
+
+class CachedAccount(Account):
+    """Keeps its events in a journal of its own choice."""
+
+    own = MemoryJournal()
+
+    @property
+    def journal(self) -> Journal:
+        """A journal of the class."""
+        return self.own
+
+
+def test_an_event_sourced_actor_is_not_placed_where_its_events_would_be_lost() -> None:
+    """A peer that was given no journal refuses it with what to do, whatever journal the spawner has."""
+    a = Node("a", listen="inprocess://a", journal=MemoryJournal())
+    b = Node("b", listen="inprocess://b", join=["inprocess://a"])
+
+    async def main() -> None:
+        async with a, b:
+            await a.network.wait_for_peer("b")
+            with pytest.raises(
+                InvalidOption, match=r"Account keeps its events in the journal of node b, which was given"
+            ):
+                await a.spawn(Account, name="ada", place="b")
+            cached = await a.spawn(CachedAccount, name="ben", place="b")
+            assert await cached.ask(Deposit(7)) == 7
+            assert await (await b.spawn(Account, name="cy", place="a")).ask(Deposit(5)) == 5
+
+    play(main)
+
+
+@paired
+async def test_a_network_serves_its_peers(a: Node, b: Node) -> None:
+    """Groups, look-ups, introspection and the search for deadlocks are installed when it opens."""
+    assert isinstance(a.network.lookups, RegistryLookup)
+    assert isinstance(b.network.introspection, RemoteIntrospection)
+    assert {GroupJoined, DeadlockProbe, DeadlockCheck} <= a.network.request_handlers.keys()

@@ -127,7 +127,7 @@ def test_each_phase_comes_after_those_it_names(after: dict[str, frozenset[str]])
     phases = [Phase(name, names) for name, names in after.items()]
     unknown = any(not names <= after.keys() for names in after.values())
     if unknown or _has_ring(after):
-        with pytest.raises(InvalidOption, match="which is no phase" if unknown else "in a ring"):
+        with pytest.raises(InvalidOption, match="which is not a phase" if unknown else "in a cycle"):
             in_order(phases)
         return
     order = [phase.name for phase in in_order(phases)]
@@ -222,7 +222,7 @@ async def test_a_second_call_waits_for_the_first() -> None:
     said: list[str] = []
     async with Node() as node:
         node.shutdown.add(BEFORE_STOP, "once", says(said, "once", 3))
-        first, second = asyncio.create_task(node.shut_down("first")), asyncio.create_task(node.shut_down("second"))
+        first, second = asyncio.create_task(node.stop("first")), asyncio.create_task(node.stop("second"))
         await asyncio.wait((first, second), return_when=asyncio.FIRST_COMPLETED)
         assert node.system.root.gone
         await asyncio.gather(first, second)
@@ -237,7 +237,7 @@ class Ender(Actor):
         with pytest.raises(
             CallerError, match=r"waits for its own end; call node\.shutdown\.begin\(reason\) and return"
         ):
-            await self.node.shut_down()
+            await self.node.stop()
         self.node.shutdown.begin("the actor says so")
 
 
@@ -262,11 +262,11 @@ async def test_nothing_is_added_once_it_has_begun() -> None:
             InvalidOption, match=r"^there is no phase 'never'; the phases: before_stop, stop_user_actors,"
         ):
             node.shutdown.add("never", "task", hangs)
-        with pytest.raises(InvalidOption, match=r"^the phases come after one another in a ring: "):
+        with pytest.raises(InvalidOption, match=r"^the phases come after one another in a cycle: "):
             node.shutdown.add_phase("ring", after=[AFTER_STOP], before=[BEFORE_STOP])
         assert node.shutdown.phases() == STANDARD
         node.shutdown.remove(BEFORE_STOP, "taken")
-        await node.shut_down("enough")
+        await node.stop("enough")
         with pytest.raises(NodeClosed, match=r"^the shutdown has begun \(enough\): nothing can be added to it$"):
             node.shutdown.add(BEFORE_STOP, "late", hangs)
         with pytest.raises(NodeClosed):

@@ -1,6 +1,7 @@
 """The journal: append-only streams of records with snapshots, in memory or in files.
 
-Order of reading: ``port``, ``memory``, ``framing``, ``disk``, ``segments``, ``snapshots``, ``file``, ``simulated``.
+Order of reading: ``kernel.journal`` (the port), ``memory``, ``record_frames``, ``disk``, ``segments``, ``snapshots``,
+``file``, ``simulated``.
 """
 
 from ..kernel.journal import InvalidStream as InvalidStream

@@ -1,7 +1,7 @@
-"""The ``Disk`` port: the few things that a journal asks of a file system, and the real one.
+"""The ``Disk`` port: the operations that a journal needs of a file system, and ``RealDisk``.
 
-Everything here blocks and is called in a thread, except where ``blocks`` says that it need not be.  What is written is
-safe once it was fsynced, and a file's name is safe once its folder was; that is all that a caller may believe.
+All of them block and are called in a thread, unless ``blocks`` is False.  What is written is durable once it was
+fsynced, and a file's name is durable once its folder was; a caller may rely on nothing else.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ class AppendFile(Protocol):
         """Return once all that was written is on the disk."""
 
     def close(self) -> None:
-        """Let go of the file, without an fsync."""
+        """Close the file, without an fsync."""
 
 
 class DiskLock(Protocol):
-    """A lock that ends with ``release`` or with the process."""
+    """A lock that is held until ``release`` or the end of the process."""
 
     def release(self) -> None:
-        """Let others have it."""
+        """Unlock."""
 
 
 class Disk(Protocol):
     """A file system.  Every method may raise ``OSError``."""
 
     blocks: bool
-    """Whether calls may take time, and so belong into a thread."""
+    """Whether calls may block, and so must run in a thread."""
 
     def make_folder(self, path: PurePath) -> None:
-        """Make a folder, with those above it; one that is there is fine.  The names are durable on return."""
+        """Create a folder, with those above it, unless it exists.  The names are durable on return."""
 
     def names(self, folder: PurePath) -> Sequence[str]:
-        """List a folder, in any order; empty when there is none."""
+        """List a folder, in any order; empty when it does not exist."""
         ...
 
     def open_append(self, path: PurePath) -> AppendFile:
-        """Open a file to write at its end, made if missing; its name is safe only after ``fsync_folder``."""
+        """Open a file to write at its end, created if missing; its name is durable only after ``fsync_folder``."""
         ...
 
     def read(self, path: PurePath, offset: int, size_bytes: int) -> bytes:
@@ -57,14 +57,14 @@ class Disk(Protocol):
         ...
 
     def size_bytes(self, path: PurePath) -> int:
-        """How long the file is."""
+        """Return the length of the file."""
         ...
 
     def cut(self, path: PurePath, size_bytes: int) -> None:
         """Shorten a file; durable on return."""
 
     def rename(self, source: PurePath, target: PurePath) -> None:
-        """Give a file another name at once, in place of the file that had it."""
+        """Rename a file atomically, replacing a file of the new name."""
 
     def remove(self, path: PurePath) -> None:
         """Remove a file."""
@@ -73,12 +73,12 @@ class Disk(Protocol):
         """Return once the names in the folder are on the disk."""
 
     def lock(self, path: PurePath) -> DiskLock:
-        """Take a lock by the name of a file; raises ``JournalLocked`` when somebody has it."""
+        """Take a lock by the name of a file; raises ``JournalLocked`` when it is taken."""
         ...
 
 
 class _RealFile:
-    """A descriptor; unbuffered, so that what was appended is the system's at once."""
+    """A file descriptor; unbuffered, so that the operating system has at once what was appended."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -90,9 +90,9 @@ class _RealFile:
 
     def fsync(self) -> None:
         if sys.platform == "darwin":
-            import fcntl  # noqa: PLC0415  not every system has it
+            import fcntl  # noqa: PLC0415  missing on other systems
 
-            fcntl.fcntl(self._descriptor, fcntl.F_FULLFSYNC)  # fsync(2) there leaves the data in the drive's cache
+            fcntl.fcntl(self._descriptor, fcntl.F_FULLFSYNC)  # fsync(2) of macOS leaves the data in the drive's cache
         else:
             os.fsync(self._descriptor)
 
@@ -101,7 +101,7 @@ class _RealFile:
 
 
 class _RealLock:
-    """A locked descriptor; the system frees it when the process ends, in whatever way."""
+    """A locked file descriptor; the operating system unlocks it when the process ends, in any way."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -116,7 +116,7 @@ class RealDisk:
     blocks = True
 
     def make_folder(self, path: PurePath) -> None:
-        """Make a folder and those above it, each durable."""
+        """Create a folder and those above it, each durably."""
         missing: list[Path] = []
         folder = Path(path)
         while not folder.is_dir():
@@ -131,18 +131,18 @@ class RealDisk:
         return os.listdir(folder) if Path(folder).is_dir() else ()  # noqa: PTH208  names are wanted, not paths
 
     def open_append(self, path: PurePath) -> AppendFile:
-        """Open or make a file that only its owner may read and write."""
+        """Open or create a file that only its owner may read and write."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
         return _RealFile(os.open(path, flags, 0o600))
 
     def read(self, path: PurePath, offset: int, size_bytes: int) -> bytes:
-        """Read a part of a file; the file is open only meanwhile."""
+        """Read a part of a file, opened for this read only."""
         with Path(path).open("rb") as file:
             file.seek(offset)
             return file.read(size_bytes)
 
     def size_bytes(self, path: PurePath) -> int:
-        """How long the file is."""
+        """Return the length of the file."""
         return Path(path).stat().st_size
 
     def cut(self, path: PurePath, size_bytes: int) -> None:
@@ -153,7 +153,7 @@ class RealDisk:
             os.fsync(file.fileno())
 
     def rename(self, source: PurePath, target: PurePath) -> None:
-        """Rename at once."""
+        """Rename atomically."""
         Path(source).replace(target)
 
     def remove(self, path: PurePath) -> None:
@@ -161,7 +161,7 @@ class RealDisk:
         Path(path).unlink()
 
     def fsync_folder(self, folder: PurePath) -> None:
-        """Fsync a folder; Windows has no such thing and needs none."""
+        """Fsync a folder; does nothing on Windows, which cannot."""
         if sys.platform == "win32":
             return
         descriptor = os.open(folder, os.O_RDONLY)
@@ -171,7 +171,7 @@ class RealDisk:
             os.close(descriptor)
 
     def lock(self, path: PurePath) -> DiskLock:
-        """Lock a file and write into it which process has it."""
+        """Lock a file and write the number of this process into it."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             _lock_or_raise(descriptor)
@@ -179,7 +179,7 @@ class RealDisk:
             owner = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
             os.close(descriptor)
             raise JournalLocked(
-                f"{path} is held by process {owner}: one journal has one writer; stop that one or choose another folder"
+                f"{path} is locked by process {owner}: one journal has one writer; stop it or choose another folder"
             ) from error
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
@@ -189,12 +189,12 @@ class RealDisk:
 def _lock_or_raise(descriptor: int) -> None:
     """Lock a descriptor without waiting; raises ``OSError`` when it is locked."""
     if sys.platform == "win32":
-        import msvcrt  # noqa: PLC0415  only this system has it
+        import msvcrt  # noqa: PLC0415  missing on other systems
 
-        os.lseek(descriptor, 1 << 30, os.SEEK_SET)  # a place past the text, which stays readable for others
+        os.lseek(descriptor, 1 << 30, os.SEEK_SET)  # past the text, which other processes can still read
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         os.lseek(descriptor, 0, os.SEEK_SET)
     else:
-        import fcntl  # noqa: PLC0415  not every system has it
+        import fcntl  # noqa: PLC0415  missing on other systems
 
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,11 +1,12 @@
-"""``FileJournal``: a journal in a folder of files, which outlives the process and the machine's crash.
+"""``FileJournal``: a journal in a folder of files, which survives the end of the process and a crash of the machine.
 
-Each stream is a folder (``segments.py``, ``snapshots.py``); this file runs that blocking work beside the loop, one job
-at a time for each stream, and lets the appends that arrive while a stream is being written share the next fsync.
+Each stream is a folder (``segments.py``, ``snapshots.py``); this file runs that blocking work in threads, one job at a
+time for each stream, and lets the appends that arrive while a stream is being written share the next fsync.
 
 Laws of this file:
-1. The loop never waits for the disk: every call that blocks runs in a thread.
-2. A job that has begun ends, even when whoever asked for it has given up; nothing else touches its stream meanwhile.
+1. The loop never waits for the disk: every call that blocks runs in a thread of the journal's own, so that blocking
+   work of the node's users cannot delay it.
+2. A job that has begun ends, even when its caller has been cancelled; no other job touches its stream meanwhile.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import asyncio
 import logging
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import PurePath
 from types import TracebackType
 from typing import Literal, ParamSpec, Self, TypeVar
@@ -24,7 +27,6 @@ from ..kernel.journal import (
     JournalClosed,
     JournalError,
     JournalFailed,
-    Offload,
     Record,
     RecordsGone,
     RecordTooLarge,
@@ -39,11 +41,11 @@ T = TypeVar("T")
 Fsync = Literal["every_append", "every_s", "never"]
 
 COMMIT_APPENDS_MAX = 1_024
-"""Appends that share one write and one fsync."""
+"""The most appends that share one write and one fsync."""
 JOBS_MAX = 8
-"""Jobs that wait for the disk at one time, each in a thread."""
+"""Jobs that run at one time, each in a thread of the journal."""
 STREAM_FOLDER_CHARS_MAX = 200
-"""Characters of a stream's folder; file systems end at 255."""
+"""Limit of the name of a stream's folder; file systems allow 255."""
 LOCK_FILE = "journal.lock"
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
@@ -51,7 +53,7 @@ log = logging.getLogger("trouper.journal")
 
 
 class _Stream:
-    """One open stream: its files, who is at work on them, and the appends that wait for the next commit."""
+    """One open stream: its files, the jobs on them, and the appends that wait for the next commit."""
 
     def __init__(self, files: StreamFiles) -> None:
         self.files = files
@@ -60,23 +62,27 @@ class _Stream:
         self.committing = False
         self.opened = False
         self.users = 0
-        """Jobs that run on it or wait to: while there are any, the stream is not let go of."""
+        """Jobs that run on it or wait to; while there are any, the stream is not closed."""
 
 
 class FileJournal:
-    """A journal in a folder; ``async with FileJournal("data") as journal``, or hand it to a node, which opens it.
+    """A journal in a folder; ``async with FileJournal("data") as journal``, or give it to a node, which opens it.
 
-    fsync: ``every_append`` acknowledges what is on the disk, so that no power cut takes it; ``every_s`` fsyncs every
-        ``every_s`` seconds, the last of which a power cut may take; ``never`` leaves it to the system, except where a
-        file is full, at a snapshot and at ``close``.  The end of the process alone takes nothing acknowledged.
+    folder: created where it is missing; locked while the journal is open.
+    fsync: ``every_append`` acknowledges an append when it is on the disk, so that a power cut loses nothing;
+        ``every_s`` fsyncs every ``every_s`` seconds, and a power cut may lose the last of them; ``never`` leaves it to
+        the operating system, except when a file is full, at a snapshot and at ``close``.  The end of the process alone
+        never loses an acknowledged append.
     every_s: seconds between two fsyncs of a stream, for ``every_s`` only.
     record_bytes_max, append_bytes_max, snapshot_bytes_max: of one record, of the records of one append with 5 bytes for
-        each, of one snapshot; above raises ``RecordTooLarge``.
-    segment_bytes: a file of a stream is followed by another one once it is as long; truncation removes whole files.
-    read_bytes: how much of a file is read at a time.
-    snapshots_kept: of one stream; 1 leaves nothing to go back to when the newest one is damaged.
-    streams_open_max: streams that keep a file handle and their place in memory; the least used one is closed beyond it.
-    disk: None is the real one.
+        each, of one snapshot; more raises ``RecordTooLarge``.
+    segment_bytes: a stream begins another file once its last one is as long; truncation removes whole files.
+    read_bytes: the most bytes of a file that are read at a time.
+    snapshots_kept: of one stream, the newest; with 1, nothing replaces a damaged one but the whole stream.
+    streams_open_max: streams that keep a file handle and their state in memory; beyond it the least recently used one
+        is closed.
+    disk: the file system; None is that of the machine.
+    Raises ``InvalidOption`` for a number below 1 or an unknown ``fsync``.
     """
 
     def __init__(
@@ -113,7 +119,7 @@ class FileJournal:
         self._streams_open_max = streams_open_max
         self._disk: Disk = RealDisk() if disk is None else disk
         self._lock: DiskLock | None = None
-        self._offload: Offload = asyncio.to_thread
+        self._threads: ThreadPoolExecutor | None = None
         self._streams: OrderedDict[str, _Stream] = OrderedDict()
         self._jobs: set[asyncio.Task[object]] = set()
         self._job_slots = asyncio.Semaphore(JOBS_MAX)
@@ -131,20 +137,25 @@ class FileJournal:
         """Close the journal."""
         await self.close()
 
-    async def open(self, offload: Offload | None = None) -> None:
-        """Make the folder where it is missing, and lock it; raises ``JournalLocked``, ``JournalFailed``."""
+    async def open(self) -> None:
+        """Create the folder where it is missing, and lock it; raises ``JournalLocked``, ``JournalFailed``."""
         if self._lock is not None:
             return
-        self._offload = asyncio.to_thread if offload is None else offload
         self._closing = False
         try:
             await self._call(self._disk.make_folder, self._folder)
             self._lock = await self._call(self._disk.lock, self._folder / LOCK_FILE)
         except OSError as error:
             raise JournalFailed(f"journal {self._folder} cannot be opened: {error}") from error
+        finally:
+            if self._lock is None:
+                self._end_threads()
 
     async def close(self) -> None:
-        """Let what is under way end, fsync what is not yet durable, and give the folder free."""
+        """Wait for the jobs that have begun, fsync what is not yet durable, and unlock the folder.
+
+        Raises ``JournalFailed`` when the disk fails; the folder is unlocked all the same.
+        """
         if self._lock is None or self._closing:
             return
         self._closing = True
@@ -160,6 +171,7 @@ class FileJournal:
         finally:
             lock, self._lock = self._lock, None
             lock.release()
+            self._end_threads()
 
     # --- the port ----------------------------------------------------------------------------------------------------
 
@@ -175,13 +187,13 @@ class FileJournal:
         return await future
 
     async def read(self, stream: str, from_sequence: int = 0) -> AsyncIterator[Record]:
-        """Read what is acknowledged now, ``read_bytes`` at a time; no file stays open between two pieces."""
+        """Read what is acknowledged now, ``read_bytes`` at a time; no file stays open between two reads."""
         reader = await self._exclusively(self._stream(stream), lambda files: files.reader(from_sequence))
         while True:
             try:
                 records = await self._call(reader.next_records)
             except FileNotFoundError as error:
-                raise RecordsGone(f"stream {stream!r} was truncated while it was read: begin again") from error
+                raise RecordsGone(f"stream {stream!r} was truncated while it was read: read it again") from error
             except OSError as error:
                 raise JournalFailed(f"stream {stream!r} of {self._folder} cannot be read: {error}") from error
             if not records:
@@ -194,7 +206,7 @@ class FileJournal:
         return await self._exclusively(self._stream(stream), lambda files: files.last_sequence)
 
     async def save_snapshot(self, stream: str, snapshot: Snapshot) -> int:
-        """Write a snapshot beside the others; the newest ``snapshots_kept`` stay."""
+        """Write a snapshot; the newest ``snapshots_kept`` are kept."""
         if len(snapshot.payload) > self._limits.snapshot_bytes_max:
             raise RecordTooLarge(
                 f"a snapshot of stream {stream!r} has {len(snapshot.payload)} bytes, above snapshot_bytes_max="
@@ -203,17 +215,17 @@ class FileJournal:
         return await self._exclusively(self._stream(stream), lambda files: snapshots.save(files, snapshot))
 
     async def load_snapshot(self, stream: str) -> Snapshot | None:
-        """Return the newest snapshot that is whole; damaged ones are passed over with a warning."""
+        """Return the newest snapshot that is undamaged; damaged ones are skipped with a warning."""
         return await self._exclusively(self._stream(stream), snapshots.load)
 
     async def truncate(self, stream: str, up_to_sequence: int) -> None:
-        """Remove the files all of whose records are at or before this sequence; the newest file always stays."""
+        """Remove the files all of whose records are at or before this sequence; the newest file is always kept."""
         await self._exclusively(self._stream(stream), lambda files: files.truncate(up_to_sequence))
 
     # --- commits -----------------------------------------------------------------------------------------------------
 
     async def _commit(self, stream: _Stream) -> None:
-        """Write what waits, again and again until nothing does."""
+        """Write the appends that wait, until there are none."""
         try:
             while stream.waiting:
                 taken = [stream.waiting.popleft() for _ in range(min(len(stream.waiting), COMMIT_APPENDS_MAX))]
@@ -229,7 +241,7 @@ class FileJournal:
         outcomes: Sequence[int | Exception]
         try:
             outcomes = await self._work(stream, lambda files: files.commit(appends, fsync=fsync))
-        except Exception as error:  # noqa: BLE001  whatever it is, those who wait for it must hear of it
+        except Exception as error:  # noqa: BLE001  every caller that waits gets the error
             outcomes = [error] * len(batch)
         for (_, future), outcome in zip(batch, outcomes, strict=True):
             if future.done():
@@ -240,7 +252,7 @@ class FileJournal:
                 future.set_result(outcome)
 
     async def _sync_all(self) -> None:
-        """Fsync what was acknowledged since the last time.  A failure is reported; the next append meets it too."""
+        """Fsync what was acknowledged since the last time.  A failure is logged; the next append meets it too."""
         self._sync_timer = None
         for stream in list(self._streams.values()):
             if stream.files.dirty:
@@ -262,7 +274,7 @@ class FileJournal:
         return stream
 
     def _begin(self, job: Coroutine[object, object, T]) -> asyncio.Task[T]:
-        """Start a job that goes on even when nobody waits for it any more."""
+        """Start a job that runs to its end, also when its caller is cancelled."""
         task = asyncio.get_running_loop().create_task(job)
         self._jobs.add(task)
         task.add_done_callback(self._ended)
@@ -271,13 +283,13 @@ class FileJournal:
     def _ended(self, task: asyncio.Task[T]) -> None:
         self._jobs.discard(task)
         if not task.cancelled():
-            task.exception()  # whoever waits has it; when nobody does any more, it is nobody's
+            task.exception()  # marks it as retrieved: the caller has it, unless it was cancelled
 
     async def _exclusively(self, stream: _Stream, work: Callable[[StreamFiles], T]) -> T:
         return await asyncio.shield(self._begin(self._work(stream, work)))
 
     async def _work(self, stream: _Stream, work: Callable[[StreamFiles], T]) -> T:
-        """Do blocking work on a stream that nobody else works on; what the disk refuses is ``JournalFailed``."""
+        """Run blocking work on a stream, exclusively; an error of the disk is raised as ``JournalFailed``."""
         stream.users += 1
         try:
             async with self._job_slots, stream.lock:
@@ -295,7 +307,7 @@ class FileJournal:
             await self._close_excess_streams()
 
     async def _close_excess_streams(self) -> None:
-        """Close streams beyond ``streams_open_max``, the least used first, but none that somebody uses or waits for."""
+        """Close streams beyond ``streams_open_max``, the least recently used first, but none that is in use."""
         excess = len(self._streams) - self._streams_open_max
         idle = (
             [name for name, stream in self._streams.items() if not stream.users and not stream.waiting]
@@ -310,11 +322,19 @@ class FileJournal:
                 log.warning("stream %s was not made durable as it was closed", name, exc_info=True)
 
     async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run what may block in a thread, and what cannot at once, after whoever else is ready has had a turn."""
+        """Run a function of the disk: in a thread of the journal when the disk blocks, else in the loop."""
         if self._disk.blocks:
-            return await self._offload(function, *args, **kwargs)
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(JOBS_MAX, thread_name_prefix="trouper-journal")
+            return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args, **kwargs))
         await asyncio.sleep(0)
         return function(*args, **kwargs)
+
+    def _end_threads(self) -> None:
+        """End the idle threads of a journal that is closed, or could not be opened."""
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown(wait=False)
 
     def _check_sizes(self, stream: str, records: Sequence[bytes]) -> None:
         largest = max(map(len, records), default=0)
@@ -327,7 +347,10 @@ class FileJournal:
 
 
 def folder_of(stream: str) -> str:
-    """Return the name of a stream's folder: the same on every file system, whatever it thinks of case and signs."""
+    """Return the name of a stream's folder: valid on every file system, also on one that ignores case.
+
+    Raises ``InvalidStream`` for an empty name, and one whose folder would be too long.
+    """
     name = "stream-" + "".join(
         sign if sign in _PLAIN else "".join(f"%{byte:02x}" for byte in sign.encode("utf-8", "surrogatepass"))
         for sign in stream
@@ -341,7 +364,7 @@ def folder_of(stream: str) -> str:
 
 
 def _copy(error: Exception) -> Exception:
-    """Return an error of one's own for each who waits: one that is raised twice gathers both tracebacks."""
+    """Return a copy of an error for each waiting caller: an error that is raised twice gets both tracebacks."""
     if not isinstance(error, (JournalError, CallerError)):
         return error
     copy = type(error)(*error.args)

@@ -1,14 +1,14 @@
 """``MemoryJournal``: a journal that lives as long as its process.
 
-It survives the restart of an actor, and of a node when it is handed to the next one; nothing else.  It is what a node
-has unless it is given another, what tests use, and the plainest reading of the port's laws.
+It survives the restart of an actor, and of a node when it is given to the next node; nothing else.  A node that is
+given no journal has one.  It is the simplest implementation of the port's laws.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from ..kernel.journal import Offload, Record, Snapshot
+from ..kernel.journal import Record, Snapshot
 from .segments import records_gone, wrong_sequence
 
 
@@ -24,17 +24,17 @@ class _Stream:
 
 
 class MemoryJournal:
-    """Streams in memory; nothing waits, nothing fails, and closing it keeps what is in it.
+    """Streams in memory; no call blocks or fails for lack of a disk, and closing it keeps its contents.
 
-    snapshots_kept: how many of a stream.
+    snapshots_kept: how many snapshots of a stream are kept, the newest.
     """
 
     def __init__(self, *, snapshots_kept: int = 2) -> None:
         self._snapshots_kept = snapshots_kept
         self._streams: dict[str, _Stream] = {}
 
-    async def open(self, offload: Offload | None = None) -> None:
-        """Do nothing: it is open."""
+    async def open(self) -> None:
+        """Do nothing: it is always open."""
 
     async def append(self, stream: str, records: Sequence[bytes], expected_sequence: int | None = None) -> int:
         """Append records; raises ``WrongSequence``."""
@@ -48,7 +48,7 @@ class MemoryJournal:
         return kept.last_sequence
 
     async def read(self, stream: str, from_sequence: int = 0) -> AsyncIterator[Record]:
-        """Read what is there when the reading begins; raises ``RecordsGone``."""
+        """Read the records that are kept when the reading begins; raises ``RecordsGone``."""
         kept = self._streams.get(stream) or _Stream()
         if 0 < from_sequence < kept.first_kept:
             raise records_gone(stream, from_sequence, kept.first_kept)
@@ -75,10 +75,10 @@ class MemoryJournal:
         return kept.snapshots[-1] if kept is not None and kept.snapshots else None
 
     async def truncate(self, stream: str, up_to_sequence: int) -> None:
-        """Forget the records up to and including this one."""
+        """Delete the records up to and including this one."""
         kept = self._streams.get(stream)
         if kept is not None:
             del kept.records[: max(0, up_to_sequence - kept.first_kept + 1)]
 
     async def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing: there is nothing to release."""

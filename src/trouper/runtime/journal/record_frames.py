@@ -1,6 +1,6 @@
-"""Frames: how records lie in a file, and how damage is told from an unfinished write (PURE).
+"""Record frames: the format of records in a file, and how damage is told from an unfinished write (PURE).
 
-A file is frames one after the other, nothing else.  One frame is one append, so an append is there whole or not at all:
+A file is a sequence of frames.  One frame is one append, so an append is read whole or not at all:
 
     offset  bytes  field
     0       1      mark 0xA7, which also is the version of this format
@@ -12,10 +12,10 @@ A file is frames one after the other, nothing else.  One frame is one append, so
     25      n      payload
     25+n    1      end mark 0x5A
 
-Numbers are big-endian.  A write that a crash cut short leaves a prefix of what was written, perhaps with zeros after
-it (a file system may have lengthened the file before it wrote the data).  So the end of a file is *torn* when the file
-ends inside a frame, or when from some point in a frame that does not check to the end of the file there is nothing but
-zeros; since the end mark is not zero, no finished frame looks so.  Any other frame that does not check is *corrupt*.
+Numbers are big-endian.  A write that a crash interrupted leaves a prefix of the data, perhaps followed by zeros (a file
+system may lengthen the file before it writes the data).  So the end of a file is *torn* when the file ends inside a
+frame, or when a frame fails its check and only zeros follow from some point in it to the end of the file; the end mark
+is not zero, so no complete frame looks like that.  Any other frame that fails its check is *corrupt*.
 
 Complexity: each byte is read once, and copied twice; at most one frame is held.
 """
@@ -38,7 +38,7 @@ FRAME_BYTES_MIN = HEADER_BYTES + 1
 
 @dataclass(frozen=True, slots=True)
 class RecordFrame:
-    """One append: ``count`` records, numbered from ``sequence``, in ``payload``; it lies at ``offset`` of its file."""
+    """One append: ``count`` records, numbered from ``sequence``, encoded in ``payload``, at ``offset`` of its file."""
 
     sequence: int
     count: int
@@ -63,10 +63,10 @@ def encode_frame(frame: RecordFrame) -> bytes:
 
 
 class RecordFrameReader:
-    """Takes the bytes of one file in pieces, and gives back its frames.
+    """Parses the bytes of one file, fed in pieces, into frames.
 
-    file: its name, for errors.  payload_bytes_max: a frame that claims more is refused before it is gathered.
-    Feed it pieces in order, then call ``finish`` once.
+    file: its name, for errors.  payload_bytes_max: a frame that claims more is refused before it is buffered.
+    Feed it the pieces in order, then call ``finish`` once.
     """
 
     def __init__(self, file: str, payload_bytes_max: int) -> None:
@@ -75,10 +75,13 @@ class RecordFrameReader:
         self._buffer = bytearray()
         self._damage: JournalCorrupt | None = None
         self.end = 0
-        """The offset after the last whole frame: where a torn end is to be cut."""
+        """The offset after the last complete frame, where a torn end must be cut."""
 
     def feed(self, piece: bytes) -> Iterator[RecordFrame]:
-        """Give the frames that are whole now; raises ``JournalCorrupt`` where more than zeros follows damage."""
+        """Yield the frames that are complete now.
+
+        Raises ``JournalCorrupt`` when damage is followed by more than zeros.
+        """
         self._buffer += piece
         while self._damage is None:
             frame = self._take()
@@ -91,7 +94,7 @@ class RecordFrameReader:
         self._buffer.clear()
 
     def finish(self, *, torn_allowed: bool = True) -> bool:
-        """Say whether the end of the file is torn; raises ``JournalCorrupt`` when that is not allowed."""
+        """Return whether the end of the file is torn; raises ``JournalCorrupt`` when that is not allowed."""
         torn = bool(self._buffer) or self._damage is not None
         if torn and not torn_allowed:
             raise self._damage or self._corrupt(
@@ -101,7 +104,7 @@ class RecordFrameReader:
         return torn
 
     def _take(self) -> RecordFrame | None:
-        """Take the next frame if it is whole and checks; one that does not check is noted as damage."""
+        """Return the next frame when it is complete; record one that fails its checks as damage."""
         buffer = self._buffer
         if len(buffer) < HEADER_BYTES:
             return None
@@ -129,7 +132,7 @@ class RecordFrameReader:
         return frame
 
     def _note(self, frame_bytes: int, found: str, expected: str) -> RecordFrame | None:
-        """Remember the damage and keep the frame's last byte with all after it: zeros there mean a torn end."""
+        """Record the damage and keep the bytes from the frame's last one on: only zeros there mean a torn end."""
         self._damage = self._corrupt(found, expected)
         del self._buffer[: frame_bytes - 1]
         return None

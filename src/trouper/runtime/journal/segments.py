@@ -1,12 +1,12 @@
-"""One stream of a file journal: its segments, its end, and how a file that was cut short by a crash is mended.
+"""One stream of a file journal: its segments, its end, and the repair of a file that a crash cut short.
 
-Everything here blocks and is for one thread at a time; ``file.py`` sees to both.  A stream is a folder with segment
+Everything here blocks and is for one thread at a time; ``file.py`` ensures both.  A stream is a folder with segment
 files, each named by the sequence of its first record; only the last one is written to.  A segment that is full is
 fsynced before the next one is made, whatever the policy, so a crash can tear the last segment only.
 
 Laws of this file:
 1. ``size_bytes`` is the length of the last segment up to which every append was acknowledged; nothing after it is read.
-2. What a failed append may have left after it is cut away before the next append, or there is none.
+2. Bytes that a failed append may have left after it are cut away before the next append, which fails when they cannot.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .disk import AppendFile, Disk
 from .record_frames import RecordFrame, RecordFrameReader, encode_frame
 
 RECORD_OVERHEAD_BYTES = 5
-"""What msgpack adds to a record at most."""
+"""The most bytes that msgpack adds to a record."""
 SEGMENT_SUFFIX = ".log"
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -35,7 +35,7 @@ log = logging.getLogger("trouper.journal")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a file journal takes and keeps; all but ``snapshots_kept`` in bytes."""
+    """The limits of a file journal; all but ``snapshots_kept`` in bytes."""
 
     record_bytes_max: int
     append_bytes_max: int
@@ -47,14 +47,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Records that want to be appended together."""
+    """The arguments of one append."""
 
     records: Sequence[bytes]
     expected_sequence: int | None
 
 
 class _Unpacker(Protocol):
-    """What is used of ``msgpack.Unpacker``, which has no types of its own."""
+    """The used part of ``msgpack.Unpacker``, which has no type hints."""
 
     def feed(self, data: bytes) -> None: ...
     def tell(self) -> int: ...
@@ -62,7 +62,10 @@ class _Unpacker(Protocol):
 
 
 class StreamFiles:
-    """The files of one stream.  ``open`` comes first; ``close`` lets go of the one handle there is."""
+    """The files of one stream.  ``open`` comes first; ``close`` closes the one file handle.
+
+    disk: the file system.  folder: of the stream.  name: of the stream, for errors.
+    """
 
     def __init__(self, disk: Disk, folder: PurePath, name: str, limits: Limits) -> None:
         self.disk, self.folder, self.name, self.limits = disk, folder, name, limits
@@ -71,17 +74,17 @@ class StreamFiles:
         self.last_sequence = 0
         self.size_bytes = 0
         self.dirty = False
-        """Whether something acknowledged is not fsynced."""
+        """Whether an acknowledged append is not fsynced yet."""
         self._uncertain = False
-        """Whether something may lie after ``size_bytes``."""
+        """Whether a failed append may have left bytes after ``size_bytes``."""
         self._handle: AppendFile | None = None
 
     def path_of(self, first: int) -> PurePath:
-        """The segment whose first record has this sequence."""
+        """Return the path of the segment whose first record has this sequence."""
         return self.folder / f"{first:020d}{SEGMENT_SUFFIX}"
 
     def open(self) -> None:
-        """Find the end of the stream, and cut a torn one; raises ``JournalCorrupt``."""
+        """Find the end of the stream, and cut a torn end; raises ``JournalCorrupt``."""
         names = self.disk.names(self.folder)
         for name in names:
             if name.endswith(TEMPORARY_SUFFIX):
@@ -108,12 +111,12 @@ class StreamFiles:
             )  # fmt: skip
             self.disk.cut(path, reader.end)
         self.last_sequence, self.size_bytes = last, reader.end
-        self.dirty = reader.end > 0  # whoever wrote it may have ended before it was on the disk
+        self.dirty = reader.end > 0  # the process that wrote it may have ended before it was fsynced
 
     def commit(self, appends: Iterable[Append], *, fsync: bool) -> list[int | CallerError]:
-        """Write appends as one, fsync them once, and say what became of each: the last sequence, or its fault.
+        """Write appends in one write, fsync them once, and return for each its last sequence, or its error.
 
-        Raises ``OSError`` when the disk refuses; then none of them is acknowledged.
+        Raises ``OSError`` when the disk fails; then none of them is acknowledged.
         """
         outcomes: list[int | CallerError] = []
         frames: list[bytes] = []
@@ -156,7 +159,7 @@ class StreamFiles:
         self.size_bytes = 0
 
     def _repair(self) -> None:
-        """Cut away what a failed append may have left.  The disk said no then, so it is asked again now."""
+        """Cut away what a failed append may have left; when the disk fails again, so does the next append."""
         if self._uncertain:
             self._drop_handle()
             self.disk.cut(self.path_of(self.firsts[-1]), self.size_bytes)
@@ -175,7 +178,7 @@ class StreamFiles:
             self.dirty = False
 
     def close(self) -> None:
-        """Make everything durable and let go of the handle."""
+        """Make everything durable and close the handle."""
         try:
             self.sync()
         finally:
@@ -190,11 +193,11 @@ class StreamFiles:
         """Remove the segments all of whose records are at or before a sequence; the last one stays, with its end."""
         while len(self.firsts) > 1 and self.firsts[1] <= up_to_sequence + 1:
             self.disk.remove(self.path_of(self.firsts[0]))
-            self.disk.fsync_folder(self.folder)  # one by one, so that no crash leaves a hole
+            self.disk.fsync_folder(self.folder)  # one by one, so that a crash leaves no gap
             del self.firsts[0]
 
     def reader(self, from_sequence: int) -> RecordReader:
-        """Begin to read what is acknowledged now; raises ``RecordsGone``."""
+        """Return a reader of what is acknowledged now; raises ``RecordsGone``."""
         first_kept = self.firsts[0] if self.firsts else 1
         if 0 < from_sequence < first_kept:
             raise records_gone(self.name, from_sequence, first_kept)
@@ -205,7 +208,10 @@ class StreamFiles:
 
 
 class RecordReader:
-    """Reads records on, a bounded part at a time.  It holds no handle between two parts."""
+    """Reads the records of a stream, a bounded number of bytes at a time.
+
+    It holds no file handle between two reads.
+    """
 
     def __init__(self, files: StreamFiles, firsts: Sequence[int], begin: int, end_bytes: int) -> None:
         self._files, self._firsts, self._begin, self._end_bytes = files, list(firsts), begin, end_bytes
@@ -214,7 +220,7 @@ class RecordReader:
         self._frames: RecordFrameReader | None = None
 
     def next_records(self) -> list[Record]:
-        """Return some more records; an empty list is the end.  Raises ``JournalCorrupt``, ``OSError``."""
+        """Return the next records; an empty list is the end.  Raises ``JournalCorrupt``, ``OSError``."""
         records: list[Record] = []
         while self._firsts and not records:
             records = self._read_piece()
@@ -247,15 +253,18 @@ class RecordReader:
 
 
 def records_of(path: PurePath, frame: RecordFrame, limits: Limits) -> list[Record]:
-    """Take a frame's records out of its payload, which is untrusted until each is bytes of allowed size."""
-    msgpack = import_module("msgpack")  # here, so that `import trouper` does not load it
+    """Decode the records of a frame.
+
+    Raises ``JournalCorrupt`` for anything but ``count`` byte strings within the limits.
+    """
+    msgpack = import_module("msgpack")  # loaded on first use, not by `import trouper`
     unpacker: _Unpacker = msgpack.Unpacker(max_buffer_size=limits.append_bytes_max, max_bin_len=limits.record_bytes_max)
     try:
         unpacker.feed(frame.payload)
         values = list(unpacker)
     except (ValueError, msgpack.UnpackException) as error:
         raise JournalCorrupt(
-            f"{path}, frame at offset {frame.offset}: its payload is no list of records: {error}"
+            f"{path}, frame at offset {frame.offset}: its payload is not a list of records: {error}"
         ) from error
     if len(values) != frame.count or unpacker.tell() != len(frame.payload):
         raise JournalCorrupt(
@@ -270,7 +279,7 @@ def records_of(path: PurePath, frame: RecordFrame, limits: Limits) -> list[Recor
 
 
 def check_sequence(path: PurePath, frame: RecordFrame, last: int) -> None:
-    """Raise ``JournalCorrupt`` unless a frame goes on where the one before it ended."""
+    """Raise ``JournalCorrupt`` unless a frame begins with the sequence after ``last``."""
     if frame.sequence != last + 1 or frame.count < 1:
         raise JournalCorrupt(
             f"{path}: found {frame.count} records from sequence {frame.sequence}, expected sequence {last + 1}; "
@@ -279,15 +288,15 @@ def check_sequence(path: PurePath, frame: RecordFrame, last: int) -> None:
 
 
 def wrong_sequence(stream: str, expected: int | None, last: int) -> WrongSequence:
-    """Make the error for an append, or a snapshot, that believes the stream to end elsewhere."""
+    """Return the error for an append, or a snapshot, that expects another last sequence."""
     return WrongSequence(
-        f"stream {stream!r} ends with sequence {last}, not {expected}: somebody else writes to it, or it was not read "
-        "to its end; give each writer a stream of its own"
+        f"stream {stream!r} ends with sequence {last}, not {expected}: it has another writer, or was not read to "
+        "its end; give each writer a stream of its own"
     )
 
 
 def records_gone(stream: str, wanted: int, first_kept: int) -> RecordsGone:
-    """Make the error for a read of what was truncated away."""
+    """Return the error for a read of records that were truncated."""
     return RecordsGone(
         f"stream {stream!r} was truncated: it begins with sequence {first_kept}, and {wanted} was asked for; "
         "load a snapshot first, or read from 0 for what is left"

@@ -1,9 +1,9 @@
-"""``SimulatedDisk``: a disk in memory that forgets, at a crash, what a real one may forget.
+"""``SimulatedDisk``: a disk in memory that loses, at a crash, what a real disk may lose.
 
-Of each file it keeps what was fsynced and what was only written; of the names, which were made durable by an fsync of
-the folder and which changes were not.  A crash keeps a random prefix of the changes to names, in their order, as a
+It knows which bytes of each file were fsynced and which were only written, and which changes to names were made durable
+by an fsync of the folder.  A crash keeps a random prefix of the other changes to names, in their order, as a
 journalling file system does, and of each file a random prefix of the bytes that were not fsynced, sometimes with zeros
-up to the length that was written.  It is not a model of bits that rot: ``damage`` is for that.
+up to the length that was written.  A crash damages no durable byte; ``damage`` does.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _SimulatedFile:
         try:
             crashed = self._begin("append")
         except OSError:
-            self._inode.data += data[: len(data) // 2]  # a disk that is full takes what still fits
+            self._inode.data += data[: len(data) // 2]  # a full disk writes what still fits
             raise
         self._inode.data += data
         if crashed is not None:
@@ -71,8 +71,8 @@ class _SimulatedLock:
 class SimulatedDisk:
     """A ``Disk`` in memory, for tests and simulations.
 
-    crash_at: the number of the operation, from 1, in whose middle the machine goes down; None never does.
-    fault: called with the operation and the path before each operation; what it raises, the operation raises.
+    crash_at: the number of the operation, from 1, in the middle of which the machine crashes; None does not crash.
+    fault: called with the operation and the path before each operation; the operation raises what it raises.
     """
 
     blocks = False
@@ -88,10 +88,10 @@ class SimulatedDisk:
         self._names: dict[PurePath, _Inode] = {}
         self._durable_names: dict[PurePath, _Inode] = {}
         self._changes: list[tuple[PurePath, PurePath | None, _Inode]] = []
-        """Changes to names that are not durable: (name, former name, file); what is removed is its own former name."""
+        """Changes to names that are not durable: (name, previous name, file); both names are equal for a removal."""
 
     def crash(self, rng: Random) -> None:
-        """Go down and come up again with what a disk may have kept, drawn from ``rng``."""
+        """Crash and restart the machine; ``rng`` chooses what the disk has kept."""
         kept = dict(self._durable_names)
         for name, previous_name, inode in self._changes[: rng.randint(0, len(self._changes))]:
             _change(kept, name, previous_name, inode)
@@ -108,11 +108,11 @@ class SimulatedDisk:
         self.crash_at, self.down = None, False
 
     def damage(self, path: PurePath, offset: int, flip: int) -> None:
-        """Flip bits of one byte of a file: those that are 1 in ``flip``."""
+        """Flip those bits of one byte of a file that are 1 in ``flip``."""
         self._names[path].data[offset] ^= flip
 
     def operate(self, operation: str, path: PurePath) -> SimulatedCrash | None:
-        """Count an operation; returns the crash that is to be raised in its middle.  Used by this file only."""
+        """Count an operation; returns the crash to raise in the middle of it, or None."""
         if self.down:
             raise SimulatedCrash(f"{operation} of {path}: the machine is down")
         if self.fault is not None:
@@ -124,7 +124,7 @@ class SimulatedDisk:
         return SimulatedCrash(f"the machine went down at operation {self.operations}, {operation} of {path}")
 
     def make_folder(self, path: PurePath) -> None:
-        """Do nothing: every folder is there."""
+        """Do nothing: every folder exists."""
 
     def names(self, folder: PurePath) -> Sequence[str]:
         """List a folder: the files in it, and the folders below it that have any."""
@@ -132,7 +132,7 @@ class SimulatedDisk:
         return sorted({path.parts[depth] for path in self._names if path.parts[:depth] == folder.parts})
 
     def open_append(self, path: PurePath) -> _SimulatedFile:
-        """Open or make a file."""
+        """Open or create a file."""
         inode = self._names.get(path)
         if inode is None:
             crashed = self.operate("create", path)
@@ -149,11 +149,11 @@ class SimulatedDisk:
         return bytes(self._found(path).data[offset : offset + size_bytes])
 
     def size_bytes(self, path: PurePath) -> int:
-        """How long the file is, as written."""
+        """Return the length of the file, as written."""
         return len(self._found(path).data)
 
     def cut(self, path: PurePath, size_bytes: int) -> None:
-        """Shorten a file, durably; a crash in the middle leaves it as it was."""
+        """Shorten a file, durably; a crash in the middle leaves it unchanged."""
         crashed = self.operate("cut", path)
         if crashed is not None:
             raise crashed
@@ -176,7 +176,7 @@ class SimulatedDisk:
             raise crashed
 
     def fsync_folder(self, folder: PurePath) -> None:
-        """Make all changes to names durable, of this folder and, as one log of changes does, of those before them."""
+        """Make the changes to names in this folder durable, and, as a log of changes does, all changes before them."""
         crashed = self.operate("fsync_folder", folder)
         if crashed is not None:
             raise crashed
@@ -187,9 +187,9 @@ class SimulatedDisk:
         del self._changes[:durable]
 
     def lock(self, path: PurePath) -> _SimulatedLock:
-        """Take a lock; a crash frees it."""
+        """Take a lock; a crash releases it."""
         if path in self.locks:
-            raise JournalLocked(f"{path} is held already: one journal has one writer")
+            raise JournalLocked(f"{path} is locked already: one journal has one writer")
         self.locks.add(path)
         return _SimulatedLock(self, path)
 
@@ -204,7 +204,7 @@ class SimulatedDisk:
 
 
 def _change(names: dict[PurePath, _Inode], name: PurePath, previous_name: PurePath | None, inode: _Inode) -> None:
-    """Make one change to names: a file gets a name, loses its former one, or, when both are one, has none any more."""
+    """Apply one change: a file gets ``name`` and loses ``previous_name``; when both are the same, it is removed."""
     names[name] = inode
     if previous_name is not None:
         del names[previous_name]

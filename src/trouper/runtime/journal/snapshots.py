@@ -1,7 +1,7 @@
-"""Snapshots of a stream as files: written beside, renamed into place, the last few kept, a broken one passed over.
+"""Snapshots of a stream as files: written to a temporary file, renamed, the newest kept, damaged ones skipped.
 
-Everything here blocks and is for one thread at a time; ``file.py`` sees to both.  A snapshot is a file with one frame,
-named by its sequence.  At no moment of a save is there less to load than before it.
+Everything here blocks and is for one thread at a time; ``file.py`` ensures both.  A snapshot is a file with one frame,
+named by its sequence.  At every moment of a save, the newest snapshot before it can be loaded, or a newer one.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ log = logging.getLogger("trouper.journal")
 
 
 def save(files: StreamFiles, snapshot: Snapshot) -> int:
-    """Keep a snapshot, drop the oldest ones, and return the sequence of the oldest that is left."""
+    """Write a snapshot, remove the oldest ones, and return the sequence of the oldest that is kept."""
     if snapshot.sequence > files.last_sequence:
         raise wrong_sequence(files.name, snapshot.sequence, files.last_sequence)
-    files.sync()  # a snapshot must not outlive the records that it stands for
+    files.sync()  # a snapshot must not be durable before its records
     disk, path = files.disk, _path_of(files, snapshot.sequence)
     disk.make_folder(files.folder)
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
@@ -43,18 +43,18 @@ def save(files: StreamFiles, snapshot: Snapshot) -> int:
 
 
 def load(files: StreamFiles) -> Snapshot | None:
-    """Return the newest snapshot that is whole; a broken one is reported and passed over."""
+    """Return the newest snapshot that is undamaged, or None; a damaged one is logged and skipped."""
     for sequence in sequences(files):
         path = _path_of(files, sequence)
         try:
             return _read(files, path, sequence)
         except JournalCorrupt as error:
-            log.warning("stream %s: a snapshot is passed over for an older one: %s", files.name, error)
+            log.warning("stream %s: a damaged snapshot is skipped for an older one: %s", files.name, error)
     return None
 
 
 def sequences(files: StreamFiles) -> list[int]:
-    """The sequences of the snapshots there are, newest first."""
+    """Return the sequences of all snapshots, newest first."""
     names = files.disk.names(files.folder)
     return sorted(
         (int(name.removesuffix(SNAPSHOT_SUFFIX)) for name in names if name.endswith(SNAPSHOT_SUFFIX)), reverse=True

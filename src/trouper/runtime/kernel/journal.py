@@ -1,62 +1,59 @@
 """The ``Journal`` port: append-only streams of records, and snapshots of what they add up to.
 
-A journal keeps bytes in order and says when they are safe.  It is not a data base: there is no search, and one stream
-has one writer.  What the bytes mean is the business of whoever appends them (``EventSourcedActor`` for events).
-``MemoryJournal`` and ``FileJournal`` are behind this port; a store on a network can be.
+A journal keeps bytes in order and says when they are durable.  It is not a database: there is no search, and one
+stream has one writer.  It does not know what the bytes mean (``EventSourcedActor`` keeps events in it).
+``MemoryJournal`` and ``FileJournal`` implement this port; a store on a network can.
 
 Laws of this file, for every journal:
 1. The records of a stream are numbered 1, 2, 3, ... in the order of their append; truncation renumbers nothing.
-2. When ``append`` has returned, all of its records are kept as the journal's promise says; of an append that failed or
-   was given up, all of its records are there or none.
+2. When ``append`` has returned, all of its records are as durable as the journal promises; of an append that failed or
+   was cancelled, all of its records are kept or none.
 3. A record that is read is one that was appended, byte for byte.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Protocol
 
 from .errors import CallerError, TrouperError
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 
 class JournalError(TrouperError):
-    """Base of what a journal raises that is not its caller's fault."""
+    """Base of the errors of a journal that its caller did not cause."""
 
 
 class JournalCorrupt(JournalError):
-    """What was stored is damaged: names the file, the offset in bytes, what was found and what was expected."""
+    """The stored data is damaged; the text names the file, the offset in bytes, what was found and expected."""
 
 
 class JournalFailed(JournalError):
-    """The disk refused; the error is the ``__cause__``.  The records of this append are not acknowledged."""
+    """The disk failed; its error is the ``__cause__``.  The records of this append are not acknowledged."""
 
 
 class JournalLocked(CallerError):
-    """Another process, or another journal of this one, has this folder open."""
+    """Another process, or another journal in this process, has the folder open."""
 
 
 class JournalClosed(CallerError):
-    """The journal was not opened, or is closed."""
+    """The journal has not been opened, or has been closed."""
 
 
 class WrongSequence(CallerError):
-    """The stream does not end where the caller believes it does: somebody else writes to it, or nothing is there."""
+    """The stream ends with another sequence than the caller expects: it has a second writer, or it is new."""
 
 
 class RecordsGone(CallerError):
-    """The records asked for were truncated away."""
+    """The requested records have been truncated."""
 
 
 class RecordTooLarge(CallerError):
-    """A record, an append or a snapshot above the journal's limit in bytes."""
+    """A record, an append or a snapshot exceeds the journal's limit in bytes."""
 
 
 class InvalidStream(CallerError, ValueError):
-    """A name that no stream can have: empty, or too long."""
+    """The name of a stream is empty or too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,33 +66,25 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the records up to and including ``sequence`` add up to, encoded by whoever saved it."""
+    """The encoded state after the records up to and including ``sequence``."""
 
     sequence: int
     payload: bytes
 
 
-class Offload(Protocol):
-    """Runs a blocking function beside the loop, as ``Node.offload`` does."""
-
-    def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
-        """Run ``function`` with these arguments; awaiting gives what it returns, or raises what it raises."""
-        ...
-
-
 class Journal(Protocol):
-    """Streams of records with snapshots.  A stream begins to exist with its first append."""
+    """Streams of records with snapshots.  The first append to a stream creates it.
 
-    async def open(self, offload: Offload | None = None) -> None:
-        """Get ready; a journal that is open already stays as it is.
+    A journal that blocks does so in threads of its own: the thread pool of a node is for its users.
+    """
 
-        offload: runs what blocks; None is the loop's own thread pool.  Raises ``JournalLocked``, ``JournalFailed``.
-        """
+    async def open(self) -> None:
+        """Open the journal; does nothing when it is open.  Raises ``JournalLocked``, ``JournalFailed``."""
 
     async def append(self, stream: str, records: Sequence[bytes], expected_sequence: int | None = None) -> int:
         """Append records, all or none, and return the sequence of the last one.
 
-        expected_sequence: of the stream's last record before this append, 0 for a new stream; None does not check.
+        expected_sequence: of the stream's last record before this append, 0 for a new stream; None does not check it.
         Raises ``WrongSequence``, ``RecordTooLarge``, ``InvalidStream``, ``JournalFailed``, ``JournalClosed``.
         """
         ...
@@ -103,8 +92,9 @@ class Journal(Protocol):
     def read(self, stream: str, from_sequence: int = 0) -> AsyncIterator[Record]:
         """Read the records that are acknowledged when the reading begins, in order, a bounded part at a time.
 
-        from_sequence: of the first record to read; 0 begins with the oldest that is kept.  A stream that does not
-        exist has no records.  Raises, at the first step, ``RecordsGone``, and ``JournalCorrupt`` where damage is met.
+        from_sequence: of the first record to read; 0 begins with the oldest that is kept.
+        A stream that does not exist has no records.  Raises ``RecordsGone`` at the first step, and ``JournalCorrupt``
+        where the data is damaged.
         """
         ...
 
@@ -113,19 +103,20 @@ class Journal(Protocol):
         ...
 
     async def save_snapshot(self, stream: str, snapshot: Snapshot) -> int:
-        """Keep a snapshot beside the stream, replace none but the oldest, and return the oldest one's sequence.
+        """Keep a snapshot beside the stream, and return the sequence of the oldest snapshot that is kept.
 
-        The records up to what is returned are not needed for a recovery any more, even if the newer snapshots break.
-        Raises ``WrongSequence`` for a snapshot of records that are not there, and what ``append`` raises.
+        The newest snapshots are kept, as many as the journal is set to.  No recovery needs the records up to the
+        returned sequence, even if the newer snapshots are damaged.  Raises ``WrongSequence`` for a snapshot of records
+        that are not there, and what ``append`` raises.
         """
         ...
 
     async def load_snapshot(self, stream: str) -> Snapshot | None:
-        """Return the newest snapshot that is whole; None when there is none."""
+        """Return the newest snapshot that is undamaged; None when there is none."""
         ...
 
     async def truncate(self, stream: str, up_to_sequence: int) -> None:
-        """Allow the records up to and including this one to be forgotten; a journal may keep some of them longer."""
+        """Allow the journal to delete the records up to and including this one; it may keep some of them longer."""
 
     async def close(self) -> None:
-        """Make everything that was acknowledged durable, and let go of files and locks; a second call does nothing."""
+        """Make everything that was acknowledged durable, and release files and locks; a second call does nothing."""

@@ -1,6 +1,7 @@
-"""``Node``: one runtime in one process, as users see it.
+"""``Node``: the runtime of actors in one event loop.
 
-It wraps the kernel's ``System`` and owns what a node has besides actors: its thread pool and its way down.
+It creates the kernel's ``System`` and owns the node's other parts: thread pool, journal, network, workers, cluster, and
+the shutdown of all of them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 
 from ..actor.spawner import Spawner
 from ..actor.spawning import begin_child, spawn_awaited
@@ -51,34 +52,37 @@ P = ParamSpec("P")
 
 
 class Node(NodeServices, Spawner):
-    """A runtime for actors in the running loop; use it as ``async with Node() as node``.
+    """A runtime for actors in the running event loop.
 
-    name: in the addresses of its actors; None is ``local``.
+    Use it as ``async with Node() as node``; or, where begin and end are in different places, as in a notebook or a test
+    fixture, by ``await node.start()`` and ``await node.stop()``.
+
+    name: the node's name in the addresses of its actors; None is ``local``.
     supervision: the strategy for the actors spawned here, 3 restarts in 5 s by default.  When they fail more often the
-        node shuts down and the ``async with`` block is cancelled and raises ``NodeFailed``.
+        node shuts down, and the ``async with`` block is cancelled and raises ``NodeFailed``.
     ask_timeout_s: the deadline, in seconds, of an ask that names none.
-    shutdown_s: seconds for everything to end in order when the block is left, then the rest is killed; None waits.
-    threads: of the pool behind ``offload``; started when first used.
-    journal: where event-sourced actors keep their events; None is a ``MemoryJournal``, made when first used.
-    slow_handler_s: seconds for which the loop may be held until that is reported, see ``LoopBlocked``; None is for ever.
-        On virtual time nothing is watched.
-    listen: an endpoint, or several, at which other nodes reach this one; none keeps it to itself, without a network.
-        A node that listens needs a name that is unique among the nodes it will meet.
-    join: endpoints of other nodes, dialled until they answer, and again whenever they are lost.
+    shutdown_s: seconds for the whole shutdown, after which what is left is killed; None has no deadline.
+    threads: the size of the thread pool behind ``offload``; started on first use.
+    journal: where event-sourced actors keep their events; None is a ``MemoryJournal``, created on first use.
+    slow_handler_s: seconds for which a handler may block the loop before that is reported as ``LoopBlocked``; None does
+        not watch the loop.  On virtual time the loop is not watched.
+    listen: an endpoint, or several, at which other nodes reach this one; none makes a node without a network.  A node
+        that listens needs a name that is unique among the nodes it will meet.
+    join: endpoints of other nodes, dialled until they answer, and again whenever the session is lost.
     keys: the folder that ``trouper keygen`` made; ``tcp://`` is encrypted and authenticated with it.  None has no keys.
-    insecure: True lets ``tcp://`` go without keys, in the clear and with anybody; it is warned of.
-    allowed_modules: modules that may be imported because another node asks for an actor of theirs; those that are
+    insecure: True lets ``tcp://`` go without keys, unencrypted and open to anybody; a warning is logged.
+    allowed_modules: modules that may be imported because another node spawns an actor of theirs here; modules that are
         loaded already need not be named.
-    bulk: what becomes of large buffers in messages to and from other nodes; None is ``BulkSettings()``.
-    strict_wire: True sends every message between its own actors through the codec, as between two nodes, so that a test
-        shows what cannot travel; see ``strict.py``.  ``trouper.testing.simulate`` does.
-    code_shipping: True sends and takes actors that no module defines, by value, to and from nodes that say so too:
-        whoever may link to this node can run any code here.  ``CodeShipping`` sets its limit.
-    processes: how many worker processes to start, as nodes ``worker-1`` and so on that are linked to this one and to
-        one another; 0 starts none.  ``Workers`` sets their limits and times.
-    cluster: how this node takes part in a cluster, which it joins through one of the nodes at ``join``; None takes part
-        in none, and is linked to those nodes alone.
-    seed: of the node's only source of chance; None takes one from the operating system.
+    bulk: how large buffers in messages are sent to and taken from other nodes; None is ``BulkSettings()``.
+    strict_wire: True copies every message between the node's own actors through the codec, as between two nodes, so
+        that a test finds what cannot be sent.  ``trouper.testing.simulate`` turns it on.
+    code_shipping: True sends actors that no module defines by value, to nodes with the same setting, and takes such
+        actors from them: a node that may connect to this one can run any code here.  ``CodeShipping`` sets its limit.
+    workers: how many worker processes to start, as nodes ``worker-1`` and so on that are connected to this node and to
+        one another; 0 starts none.  ``Workers`` sets their limits and time-outs.
+    cluster: the settings of the cluster that this node joins through one of the nodes at ``join``; None joins none, and
+        stays connected to those nodes only.
+    seed: of the node's only source of random numbers; None takes one from the operating system.
     """
 
     def __init__(
@@ -128,19 +132,45 @@ class Node(NodeServices, Spawner):
         self._network: NodeNetwork | None = None
         self._worker_manager: WorkerManager | None = None
         if workers != 0:
-            from ..workers.manager import make_worker_manager  # noqa: PLC0415  only who uses it pays for it
+            from ..workers.manager import make_worker_manager  # noqa: PLC0415  loaded on first use
 
             self._worker_manager = make_worker_manager(self, workers, threads, slow_handler_s, strict_wire)
             self.shutdown.add(AFTER_STOP, "worker processes", self._worker_manager.end)
         self._slow_handler_s, self._strict_wire = slow_handler_s, strict_wire
         self.watchdog: LoopWatchdog | None = None
-        """The watch over the loop; None where there is none."""
+        """Reports handlers that block the loop; None when ``slow_handler_s`` is None, and on virtual time."""
         self._pool: ThreadPoolExecutor | None = None
         self._block_task: asyncio.Task[object] | None = None
+        self._block_cancelled = False
         self._failure: BaseException | None = None
 
     async def __aenter__(self) -> Self:
-        """Start the node in the running loop."""
+        """Start the node in the running loop; raises what ``start`` raises."""
+        return await self._start(block_task=asyncio.current_task())
+
+    async def start(self) -> Self:
+        """Start the node in the running loop, and return it; it runs until ``stop``, or until it fails.
+
+        A failure of the node (an actor failed more often than its supervision allows) shuts it down at once, is logged,
+        and is raised by ``stop``.  Raises ``NodeClosed`` when it was started before, ``NodeFailed`` when it fails while
+        it starts, and the errors of its parts: ``StartFailed`` of a worker, ``EndpointTaken`` and other errors of a
+        transport, ``JournalLocked``.
+        """
+        return await self._start(block_task=None)
+
+    async def stop(self, reason: str = "stop() was called") -> None:
+        """Shut the node down by the phases of ``shutdown``, within ``shutdown_s``, and wait until it is down.
+
+        reason: for reports.
+        Leaving the ``async with`` block does the same.  A second call waits for the first.  Raises ``NodeFailed`` when
+        the node had failed, and ``CallerError`` in a handler of this node: call ``node.shutdown.begin(reason)`` there.
+        """
+        await self.shutdown.run(reason)
+        if self._failure is not None:
+            self._raise_failure(self._failure)
+
+    async def _start(self, block_task: asyncio.Task[object] | None) -> Self:
+        """Start; ``block_task`` runs the block that a failure of the node cancels, and is None without a block."""
         if self._system is not None:
             raise NodeClosed(f"node {self.name} was started before: make another Node")
         loop = asyncio.get_running_loop()
@@ -160,23 +190,27 @@ class Node(NodeServices, Spawner):
         )
         self._system.host = self
         self._system.placement = self._make_placement
-        _ = self.dead_letters, self.recorder  # they listen from the start
-        self._block_task = asyncio.current_task()
+        _ = self.dead_letters, self.recorder  # both subscribe to reports when they are created
+        self._block_task = asyncio.current_task()  # a failure during the start ends the start
         try:
             await self._open(loop)
-        except BaseException:
+        except BaseException as error:
             await self.shutdown.run("the node could not start")
+            if self._failure is not None and isinstance(error, asyncio.CancelledError):
+                self._uncancel_block()
+                self._raise_failure(self._failure)
             raise
+        self._block_task = block_task
         return self
 
     async def _open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Open what the node has besides actors."""
+        """Open the journal, the network, the workers and the cluster."""
         if self._given_journal is not None:
-            await self._given_journal.open(self.offload)
+            await self._given_journal.open()
         options = (
             self._network_options if self._worker_manager is None else self._worker_manager.open(self._network_options)
         )
-        if (cluster := self._cluster_config) is not None:  # which dials as it needs
+        if (cluster := self._cluster_config) is not None:  # the cluster dials by itself
             options = replace(options, join=(), sessions_max=cluster.sessions_max)
         if options.listen:
             transports = self._make_transports(options)
@@ -185,29 +219,47 @@ class Node(NodeServices, Spawner):
             await self._worker_manager.start()
         if cluster is not None:
             self._cluster = await cluster.open(self, self._network_options.join)
-        if self._slow_handler_s is not None and not is_virtual(loop):  # what is imported above is nobody's fault
+        if self._slow_handler_s is not None and not is_virtual(loop):  # after the imports above, which block the loop
             self.watchdog = LoopWatchdog(self.system, self._slow_handler_s, self._on_loop_blocked)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Shut down in order; raises ``NodeFailed`` when a failure had reached the root.
+        """Shut down in order; raises ``NodeFailed`` when the node had failed.
 
         A ``KeyboardInterrupt`` or ``SystemExit`` that a handler raised is raised again here, as it was.
         """
         try:
-            await self.shutdown.run(_shutdown_reason(error, self._failure))
+            await self.shutdown.run(_shutdown_reason(error))
         except asyncio.CancelledError:
-            if self._failure is None or isinstance(error, asyncio.CancelledError):
+            if not self._block_cancelled or isinstance(error, asyncio.CancelledError):
                 self.shutdown.kill_remaining()
                 await self.shutdown.wait()
                 raise
-            await self.shutdown.wait()  # a failure was announced by this when the block had been left already
+            await self.shutdown.wait()  # the node failed as the block ended: this was the cancellation of the block
         failure = self._failure
-        if failure is None or not isinstance(error, asyncio.CancelledError | None):
+        self._uncancel_block()
+        if failure is not None and isinstance(error, asyncio.CancelledError | None):
+            self._raise_failure(failure)
+
+    def _escalated(self, failure: BaseException) -> None:
+        """A failure has reached the root: shut down now, and cancel the block, when there is one that still runs."""
+        if self._failure is not None or self.shutdown.reason is not None:
             return
-        if self._block_task is not None:
+        self._failure = failure
+        reason = f"{brief(failure)} was escalated to the root"
+        self.reports.problem(f"node {self.name} shuts down: {reason}")
+        self.shutdown.begin(reason)
+        if self._block_task is not None and self._block_task.cancel("a failure was escalated to the root of the node"):
+            self._block_cancelled = True
+
+    def _uncancel_block(self) -> None:
+        """Take back the cancellation of the block, which has ended by it."""
+        if self._block_cancelled and self._block_task is not None:
             self._block_task.uncancel()
+            self._block_cancelled = False
+
+    def _raise_failure(self, failure: BaseException) -> NoReturn:
         if isinstance(failure, KeyboardInterrupt | SystemExit):
             raise failure from None
         raise NodeFailed(f"node {self.name} was shut down: {brief(failure)} was escalated to its root") from failure
@@ -226,8 +278,8 @@ class Node(NodeServices, Spawner):
     def _make_generation(self) -> int:
         return time.time_ns()
 
-    def _on_crash(self, cell: Cell, error: BaseException, text: str) -> None:  # noqa: ARG002  it subscribes to crashes
-        """Take a handler that wants to end the program at its word."""
+    def _on_crash(self, cell: Cell, error: BaseException, text: str) -> None:  # noqa: ARG002  a listener to crashes
+        """End the program when a handler raised ``KeyboardInterrupt`` or ``SystemExit``."""
         if isinstance(error, KeyboardInterrupt | SystemExit):
             self._escalated(error)
 
@@ -235,19 +287,15 @@ class Node(NodeServices, Spawner):
         self.recorder.on_loop_blocked(blocked)
         self.events.publish(blocked)
 
-    def _escalated(self, failure: BaseException) -> None:
-        if self._failure is None and self.shutdown.reason is None:
-            self._failure = failure
-            if self._block_task is not None:
-                self._block_task.cancel("a failure was escalated to the root of the node")
-
     def supervise(
         self, *children: Child, strategy: Strategy | None = None, name: str | None = None
     ) -> Awaitable[ActorRef]:
-        """Start a ``Supervisor`` with these children under ``/user``; awaiting gives its ref, once all of them run.
+        """Start a ``Supervisor`` under ``/user``; awaiting the result gives its ref, once all of its children run.
 
-        strategy: None is ``OneForOne()``.  It is restarted, with its first children, when it fails itself, and gone
-        when ``auto_shutdown`` ends it.  Raises what ``spawn`` raises; when one child cannot start, none of them runs.
+        children: started in this order.  strategy: how it restarts them; None is ``OneForOne()``.
+        name: unique among the living children of ``/user``; None makes one up.
+        When it fails itself it is restarted, with its first children; it ends when ``auto_shutdown`` says so.  Raises
+        what ``spawn`` raises; when one child cannot start, none of them runs.
         """
         make = partial(Supervisor, *children, strategy=strategy)
         return spawn_awaited(self.system.user, make, (), name, "transient", None, significant=False)
@@ -257,21 +305,24 @@ class Node(NodeServices, Spawner):
 
     @property
     def network(self) -> NodeNetwork:
-        """The connected nodes; raises ``NodeClosed`` on a node that does not listen."""
+        """The network, with the nodes that this one is connected to.
+
+        Raises ``NodeClosed`` on a node that does not listen.
+        """
         if self._network is None:
-            raise NodeClosed(f"node {self.name} has no network: give it listen=..., or wait until it has started")
+            raise NodeClosed(f"node {self.name} has no network: give it listen=..., or start it first")
         return self._network
 
     @property
     def has_network(self) -> bool:
-        """Whether this node can be linked to others."""
+        """Whether this node can be connected to others."""
         return self._network is not None
 
     @property
     def cluster(self) -> Cluster:
-        """The cluster that this node takes part in; raises ``NodeClosed`` when it takes part in none."""
+        """The cluster that this node is in; raises ``NodeClosed`` when it is in none."""
         if self._cluster is None:
-            raise NodeClosed(f"node {self.name} is in no cluster: give it cluster=..., or wait until it has started")
+            raise NodeClosed(f"node {self.name} is in no cluster: give it cluster=..., or start it first")
         return self._cluster
 
     @property
@@ -280,18 +331,13 @@ class Node(NodeServices, Spawner):
         return () if self._worker_manager is None else self._worker_manager.settings.names
 
     async def offload(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a blocking function in the node's thread pool; raises what it raises."""
+        """Run a blocking function in the node's thread pool of ``threads``, and return what it returns.
+
+        Raises what the function raises; a ``StopIteration`` is raised as ``RuntimeError``, which a future can hold.
+        """
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=f"trouper-{self.name}")
         return await self.system.loop.run_in_executor(self._pool, _call, partial(function, *args, **kwargs))
-
-    async def shut_down(self, reason: str = "shut_down() was called") -> None:
-        """Go down in order, by the phases of ``shutdown``, within ``shutdown_s``; waits until the node is down.
-
-        Leaving the ``async with`` block does it too.  A second call waits for the first.  In a handler of this node it
-        raises ``CallerError``: use ``node.shutdown.begin(reason)`` there.
-        """
-        await self.shutdown.run(reason)
 
     async def _close_network(self) -> None:
         if self._network is not None:
@@ -302,7 +348,7 @@ class Node(NodeServices, Spawner):
             await self._given_journal.close()
 
     def _release_resources(self) -> None:
-        """Give back the threads, once the node is down."""
+        """Release threads and files once the node is down."""
         if self.watchdog is not None:
             self.watchdog.stop()
         if self._worker_manager is not None:
@@ -312,9 +358,9 @@ class Node(NodeServices, Spawner):
 
 
 def _strict_factories() -> tuple[Callable[[Cell], ActorRef], type[Ask[Any]]]:  # Any: of whatever reply
-    """Return the refs and asks of a strict node."""
-    from ..session.copier import WireCopier  # noqa: PLC0415  only a strict node needs it
-    from .strict_wire import StrictAsk, StrictRef  # noqa: PLC0415  only a strict node needs it
+    """Return the factories of refs and asks on a node with ``strict_wire``."""
+    from ..session.copier import WireCopier  # noqa: PLC0415  loaded on first use
+    from .strict_wire import StrictAsk, StrictRef  # noqa: PLC0415  loaded on first use
 
     return partial(StrictRef, copier=WireCopier()), StrictAsk
 
@@ -331,22 +377,20 @@ def _check(ask_timeout_s: float, threads: int, slow_handler_s: float | None) -> 
 def _shipping(option: bool | CodeShipping) -> CodeShipping | None:
     if option is False:
         return None
-    from ..net.code_shipping import CodeShipping  # noqa: PLC0415  only who uses it pays for it
+    from ..net.code_shipping import CodeShipping  # noqa: PLC0415  loaded on first use
 
     return CodeShipping() if option is True else option
 
 
-def _shutdown_reason(error: BaseException | None, failure: BaseException | None) -> str:
-    """Say why a node's block was left."""
-    if failure is not None:
-        return f"{brief(failure)} was escalated to the root"
+def _shutdown_reason(error: BaseException | None) -> str:
+    """Return the reason of a shutdown that begins because the block has ended, by ``error`` or without one."""
     if isinstance(error, asyncio.CancelledError):
         return f"cancelled: {error.args[0]}" if error.args else "cancelled"
     return "the block was left" if error is None else f"the block was left by {brief(error)}"
 
 
 def _call(function: Callable[[], T]) -> T:
-    """Call in a thread; what a future cannot carry is wrapped."""
+    """Call in a thread; an error that a future cannot hold is wrapped."""
     try:
         return function()
     except StopIteration as stop:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..actor.links import LinkWatcher
 from ..actor.spawning import spawn_awaited
+from ..kernel.errors import InvalidOption
 from ..net.network import Network
 from ..net.services.deadlock_probes import DeadlockDetector
 from .services.group_sync import GroupSync
@@ -50,7 +52,11 @@ class NodeActors:
         self._node = node
 
     def spawn(self, actor: Callable[..., object], name: str | None, shutdown_s: float | None) -> Awaitable[ActorRef]:
-        """Start an actor under ``/user``, which is not restarted; raises what ``Node.spawn`` raises."""
+        """Start an actor under ``/user``, which is not restarted.
+
+        Raises what ``Node.spawn`` raises, and ``InvalidOption`` for an event-sourced actor where no journal was given.
+        """
+        _check_journal(self._node, actor)
         return spawn_awaited(self._node.system.user, actor, (), name, "temporary", shutdown_s, significant=False)
 
     def find(self, name: str) -> ActorRef | None:
@@ -60,3 +66,16 @@ class NodeActors:
     def on_linked_actor_ended(self, cell: Cell, down: Down) -> None:
         """Let an actor fail that is linked to one elsewhere, which has ended abnormally."""
         LinkWatcher(cell, down.ref._cell).on_down(down)  # noqa: SLF001  a ref is the runtime's own
+
+
+def _check_journal(node: NodeServices, actor: Callable[..., object]) -> None:
+    """Refuse to start an event-sourced actor for a peer where no journal was given: its events would be lost."""
+    kind = actor.func if isinstance(actor, partial) else actor
+    if not getattr(kind, "__node_journal__", False) or node.has_given_journal:
+        return
+    raise InvalidOption(
+        node.default_journal_refusal
+        or f"{getattr(kind, '__qualname__', kind)} keeps its events in the journal of node {node.name}, which was "
+        "given none, so they would be lost: give it Node(journal=FileJournal(...)), or Node(journal=MemoryJournal()) "
+        "if that is meant"
+    )

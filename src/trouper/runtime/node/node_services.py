@@ -1,4 +1,4 @@
-"""``NodeServices``: what a node has besides actors, each made when it is first asked for."""
+"""``NodeServices``: the services of a node besides its actors, each created when it is first used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..kernel.address import Address
-from ..kernel.errors import NodeClosed
+from ..kernel.errors import InvalidOption, NodeClosed
 from ..kernel.ref import ActorRef
 from ..kernel.system import System
 from ..observe.accounting import Accounting, account
@@ -23,76 +23,100 @@ if TYPE_CHECKING:
 
 
 class NodeServices:
-    """The part of ``Node`` that looks after its furniture.  It is not made by itself."""
+    """Base of ``Node``: its name, its system, and the services that it creates on demand.
+
+    journal: where event-sourced actors keep their events; None creates a ``MemoryJournal`` when it is first used.
+    """
 
     def __init__(self, name: str, journal: Journal | None) -> None:
         self.name = name
         self.reports = Reports()
         self._given_journal = journal
+        self.default_journal_refusal: str | None = None
+        """Why ``journal`` raises ``InvalidOption`` when none was given; None creates a ``MemoryJournal`` then."""
         self._system: System | None = None
 
     @property
     def system(self) -> System:
-        """The kernel's side of the node; raises ``NodeClosed`` before the node has started."""
+        """The kernel of the node; raises ``NodeClosed`` before the node has started."""
         if self._system is None:
-            raise NodeClosed(f"node {self.name} has not started: use `async with Node() as node`")
+            raise NodeClosed(
+                f"node {self.name} has not started: use `async with Node() as node`, or `await node.start()`"
+            )
         return self._system
 
     @cached_property
     def registry(self) -> Registry:
         """Names and service keys of the actors on this node."""
-        from ..actor.registry import Registry  # noqa: PLC0415  only who uses it pays for it
+        from ..actor.registry import Registry  # noqa: PLC0415  loaded on first use
 
         return Registry()
 
     @cached_property
     def groups(self) -> Groups:
-        """Groups of actors, which they join and leave."""
-        from ..actor.groups import Groups  # noqa: PLC0415  only who uses it pays for it
+        """Groups that actors join and leave."""
+        from ..actor.groups import Groups  # noqa: PLC0415  loaded on first use
 
         return Groups(self.system)
 
     @cached_property
     def events(self) -> Events:
-        """What is published on this node, by the runtime and by programs."""
-        from ..observe.events import Events  # noqa: PLC0415  only who uses it pays for it
+        """The event stream of this node: what the runtime and programs publish, and who subscribes."""
+        from ..observe.events import Events  # noqa: PLC0415  loaded on first use
 
         return Events(self.system, self.reports, self.dead_letters)
 
     @cached_property
     def introspection(self) -> Introspection:
-        """Looking into actors from outside: stats, state, suspend, trace, the tree."""
-        from ..observe.introspection import Introspection  # noqa: PLC0415  only who uses it pays for it
+        """Inspects actors from outside: statistics, state, suspend and resume, trace, the tree of actors."""
+        from ..observe.introspection import Introspection  # noqa: PLC0415  loaded on first use
 
         return Introspection(self.system)
 
     @cached_property
     def recorder(self) -> FlightRecorder:
-        """The last notable things that happened on this node."""
+        """A bounded record of the latest crashes, dead letters and other notable events of this node."""
         return FlightRecorder(self.system, self.reports)
 
     @cached_property
     def dead_letters(self) -> DeadLetters:
-        """The messages that no handler took: counted, kept, shown, sent again."""
+        """The messages that no handler took: counted by reason, the latest kept, to be shown or sent again."""
         return DeadLetters(self.system, self.reports)
 
     @cached_property
     def journal(self) -> Journal:
-        """Where the event-sourced actors of this node keep their events."""
-        from ..journal.memory import MemoryJournal  # noqa: PLC0415  only who uses it pays for it
+        """Where the event-sourced actors of this node keep their events: the journal given, else a ``MemoryJournal``.
 
-        return MemoryJournal() if self._given_journal is None else self._given_journal
+        Raises ``InvalidOption`` where a default would lose what its user keeps elsewhere: on a worker whose parent node
+        has a durable journal.
+        """
+        if self._given_journal is not None:
+            return self._given_journal
+        if self.default_journal_refusal is not None:
+            raise InvalidOption(self.default_journal_refusal)
+        from ..journal.memory import MemoryJournal  # noqa: PLC0415  loaded on first use
+
+        return MemoryJournal()
+
+    @property
+    def has_given_journal(self) -> bool:
+        """Whether a journal was given to this node, which may be a ``MemoryJournal``."""
+        return self._given_journal is not None
 
     def find(self, place: str | Address) -> ActorRef | None:
-        """Return the living actor at a path such as ``user/bank/ada`` or at an address; None when there is none.
+        """Return the running actor at a path such as ``user/bank/ada`` or at an address; None when there is none.
 
-        An address, as a value or as text, finds only the very actor that it is of; a path finds whoever is there now.
-        Raises ``InvalidName`` for text that begins like an address and is none.
+        place: a path finds the actor that has it now; an address, as a value or as text, finds that one actor only,
+            and not a later one at the same path.
+        Raises ``InvalidName`` for text that begins like an address and is not one.
         """
-        from ..actor.registry import actor_at  # noqa: PLC0415  only who uses it pays for it
+        from ..actor.registry import actor_at  # noqa: PLC0415  loaded on first use
 
         return actor_at(self.system, place)
 
     def accounting(self) -> Accounting:
-        """What became of every message sent on this node; ``missing`` is 0 unless Trouper has a bug."""
+        """Return how many messages were sent on this node and what became of them.
+
+        ``missing`` is 0, or Trouper has a bug.
+        """
         return account(self.system)

@@ -1,4 +1,4 @@
-"""Joining: what a node does with ``listen`` and ``join``; it puts transports, network and actors together.
+"""Opens the network of a node: chooses the transports of its endpoints and connects network, actors and services.
 
 It is the one file of the runtime that knows which transport understands which endpoint, and imports it only then.
 """
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from ..net.code_shipping import CodeShipping
     from ..net.network import MakeTransport
     from ..session.bulk_chunks import BulkSettings
-    from .node import Node
     from .node_network import NodeNetwork
+    from .node_services import NodeServices
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkOptions:
-    """How a node is reached, and whom it dials.
+    """The endpoints of a node, and what it allows its peers.
 
-    listen: endpoints, the first of which peers connect back to.  join: endpoints of other nodes, dialled for ever.
-    allowed_modules: modules that may be imported because another node asks for an actor of theirs.
-    keys: the folder that ``trouper keygen`` made, for tcp; None for none.  insecure: tcp may go without keys.
-    shipping: how code may travel; None for not at all.
-    bulk: what becomes of large buffers in messages; None is ``BulkSettings()``.
-    links_max: links that are kept to the other members of a cluster; None outside of a cluster, where every link stays.
-    seed: of the tokens and the jitter of links; None takes them from the operating system, since others can be guessed.
+    listen: endpoints; peers connect back to the first.  join: endpoints of other nodes, dialled until they answer.
+    allowed_modules: modules that may be imported because a peer spawns an actor of theirs here.
+    keys: the folder that ``trouper keygen`` made, for tcp; None has no keys.  insecure: tcp may go without.
+    shipping: the limits of code that travels by value; None neither sends nor takes code.
+    bulk: how large buffers in messages are sent; None is ``BulkSettings()``.
+    sessions_max: sessions that a member of a cluster keeps open; None, outside of a cluster, keeps every session.
+    seed: of the tokens and the jitter of sessions; None takes unpredictable ones from the operating system.
     """
 
     listen: tuple[str, ...] = ()
@@ -53,11 +53,14 @@ class NetworkOptions:
 
 
 async def open_network(
-    node: Node, options: NetworkOptions, transports: Sequence[MakeTransport], generation: int
+    node: NodeServices, options: NetworkOptions, transports: Sequence[MakeTransport], generation: int
 ) -> NodeNetwork:
-    """Start the network of a node: it listens when this returns, and dials from then on."""
-    from ..session.settings import SessionSettings  # noqa: PLC0415  a node without a network does not load it
-    from .node_network import NodeActors, NodeNetwork  # noqa: PLC0415  a node without a network does not load it
+    """Start the network of a node and return it: it listens when this returns, and dials ``options.join`` from then on.
+
+    Raises what a transport raises for an endpoint, with nothing left open.
+    """
+    from ..session.settings import SessionSettings  # noqa: PLC0415  loaded on first use
+    from .node_network import NodeActors, NodeNetwork  # noqa: PLC0415  loaded on first use
 
     network = NodeNetwork(
         node.system,
@@ -84,12 +87,12 @@ async def open_network(
 
 
 def transports_for(options: NetworkOptions) -> list[MakeTransport]:
-    """Return makers of the transports that these endpoints are for; raises ``InvalidOption`` for an unknown one."""
+    """Return a factory of each transport that the endpoints need; raises ``InvalidOption`` for an unknown scheme."""
     return [_maker(family, options) for family in dict.fromkeys(map(_family, (*options.listen, *options.join)))]
 
 
 def _family(endpoint: str) -> str:
-    """Return which transport an endpoint is for; raises ``InvalidOption``."""
+    """Return the name of the transport of an endpoint's scheme; raises ``InvalidOption`` for an unknown one."""
     scheme = endpoint.partition("://")[0]
     if scheme == "inprocess":
         return "inprocess"
@@ -102,11 +105,11 @@ def _family(endpoint: str) -> str:
 
 def _maker(family: str, options: NetworkOptions) -> MakeTransport:
     if family == "inprocess":
-        from ...transports.inprocess import InProcessTransport  # noqa: PLC0415  only who uses it pays for it
+        from ...transports.inprocess import InProcessTransport  # noqa: PLC0415  loaded on first use
 
         return InProcessTransport
-    from ...transports.keys import KeyRing  # noqa: PLC0415  only who uses it pays for it
-    from ...transports.zeromq import ZeroMQTransport  # noqa: PLC0415  only who uses it pays for it
+    from ...transports.keys import KeyRing  # noqa: PLC0415  loaded on first use
+    from ...transports.zeromq import ZeroMQTransport  # noqa: PLC0415  loaded on first use
 
     keys = None if options.keys is None else KeyRing.load(options.keys)
     return partial(ZeroMQTransport, keys=keys, insecure=options.insecure)

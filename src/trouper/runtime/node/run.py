@@ -1,4 +1,4 @@
-"""``trouper.run``: run a program's main coroutine on the fastest loop there is, and end in order on a signal."""
+"""``trouper.run``: runs a program's main coroutine on the fastest available loop and ends it in order on a signal."""
 
 from __future__ import annotations
 
@@ -16,31 +16,34 @@ T = TypeVar("T")
 def run(main: Callable[[], Coroutine[object, object, T]]) -> T:
     """Run ``main()`` until it returns, and return what it returned.
 
-    Uses uvloop where it is installed.  SIGINT and SIGTERM cancel ``main``, so that every ``async with Node()`` in it
-    shuts down in order; then ``KeyboardInterrupt`` or ``SystemExit(143)`` is raised.  A second signal ends the program
-    at once, also when a handler holds the loop.  Raises ``RuntimeError`` where a loop is running already.
+    main: called once, in a new event loop: uvloop's where it is installed, else asyncio's.
+    SIGINT and SIGTERM cancel ``main``, so that every ``async with Node()`` in it shuts down in order; then
+    ``KeyboardInterrupt`` or ``SystemExit(143)`` is raised.  A second signal ends the program at once, also while a
+    handler blocks the loop.  Raises what ``main`` raises, and ``RuntimeError`` where a loop is running already.
     """
-    if asyncio._get_running_loop() is not None:  # noqa: SLF001  the public way raises where there is none
-        raise RuntimeError("trouper.run() begins a loop of its own: in a running event loop use `async with Node()`")
+    if asyncio._get_running_loop() is not None:  # noqa: SLF001  the public function raises where there is none
+        raise RuntimeError(
+            "trouper.run() starts an event loop of its own: in a running event loop use `async with Node()`"
+        )
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_until_signal(main))
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes the fastest loop there is; None is asyncio's own."""
+    """Return the factory of uvloop's event loop; None, for asyncio's own, where uvloop is not installed."""
     if sys.platform == "win32":
         return None
     try:
-        import uvloop  # noqa: PLC0415  optional, and slow to import where it is not wanted
+        import uvloop  # noqa: PLC0415  optional, and slow to import
     except ImportError:
         return None
     return uvloop.new_event_loop
 
 
 async def _until_signal(main: Callable[[], Coroutine[object, object, T]]) -> T:
-    """Run main, cancelled by the first signal.
+    """Run ``main`` and cancel it at the first signal.
 
-    The handlers are Python's own and not the loop's, which a handler that holds the loop would keep from running.
+    The signal handlers are Python's and not the loop's: the loop's would not run while an actor blocks the loop.
     """
     loop = asyncio.get_running_loop()
     task = loop.create_task(main())
@@ -48,7 +51,7 @@ async def _until_signal(main: Callable[[], Coroutine[object, object, T]]) -> T:
 
     def on_signal(number: int, _: FrameType | None) -> None:
         seen.append(number)
-        signal.signal(number, signal.SIG_DFL)  # a second one does what it does to any program
+        signal.signal(number, signal.SIG_DFL)  # the second signal has its default effect
         loop.call_soon_threadsafe(task.cancel, signal.Signals(number).name)
 
     in_main_thread = threading.current_thread() is threading.main_thread()

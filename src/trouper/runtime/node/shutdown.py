@@ -1,14 +1,14 @@
 """Coordinated shutdown: a node goes down in named phases, one after the other, under one deadline.
 
-The phases are a graph: each says after which others it comes.  The tasks of one phase run concurrently.  A task that
-fails, or hangs, is reported and does not keep the rest from ending; when the deadline has passed, what is left is
-killed.  A shutdown happens once: whoever asks for it again waits for the one that is under way.
+Each phase names the phases that it comes after.  The tasks of one phase run concurrently.  A task that fails or hangs
+is reported and does not stop the others; when the deadline has passed, actors and tasks that remain are killed.  A node
+shuts down once: a second call waits for the shutdown that is under way.
 
 The phases that every node has, in their order (``add_phase`` puts others between them):
 
-1. ``before_stop``: everything still works; say goodbye, finish what has begun.
-2. ``stop_user_actors``: no actor can be spawned any more; everything under ``/user`` stops, the newest first.
-3. ``stop_system``: the same with ``/system`` and the root.
+1. ``before_stop``: everything still works; finish what has begun, notify others.
+2. ``stop_user_actors``: no actor can be spawned any more; all actors under ``/user`` stop, the newest first.
+3. ``stop_system``: all actors under ``/system`` and the root stop.
 4. ``after_stop``: there are no actors; close files and connections.  It gets a second even when no time is left.
 
 The idea is Akka's ``CoordinatedShutdown``, with one deadline for all.
@@ -35,18 +35,19 @@ Outcome = Literal["done", "failed", "timed_out", "skipped"]
 
 BEFORE_STOP, STOP_USER_ACTORS, STOP_SYSTEM, AFTER_STOP = "before_stop", "stop_user_actors", "stop_system", "after_stop"
 PHASE_TIMEOUT_S = 5.0
-"""Seconds that the tasks of a phase get, unless the phase says otherwise."""
+"""Default time-out of a phase, in seconds."""
 UNWIND_S = 1.0
-"""Seconds that what was cancelled or killed may take to unwind before it is given up."""
+"""Seconds that cancelled or killed tasks may take to unwind before the shutdown goes on without them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A step of the way down.
+    """A step of the shutdown.
 
-    after: names of the phases that have to be over before.  timeout_s: seconds for its tasks; None is all the time
-    that is left before the deadline, any number at most half of it.  recover: False skips the tasks that users added
-    to later phases when a task of this one failed; actors are stopped all the same.
+    after: names of the phases that end before this one begins.
+    timeout_s: seconds for its tasks, at most half of the time that is left before the deadline; None is all of it.
+    recover: False skips the tasks that were added to later phases when a task of this phase failed; actors are stopped
+        in any case.
     """
 
     name: str
@@ -60,7 +61,7 @@ class Phase:
 
 
 class TaskReport(msgspec.Struct, frozen=True):
-    """What became of one task.  error: one line, for ``failed``; duration_s: seconds of the loop's time."""
+    """The result of one shutdown task.  duration_s: seconds of the loop's time.  error: one line, for ``failed``."""
 
     phase: str
     name: str
@@ -78,25 +79,25 @@ STANDARD = (
 
 
 def in_order(phases: Iterable[Phase]) -> tuple[Phase, ...]:
-    """Sort phases so that each comes after those it names; raises ``InvalidOption`` for a ring or an unknown name."""
+    """Sort phases so that each comes after those it names; raises ``InvalidOption`` for a cycle or an unknown name."""
     by_name = {phase.name: phase for phase in phases}
     for phase in by_name.values():
         unknown = phase.after - by_name.keys()
         if unknown:
-            raise InvalidOption(f"phase {phase.name} comes after {', '.join(sorted(unknown))}, which is no phase")
+            raise InvalidOption(f"phase {phase.name} comes after {', '.join(sorted(unknown))}, which is not a phase")
     try:
         names = TopologicalSorter({name: sorted(phase.after) for name, phase in by_name.items()}).static_order()
         return tuple(by_name[name] for name in names)
     except CycleError as error:
-        raise InvalidOption(f"the phases come after one another in a ring: {' -> '.join(error.args[1])}") from error
+        raise InvalidOption(f"the phases come after one another in a cycle: {' -> '.join(error.args[1])}") from error
 
 
 class Shutdown:
-    """The way down of one node, as ``node.shutdown``.
+    """The shutdown of one node, as ``node.shutdown``.
 
-    system: gives the running system.  deadline_s: seconds for everything; None waits for ever.  at_the_end: called once
-    everything is over.
-    reason: why the node goes down; None while it does not.  reports: what became of each task so far.
+    system: returns the running system.  deadline_s: seconds for all phases; None has no deadline.
+    on_finished: called when all phases have ended.
+    reason: why the node shuts down; None until it does.  reports: the results of the tasks that have ended.
     """
 
     def __init__(
@@ -114,13 +115,14 @@ class Shutdown:
         self.reason: str | None = None
         self.reports: list[TaskReport] = []
 
-    # --- before ------------------------------------------------------------------------------------------------------
+    # --- registration ------------------------------------------------------------------------------------------------
 
     def add(self, phase: str, name: str, work: Work) -> None:
-        """Have a coroutine function called in a phase.
+        """Call a coroutine function in a phase.
 
-        name: unique within the phase, for reports.
-        Raises ``InvalidOption`` for an unknown phase or a name that is taken, ``NodeClosed`` once it has begun.
+        phase: the name of a phase.  name: unique within the phase, for reports.  work: called without arguments.
+        Raises ``InvalidOption`` for an unknown phase or a name that is taken, ``NodeClosed`` once the
+        shutdown has begun.
         """
         self._check_open()
         if phase not in self._phases:
@@ -130,7 +132,7 @@ class Shutdown:
         self._work[phase][name] = work
 
     def remove(self, phase: str, name: str) -> None:
-        """Take a task back; one that is not there is fine."""
+        """Remove the task of this name from a phase; does nothing when there is none."""
         self._work.get(phase, {}).pop(name, None)
 
     def add_phase(
@@ -142,9 +144,11 @@ class Shutdown:
         timeout_s: float | None = PHASE_TIMEOUT_S,
         recover: bool = True,
     ) -> None:
-        """Add a phase between others; see ``Phase`` for its settings.
+        """Add a phase between others.
 
-        Raises ``InvalidOption`` for a name that is taken, an unknown phase or a ring, ``NodeClosed`` once it has begun.
+        name: a new name.  after, before: names of phases.  timeout_s, recover: as those of ``Phase``.
+        Raises ``InvalidOption`` for a name that is taken, an unknown phase or a cycle, ``NodeClosed`` once the shutdown
+        has begun.
         """
         self._check_open()
         if name in self._phases:
@@ -152,32 +156,35 @@ class Shutdown:
         phases = {**self._phases, name: Phase(name, frozenset(after), timeout_s, recover)}
         for later in before:
             if later not in phases:
-                raise InvalidOption(f"phase {name} comes before {later}, which is no phase")
+                raise InvalidOption(f"phase {name} comes before {later}, which is not a phase")
             phases[later] = replace(phases[later], after=phases[later].after | {name})
         in_order(phases.values())
         self._phases = phases
 
     def phases(self) -> tuple[str, ...]:
-        """The names of all phases, in their order."""
+        """Return the names of all phases, in their order."""
         return tuple(phase.name for phase in in_order(self._phases.values()))
 
     def _check_open(self) -> None:
         if self.reason is not None:
             raise NodeClosed(f"the shutdown has begun ({self.reason}): nothing can be added to it")
 
-    # --- the way down ------------------------------------------------------------------------------------------------
+    # --- running -----------------------------------------------------------------------------------------------------
 
     def begin(self, reason: str) -> None:
-        """Begin, without waiting; an actor may call this.  A second call changes nothing."""
+        """Begin the shutdown and return at once, also in a handler.  A second call changes nothing.
+
+        reason: for reports and for ``node.shutdown.reason``.
+        """
         if self._running is None:
             self.reason = reason
             self._running = self._system().loop.create_task(self._go_down(), name="trouper-shutdown")
             self._begun.set()
 
     async def run(self, reason: str) -> None:
-        """Begin, unless it has begun, and wait for the end.  Giving up the wait does not end the shutdown.
+        """Begin the shutdown, unless it has begun, and wait until it has ended.  Cancelling the wait does not stop it.
 
-        Raises ``CallerError`` inside a handler, which would wait for its own end.
+        Raises ``CallerError`` in a handler of this node, which would wait for its own end.
         """
         invocation = current_invocation.get()
         if (
@@ -193,18 +200,18 @@ class Shutdown:
         await self.wait()
 
     async def wait(self) -> None:
-        """Wait until the node is down; before anybody has begun the shutdown this waits for that, too."""
+        """Wait until the shutdown has begun and ended."""
         await self._begun.wait()
-        assert self._running is not None  # both are set together
+        assert self._running is not None, "begin() sets both"
         await asyncio.shield(self._running)
 
     def kill_remaining(self) -> None:
-        """Cut it short: what has not ended is killed now."""
+        """Kill at once what has not ended; does nothing before the shutdown has begun."""
         if self._running is not None:
             self._running.cancel()
 
     async def _go_down(self) -> None:
-        current_invocation.set(None)  # whoever has begun it does not wait for what is asked here
+        current_invocation.set(None)  # an ask of a shutdown task is not an ask of the handler that called begin()
         loop = self._system().loop
         self._until = None if self._deadline_s is None else loop.time() + self._deadline_s
         for phase in in_order(self._phases.values()):
@@ -213,7 +220,7 @@ class Shutdown:
                 if phase.name == STOP_SYSTEM:
                     await self._kill_rest()
             except asyncio.CancelledError:
-                self._problem("is in a hurry: what has not ended is killed")
+                self._problem("was cut short: what has not ended is killed")
                 self._until = loop.time()
         self._system().closing = True
         kill(self._system().root)
@@ -235,7 +242,7 @@ class Shutdown:
             self._aborted = True
 
     async def _run_together(self, phase: Phase, work: dict[str, Work], limit_s: float | None) -> bool:
-        """Run the tasks of a phase; says whether all of them ended well and in time."""
+        """Run the tasks of a phase; returns whether all of them ended without an error and in time."""
         loop = self._system().loop
         tasks = [loop.create_task(self._run_work(phase.name, name, each), name=name) for name, each in work.items()]
         try:
@@ -259,17 +266,17 @@ class Shutdown:
         return left_s if phase.timeout_s is None else min(phase.timeout_s, left_s / 2)
 
     async def _cancel(self, phase: Phase, overdue: set[asyncio.Task[bool]]) -> None:
-        """End what did not end in time; one that does not even heed its cancellation is given up."""
+        """Cancel the tasks that did not end in time; one that ignores its cancellation is left behind."""
         for task in overdue:
             task.cancel()
             self._problem(f"phase {phase.name}: {task.get_name()} did not end in time and was cancelled")
         if overdue:
             _, unresponsive = await asyncio.wait(overdue, timeout=UNWIND_S)
             for task in unresponsive:
-                self._problem(f"phase {phase.name}: {task.get_name()} does not heed its cancellation and was given up")
+                self._problem(f"phase {phase.name}: {task.get_name()} ignores its cancellation and is left behind")
 
     async def _run_work(self, phase: str, name: str, work: Work) -> bool:
-        """Run one task and report on it; says whether it ended well."""
+        """Run one task and report its result; returns whether it ended without an error."""
         loop = self._system().loop
         began = loop.time()
         outcome: Outcome = "timed_out"
@@ -283,7 +290,7 @@ class Shutdown:
                 raise
             outcome, text = "failed", "what it awaited was cancelled"
             self._problem(f"phase {phase}: {name} failed, since {text}, and the rest goes on")
-        except BaseException as error:  # noqa: BLE001  one task must not keep the others from ending
+        except BaseException as error:  # noqa: BLE001  one task must not stop the others
             outcome, text = "failed", self._system().reporter.brief(error)
             self._problem(f"phase {phase}: {name} failed, and the rest goes on", error)
         finally:
@@ -296,10 +303,10 @@ class Shutdown:
             await cell.ref.wait_stopped()
 
     async def _kill_rest(self) -> None:
-        """Kill the actors that are left, and let all tasks unwind, so that none of them outlives the node."""
+        """Kill the actors that are left and wait for all tasks to unwind, so that none of them outlives the node."""
         system = self._system()
         if not system.root.gone:
-            self._problem("did not get all actors to end in time: the rest is killed")
+            self._problem("did not stop all actors in time: the rest is killed")
             kill(system.root)
         for task in list(system.tasks):
             task.cancel()

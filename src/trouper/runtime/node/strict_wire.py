@@ -1,12 +1,12 @@
-"""Strict wire: every message between actors of one node goes through the codec, as if they were on two nodes.
+"""Strict wire: refs and asks that copy every message between actors of one node through the codec.
 
-So what cannot travel fails in the first test that sends it, with the error that it would meet between nodes, and a
-receiver holds a copy: what one actor does to a list of its own is not seen by another.  It is for tests, where
-``trouper.testing.simulate`` turns it on; a node without it has the kernel's own refs and asks, and pays nothing.
+A message that could not be sent to another node then fails in the first test that sends it, with the error that it
+would meet between nodes; and the receiver holds a copy, so a list that the sender changes later is not shared.  It is
+for tests: ``trouper.testing.simulate`` turns it on.  Other nodes use the kernel's own refs and asks, at no cost.
 
-What passes through: what is told, asked and forwarded, and replies.  What does not: the runtime's own signals, ``Down``
-among them; what an actor sends itself by a timer; errors, which come as they are; and messages whose class says
-``local=True``, which are refused between nodes.
+Copied: messages that are told, asked and forwarded, and replies.  Not copied: the runtime's own signals, ``Down`` among
+them; what an actor sends itself by a timer; errors; and messages whose class says ``local=True``, which nodes refuse to
+send to one another.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ R = TypeVar("R")
 
 
 class StrictRef(ActorRef):
-    """A ref on a strict node."""
+    """A ref on a node with ``strict_wire=True``; ``copier`` copies what is sent through it."""
 
     __slots__ = ("copier",)
 
@@ -37,11 +37,11 @@ class StrictRef(ActorRef):
         self.copier = copier
 
     def tell(self, message: Message[object]) -> Awaitable[None]:
-        """Send a copy; raises ``WireError`` here when it cannot travel, and then nothing was sent."""
+        """Send a copy; raises ``WireError``, with nothing sent, when the message cannot be encoded."""
         return super().tell(self.copier.message(message))
 
     def ask(self, message: Message[R], timeout_s: float | None = None) -> asyncio.Future[R]:
-        """Send a copy and return a future of a copy of the reply; it raises ``WireError`` when one cannot travel."""
+        """Send a copy; the future gives a copy of the reply, or ``WireError`` when either cannot be encoded."""
         answered: asyncio.Future[R] = self._cell.system.loop.create_future()
         try:
             future = super().ask(self.copier.message(message), timeout_s)
@@ -58,14 +58,14 @@ class StrictRef(ActorRef):
 
 
 class StrictAsk(Ask[R]):
-    """An ask on a strict node."""
+    """An ask on a node with ``strict_wire=True``."""
 
     __slots__ = ()
 
     def answer(self, reply: object) -> None:
-        """End with a copy of the reply, or with the error that it cannot travel."""
+        """End with a copy of the reply, or with a ``WireError`` when it cannot be encoded."""
         copier = copier_of(self.target.system.root.ref)
-        assert copier is not None, "a strict node has strict refs from its root on"
+        assert copier is not None, "every ref of a strict node is a StrictRef"
         try:
             copy = copier.reply(self.message, cast("R", reply))
         except WireError as error:
@@ -75,5 +75,5 @@ class StrictAsk(Ask[R]):
 
 
 def copier_of(ref: ActorRef) -> WireCopier | None:
-    """Return what messages to this ref have to pass; None where they need not."""
+    """Return the copier of a ref on a strict node; None for any other ref."""
     return ref.copier if isinstance(ref, StrictRef) else None

@@ -75,6 +75,8 @@ class EventSourcedActor(Actor, Generic[State]):
     keep_events: ClassVar[bool] = True
     __apply__: ClassVar[dict[type, Apply]] = {}
     __codec__: ClassVar[EventCodec]
+    __node_journal__: ClassVar[bool] = True
+    """Whether the events are kept in the node's journal; False for a class that overrides ``journal``."""
     __state__: ClassVar[object] = None
 
     state: State
@@ -87,6 +89,7 @@ class EventSourcedActor(Actor, Generic[State]):
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
         cls.__apply__ = _appliers(cls)
+        cls.__node_journal__ = cls.journal is EventSourcedActor.journal
         cls.__codec__ = EventCodec(cls.__qualname__, cls.__apply__)
         cls.__state__ = _state_type(cls)
         for entry in cls.__handler_table__.entries.values():
