@@ -13,9 +13,20 @@ from pathlib import Path
 import pytest
 
 from tests.layout.sources import ROOT
+from tests.runtime.node.test_opening import Account, Deposit
 from tests.runtime.stage import play
 from tests.runtime.workers.stage import GONE_S, QUICK, Clerk, Pid, folders, run
-from trouper import Actor, BulkSettings, InvalidOption, Node, StartFailed, handler
+from trouper import (
+    Actor,
+    BulkSettings,
+    FileJournal,
+    InvalidOption,
+    MemoryJournal,
+    Node,
+    StartFailed,
+    Workers,
+    handler,
+)
 from trouper.runtime.workers import program
 from trouper.runtime.workers.protocol import Program, WorkerEnded
 from trouper.runtime.workers.settings import WORKERS_MAX
@@ -35,7 +46,7 @@ def test_a_count_that_cannot_be_is_refused(count: int) -> None:
 
 def test_a_node_with_the_name_of_a_worker_is_refused() -> None:
     """Two nodes of one name cannot be linked."""
-    with pytest.raises(InvalidOption, match="the node is called worker-2, as one of its workers is"):
+    with pytest.raises(InvalidOption, match="the node has the name of one of its workers, worker-2"):
         Node("worker-2", workers=2)
 
 
@@ -62,12 +73,15 @@ def test_a_node_without_processes_has_no_workers() -> None:
 
 BOOTS = {
     "dies": ("import sys; sys.exit('no license')", "worker-[12] .* ended by itself with exit code 1.*no license"),
-    "hangs": ("import sys; sys.stdin.read()", r"worker-[12] .* runs, but was not linked .* within start_s=0\.2"),
+    "hangs": ("import sys; sys.stdin.read()", r"worker-[12] .* runs, but was not connected .* within start_s=0\.2"),
     "babbles": (
         "import os, time; os.write(0, b'\\xff' * 9); time.sleep(60)",
-        "a message of 4294967295 bytes is announced",
+        "a message of 4294967295 bytes is too long",
     ),
-    "lies": ("import os, time; os.write(0, bytes([0, 0, 0, 1, 7])); time.sleep(60)", "it sent what cannot be read"),
+    "lies": (
+        "import os, time; os.write(0, bytes([0, 0, 0, 1, 7])); time.sleep(60)",
+        "it sent a message that cannot be decoded",
+    ),
 }
 
 
@@ -84,7 +98,7 @@ def test_workers_that_cannot_start_are_an_error_that_says_why(
         async with Node(workers=settings):
             pass
 
-    with pytest.raises(StartFailed, match=f"(?s)node local has not all of its workers: .*{expected}"):
+    with pytest.raises(StartFailed, match=f"(?s)node local could not start all of its workers: .*{expected}"):
         run(scene())
     assert folders(tmp_path) == []
 
@@ -194,5 +208,24 @@ def test_workers_hear_of_the_end_of_one_that_this_node_has_no_link_to_any_more(m
             await ended
             monkeypatch.undo()
             assert told == [WorkerEnded("worker-1", generation, f"its process {pid} has ended")]
+
+    run(scene())
+
+
+@pytest.mark.parametrize(("journal", "works"), [(None, True), (MemoryJournal(), True), ("file", False)])
+def test_an_event_sourced_actor_is_not_placed_on_a_worker_of_a_node_with_a_durable_journal(
+    journal: MemoryJournal | str | None, works: bool, tmp_path: Path
+) -> None:
+    """The worker does not have that journal, so its events would be lost; other nodes lose them in any case."""
+
+    async def scene() -> None:
+        given = FileJournal(tmp_path) if isinstance(journal, str) else journal
+        async with Node(workers=Workers(1), journal=given) as node:
+            if works:
+                placed = await node.spawn(Account, name="ada", place="worker-1")
+                assert await placed.ask(Deposit(7), 30.0) == 7
+            else:
+                with pytest.raises(InvalidOption, match="worker-1 has no durable journal"):
+                    await node.spawn(Account, name="ada", place="worker-1")
 
     run(scene())

@@ -29,13 +29,13 @@ def test_a_long_line_comes_in_parts_before_it_ends() -> None:
 
 
 def test_lines_beyond_the_rate_are_counted_and_said() -> None:
-    """A second's worth at once, then as many as time allows; what was left out is said before the next one."""
+    """As many lines as a second allows; a notice with the count of omitted lines comes before the next line."""
     made = OutputLines(100, 2)
     assert made.feed(b"1\n2\n3\n4\n", 0.0) == ["1", "2"]
     assert made.feed(b"5\n", 0.25) == []
-    assert made.feed(b"6\n", 1.0) == ["[... 3 lines were left out: more than 2 a second]", "6"]
+    assert made.feed(b"6\n", 1.0) == ["[... 3 lines omitted: more than 2 a second]", "6"]
     assert made.feed(b"7\n8\n9\n", 1.0) == ["7"]
-    assert made.end(1.0) == ["[... 2 lines were left out: more than 2 a second]"]
+    assert made.end(1.0) == ["[... 2 lines omitted: more than 2 a second]"]
     assert made.last[-3:] == ["7", "8", "9"]
 
 

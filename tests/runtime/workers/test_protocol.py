@@ -38,9 +38,9 @@ def test_messages_are_the_same_however_the_bytes_come(
 
 def test_a_message_that_is_too_long_is_refused_on_both_sides() -> None:
     """Before it is held."""
-    with pytest.raises(WireError, match=f"a FatalError of .* bytes: {MESSAGE_BYTES_MAX} are the most"):
+    with pytest.raises(WireError, match=f"a FatalError of .* bytes is too long: the limit is {MESSAGE_BYTES_MAX}"):
         pack(FatalError("x" * MESSAGE_BYTES_MAX))
-    with pytest.raises(WireError, match="a message of 4294967295 bytes is announced"):
+    with pytest.raises(WireError, match="a message of 4294967295 bytes is too long"):
         Unpacker().feed(b"\xff\xff\xff\xff")
 
 

@@ -15,7 +15,9 @@ from trouper.runtime.workers import program
 from trouper.runtime.workers.protocol import Program, Setup
 from trouper.runtime.workers.worker_process import DRAIN_S, WorkerProcess
 
-SETUP = Setup("worker-1", "", "local", 0, "", "", Program([], None, "", "", {}), 5.0, 2.0, 1, None, False, None, None)
+SETUP = Setup(
+    "worker-1", "", "local", 0, "", "", Program([], None, "", "", {}), 5.0, 2.0, 1, None, False, False, None, None
+)
 READY = "import os, sys; os.read(0, 1); os.write(0, b'\\0\\0\\0\\x0c\\x81\\xa4type\\xa5Ready')\n"
 """Wait for the setup, and say that all is well."""
 PATIENCE = Workers(1, stop_s=0.1, terminate_s=0.1)

@@ -1,7 +1,7 @@
-"""Worker processes of a node: ``Node(processes=4)``.
+"""Worker processes of a node: ``Node(workers=4)``.
 
-Order of reading: ``settings`` (what may be set), ``control`` (what is said over the pipe), ``lines`` (output, line by
-line), ``folder`` (of the sockets), ``program`` (what of the program is carried over), ``logs`` (records come home),
-``process`` (one OS process, seen from the parent), ``workers`` (the actors that own processes), ``staff`` (what a node
-holds), ``worker`` (the process itself).
+Order of reading: ``settings``, ``protocol`` (the messages over the pipe between node and worker), ``output_lines``,
+``socket_folder``, ``program`` (what a worker takes over of the parent's program), ``log_forwarding``,
+``worker_process`` (one OS process, as its parent sees it), ``worker_actors`` (the actors that own the processes),
+``manager`` (the workers of a node), ``worker`` (the main program of a worker process).
 """

@@ -1,7 +1,7 @@
-"""Log records of a worker come home: over the pipe, and there into the logger of the same name.
+"""Forwards the log records of a worker to its parent, into the logger of the same name there.
 
-A record is written to the pipe when it is logged, so what was logged before a crash is not lost.  A parent that does
-not read for long has the pipe full: then records are left out and counted, since a worker must not wait for its logs.
+A record is written to the pipe when it is logged, so what was logged before a crash is not lost.  When the parent does
+not read for long and the pipe is full, records are omitted and counted, since a worker must not wait for its logs.
 """
 
 from __future__ import annotations
@@ -14,31 +14,34 @@ from ..observe.reports import bounded
 from .protocol import ForwardedRecord, FromWorker, pack
 
 RECORD_CHARS_MAX = 16_000
-"""Of the text of a record, and of its traceback."""
+"""The most characters of the text of a record, and of its traceback."""
 
 
 class ParentPipe:
-    """The worker's end of the pipe, for writing."""
+    """The worker's end of the pipe, for writing; from any thread."""
 
     def __init__(self, pipe: socket.socket) -> None:
         self._pipe = pipe
         self._lock = threading.Lock()
 
     def send(self, message: FromWorker, *, wait: bool = True) -> bool:
-        """Write a message; without ``wait``, only when there is room now.  Says whether it was written."""
+        """Write a message, and return whether it was written.
+
+        wait: False writes it only when the pipe has room now.
+        """
         data = memoryview(pack(message))
         with self._lock:
             try:
                 data = data[self._pipe.send(data, 0 if wait else socket.MSG_DONTWAIT) :]
                 if data:
-                    self._pipe.sendall(data)  # what has begun must be ended
+                    self._pipe.sendall(data)  # a message that was begun must be completed
             except OSError:
-                return False  # there is no room, or the parent is gone: then so are we, in a moment
+                return False  # the pipe is full, or the parent has ended
         return True
 
 
 class LogForwarder(logging.Handler):
-    """Sends the records of a worker to its parent."""
+    """A logging handler that sends the records of a worker to its parent."""
 
     def __init__(self, pipe: ParentPipe) -> None:
         super().__init__()
@@ -66,22 +69,22 @@ class LogForwarder(logging.Handler):
                 wait=False,
             )
             self._omitted = 0 if sent else self._omitted + 1
-        except Exception:  # noqa: BLE001  as of any handler: a log must not break what logs
+        except Exception:  # noqa: BLE001  an error of a logging handler is not the caller's
             self.handleError(record)
 
 
 def forward_logs(pipe: ParentPipe, levels: dict[str, int]) -> None:
-    """Have all that is logged in this process sent home, by the levels of the parent's loggers."""
+    """Send all log records of this process to the parent, by the levels of the parent's loggers."""
     logging.root.addHandler(LogForwarder(pipe))
     for name, level in levels.items():
         logging.getLogger(name or None).setLevel(level)
 
 
 def log_record(worker: str, record: ForwardedRecord) -> None:
-    """Log a worker's record here, under its own logger's name, with the worker's name before the text."""
+    """Log a worker's record in this process, under the same logger, with the worker's name before the text."""
     logger = logging.getLogger(record.logger)
     if record.omitted:
-        logger.warning("[%s] %d records were left out: the node did not read them in time", worker, record.omitted)
+        logger.warning("[%s] %d records were omitted: the node did not read them in time", worker, record.omitted)
     if not logger.isEnabledFor(record.level):
         return
     record_here = logger.makeRecord(

@@ -1,16 +1,16 @@
-"""``OutputLines``: what a process writes, line by line, of bounded length and rate (PURE)."""
+"""``OutputLines``: splits the output of a process into lines, of bounded length and rate (PURE)."""
 
 from __future__ import annotations
 
 LAST_LINES_KEPT = 20
-"""Last lines that are kept for the report on a process that died."""
+"""How many of the last lines are kept for the report on a process that died."""
 
 
 class OutputLines:
-    """Makes lines of the bytes of one stream.
+    """Splits the bytes of one stream into lines.
 
-    bytes_max: of a line; a longer one is given in parts.  per_s_max: lines that are given in a second, on average and
-    at once; what is left out is counted, and said when there is room again.
+    bytes_max: of a line; a longer one is split.  per_s_max: the most lines in a second, on average and at once; lines
+    above it are omitted and counted, and a notice with the count comes before the next line.
     """
 
     def __init__(self, bytes_max: int, per_s_max: int) -> None:
@@ -19,10 +19,10 @@ class OutputLines:
         self._allowance, self._since = float(per_s_max), 0.0
         self._omitted = 0
         self.last: list[str] = []
-        """The last lines, those that were left out among them."""
+        """The last lines, the omitted ones included."""
 
     def feed(self, data: bytes, now: float) -> list[str]:
-        """Take what came in; returns the lines to show.  now: in seconds."""
+        """Take bytes of the stream; returns the lines to show.  now: in seconds."""
         self._buffer += data
         found: list[str] = []
         start = 0
@@ -41,7 +41,7 @@ class OutputLines:
         return self._allowed(found, now)
 
     def end(self, now: float) -> list[str]:
-        """The stream has ended: what it has not ended by a newline is a line too."""
+        """Take the end of the stream; returns the lines to show, a last one without a newline included."""
         found = self._allowed([self._text(0, len(self._buffer))] if self._buffer else [], now)
         self._buffer.clear()
         if self._omitted:
@@ -67,4 +67,4 @@ class OutputLines:
 
     def _omitted_notice(self) -> str:
         count, self._omitted = self._omitted, 0
-        return f"[... {count} lines were left out: more than {self._per_s_max} a second]"
+        return f"[... {count} lines omitted: more than {self._per_s_max} a second]"

@@ -1,9 +1,9 @@
-"""The program that a node and its workers share: what a worker takes over of its parent's.
+"""What a worker takes over of its parent's program: ``sys.path``, arguments, the script, the levels of loggers.
 
-A worker finds classes by their names, so it searches the same ``sys.path``; and it has the parent's script as a module
-under the name that the tags of messages have, the stem of its file.  That is an import, so the script must start itself
-only under ``if __name__ == "__main__"``, as for ``multiprocessing``.  It happens inside a running loop, where a script
-without that guard cannot begin another one.
+A worker finds classes by their names, so it searches the same ``sys.path`` and imports the parent's script, as a module
+named by the stem of its file, which is the name in the tags of messages.  The script must start itself only under
+``if __name__ == "__main__"``, as for ``multiprocessing``.  The import happens inside a running loop, so that a script
+without that guard fails instead of starting a second node.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..observe.reports import brief
 from .protocol import Program
 
 LEVELS_MAX = 1_000
-"""Loggers whose levels are carried over."""
+"""The most loggers whose levels are taken over."""
 BOOT = """\
 import signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -30,7 +30,7 @@ main()
 
 
 def command() -> list[str]:
-    """The command line of a worker: this interpreter, with the same options and the same ``sys.path``."""
+    """Return the command line of a worker: this interpreter, with the same options and the same ``sys.path``."""
     options = [f"-W{option}" for option in sys.warnoptions]
     options += [] if sys.flags.optimize == 0 else [f"-{'O' * sys.flags.optimize}"]
     options += [f"-X{key}" if value is True else f"-X{key}={value}" for key, value in sys._xoptions.items()]  # noqa: SLF001  documented so
@@ -38,7 +38,7 @@ def command() -> list[str]:
 
 
 def this_program() -> Program:
-    """Describe the program that is running."""
+    """Describe the running program, for a worker."""
     main = sys.modules.get("__main__")
     script = _script_of(main)
     return Program(
@@ -51,7 +51,7 @@ def this_program() -> Program:
 
 
 def _script_of(main: ModuleType | None) -> Path | None:
-    """Return the file to import; None when ``__main__`` is a package's, a command without .py, or no file."""
+    """Return the file to import; None when ``__main__`` is a package's, a command without .py, or not a file."""
     spec = getattr(main, "__spec__", None)
     if spec is not None and str(spec.name).rpartition(".")[2] == "__main__":
         return None
@@ -68,7 +68,7 @@ def _levels() -> dict[str, int]:
 
 
 def load_program(program: Program) -> None:
-    """In the worker: import the script; raises ``StartFailed`` with what is wrong with it."""
+    """In a worker: set ``sys.argv`` and import the script; raises ``StartFailed`` with the error of the script."""
     sys.argv[:] = program.arguments
     if program.script is None:
         return
@@ -82,7 +82,7 @@ def load_program(program: Program) -> None:
     sys.modules[program.script_name] = module
     try:
         code = compile(Path(program.script).read_bytes(), program.script, "exec", dont_inherit=True)
-        exec(code, vars(module))  # noqa: S102  it is the program's own script
+        exec(code, vars(module))  # noqa: S102  the program's own script
     except (Exception, SystemExit) as error:
         raise StartFailed(
             f"a worker imports the script {program.script}, to find its classes, and that failed: {brief(error)}; "

@@ -1,7 +1,7 @@
-"""What a node and its worker process say to each other over the pipe between them (PURE).
+"""The messages between a node and its worker process, over the pipe between them (PURE).
 
-Each message is four bytes of length, big-endian, and so many bytes of msgpack.  The end of the pipe has a meaning too:
-the other process is gone.
+Each message is its length in four bytes, big-endian, and that many bytes of msgpack.  The end of the pipe means that
+the other process has ended.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from ..kernel.errors import WireError
 from ..session.bulk_chunks import BulkSettings
 
 MESSAGE_BYTES_MAX = 1_048_576
-"""Of one message; a longer one breaks the pipe."""
+"""The most bytes of one message; a longer one is an error, and its sender is killed."""
 
 
 class Program(msgspec.Struct, frozen=True):
-    """What of the parent's program a worker takes over.
+    """The part of the parent's program that a worker takes over.
 
-    script: the file of the parent's ``__main__``, imported as the module ``script_name``; None when that is no script.
-    package: what relative imports of the script are relative to.
-    levels: of the loggers that have one, by name; the root's is under the empty name.
+    arguments: ``sys.argv``.  script: the file of the parent's ``__main__``, imported as the module ``script_name``;
+        None when ``__main__`` is not a script.  package: for relative imports of the script.
+    levels: of the loggers that have a level, by name; the root's name is empty.
     """
 
     arguments: list[str]
@@ -33,9 +33,11 @@ class Program(msgspec.Struct, frozen=True):
 
 
 class Setup(msgspec.Struct, frozen=True, tag=True):
-    """To a worker, first of all: who it is and whom it links to.
+    """To a worker, as the first message: its name, its parent and its settings.
 
-    folder: of the sockets; removed by the worker when the parent is gone.  shipped_bytes_max: of code; None ships none.
+    folder: of the sockets; the worker removes it when the parent has ended.
+    durable_journal: whether the parent was given a journal other than a ``MemoryJournal``.
+    shipped_bytes_max: the most bytes of code that travels by value; None neither sends nor takes code.
     """
 
     node: str
@@ -50,14 +52,15 @@ class Setup(msgspec.Struct, frozen=True, tag=True):
     threads: int
     slow_handler_s: float | None
     strict_wire: bool
+    durable_journal: bool
     bulk: BulkSettings | None
     shipped_bytes_max: int | None
 
 
 class ConnectPeers(msgspec.Struct, frozen=True, tag=True):
-    """To a worker, once it is linked to its parent: link to these workers too, and say ``Ready``.
+    """To a worker, once it is connected to its parent: connect to these workers, then send ``Ready``.
 
-    others: endpoints by name.  limit_s: seconds after which it says so all the same; one of them may be busy.
+    others: endpoints by name.  limit_s: seconds after which it sends ``Ready`` in any case; one of them may be busy.
     """
 
     others: dict[str, str]
@@ -65,16 +68,16 @@ class ConnectPeers(msgspec.Struct, frozen=True, tag=True):
 
 
 class Stop(msgspec.Struct, frozen=True, tag=True):
-    """To a worker: stop your actors, say ``Stopped``, and end in order when the pipe does.
+    """To a worker: stop the actors, send ``Stopped``, and exit in order when the pipe ends.
 
-    tidy: the node goes down, so the folder of the sockets can be removed; whoever is killed from now on, it will be.
+    remove_folder: the node shuts down, so the worker removes the folder of the sockets before it exits.
     """
 
     remove_folder: bool = False
 
 
 class WorkerEnded(msgspec.Struct, frozen=True, tag=True):
-    """To a worker: this life of another worker has ended, do not wait for it."""
+    """To a worker: this generation of another worker has ended; end the session with it."""
 
     node: str
     generation: int
@@ -82,21 +85,21 @@ class WorkerEnded(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """From a worker: it is linked, and takes actors."""
+    """From a worker: it is connected, and takes actors."""
 
 
 class Stopped(msgspec.Struct, frozen=True, tag=True):
-    """From a worker: it is no node any more."""
+    """From a worker: its node has shut down."""
 
 
 class FatalError(msgspec.Struct, frozen=True, tag=True):
-    """From a worker: why it is about to end."""
+    """From a worker: the error by which it is about to exit."""
 
     text: str
 
 
 class ForwardedRecord(msgspec.Struct, frozen=True, tag=True):
-    """From a worker: something was logged.  left_out: how many records before it could not be sent."""
+    """From a worker: a record that was logged there.  omitted: how many records before it could not be sent."""
 
     logger: str
     level: int
@@ -117,27 +120,29 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def pack(message: ToWorker | FromWorker) -> bytes:
-    """Return a message as it goes through the pipe; raises ``WireError`` when it is too long."""
+    """Return the bytes of a message; raises ``WireError`` when it is too long."""
     body = _encode(message)
     if len(body) > MESSAGE_BYTES_MAX:
-        raise WireError(f"a {type(message).__qualname__} of {len(body)} bytes: {MESSAGE_BYTES_MAX} are the most")
+        raise WireError(
+            f"a {type(message).__qualname__} of {len(body)} bytes is too long: the limit is {MESSAGE_BYTES_MAX}"
+        )
     return len(body).to_bytes(4, "big") + body
 
 
 class Unpacker:
-    """Cuts what comes out of the pipe into messages."""
+    """Splits the bytes that are read from the pipe into messages."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the messages that are complete; raises ``WireError`` for one that is too long."""
+        """Return the bodies of the messages that are complete; raises ``WireError`` for one that is too long."""
         self._buffer += data
         found: list[bytes] = []
         while len(self._buffer) >= 4:
             size = int.from_bytes(self._buffer[:4], "big")
             if size > MESSAGE_BYTES_MAX:
-                raise WireError(f"a message of {size} bytes is announced: {MESSAGE_BYTES_MAX} are the most")
+                raise WireError(f"a message of {size} bytes is too long: the limit is {MESSAGE_BYTES_MAX}")
             if len(self._buffer) < 4 + size:
                 break
             found.append(bytes(self._buffer[4 : 4 + size]))
@@ -150,10 +155,10 @@ _from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(From
 
 
 def read_to_worker(body: bytes) -> ToWorker:
-    """Read what a parent has sent; raises ``msgspec.DecodeError``."""
+    """Decode a message of the parent; raises ``msgspec.DecodeError``."""
     return _to_worker.decode(body)
 
 
 def read_from_worker(body: bytes) -> FromWorker:
-    """Read what a worker has sent; raises ``msgspec.DecodeError``."""
+    """Decode a message of a worker; raises ``msgspec.DecodeError``."""
     return _from_worker.decode(body)

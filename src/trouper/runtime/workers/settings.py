@@ -1,4 +1,4 @@
-"""``Workers``: how many worker workers a node starts, and every limit and time of theirs (PURE)."""
+"""``Workers``: the number of worker processes of a node, and their limits and time-outs (PURE)."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from ..kernel.errors import InvalidOption
 from ..kernel.supervision import OneForOne
 
 WORKERS_MAX = 128
-"""Worker workers of one node: all of them are linked to one another, so their links grow with the square."""
+"""The most workers of one node: all are connected to one another, so sessions grow with the square of their number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """The worker workers of a node, as ``Node(workers=Workers(4, start_s=60))``; a plain number will do mostly.
+    """The worker processes of a node: ``Node(workers=Workers(4, start_s=60))``, or ``Node(workers=4)``.
 
-    count: how many, named ``worker-1`` and so on.
-    intensity, period_s: a worker that dies is started again; more than ``intensity`` deaths of any in ``period_s``
-        seconds fail the node.
-    start_s: seconds for the interpreter to start, import the program's script and link to the others.
-    stop_s: seconds that a worker gets to stop its actors and leave in order, before it gets SIGTERM.
+    count: how many, 1 to 128, named ``worker-1`` and so on.
+    intensity, period_s: a worker that dies is started again; more than ``intensity`` deaths, of all workers together,
+        in ``period_s`` seconds fail the node.
+    start_s: seconds for the interpreter to start, import the program's script and connect to the other workers.
+    stop_s: seconds for a worker to stop its actors and end in order, before it gets SIGTERM.
     terminate_s: seconds after SIGTERM before it gets SIGKILL.
-    line_bytes_max: of a line that a worker writes to stdout or stderr; what is longer is shown in parts.
-    lines_per_s_max: of one worker's stdout, and of its stderr, that are shown; the rest is counted and said.
+    line_bytes_max: of a line that a worker writes to stdout or stderr; a longer line is shown in parts.
+    lines_per_s_max: lines of one worker's stdout, and of its stderr, that are shown; the others are counted, and the
+        count is shown.
+    Raises ``InvalidOption`` for a value out of range.
     """
 
     count: int
@@ -41,7 +43,7 @@ class Workers:
             raise InvalidOption(f"{self}: start_s must be above 0, stop_s and terminate_s 0 or more")
         if min(self.line_bytes_max, self.lines_per_s_max) < 1:
             raise InvalidOption(f"{self}: line_bytes_max and lines_per_s_max must be 1 or more")
-        OneForOne(self.intensity, self.period_s)  # it knows what is wrong with these two
+        OneForOne(self.intensity, self.period_s)  # raises InvalidOption for these two
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -50,5 +52,5 @@ class Workers:
 
     @property
     def stop_total_s(self) -> float:
-        """Seconds that stopping a worker may take in all."""
+        """Seconds that stopping a worker may take in total."""
         return self.stop_s + self.terminate_s + 1.0

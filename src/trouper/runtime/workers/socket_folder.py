@@ -1,7 +1,7 @@
-"""The private folder of a node's worker processes, for their sockets; it leaves nothing behind, whoever is killed.
+"""The private folder of the sockets of a node and its workers.
 
-The node removes it when it goes down, a worker removes it when its node is gone, and whoever makes the next one sweeps
-those whose node and workers were all killed at once: a folder in use has a file that its node keeps locked.
+The node removes it when it shuts down, and a worker removes it when its node has ended.  When the node and all workers
+are killed at once, the next ``SocketFolder`` removes it: a folder in use has a file that its node keeps locked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ LOCK = "in-use"
 
 
 class SocketFolder:
-    """A new folder, closed to all others (0700), in ``$XDG_RUNTIME_DIR`` or else where temporary files are."""
+    """A new folder that only this user can enter (0700).
+
+    It is in ``$XDG_RUNTIME_DIR``, else in the folder of temporary files.
+    """
 
     def __init__(self) -> None:
         base = _base()
@@ -27,22 +30,22 @@ class SocketFolder:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def endpoint(self, node: str) -> str:
-        """Where a node listens."""
+        """Return the endpoint at which a node listens."""
         return f"ipc://{self.path / node}"
 
     def remove(self) -> None:
-        """Remove it with all that is in it."""
+        """Remove the folder and its contents."""
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
 
 
 def sweep(base: Path) -> None:
-    """Remove the folders below ``base`` that nobody uses any more."""
+    """Remove the folders below ``base`` that are not in use."""
     for path in base.glob(f"{PREFIX}*"):
         try:
             lock = os.open(path / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
-            continue  # it is another user's, or is being made or removed just now
+            continue  # another user's folder, or one that is being created or removed
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path, ignore_errors=True)

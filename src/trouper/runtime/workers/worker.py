@@ -1,9 +1,9 @@
-"""A worker process, from its first line to its last: ``main`` is what the interpreter runs.
+"""The main program of a worker process: ``main``.
 
-It lives for its parent.  A thread reads the pipe to it, which works also while a handler holds the loop: when the pipe
-ends, the parent is gone, and so is this process at once.  Where a handler holds the interpreter itself, Linux kills the
-process soon after its parent.  SIGINT and SIGHUP, which a terminal sends to all processes of a program, are left to the
-parent.
+A worker ends with its parent.  A thread reads the pipe from the parent, also while a handler blocks the loop: when the
+pipe ends, the parent has ended, and the thread exits the process at once.  Where a handler blocks the interpreter
+itself, Linux kills the process some seconds after its parent.  The parent handles SIGINT and SIGHUP, which a terminal
+sends to all processes of a program; a worker ignores them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Collection, Iterator
 from types import FrameType
 from typing import NoReturn, cast
 
+from ..journal.memory import MemoryJournal
 from ..kernel.errors import NodeClosed, TrouperError
 from ..net.code_shipping import CodeShipping
 from ..node.node import Node
@@ -43,13 +44,17 @@ from .protocol import (
 
 PR_SET_PDEATHSIG = 1
 READ_BYTES = 65_536
+_NO_JOURNAL = (
+    "{worker} has no durable journal, since that of its node {parent} is not shared with workers: place event-sourced "
+    "actors on {parent}, or give that node Node(journal=MemoryJournal()) if losing their events is meant"
+)
 
 
 class ProgramModules(Collection[str]):
-    """The modules that may be imported for a spawn: those that the asker has loaded, which it sees to itself.
+    """``allowed_modules`` of a worker: every module; iteration gives those that are loaded here.
 
-    Only the parent and the other workers can ask, all of them this same program: the sockets lie in a folder that no
-    other user can enter.
+    Only the parent and its other workers can connect, which run the same program: the sockets are in a folder that no
+    other user can enter.  They spawn only actors of modules that they have loaded themselves.
     """
 
     def __contains__(self, module: object) -> bool:
@@ -63,13 +68,13 @@ class ProgramModules(Collection[str]):
 
 
 class WorkerMain:
-    """One worker process.
+    """The state of a worker process.
 
-    leaving: whether it has been told to end.
+    pipe: to the parent.  parent: its writing end.  stopping: whether the worker was asked to stop, by any means.
     """
 
     def __init__(self, pipe: socket.socket) -> None:
-        self.pipe, self.node_id = pipe, ParentPipe(pipe)
+        self.pipe, self.parent = pipe, ParentPipe(pipe)
         self._unpacker = Unpacker()
         self.stopping = self._stop_requested = self._remove_folder = self._stopped = False
         self._pipe_ended = threading.Event()
@@ -83,7 +88,7 @@ class WorkerMain:
     # --- the pipe ----------------------------------------------------------------------------------------------------
 
     def read_setup(self) -> Setup:
-        """Wait for the first message."""
+        """Return the first message; exits the process when the parent ends before it is sent."""
         bodies: list[bytes] = []
         while not bodies:
             data = self.pipe.recv(READ_BYTES)
@@ -91,12 +96,12 @@ class WorkerMain:
                 os._exit(1)
             bodies = self._unpacker.feed(data)
         setup = read_to_worker(bodies[0])
-        assert isinstance(setup, Setup), "the parent begins with it, and waits for an answer"
+        assert isinstance(setup, Setup), "the parent sends Setup first"
         self._folder = setup.folder
         return setup
 
     def read_messages(self) -> None:
-        """In a thread: take messages for as long as the parent lives."""
+        """In a thread: handle messages until the pipe ends, then exit, unless the worker has stopped."""
         while True:
             try:
                 data = self.pipe.recv(READ_BYTES)
@@ -120,22 +125,22 @@ class WorkerMain:
             self._loop.call_soon_threadsafe(self._on_worker_ended, message)
 
     def exit_now(self) -> NoReturn:
-        """The parent is gone: leave nothing behind."""
+        """Exit because the parent has ended: remove the folder of the sockets first."""
         shutil.rmtree(self._folder, ignore_errors=True)
         os._exit(1)
 
     def report_stopped(self) -> None:
-        """No node any more: wait for the pipe to end, if the parent has asked for that."""
+        """Report that the node has shut down, then wait for the end of the pipe, when the parent asked for the stop."""
         self._stopped = self._stop_requested
-        if self._stop_requested and self.node_id.send(Stopped()):
+        if self._stop_requested and self.parent.send(Stopped()):
             self._pipe_ended.wait()
         if self._remove_folder:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    # --- ending ------------------------------------------------------------------------------------------------------
+    # --- stopping ----------------------------------------------------------------------------------------------------
 
     def request_stop(self) -> None:
-        """End in order; from any thread, and from a signal handler.  A second call changes nothing."""
+        """Stop the node in order; from any thread, and from a signal handler.  A second call changes nothing."""
         if self.stopping:
             return
         self.stopping = True
@@ -143,7 +148,7 @@ class WorkerMain:
             self._loop.call_soon_threadsafe(self._task.cancel, "told to leave")
 
     def on_sigterm(self, number: int, _: FrameType | None) -> None:
-        """Leave; whoever was told before, and is still here, ends now."""
+        """Stop in order at the first SIGTERM; a second stop request ends the process by the signal's default."""
         if self.stopping:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
@@ -152,7 +157,7 @@ class WorkerMain:
     # --- running -----------------------------------------------------------------------------------------------------
 
     async def run_node(self, setup: Setup) -> None:
-        """Be a node until told to leave."""
+        """Run the worker's node until it is asked to stop."""
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         if self.stopping:
             return
@@ -168,8 +173,11 @@ class WorkerMain:
             slow_handler_s=setup.slow_handler_s,
             strict_wire=setup.strict_wire,
             bulk=setup.bulk,
+            journal=None if setup.durable_journal else MemoryJournal(),
             code_shipping=False if setup.shipped_bytes_max is None else CodeShipping(setup.shipped_bytes_max),
         )
+        if setup.durable_journal:
+            node.default_journal_refusal = _NO_JOURNAL.format(worker=setup.node, parent=setup.parent)
         async with node:
             await node.network.wait_for_peer(setup.parent)
             await asyncio.get_running_loop().create_future()
@@ -178,7 +186,7 @@ class WorkerMain:
         self._connecting = asyncio.ensure_future(self._connect_peers(message))
 
     async def _connect_peers(self, message: ConnectPeers) -> None:
-        assert self._node is not None, "the parent sees it linked before it says whom to meet"
+        assert self._node is not None, "ConnectPeers comes after the connection to the parent"
         network = self._node.network
         for endpoint in message.others.values():
             network.connect(endpoint)
@@ -189,7 +197,7 @@ class WorkerMain:
                     await network.wait_for_peer(other)
         except (TimeoutError, NodeClosed):
             pass
-        self.node_id.send(Ready())
+        self.parent.send(Ready())
 
     def _on_worker_ended(self, message: WorkerEnded) -> None:
         if self._node is None:
@@ -198,14 +206,14 @@ class WorkerMain:
             peer = self._node.network.peers.get(message.node)
             if peer is not None and peer.node_id.generation == message.generation:
                 self._node.network.end_session(message.node, message.detail)
-                if message.node in self._dialled:  # its next life dials us
+                if message.node in self._dialled:  # its next generation dials this worker
                     self._node.network.disconnect(self._dialled.pop(message.node))
         except NodeClosed:
-            pass  # it is not up yet, or not any more
+            pass  # the node has not started, or has shut down
 
 
 def main() -> None:
-    """Live; returns when told to leave, and exits with 1 after a failure."""
+    """Run the worker, and exit with 0 when it was asked to stop, 1 after a failure."""
     worker = WorkerMain(_take_pipe())
     setup = worker.read_setup()
     if not _exit_with_parent(setup.parent_pid):
@@ -214,7 +222,7 @@ def main() -> None:
     threading.Thread(target=worker.read_messages, name="trouper-parent", daemon=True).start()
     for stream in (sys.stdout, sys.stderr):
         cast("io.TextIOWrapper", stream).reconfigure(line_buffering=True)
-    forward_logs(worker.node_id, setup.program.levels)
+    forward_logs(worker.parent, setup.program.levels)
     code = 0
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -222,7 +230,7 @@ def main() -> None:
     except asyncio.CancelledError:
         code = int(not worker.stopping)
     except TrouperError as error:
-        worker.node_id.send(FatalError(brief(error)))
+        worker.parent.send(FatalError(brief(error)))
         code = 1
     finally:
         logging.shutdown()
@@ -231,7 +239,7 @@ def main() -> None:
 
 
 def _take_pipe() -> socket.socket:
-    """Take the pipe away from stdin, where programs that this one starts would find it."""
+    """Move the pipe away from stdin, which child processes would inherit."""
     pipe = socket.socket(fileno=os.dup(0))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -240,12 +248,12 @@ def _take_pipe() -> socket.socket:
 
 
 def _exit_with_parent(parent_pid: int) -> bool:
-    """Have the system kill this process some seconds after its parent ends, on Linux; elsewhere there is the pipe only.
+    """Have Linux kill this process 5 s after its parent ends; other systems have only the pipe.
 
-    The system sends SIGTRAP (5) then, and what handles it is the C library's ``alarm`` itself: called with the number
-    of the signal, it has SIGALRM kill the process in as many seconds.  No Python is needed for that, so it also ends a
-    handler that never gives the interpreter back; and the thread that reads the pipe has the time to tidy up before.
-    Returns whether the parent is still there.
+    The kernel sends SIGTRAP (signal 5) when the parent ends, and its handler is the C function ``alarm``: it is called
+    with the number of the signal, so SIGALRM kills the process 5 s later.  No Python code runs for that, so it also
+    ends a handler that never releases the interpreter; and the thread that reads the pipe has time to remove the
+    folder.  Returns whether the parent still runs.
     """
     if sys.platform == "linux":
         import ctypes  # noqa: PLC0415  only a worker needs it

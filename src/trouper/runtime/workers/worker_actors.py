@@ -1,7 +1,7 @@
 """The actors under ``/system/workers``: one for each worker process, and their supervisor.
 
-A ``WorkerActor`` lives as long as its process: it is started when the process is linked, fails when that dies, and ends it
-when it is stopped.  So the rules for restarts are those of all actors.
+A ``WorkerActor`` owns one process: its start ends when the worker is connected, it fails when the process dies, and it
+stops the process when it is stopped.  So workers are restarted by the supervision of actors.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ if TYPE_CHECKING:
 
 
 class WorkerActor(Actor):
-    """Owns the process of one worker."""
+    """Owns the process of one worker.
+
+    name: of the worker.
+    """
 
     def __init__(self, manager: WorkerManager, name: str) -> None:
         self._manager, self.name = manager, name
         self._process: WorkerProcess | None = None
 
     async def on_start(self) -> None:
-        """Start the process and wait until it is linked."""
+        """Start the process and wait until it is connected; raises ``StartFailed`` with how it ended."""
         self.__cell__.register_resource(self)
         process = self._process = self._manager.make(self.name)
         try:
@@ -50,14 +53,14 @@ class WorkerActor(Actor):
             linked.cancel()
         if process.ended.done():
             await process.drained()
-            raise StartFailed(f"{process.describe_end()}, before it was linked to node {self.node.name}")
+            raise StartFailed(f"{process.describe_end()}, before it was connected to node {self.node.name}")
         if not process.ready.done():
             raise StartFailed(
-                f"{process.describe_end()}, but was not linked to node {self.node.name} within start_s={limit_s:g}"
+                f"{process.describe_end()}, but was not connected to node {self.node.name} within start_s={limit_s:g}"
             )
 
     async def _fail_when_ended(self, process: WorkerProcess) -> None:
-        """Raise when the process dies, and was not told to."""
+        """Raise ``ActorFailed`` when the process ends without having been asked to."""
         await asyncio.shield(process.ended)
         while process.stopping or self.node.shutdown.reason is not None:
             await asyncio.Event().wait()  # this actor is about to be stopped
@@ -65,34 +68,34 @@ class WorkerActor(Actor):
         raise ActorFailed(process.describe_end())
 
     async def on_stop(self) -> None:
-        """Take leave of the process, or end it."""
+        """Stop the process; when the node shuts down, ask all workers to stop first."""
         self._manager.request_stop_all()
         if self._process is not None:
             await self._process.stop()
 
     @property
     def retained(self) -> int:
-        """It keeps no message."""
+        """A resource of the actor that holds no messages."""
         return 0
 
     def release(self, cell: Cell, *, restarting: bool) -> None:  # noqa: ARG002  a Belonging's
-        """This instance has ended, however: no process is left without one."""
+        """Kill the process when this instance has ended in any way."""
         if self._process is not None:
             self._process.kill()
 
 
 def _no_message(_: None) -> Message[object]:
-    raise AssertionError("a death is raised, and never comes to a message")
+    raise AssertionError("_fail_when_ended returns nothing: it raises")
 
 
 class WorkersSupervisor(Actor):
-    """Keeps the worker processes alive."""
+    """Supervises the worker actors."""
 
     def __init__(self, manager: WorkerManager) -> None:
         self._manager = manager
 
     async def on_start(self) -> None:
-        """Start all of them at once; when one cannot start, none is left."""
+        """Start all workers concurrently; when one cannot start, stop the others and raise its error."""
         spec = self._manager.settings
         starts = [
             asyncio.ensure_future(

@@ -1,8 +1,8 @@
-"""``WorkerProcess``: one OS process of a worker, seen from its parent.  It knows nothing about actors.
+"""``WorkerProcess``: the OS process of a worker, as its parent sees it.  It knows nothing about actors.
 
-Between the two there is one pipe (a pair of sockets), the worker's stdin at first: the setup goes over it, and later
-the goodbye; records and news come back.  Its end tells either one that the other is gone, however that came about.
-stdout and stderr are pipes of their own, shown line by line.
+One pipe (a pair of sockets, inherited as the worker's stdin) connects the two: setup and stop requests go to the
+worker; log records and reports come back.  The end of the pipe tells each side that the other process has ended, in any
+way.  The worker's stdout and stderr are pipes of their own, shown line by line.
 """
 
 from __future__ import annotations
@@ -35,17 +35,18 @@ from .protocol import (
 from .settings import Workers
 
 DRAIN_S = 0.2
-"""Seconds for the output of a process that has ended; a child of its own may hold the pipes open for ever."""
+"""Seconds to read the rest of the output of a process that has ended; its children may keep the pipes open."""
 STDOUT, STDERR = 1, 2
 
 
 class WorkerProcess(asyncio.SubprocessProtocol):
-    """See the top of the file.
+    """One process of a worker; ``start`` starts it.
 
-    ready: done when the worker says that it is linked.  ended: done when the process has ended.
-    leaving: whether it was asked to end.
-    incarnation: of the node in it; 0 while nobody is linked to that.
-    on_end: called at once then, before anybody who waits for ``ended``.
+    settings: limits and time-outs.  on_end: called when the process has ended, before waiters of ``ended``.
+    ready: done when the worker reports that it is connected.  ended: done when the process has ended.
+    stopping: whether it was asked to stop.
+    generation: of the node in it; 0 until the parent is connected to that node.
+    fatal_error: the error by which the worker said that it exits; empty without one.
     """
 
     def __init__(self, name: str, settings: Workers, on_end: Callable[[WorkerProcess], None]) -> None:
@@ -64,12 +65,12 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         self._killed = False
 
     async def start(self, setup: Setup) -> None:
-        """Start the process and hand it its setup; raises ``OSError``."""
+        """Start the process and send it its setup; raises ``OSError`` when it cannot be started."""
         try:
             await self._launch()
         except BaseException:
             if self._transport is None and not self.ended.done():
-                self.ended.set_result(None)  # it has never begun
+                self.ended.set_result(None)  # it was not started
             self._close_pipe()
             raise
         self.tell(setup)
@@ -97,18 +98,18 @@ class WorkerProcess(asyncio.SubprocessProtocol):
     # --- to the process ----------------------------------------------------------------------------------------------
 
     def request_stop(self, *, remove_folder: bool = False) -> None:
-        """Ask it to end in order; see ``Stop``."""
+        """Ask the worker to stop in order; a second call changes nothing.  remove_folder: as in ``Stop``."""
         if not self.stopping:
             self.stopping = True
             self.tell(Stop(remove_folder))
 
     def tell(self, message: Setup | ConnectPeers | Stop | WorkerEnded) -> None:
-        """Send it a message; a process that has ended is told nothing."""
+        """Send the worker a message; does nothing when the process has ended."""
         if self._pipe is not None and not self._pipe.is_closing():
             self._pipe.write(pack(message))
 
     async def stop(self) -> None:
-        """End it in order: the goodbye, SIGTERM, SIGKILL, each when the one before has not helped in its time."""
+        """Stop the worker by a request, by SIGTERM after ``stop_s``, by SIGKILL after ``terminate_s`` more."""
         self.request_stop()
         if not await self._ends_within(self._settings.stop_s):
             self._signal(signal.SIGTERM)
@@ -122,13 +123,13 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         return self.ended.done()
 
     def kill(self) -> None:
-        """End it at once; nobody need wait."""
+        """Kill the process, without waiting for its end."""
         if not self.ended.done():
             self._killed = True
             self._signal(signal.SIGKILL)
 
     async def drained(self) -> None:
-        """Wait until all that it has written is shown, or ``DRAIN_S`` have passed."""
+        """Wait until the output of an ended process is shown, at most ``DRAIN_S``, and close the pipes."""
         await asyncio.wait((self._output_ended,), timeout=DRAIN_S)
         if self._transport is not None:
             self._transport.close()
@@ -139,7 +140,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             try:
                 self._transport.send_signal(number)
             except ProcessLookupError:
-                pass  # it has just ended, and we are about to hear of it
+                pass  # it has just ended; process_exited follows
 
     def _close_pipe(self) -> None:
         if self._pipe is not None:
@@ -148,33 +149,33 @@ class WorkerProcess(asyncio.SubprocessProtocol):
     # --- from the process --------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The process runs."""
+        """The process was started."""
         self._transport = cast("asyncio.SubprocessTransport", transport)
         self.pid = self._transport.get_pid()
         if self._killed:
-            self._signal(signal.SIGKILL)  # asked for while it was being started
+            self._signal(signal.SIGKILL)  # kill() was called while it was being started
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """It has written."""
+        """Show what the process has written to stdout or stderr."""
         self._print_lines(fd, self._lines[fd].feed(data, self._loop.time()))
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002  the protocol's arguments
-        """It writes no more."""
+        """Show the rest of stdout or stderr, which has ended."""
         self._print_lines(fd, self._lines[fd].end(self._loop.time()))
         self.on_stream_end("stdout" if fd == STDOUT else "stderr")
 
     def process_exited(self) -> None:
-        """It has ended."""
+        """Report that the process has ended."""
         if not self.ended.done():
             self.ended.set_result(None)
             self._on_end(self)
 
     def on_message(self, body: bytes) -> None:
-        """Take a message that came over the pipe."""
+        """Handle a message from the worker; one that cannot be decoded kills the process."""
         try:
             message = read_from_worker(body)
         except msgspec.MsgspecError as error:
-            self.on_pipe_broken(f"it sent what cannot be read: {error}")
+            self.on_pipe_broken(f"it sent a message that cannot be decoded: {error}")
             return
         if isinstance(message, ForwardedRecord):
             log_record(self.name, message)
@@ -186,12 +187,12 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             self.ready.set_result(None)
 
     def on_pipe_broken(self, why: str) -> None:
-        """The pipe is no use any more, and so is the process."""
+        """Kill the process, whose pipe is unusable."""
         self.fatal_error = self.fatal_error or why
         self.kill()
 
     def on_stream_end(self, stream: str) -> None:
-        """One of the streams has ended."""
+        """One of ``stdout``, ``stderr`` and ``pipe`` has ended."""
         self._open_streams.discard(stream)
         if not self._open_streams and not self._output_ended.done():
             self._output_ended.set_result(None)
@@ -203,12 +204,12 @@ class WorkerProcess(asyncio.SubprocessProtocol):
                 stream.write("".join(f"[{self.name}] {line}\n" for line in lines))
                 stream.flush()
             except (OSError, ValueError):
-                pass  # nobody looks any more, which is no fault of the worker's
+                pass  # this process's own stdout or stderr is closed
 
-    # --- in words ----------------------------------------------------------------------------------------------------
+    # --- description -------------------------------------------------------------------------------------------------
 
     def describe_end(self) -> str:
-        """Say how the process ended, and what it said last."""
+        """Return how the process ended, its fatal error and the last lines of its stderr, for error messages."""
         code = None if self._transport is None else self._transport.get_returncode()
         if code is None:
             how = "runs"
@@ -223,14 +224,14 @@ class WorkerProcess(asyncio.SubprocessProtocol):
 
 
 class _Pipe(asyncio.Protocol):
-    """The pipe, for reading."""
+    """Reads the messages of one worker from its pipe."""
 
     def __init__(self, process: WorkerProcess) -> None:
         self._process = process
         self._unpacker = Unpacker()
 
     def data_received(self, data: bytes) -> None:
-        """Hand on each message that is complete."""
+        """Pass on each message that is complete."""
         try:
             bodies = self._unpacker.feed(data)
         except WireError as error:
@@ -240,5 +241,5 @@ class _Pipe(asyncio.Protocol):
             self._process.on_message(body)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  the protocol's argument
-        """Its end has been closed, at the latest by its end."""
+        """The pipe has ended, at the latest when the process did."""
         self._process.on_stream_end("pipe")
