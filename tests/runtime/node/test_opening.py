@@ -18,9 +18,9 @@ from trouper import (
     handler,
 )
 from trouper.runtime.net.services.deadlock import DeadlockCheck, DeadlockProbe
-from trouper.runtime.net.services.introspection import RemoteIntrospection
-from trouper.runtime.net.services.lookup import RegistryLookup
 from trouper.runtime.node.opening import NetworkOptions
+from trouper.runtime.node.services.introspection import RemoteIntrospection
+from trouper.runtime.node.services.lookup import RegistryLookup
 from trouper.transports.keys import KeysInvalid, KeysMissing, make_cluster_keys
 
 
