@@ -123,7 +123,7 @@ def test_a_member_that_is_taken_down_ends_and_says_why(host: Host) -> None:
     assert said.endswith("Error: the cluster has several nodes: one, two; name one")
     assert host.says("cluster", "down", "two", "--at", host.endpoint("one")) == (0, "node two is taken down")
     assert two.wait(20) == 1
-    assert "thrown out of the cluster 'shop'" in two.communicate()[1]
+    assert "taken down by the cluster 'shop'" in two.communicate()[1]
     assert "one │ alive" in host.wait_for("1 of 1 alive")
 
 
@@ -164,7 +164,7 @@ def test_which_cluster_is_meant_has_to_be_clear(host: Host) -> None:
         (["node", "run", "--cluster", "shop", "--listen", "ipc://x", "--nodes", "5..3"], "must be (least, most)"),
         (["node", "run", "--cluster", "shop"], "cluster='shop' needs listen"),
         (["node", "run", "--join", "what"], "join='what' is not understood"),
-        (["cluster", "status", "--at", "what://x"], "'what://x' is no endpoint"),
+        (["cluster", "status", "--at", "what://x"], "'what://x' is not an endpoint"),
     ],
 )
 def test_what_is_called_wrongly_is_said_in_one_line(words: list[str], problem: str) -> None:

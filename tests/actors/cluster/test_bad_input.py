@@ -32,7 +32,7 @@ async def _two_clusters(sim: Simulation) -> None:
     for one, other in (("n1", "n2"), ("n3", "n4")):
         assert view(sim[one]) == view(sim[other]) == f"{one} {other}"
     seen = await witness.ask(Seen())
-    text = "other_cluster: n3 is of the cluster 'bank': what it says is not listened to"
+    text = "other_cluster: n3 belongs to the cluster 'bank': its messages are ignored"
     assert text in seen
     assert not [line for line in seen if line.startswith("Member") and ("n3" in line or "n4" in line)]
 
@@ -60,23 +60,23 @@ async def _say(packet: Packet, node: Node) -> None:
 FORGED: dict[str, tuple[Packet, str]] = {
     "a life from the future": (
         Gossip("tests", "outsider", (Member("n2", "sim://n2", FUTURE),)),
-        "implausible: what outsider says of n2 cannot be: its life",
+        "implausible: what outsider reports of n2 is impossible: its life",
     ),
     "a refutation from the future": (
         Gossip("tests", "outsider", (Member("n9", "sim://n9", 1, FUTURE),)),
-        "implausible: what outsider says of n9 cannot be: its refutation",
+        "implausible: what outsider reports of n9 is impossible: its refutation",
     ),
     "metadata over the limit": (
         Gossip("tests", "outsider", (Member("n9", "sim://n9", 1, metadata=bytes(5_000)),)),
-        "implausible: what outsider says of n9 cannot be: its metadata has 5000 bytes",
+        "implausible: what outsider reports of n9 is impossible: its metadata has 5000 bytes",
     ),
     "a view of another cluster": (
         Sync("zoo", "outsider", "sim://outsider", 1, (Member("lion", "sim://lion", 1),), joining=True),
-        "other_cluster: outsider is of the cluster 'zoo'",
+        "other_cluster: outsider belongs to the cluster 'zoo'",
     ),
     "a name that is taken": (
         Sync("tests", "n2", "sim://outsider", 1, (Member("n2", "sim://outsider", 1),), joining=True),
-        "name_conflict: two nodes are called n2: sim://n2, which has the name, and sim://outsider",
+        "name_conflict: two nodes have the name n2: sim://n2, the member, and sim://outsider",
     ),
 }
 
@@ -180,10 +180,10 @@ async def _dead_seeds(sim: Simulation) -> None:
     witness = await _witness(sim, "n2")
     await asyncio.sleep(120)
     seen = [line for line in await witness.ask(Seen()) if line.startswith("seeds_silent")]
-    pauses_s = [float(line.partition("again in ")[2].removesuffix(" s")) for line in seen]
+    pauses_s = [float(line.partition("next attempt in ")[2].removesuffix(" s")) for line in seen]
     assert pauses_s == sorted(pauses_s)
     assert 4 <= len(seen) <= 20
-    assert "none of sim://n1, sim://gone answers, after" in seen[0]
+    assert "no answer from sim://n1, sim://gone after" in seen[0]
     assert not sim["n2"].cluster.is_joined
     await sim.restart("n1")
     await asyncio.sleep(45)

@@ -1,4 +1,4 @@
-"""Groups of the whole cluster: three replicas, a bad network, and watchers that follow by updates."""
+"""Groups of the whole cluster: three replicas, an unreliable network, and updates that add up to the members."""
 
 from collections import Counter
 from typing import cast
@@ -12,28 +12,12 @@ from trouper.actors.cluster.groups import GroupTable, GroupUpdate
 from trouper.runtime.gossip.versioned_table import RowFull
 
 Step = tuple[str, str, str, int]
-VERBS = ("join", "join", "leave", "gone", "deliver", "deliver", "lose", "sync", "restart", "hear")
+VERBS = ("join", "join", "leave", "deliver", "deliver", "lose", "sync", "restart", "hear")
 STEPS = st.lists(
     st.tuples(st.sampled_from(VERBS), st.sampled_from(NODES), st.sampled_from("gh"), st.integers(0, 99)), max_size=60
 )
 Model = dict[str, Counter[tuple[str, str]]]
 """By node, how often each of its actors is in which group."""
-
-
-class _Follower:
-    """What somebody knows who took the snapshot and was told of every update."""
-
-    def __init__(self, groups: GroupTable[str]) -> None:
-        self.counts = {group: Counter(members) for group, members in groups.monitor(self, "s").items()}
-
-    def follow(self, update: GroupUpdate[str]) -> None:
-        counts = self.counts.setdefault(update.group, Counter())
-        counts.update(update.joined)
-        counts.subtract(update.left)
-        assert all(count >= 0 for count in counts.values())
-
-    def members(self, group: str) -> Counter[str]:
-        return +self.counts.get(group, Counter())
 
 
 def _play(network: Network[GroupTable[str]], steps: list[Step]) -> Model:
@@ -47,9 +31,6 @@ def _play(network: Network[GroupTable[str]], steps: list[Step]) -> Model:
             case "leave":
                 model[node] -= Counter({(group, ref): 1})
                 network.do(node, groups.leave("s", group, ref))
-            case "gone":
-                model[node] = Counter({key: times for key, times in model[node].items() if key[1] != ref})
-                network.do(node, groups.gone(ref))
             case "restart":
                 model[node] = Counter()
                 network.restart(node)
@@ -86,31 +67,28 @@ def test_all_replicas_see_the_members_of_all_in_the_end(steps: list[Step], seed:
             expected.update({ref: times for (name, ref), times in counts.items() if name == group})
         for node in NODES:
             assert Counter(network.at[node].members("s", group)) == expected
-            local = Counter(network.at[node].local_members("s", group))
-            assert local == Counter({ref: n for (name, ref), n in model[node].items() if name == group})
     assert {network.at[node].groups("s") != () for node in NODES} == {any(model.values())}
 
 
-@given(STEPS, STEPS, st.integers(0, 99))
-def test_a_snapshot_and_the_updates_after_it_are_what_is_so(before: list[Step], after: list[Step], seed: int) -> None:
-    """Whoever monitors, from any moment on, knows at every later moment what its node knows."""
+@given(STEPS, st.integers(0, 99))
+def test_updates_add_up_to_the_members(steps: list[Step], seed: int) -> None:
+    """At every moment the updates of a replica, added up from the beginning, are the members that it knows."""
     network = _network(seed)
-    _play(network, before)
-    network.done.clear()
-    replicas = dict(network.at)
-    followers = {node: _Follower(network.at[node]) for node in NODES}
-    for step in after:
+    known = {(node, group): Counter[str]() for node in NODES for group in "gh"}
+    for step in steps:
         if step[0] == "restart":
             continue
         _play(network, [step])
         for node, update in cast("list[tuple[str, GroupUpdate[str]]]", network.done):
-            assert update.watchers == (followers[node],)
             assert update.joined or update.left
-            followers[node].follow(update)
+            counts = known[node, update.group]
+            counts.update(update.joined)
+            counts.subtract(update.left)
+            assert all(count >= 0 for count in counts.values())
         network.done.clear()
         for node in NODES:
             for group in "gh":
-                assert followers[node].members(group) == Counter(replicas[node].members("s", group))
+                assert +known[node, group] == Counter(network.at[node].members("s", group))
 
 
 def test_a_member_that_joined_twice_leaves_twice() -> None:
@@ -126,33 +104,27 @@ def test_a_member_that_joined_twice_leaves_twice() -> None:
     assert groups.groups("s") == ()
 
 
-def test_scopes_know_nothing_of_each_other() -> None:
-    """A group of the same name in another scope is another group, for watchers too."""
+def test_scopes_are_separate() -> None:
+    """A group of the same name in another scope is another group."""
     groups: GroupTable[str] = GroupTable("a", 1)
-    assert groups.monitor("watcher", "s") == {}
-    groups.join("other", "g", "r")
+    assert groups.join("other", "g", "r")[1:] == [GroupUpdate("other", "g", ("r",), ())]
     assert groups.members("s", "g") == ()
-    assert [type(effect).__name__ for effect in groups.join("other", "g", "q")] == ["Announce"]
-    groups.monitor("one", "other", "g")
-    groups.monitor("two", "other", "h")
-    assert groups.join("other", "g", "p")[1:] == [GroupUpdate(("one",), "other", "g", ("p",), ())]
-    groups.demonitor("one")
-    assert len(groups.leave("other", "g", "p")) == 1
+    assert groups.leave("other", "g", "r")[1:] == [GroupUpdate("other", "g", (), ("r",))]
+    assert groups.leave("other", "g", "r") == []
 
 
-def test_the_members_of_a_node_that_went_down_are_gone_in_one_update() -> None:
-    """One update a group, with everybody who was there."""
+def test_the_members_of_a_node_that_went_down_leave_in_one_update() -> None:
+    """One update for each group, with all members of the node."""
     network = _network()
     for ref in ("r", "q"):
         network.do("a", network.at["a"].join("s", "g", ref))
     network.heal()
-    network.at["b"].monitor("watcher", "s", "g")
-    assert network.at["b"].down("a") == [GroupUpdate(("watcher",), "s", "g", (), ("r", "q"))]
+    assert network.at["b"].down("a") == [GroupUpdate("s", "g", (), ("r", "q"))]
     assert network.at["c"].members("s", "g") == ("r", "q")
 
 
 def test_the_members_of_a_node_are_limited() -> None:
-    """The limit is told by its name."""
+    """The error names the limit."""
     groups: GroupTable[str] = GroupTable("a", 1, members_max=1)
     groups.join("s", "g", "r")
     with pytest.raises(RowFull, match="1 entries are the limit"):

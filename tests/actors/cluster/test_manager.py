@@ -127,7 +127,7 @@ async def _thrown_out(sim: Simulation) -> None:
     await asyncio.sleep(10.0)
     assert view(sim["n1"]) == "n1 n2"
     assert n3.shutdown.reason is not None
-    assert "thrown out of the cluster 'tests'" in n3.shutdown.reason
+    assert "taken down by the cluster 'tests'" in n3.shutdown.reason
 
 
 def test_a_node_that_is_taken_down_goes_and_says_why() -> None:

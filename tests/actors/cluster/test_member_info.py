@@ -48,16 +48,20 @@ def test_each_event_has_its_word() -> None:
     ("event", "kind", "text"),
     [
         (effects.Ended("downed", "why"), "downed", "why"),
-        (effects.Refused("ben", "full", "no room"), "refused", "ben does not take this node in (full): no room"),
+        (effects.Refused("ben", "full", "no room"), "refused", "ben refuses this node as a member (full): no room"),
         (
             effects.OtherCluster("ben", "b"),
             "other_cluster",
-            "ben is of the cluster 'b': what it says is not listened to",
+            "ben belongs to the cluster 'b': its messages are ignored",
         ),
-        (effects.SeedsSilent(("e",), 3, 2.0), "seeds_silent", "none of e answers, after 3 tries; again in 2.0 s"),
-        (effects.HealthChanged(2), "health", "the health score of this node is 2; 0 is well"),
+        (
+            effects.SeedsSilent(("e",), 3, 2.0),
+            "seeds_silent",
+            "no answer from e after 3 attempts; next attempt in 2.0 s",
+        ),
+        (effects.HealthChanged(2), "health", "the health score of this node is 2; 0 is healthy"),
     ],
 )
 def test_a_notice_is_a_sentence(event: effects.OwnEvent, kind: str, text: str) -> None:
-    """It names who and what."""
+    """It names the nodes and the reason."""
     assert member_info.notice_of(event) == (kind, text)

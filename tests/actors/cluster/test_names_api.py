@@ -44,7 +44,7 @@ async def _taken(sim: Simulation) -> None:
     assert n2.cluster.names.whereis("leader") == n3.cluster.names.whereis("leader") == leader
     with pytest.raises(NameTaken, match="'leader' is held by"):
         await _named(n3, "leader")
-    with pytest.raises(CallerError, match="is not of node n2"):
+    with pytest.raises(CallerError, match="is not an actor of node n2"):
         await n2.cluster.names.register("other", leader)
     with pytest.raises(CallerError, match="bytes"):
         await n1.cluster.names.register("x" * 257, leader)

@@ -1,4 +1,4 @@
-"""Copies of all tables agree once they have been compared, and nobody speaks for another node's actors."""
+"""Copies of all tables agree once they have been compared, and no node has entries for another node's actors."""
 
 import random
 
@@ -21,16 +21,16 @@ def _cluster() -> dict[str, ReplicatedTables]:
 
 
 def _compare(one: ReplicatedTables, other: ReplicatedTables) -> None:
-    """What two replicators do when their sums differ."""
-    differ = [table for table, sum_ in one.checksums().items() if other.checksums()[table] != sum_]
-    for news in one.answer(other.digest(differ)):
-        other.take(news)
-    for news in other.answer(one.digest(differ)):
-        one.take(news)
+    """What two replicators do when their checksums differ."""
+    differ = [table for table, checksum in one.checksums().items() if other.checksums()[table] != checksum]
+    for deltas in one.missing_in(other.digest(differ)):
+        other.merge(deltas)
+    for deltas in other.missing_in(one.digest(differ)):
+        one.merge(deltas)
 
 
-def test_after_comparing_all_have_the_same_sums() -> None:
-    """Whatever was said, lost, doubled or late."""
+def test_after_comparing_all_have_the_same_checksums() -> None:
+    """Whatever was written, lost, duplicated or late."""
     for seed in range(100):
         chance, replicas = random.Random(seed), _cluster()
         late: list[TableDeltas] = []
@@ -42,8 +42,8 @@ def test_after_comparing_all_have_the_same_sums() -> None:
             else:
                 me.statuses.put(UP, chance.choice((None, True)))
             late += me.announcements()
-            for news in chance.sample(late, min(2, len(late))):
-                replicas[chance.choice(NODES)].take(news)
+            for deltas in chance.sample(late, min(2, len(late))):
+                replicas[chance.choice(NODES)].merge(deltas)
         for one, other in (("a", "b"), ("b", "c"), ("a", "c"), ("a", "b")):
             _compare(replicas[one], replicas[other])
         assert replicas["a"].checksums() == replicas["b"].checksums() == replicas["c"].checksums()
@@ -53,8 +53,8 @@ def test_after_comparing_all_have_the_same_sums() -> None:
             assert len({replica.is_up(owner) for replica in replicas.values()}) == 1
 
 
-def test_only_what_is_new_is_told_and_passed_on() -> None:
-    """And what does not join on is a gap, by its table."""
+def test_only_new_deltas_are_announced_and_passed_on() -> None:
+    """A delta that does not connect is a gap of its table."""
     replicas = _cluster()
     a, b = replicas["a"], replicas["b"]
     a.devices.put("gpu", "broken")
@@ -62,19 +62,19 @@ def test_only_what_is_new_is_told_and_passed_on() -> None:
     a.devices.put("disk", "lost")
     (second,) = a.announcements()
     assert a.announcements() == []
-    assert b.take(second).gaps == {"devices"}
-    assert b.take(first).fresh == first
-    assert b.take(first) == ([], None, frozenset())
-    assert b.take(second).fresh == second
+    assert b.merge(second).gaps == {"devices"}
+    assert b.merge(first).fresh == first
+    assert b.merge(first) == ([], None, frozenset())
+    assert b.merge(second).fresh == second
 
 
-def test_who_cannot_reach_whom_is_a_matrix() -> None:
-    """Each node writes its own row, until enough others have said so of somebody."""
+def test_reports_of_unreachable_members_make_a_matrix() -> None:
+    """Each node writes its own row, until enough others have reported a member."""
     replicas = _cluster()
     a, b = replicas["a"], replicas["b"]
     a.observe(["c"])
-    for news in a.announcements():
-        b.take(news)
+    for deltas in a.announcements():
+        b.merge(deltas)
     b.observe(["c", "a"])
     assert b.reachability().observations == {("a", "c"), ("b", "c"), ("b", "a")}
     b.observe([])
@@ -83,18 +83,18 @@ def test_who_cannot_reach_whom_is_a_matrix() -> None:
     assert b.reachability().observations == frozenset()
 
 
-def test_nobody_speaks_for_another_nodes_actors() -> None:
-    """A name for an actor of a third node is passed over."""
+def test_entries_for_actors_of_another_node_are_ignored() -> None:
+    """A delta with an actor of a third node is not merged."""
 
     async def scene() -> None:
         async with Node("c") as node:
             ref: ActorRef = await node.spawn(Parrot)
             b = _cluster()["b"]
             forged = Delta("a", 1, 0, 1, ((("default", "band", ref), 1),), 1)
-            assert b.take(TableDeltas(groups=(forged,))).told == []
+            assert b.merge(TableDeltas(groups=(forged,))).outcomes == []
             assert b.groups.members("default", "band") == ()
             honest = Delta("c", 1, 0, 1, ((("default", "band", ref), 1),), 1)
-            b.take(TableDeltas(groups=(honest,)))
+            b.merge(TableDeltas(groups=(honest,)))
             assert b.groups.members("default", "band") == (ref,)
 
     run_virtual(scene)

@@ -1,9 +1,9 @@
-"""Offers: how large they may be, how they are compared, and how they look to strangers."""
+"""Offers: their size, how they are compared and described, and their end with their actor."""
 
 import pytest
 
 from trouper import InvalidOption, Message
-from trouper.actors.cluster.services import MessageShape, Service, fits, make_offer
+from trouper.actors.cluster.services import MessageShape, Offer, Service, ServiceTable, fits, make_offer
 
 
 class Paint(Message[bool], tag="tests.Paint"):
@@ -42,3 +42,15 @@ def test_an_offer_above_its_limit_is_refused() -> None:
     """It says how large it is."""
     with pytest.raises(InvalidOption, match="the offer takes 9"):
         make_offer({"text": "x" * 9_000}, (), ())
+
+
+def test_the_offers_of_an_actor_end_with_it() -> None:
+    """All services of that actor, and of no other one; a withdrawn offer is not withdrawn twice."""
+    services: ServiceTable[str] = ServiceTable("a", 1)
+    offer = Offer({}, (), ())
+    for name, ref in (("paint", "ada"), ("dry", "ada"), ("cut", "ada"), ("paint", "ben")):
+        services.put((name, ref), offer)
+    services.put(("cut", "ada"), None)
+    assert len(services.actor_ended("ada")) == 4  # for each of two offers: to announce, and the change
+    assert services.actor_ended("ada") == []
+    assert list(services.table.row("a")) == [("paint", "ben")]

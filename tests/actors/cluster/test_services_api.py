@@ -113,7 +113,7 @@ async def _refused(sim: Simulation) -> None:
     pricing = await n1.spawn(Pricing)
     with pytest.raises(InvalidOption, match="the offer takes"):
         n1.cluster.services.register("pricing", pricing, {"text": "x" * 9_000})
-    with pytest.raises(CallerError, match="is not of node n2"):
+    with pytest.raises(CallerError, match="is not an actor of node n2"):
         n2.cluster.services.register("pricing", pricing)
     assert n1.cluster.services.find("pricing") == []
 

@@ -1,6 +1,6 @@
-"""Topics of the whole cluster: three replicas, a bad network, and who gets what, once."""
+"""Topics of the whole cluster: three replicas, an unreliable network, and each subscriber reached once."""
 
-from typing import cast
+from typing import NoReturn, cast
 
 import pytest
 from hypothesis import given
@@ -11,12 +11,12 @@ from trouper.actors.cluster.topics import FanOut, TopicTable
 from trouper.runtime.gossip.versioned_table import Announce, RowFull
 
 Step = tuple[str, str, str, int]
-VERBS = ("subscribe", "subscribe", "unsubscribe", "gone", "deliver", "deliver", "lose", "sync", "restart", "hear")
+VERBS = ("subscribe", "subscribe", "unsubscribe", "end", "deliver", "deliver", "lose", "sync", "restart", "hear")
 STEPS = st.lists(
     st.tuples(st.sampled_from(VERBS), st.sampled_from(NODES), st.sampled_from("tu"), st.integers(0, 99)), max_size=60
 )
 Model = dict[str, dict[tuple[str, str], None]]
-"""By node, who subscribes to what, in the order of subscribing."""
+"""By node, the topics and their subscribers, in the order of subscribing."""
 
 
 def _play(network: Network[TopicTable[str]], steps: list[Step]) -> Model:
@@ -30,9 +30,9 @@ def _play(network: Network[TopicTable[str]], steps: list[Step]) -> Model:
             case "unsubscribe":
                 model[node].pop((topic, ref), None)
                 network.do(node, topics.unsubscribe(topic, ref))
-            case "gone":
+            case "end":
                 model[node] = {key: None for key in model[node] if key[1] != ref}
-                network.do(node, topics.gone(ref))
+                network.do(node, topics.actor_ended(ref))
             case "restart":
                 model[node] = {}
                 network.restart(node)
@@ -52,7 +52,7 @@ def _network(seed: int = 0) -> Network[TopicTable[str]]:
         return TopicTable(node, generation)
 
     def machine(topics: TopicTable[str]) -> Machine:
-        return cast("Machine", topics)  # the network passes on deltas of the kind that the replicas made
+        return cast("Machine", topics)  # the network carries deltas of the kind that the replicas made
 
     return Network(make, machine, seed)
 
@@ -118,3 +118,25 @@ def test_the_topics_of_a_node_are_limited() -> None:
     with pytest.raises(RowFull, match="1 entries are the limit"):
         topics.subscribe("u", "r")
     assert topics.receive("u") == ()
+
+
+def test_the_end_of_an_actor_costs_no_search_of_all_topics() -> None:
+    """Its topics are found by the actor: those of the others are not looked at."""
+    topics: TopicTable[str] = TopicTable("a", 1)
+    for number in range(1_000):
+        topics.subscribe(f"topic-{number}", f"actor-{number}")
+    topics._local = _Unsearchable(topics._local)  # noqa: SLF001  to see what is read of it
+    for number in range(1_000):
+        assert len(topics.actor_ended(f"actor-{number}")) == 1
+    assert topics.actor_ended("actor-0") == []
+    assert topics.table.row("a") == {}
+
+
+class _Unsearchable(dict[str, dict[str, None]]):
+    """A dictionary that may be read by key only."""
+
+    def items(self) -> NoReturn:
+        raise AssertionError("all topics are searched")
+
+    def __iter__(self) -> NoReturn:
+        raise AssertionError("all topics are searched")

@@ -59,9 +59,9 @@ async def _publish(sim: Simulation) -> None:
         assert sorted(await reader.ask(Read())) == ["0 by n3", "1 by n3", "2 by n3", "own by n1"]
     assert [text for text in await ben.ask(Read()) if "own" not in text] == ["0 by n3", "1 by n3", "2 by n3"]
     assert n2.cluster.topics.subscribers("news") == [ben, cyd]
-    with pytest.raises(CallerError, match="does not leave its node"):
+    with pytest.raises(CallerError, match="cannot be sent to other nodes"):
         n1.cluster.topics.publish("news", Private())
-    with pytest.raises(CallerError, match="is not of node n1"):
+    with pytest.raises(CallerError, match="is not an actor of node n1"):
         n1.cluster.topics.subscribe("news", ben)
 
 

@@ -1,4 +1,4 @@
-"""Rows that only their owner writes: copies converge, stale news loses, limits hold."""
+"""Rows that only their owner writes: copies converge, stale deltas have no effect, limits hold."""
 
 import random
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def _all(rows: VersionedTable[str, int]) -> dict[str, dict[str, int]]:
 
 @given(WRITES, WRITES, WRITES, st.integers(1, 5))
 def test_copies_merge_in_any_order_any_number_of_times(one: Writes, two: Writes, three: Writes, log: int) -> None:
-    """Merging is commutative, associative and idempotent, and gives what the owners say."""
+    """Merging is commutative, associative and idempotent, and gives the rows of the owners."""
     owners = {node: _rows(node, log) for node in "abc"}
     for node, writes in zip("abc", (one, two, three), strict=True):
         _write(owners[node], writes)
@@ -56,10 +56,10 @@ def test_copies_merge_in_any_order_any_number_of_times(one: Writes, two: Writes,
 
 @given(WRITES, st.integers(1, 5), st.data())
 def test_a_copy_follows_its_owner_through_any_network(writes: Writes, log: int, data: st.DataObject) -> None:
-    """News that is late, doubled, lost or out of order never does harm, and one exchange makes the copy right.
+    """Deltas that are late, duplicated, lost or out of order do no harm, and one exchange makes the copy equal.
 
     At every moment a copy is what the owner was at that version, and it never goes back.  It may catch up from another
-    copy, which remembers other changes than the owner.
+    copy, which has other changes in its log than the owner.
     """
     owner, relay, copy = _rows("a", log), _rows("b", log), _rows("c", log)
     news: list[Delta[str, int]] = []
@@ -86,7 +86,7 @@ def test_a_copy_follows_its_owner_through_any_network(writes: Writes, log: int, 
 
 @given(WRITES, st.integers(1, 5))
 def test_changes_add_up_to_the_row(writes: Writes, log: int) -> None:
-    """Whoever applies the changes that a copy reports has the same row, whatever way the news came."""
+    """The changes that a copy reports add up to its row, whichever way the deltas came."""
     owner, copy = _rows("a", log), _rows("b", log)
     mirror: dict[str, int] = {}
     for number, (key, value) in enumerate(writes):
@@ -102,8 +102,8 @@ def test_changes_add_up_to_the_row(writes: Writes, log: int) -> None:
         assert mirror == dict(copy.row("a"))
 
 
-def test_what_is_missing_is_asked_for() -> None:
-    """News that does not join on leaves a gap and changes nothing; its owner is to be asked."""
+def test_a_gap_is_reported() -> None:
+    """A delta that does not connect leaves a gap and changes nothing; the owner is to be asked."""
     owner, copy = _rows("a"), _rows("b")
     first, _, third = _write(owner, [("x", 1), ("y", 1), ("z", 1)])
     assert copy.apply(third) == Applied(gap=True)
@@ -116,15 +116,14 @@ def test_what_is_missing_is_asked_for() -> None:
     assert len(copy.row("a")) == 3
 
 
-def test_a_new_life_begins_with_an_empty_row_and_news_of_the_old_one_is_ignored() -> None:
-    """Stale gossip loses: neither an earlier life nor somebody who is no member comes back by it."""
+def test_a_new_generation_begins_with_an_empty_row_and_deltas_of_the_old_one_are_ignored() -> None:
+    """Stale gossip brings back neither an earlier generation nor a node that is no member."""
     owner, copy = _rows("a"), _rows("b")
     old = _write(owner, [("x", 1), ("y", 2)])
     _take(copy, old)
     assert {change.key for change in copy.up("a", 2)} == {"x", "y"}
     _take(copy, old)
     assert copy.row("a") == {}
-    assert copy.up("a", 1) == ()
     copy.down("a")
     assert copy.apply(Delta("a", 2, 0, 1, (("x", 1),), 1)) == Applied()
     copy.up("a", 2)
@@ -133,9 +132,9 @@ def test_a_new_life_begins_with_an_empty_row_and_news_of_the_old_one_is_ignored(
 
 @given(st.integers(1, 30), st.integers(1, 5), st.randoms(use_true_random=False), st.data())
 def test_a_long_row_comes_in_parts(size: int, part: int, order: random.Random, data: st.DataObject) -> None:
-    """No delta has more changes than are remembered, and a copy takes a row in as a whole, from whomever the parts are.
+    """No delta is longer than the log, and a copy replaces a row as a whole, from whichever node the parts come.
 
-    What it had before stays until then, so nothing that is still there ever seems to be gone.
+    The old row stays until then, so no entry that still exists ever disappears.
     """
     owner, relay, copy = _rows("a", part), _rows("b", part), _rows("c", part)
     keys = [f"key{number}" for number in range(size)]
@@ -165,12 +164,12 @@ def test_parts_of_a_row_that_has_changed_meanwhile_are_not_mixed() -> None:
     _take(copy, [new[1]])
     assert dict(copy.row("a")) == {"z": 1, "y": 2}
     wrong: Delta[str, int] = Delta("c", 1, 0, 5, (("x", 1), ("y", 1)), 1)
-    assert "2 entries, and said 1" in copy.apply(wrong).refused
+    assert "2 entries and announced 1" in copy.apply(wrong).refused
     assert dict(copy.row("c")) == {}
 
 
-def test_the_own_row_is_written_by_nobody_else() -> None:
-    """News of this node's own row, and the news that it is down, are nothing to it."""
+def test_a_nodes_own_row_is_written_by_no_other_node() -> None:
+    """Deltas of this node's own row, and reports that it is up or down, have no effect on it."""
     rows = _rows("a")
     rows.put("x", 1)
     assert rows.apply(Delta("a", 1, 0, 99, ())) == Applied()
@@ -180,7 +179,7 @@ def test_the_own_row_is_written_by_nobody_else() -> None:
 
 
 def test_limits_hold() -> None:
-    """An owner at its limit is refused with the limit's name, and so is news beyond it, whole or in part."""
+    """An owner at its limit gets an error that names it, and a delta beyond the limit is refused, whole or in part."""
     with pytest.raises(InvalidOption, match="changes_max=0"):
         _rows("a", changes_max=0)
     rows = _rows("a", entries_max=2)
@@ -198,11 +197,27 @@ def test_limits_hold() -> None:
     assert dict(small.row("b")) == {"x": 1}
 
 
-def test_what_changes_nothing_is_no_news() -> None:
-    """To write what is there already, or to take out what is not, makes no version."""
+def test_a_write_that_changes_nothing_makes_no_version() -> None:
+    """Such as to write the present value, or to remove a key that is not there."""
     rows = _rows("a")
     assert rows.put("x", None) is None
     rows.put("x", 1)
     assert rows.put("x", 1) is None
     assert rows.digest()["a"] == (1, 1)
     assert list(rows.items()) == [("a", "x", 1)]
+
+
+@given(WRITES, WRITES, st.integers(1, 2**62), st.integers(1, 2**62))
+def test_generations_are_not_ordered(old: Writes, new: Writes, one: int, other: int) -> None:
+    """The present member decides which generation holds, whichever number is larger."""
+    if one == other:
+        return
+    owners = {generation: VersionedTable[str, int]("a", generation) for generation in (one, other)}
+    copy: VersionedTable[str, int] = VersionedTable("b", 1)
+    for generation, writes in ((one, old), (other, new)):
+        _write(owners[generation], writes)
+        copy.up("a", generation)
+        _take(copy, owners[generation].deltas_for(copy.digest()))
+        assert dict(copy.row("a")) == dict(owners[generation].row("a"))
+    _take(copy, owners[one].deltas_for(copy.digest()))
+    assert dict(copy.row("a")) == dict(owners[other].row("a"))

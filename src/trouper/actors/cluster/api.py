@@ -1,4 +1,4 @@
-"""``Cluster``: what a program sees of the cluster, as ``node.cluster``."""
+"""``Cluster``: the API of the cluster, as ``node.cluster``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ...runtime.actor.spawning import spawn_awaited
 from ...runtime.kernel.errors import NodeClosed
 from ...runtime.kernel.message import Message
 from ...runtime.kernel.ref import ActorRef
-from ...runtime.net.placement import placed_by
 from ...runtime.node.shutdown import BEFORE_STOP
 from . import member_info
 from .admin_service import serve_admin
@@ -24,6 +25,7 @@ from .events import MemberEvent, MemberInfo, MemberJoined
 from .facts import detect
 from .failure_monitor import FailureMonitor, Handle
 from .manager import ClusterManager
+from .member_info import MemberInfoCache
 from .membership.machine import Membership
 from .membership.records import Member
 from .messages import BeginLeave, MarkDown, Rejoin, UpdateMetadata
@@ -41,22 +43,26 @@ from .topics_api import ClusterTopics
 if TYPE_CHECKING:
     from ...runtime.node.node import Node
 
-ASK_S = 30.0
-"""Seconds within which the manager must have taken leave, or a member down."""
+MANAGER_TIMEOUT_S = 30.0
+"""Seconds until a request to the cluster's manager fails."""
 
 
 class Cluster:
-    """See the top of the file.  It is made by ``open_cluster``.
+    """A node's view of its cluster, and its part in it; a node with ``cluster=`` makes it.
 
-    machine: the membership, which others only read.  manager: the actor that keeps it.
+    discoveries: sources of endpoints from ``join``.  round_trips: round-trip times measured by the probes.
+    metrics_poller, failures, shared_state: parts that the actors of the cluster use.  names, topics, services: the APIs
+    of these names.  node, config: as given.
     """
 
     machine: Membership
+    """The membership, for reading; the manager changes it."""
     manager: ActorRef
+    """The actor that runs the membership."""
     replicator: ActorRef
-    """The actor that carries what the members share."""
+    """The actor that exchanges the replicated tables with other members."""
     discovery: ActorRef | None = None
-    """The actor that looks for other nodes and announces this one; None where it has nothing to do."""
+    """The actor that searches for other nodes and announces this one; None where neither is configured."""
 
     def __init__(
         self,
@@ -68,55 +74,60 @@ class Cluster:
     ) -> None:
         self.discoveries = discoveries
         self.round_trips = RoundTripTimes()
-        """What this node has measured to other members, by their acknowledgements."""
         self.metrics_poller = MetricsPoller(self)
         self.node, self.config, self._seeds = node, config, seeds
         self._metadata = metadata
-        self._began = False
-        self._began_at = node.system.loop.time()
+        self._infos = MemberInfoCache()
+        self._candidates: dict[str, tuple[MemberInfo, NodeMetrics, float | None, Candidate]] = {}
+        self._has_started = False
+        self._started_at = node.system.loop.time()
         self._life = node.network.node_id.generation
-        self._changed: list[asyncio.Future[None]] = []
+        self._waiting: set[asyncio.Future[None]] = set()
         self._settings = config.settings()
-        self._card(metadata)  # which raises for too much of it, before anything is started
+        self._payload(metadata)  # raises MetadataInvalid before anything is started
         self.failures = FailureMonitor(node, self._settings.probe_interval_s)
         self.shared_state = SharedState(node, self.failures, config.replication)
         self.names, self.topics, self.services = ClusterNames(self), ClusterTopics(self), ClusterServices(self)
 
-    # --- looking -----------------------------------------------------------------------------------------------------
+    # --- reading -----------------------------------------------------------------------------------------------------
 
     def members(self) -> list[MemberInfo]:
-        """All members, this node included, by name: alive, suspected or unreachable, and not those who are over."""
-        return sorted(map(member_info.read, self.machine.members()), key=lambda member: member.name)
+        """Return all members, this node included, sorted by name: alive, suspected or unreachable, not left or down."""
+        return list(self.member_infos())
+
+    def member_infos(self) -> Sequence[MemberInfo]:
+        """Return ``members()`` without a copy: the same sequence, not to be changed, until a member changes."""
+        return self._infos.read(self.machine.members())
 
     def member(self, name: str) -> MemberInfo | None:
-        """The member of this name; None when there is none."""
-        record = self.machine.records().get(name)
+        """Return the member of this name; None when there is none."""
+        record = self.machine.record(name)
         return None if record is None or record.is_over else member_info.read(record)
 
     @property
     def is_joined(self) -> bool:
-        """Whether this node was taken in, or stands alone by its own will."""
+        """Whether this node is a member of its cluster, or has founded it alone because it has no seeds."""
         return self.machine.is_joined
 
     @property
     def metadata(self) -> Metadata:
-        """What this node tells the others about itself."""
+        """This node's metadata, as the other members see it."""
         return self._metadata
 
     def suspicion(self, name: str) -> float:
-        """How strongly a member is suspected: 0 not at all, below 1 while it may refute, 1 when gone or unknown."""
+        """Return how strongly a member is suspected: 0 not at all, below 1 while it may refute, else 1."""
         return self.machine.suspicion(name)
 
     def session_suspicion(self, name: str) -> float:
-        """Phi of the silence of a node, see ``PhiAccrual``: 8 is what a link fails at; 0 when it was never heard."""
+        """Return phi of the silence of a node, as in ``PhiAccrual``: a session fails at 8; 0 if it was never heard."""
         return self.failures.suspicion(name, self.node.system.loop.time())
 
     def reachability(self) -> Reachability:
-        """Who cannot reach whom, as far as all members have said."""
+        """Return which member cannot reach which, as far as all members have reported."""
         return self.shared_state.tables.reachability()
 
     async def watch(self) -> AsyncIterator[MemberEvent]:
-        """Go through what befalls members: first one ``MemberJoined`` for each member of now, then what happens."""
+        """Yield the events of members: first a ``MemberJoined`` for each present member, then each event."""
         with self.node.events.stream(MemberEvent) as stream:
             for member in self.members():
                 yield MemberJoined(member)
@@ -124,36 +135,40 @@ class Cluster:
                 yield event
 
     async def wait_for(self, members: int | None = None) -> list[MemberInfo]:
-        """Wait until so many members are alive, this node among them, and return the members.
+        """Wait until a number of members are alive, this node among them, and return all members.
 
-        members: None is the least number of ``ClusterConfig.nodes``.  Use ``asyncio.timeout`` to wait no longer than
-        that.  Raises ``NodeClosed`` when this node's membership ends meanwhile.
+        members: how many; None for the smallest number in ``ClusterConfig.nodes``.  There is no time limit: use
+        ``asyncio.timeout``.  Raises ``NodeClosed`` when this node's membership ends meanwhile.
         """
         wanted = self.config.nodes[0] if members is None else members
-        while sum(member.status == "alive" for member in self.members()) < wanted or not self.is_joined:
+        while sum(member.status == "alive" for member in self.member_infos()) < wanted or not self.is_joined:
             await self.wait_changed()
         return self.members()
 
     async def wait_changed(self) -> None:
-        """Wait until something befalls a member; raises ``NodeClosed`` when this node's membership ends."""
+        """Wait until the state of a member changes; raises ``NodeClosed`` when this node's membership ends."""
         if self.machine.is_over:
             raise NodeClosed(f"node {self.node.name} is no member of the cluster {self.config.name!r} any more")
         future: asyncio.Future[None] = self.node.system.loop.create_future()
-        self._changed.append(future)
-        await future
+        self._waiting.add(future)
+        try:
+            await future
+        finally:
+            self._waiting.discard(future)
 
     # --- acting ------------------------------------------------------------------------------------------------------
 
     async def leave(self) -> None:
-        """Take leave of the cluster, and wait until the others know; the node itself goes on, alone."""
-        await self.manager.ask(BeginLeave(), ASK_S)
+        """Leave the cluster, and wait until the other members know; the node itself goes on alone."""
+        await self.manager.ask(BeginLeave(), MANAGER_TIMEOUT_S)
 
-    async def down(self, name: str, reason: str = "somebody decided so") -> bool:
-        """Take a member down for good, everywhere; False when there is none of this name.
+    async def down(self, name: str, reason: str = "requested by a program") -> bool:
+        """Declare a member dead for good, on all nodes; return False when there is no member of this name.
 
-        It is for a node that is known to be dead: one that lives stops its actors when it hears of it.
+        name: of the member.  reason: for the log and the events of all members.  Use it for a node that is known to be
+        dead: a living node stops its actors when it learns of it.
         """
-        return await self.manager.ask(MarkDown(name, reason), ASK_S)
+        return await self.manager.ask(MarkDown(name, reason), MANAGER_TIMEOUT_S)
 
     async def update(
         self,
@@ -163,7 +178,10 @@ class Cluster:
         location: Location | None = None,
         versions: Mapping[str, str] | None = None,
     ) -> None:
-        """Tell the others something else about this node; what is None stays.  Raises ``MetadataInvalid``."""
+        """Change this node's metadata on all members.  labels, roles, location, versions: None keeps the present value.
+
+        Raises ``MetadataInvalid`` for metadata over its limits.
+        """
         now = self._metadata
         changed = make_metadata(
             now.facts,
@@ -172,83 +190,103 @@ class Cluster:
             labels=now.labels if labels is None else labels,
             versions=now.versions if versions is None else versions,
         )
-        card = self._card(changed)
+        payload = self._payload(changed)
         self._metadata = changed
-        await self.manager.ask(UpdateMetadata(card), ASK_S)
+        await self.manager.ask(UpdateMetadata(payload), MANAGER_TIMEOUT_S)
 
     def choose(self, policy: Policy) -> str:
-        """Choose a member for an actor; raises ``NoNodeFits``.  ``spawn(..., place=policy)`` does it.
+        """Return the name of the member that a policy chooses for an actor; ``spawn(..., place=policy)`` calls this.
 
-        It goes by what the members have told last of their load and round trips, and has them asked anew for the next
-        time: the first choice of a node goes without, unless ``poll_metrics`` was awaited before.
+        The choice goes by the last reports of load and round-trip times, and requests new ones for the next choice: the
+        first choice of a node has none, unless ``poll_metrics`` was awaited before.  Raises ``NoNodeFits``.
         """
-        me = self.node.name
         self.metrics_poller.poll()
+        return choose(policy, self._current_candidates(), self.node.system.random, origin=self.node.name).name
+
+    def _current_candidates(self) -> list[Candidate]:
+        """Return the members as candidates; one whose data has not changed is the same object as the last time."""
+        me, known, placed = self.node.name, self._candidates, self.node.network.placed_actors
         round_trips_s = self.round_trips.smoothed_s()
-        placed = placed_by(self.node.system)
+        metrics_of = self.metrics_poller.of
         candidates: list[Candidate] = []
-        for member in self.members():
-            metrics = self.metrics_poller.of(member.name)
-            measured = {**metrics.round_trips_s}
-            if member.name in round_trips_s:  # a round trip is as long from here to there as the other way round
-                measured[me] = round_trips_s[member.name]
-            candidates.append(
-                Candidate(
-                    name=member.name,
-                    metadata=member.metadata,
-                    load=metrics.load,
-                    round_trips_s=measured,
-                    placed=placed[member.name],
-                    reachable=member.status == "alive",
-                )
+        for member in self.member_infos():
+            name = member.name
+            metrics, round_trip_s, count = metrics_of(name), round_trips_s.get(name), placed.get(name, 0)
+            before = known.get(name)
+            if before is not None and before[0] is member and before[1] is metrics and before[2] == round_trip_s:
+                candidate = before[3]
+                if candidate.placed != count:
+                    candidate = msgspec.structs.replace(candidate, placed=count)
+                    known[name] = (member, metrics, round_trip_s, candidate)
+                candidates.append(candidate)
+                continue
+            measured = dict(metrics.round_trips_s)
+            if round_trip_s is not None:  # a round trip takes as long from here to there as from there to here
+                measured[me] = round_trip_s
+            candidate = Candidate(
+                name=name,
+                metadata=member.metadata,
+                load=metrics.load,
+                round_trips_s=measured,
+                placed=count,
+                reachable=member.status == "alive",
             )
-        return choose(policy, candidates, self.node.system.random, origin=me).name
+            known[name] = (member, metrics, round_trip_s, candidate)
+            candidates.append(candidate)
+        if len(known) > len(candidates):
+            names = {candidate.name for candidate in candidates}
+            self._candidates = {name: entry for name, entry in known.items() if name in names}
+        return candidates
 
     async def poll_metrics(self, timeout_s: float = 1.0) -> Mapping[str, NodeMetrics]:
-        """Ask the members for their load and round trips, and wait for the answers at most so many seconds.
+        """Request the load and the round-trip times of the members, and wait ``timeout_s`` at most for the replies.
 
-        Only those are asked whose last answers are older than 5 s, at most 32 at a time.  Returns what each member said
-        last, by name, this one included; who has never answered is not among them.
+        Only members whose last report is older than 5 s are asked, 32 at a time at most.  Returns the last report of
+        each member, by name, this node included; a member that has never reported is left out.
         """
         return await self.metrics_poller.poll_all(timeout_s)
 
     # --- failures ----------------------------------------------------------------------------------------------------
 
     def on_failure(self, kind: Kind, handle: Handle) -> Callable[[], None]:
-        """Have a function called with each failure of a ``node``, ``link`` or ``device``; returns what undoes it.
+        """Register a function for the failures of a ``node``, ``link`` or ``device``; return a function that undoes it.
 
-        It is called in this node's loop and should be quick; what it raises is reported.  The same is published as
-        ``ClusterFailure``.
+        handle: called in this node's loop with each ``Failure``, so it should be quick; an exception in it is reported.
+        The same failures are published as ``ClusterFailure``.
         """
         return self.failures.on_failure(kind, handle)
 
     def report_device_failure(self, device: str, text: str) -> None:
-        """Say that a device of this node, such as a GPU, has failed: all members are told, those who come later too.
+        """Report that a device of this node, such as a GPU, has failed, to all present and future members.
 
-        device, text: at most 256 bytes each.  Raises ``CallerError``, and ``RowFull`` for too many.
+        device, text: its name and what is wrong, at most 256 bytes each.  Raises ``CallerError`` for a longer text, and
+        ``RowFull`` for more than 1,000 failed devices of this node.
         """
         check_text("the device", device)
         check_text("the failure", text)
         self.shared_state.apply_own("devices", self.shared_state.tables.devices.put(device, text))
 
     def report_device_repair(self, device: str) -> None:
-        """Say that a device of this node works again; nothing happens when it had not failed."""
+        """Report that a device of this node works again; nothing happens when it had not failed."""
         self.shared_state.apply_own("devices", self.shared_state.tables.devices.put(device, None))
 
     # --- for the manager ---------------------------------------------------------------------------------------------
 
     def create_membership(self, chance: Callable[[], float], now: float) -> Membership:
-        """Make the machine; after a restart of the manager, or when this node was thrown out, with what was known."""
+        """Make the membership; a restarted manager, and a node that was taken down and rejoins, keep the known members.
+
+        chance: gives random numbers in [0, 1).  now: the loop's time, in seconds.
+        """
         network = self.node.network
-        old = self.machine if self._began else None
+        old = self.machine if self._has_started else None
         refutation = 0
         if old is not None and old.is_over:
-            since_ns = round((now - self._began_at) * 1e9)  # so that who joins later has the larger number
+            since_ns = round((now - self._started_at) * 1e9)  # a later membership has the larger number
             self._life = max(self._life, old.me.life, network.node_id.generation + since_ns) + 1
         elif old is not None:
             self._life, refutation = old.me.life, old.me.refutation + 1
-        thrown_out = old is not None and old.is_over
-        me = Member(self.node.name, network.endpoint, self._life, refutation, metadata=self._card(self._metadata))
+        was_downed = old is not None and old.is_over
+        me = Member(self.node.name, network.endpoint, self._life, refutation, metadata=self._payload(self._metadata))
         known = [] if old is None else [record for record in old.records().values() if record.name != me.name]
         seeds = (*self._seeds, *(record.endpoint for record in known if not record.is_over))
         machine = Membership(
@@ -258,45 +296,48 @@ class Cluster:
             settings=self._settings,
             chance=chance,
             now=now,
-            rejoins=thrown_out,
+            rejoins=was_downed,
         )
-        self.machine, self._began = machine, True
-        if known and not thrown_out:
+        self.machine, self._has_started = machine, True
+        if known and not was_downed:
             machine.acquaint(known, now)
         return machine
 
     def send(self, name: str, message: Message[object]) -> None:
-        """Tell another member's node something, by a link that sends again what was lost; nobody is told nothing."""
-        record = self.machine.records().get(name)
+        """Send a message to another member's node over a session, which is opened if there is none.
+
+        Nothing is sent, and nothing raised, when there is no member of this name.
+        """
+        record = self.machine.record(name)
         if record is not None and not record.is_over:
             self.node.network.connector.send(record.endpoint, message, reliable=True)
 
     def changed(self) -> None:
-        """Something has befallen a member."""
+        """The state of a member has changed: update the tables, and wake the tasks in ``wait_changed``."""
         self.shared_state.sync_members(self.machine)
-        waiting, self._changed = self._changed, []
-        for future in waiting:
+        for future in self._waiting:
             if not future.done():
                 future.set_result(None)
 
-    def thrown_out(self, why: str) -> None:
-        """The cluster has taken this node down: stop its actors, and go, or come back as another life."""
+    def on_downed(self, why: str) -> None:
+        """The cluster has taken this node down: shut the node down, or stop its actors and rejoin, as configured."""
         node = self.node
         if self.config.when_downed == "shut_down":
-            node.shutdown.begin(f"thrown out of the cluster {self.config.name!r}: {why}")
+            node.shutdown.begin(f"taken down by the cluster {self.config.name!r}: {why}")
             return
         for cell in list((node.system.user.children or {}).values()):
             cell.request_stop()
         self.manager.tell(Rejoin())
 
-    def _card(self, metadata: Metadata) -> bytes:
+    def _payload(self, metadata: Metadata) -> bytes:
         return member_info.write(self.node.network.node_id.generation, metadata, self._settings.metadata_bytes_max)
 
 
 async def open_cluster(node: Node, config: ClusterConfig, join: tuple[str, ...]) -> Cluster:
-    """Start a node's part of the cluster.  Returns at once: ``Cluster.wait_for`` waits for the others.
+    """Start the cluster's actors on a node.  It does not wait for other members: ``Cluster.wait_for`` does.
 
-    join: endpoints of members, and texts that say how to find some, see ``discovery.specification``.
+    join: endpoints of members, and discovery specifications as in ``discovery.specification``.
+    Raises ``DiscoveryInvalid`` for a text in ``join`` that is neither, ``MetadataInvalid`` for metadata over a limit.
     """
     seeds = tuple(text for text in join if isinstance(parse(text), Seed))
     discoveries = open_discoveries([text for text in join if text not in seeds], config.name)

@@ -31,6 +31,7 @@ from .messages import (
     ClusterPacket,
     ContactEndpoint,
     HealthReport,
+    JoinRefused,
     MarkDown,
     Rejoin,
     SessionLost,
@@ -206,6 +207,9 @@ class ClusterManager(Actor):
         said = member_info.notice_of(event)
         if said is not None:
             self._notice(*said)
+            if isinstance(event, effects.Refused | effects.OtherCluster) and self.cluster.discovery is not None:
+                node = event.by if isinstance(event, effects.Refused) else event.source
+                self.cluster.discovery.tell(JoinRefused(node, said[1]))
         if isinstance(event, Ended):
             self._ended(event)
         return False
@@ -233,4 +237,4 @@ class ClusterManager(Actor):
         if self._left is not None and not self._left.done():
             self._left.set_result(None)
         if event.reason != "left":
-            self.cluster.thrown_out(event.detail)
+            self.cluster.on_downed(event.detail)

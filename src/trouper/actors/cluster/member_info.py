@@ -1,10 +1,13 @@
-"""Cards: a member's record in the membership, and what this runtime makes of it (PURE).
+"""``MemberInfo`` and the events of members, made from the records of the membership (PURE).
 
-The membership carries bytes that it does not read: a card, which is the incarnation of the node's process, by which
-its actors are addressed, and its metadata.
+The membership carries a payload for each member without reading it: the generation of the node, which is part of the
+addresses of its actors, and its metadata.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import is_
 
 import msgspec
 
@@ -36,34 +39,55 @@ _STATUS: dict[Status, MemberStatus] = {
 
 
 class MemberPayload(msgspec.Struct, frozen=True, array_like=True):
-    """What stands in a member's metadata.  metadata: encoded, so that its own limits are checked where it is read."""
+    """The payload of a member's record.  metadata: encoded, so that its own limits are checked where it is read."""
 
     generation: int
     metadata: bytes
 
 
-_cards = msgspec.msgpack.Decoder(MemberPayload)
+_decoder = msgspec.msgpack.Decoder(MemberPayload)
 
 
 def write(generation: int, metadata: Metadata, bytes_max: int) -> bytes:
-    """Make a card; raises ``MetadataInvalid`` above ``bytes_max``."""
+    """Return the encoded payload; raises ``MetadataInvalid`` when it would have more than ``bytes_max`` bytes."""
     encoded = metadata_file.encode(metadata, bytes_max - 16)
     return msgspec.msgpack.encode(MemberPayload(generation, encoded))
 
 
 def read(member: Member) -> MemberInfo:
-    """Make a member's record readable; metadata that cannot be read is empty, and its node without an incarnation."""
+    """Return a member's record with its payload decoded; unreadable metadata is empty, an unreadable generation 0."""
     generation, metadata = 0, Metadata()
     try:
-        card = _cards.decode(member.metadata)
-        generation, metadata = card.generation, metadata_file.decode(card.metadata)
+        payload = _decoder.decode(member.metadata)
+        generation, metadata = payload.generation, metadata_file.decode(payload.metadata)
     except (msgspec.DecodeError, WireError):
-        pass  # the membership has checked its size; what it says is a matter of that node's version
+        pass  # its size was checked; a node of another version may write what this one cannot read
     return MemberInfo(member.name, member.endpoint, generation, member.life, _STATUS[Status(member.status)], metadata)
 
 
+class MemberInfoCache:
+    """Decodes each record once: a record is never changed, only replaced, so the same object needs no new decoding."""
+
+    def __init__(self) -> None:
+        self._records: list[Member] = []
+        self._infos: list[MemberInfo] = []
+        self._decoded: dict[str, tuple[Member, MemberInfo]] = {}
+
+    def read(self, records: list[Member]) -> Sequence[MemberInfo]:
+        """Return the decoded records by name; the same sequence as the last time when no record has changed."""
+        if len(records) == len(self._records) and all(map(is_, records, self._records)):
+            return self._infos
+        decoded: dict[str, tuple[Member, MemberInfo]] = {}
+        for record in records:
+            known = self._decoded.get(record.name)
+            decoded[record.name] = known if known is not None and known[0] is record else (record, read(record))
+        self._records, self._decoded = records, decoded
+        self._infos = [decoded[name][1] for name in sorted(decoded)]
+        return self._infos
+
+
 def event_of(event: effects.MemberEvent, info: MemberInfo) -> MemberEvent:
-    """Make the event that users see of what the membership tells."""
+    """Return the public event for an event of the membership.  info: the member that it is about."""
     match event:
         case effects.Joined():
             return MemberJoined(info)
@@ -82,29 +106,29 @@ def event_of(event: effects.MemberEvent, info: MemberInfo) -> MemberEvent:
 
 
 def notice_of(event: effects.OwnEvent) -> tuple[str, str] | None:
-    """Put into words what the membership tells of this node: a kind, and a sentence; None for what is no news."""
+    """Return the kind and the text of the notice for an event of this node's membership; None when it needs none."""
     match event:
         case effects.Ended(reason=reason, detail=detail):
             return (reason, detail)
         case effects.LifeRaised(before=before, life=life):
             return ("life_raised", f"the cluster remembers a later life than {before}: this node goes on as {life}")
         case effects.Refused(by=by, reason=reason, text=text):
-            return ("refused", f"{by} does not take this node in ({reason}): {text}")
+            return ("refused", f"{by} refuses this node as a member ({reason}): {text}")
         case effects.NameConflict(name=name, holder=holder, other=other):
-            return ("name_conflict", f"two nodes are called {name}: {holder}, which has the name, and {other}")
+            return ("name_conflict", f"two nodes have the name {name}: {holder}, the member, and {other}")
         case effects.OtherCluster(source=source, cluster=cluster):
-            return ("other_cluster", f"{source} is of the cluster {cluster!r}: what it says is not listened to")
+            return ("other_cluster", f"{source} belongs to the cluster {cluster!r}: its messages are ignored")
         case effects.Implausible(name=name, source=source, problem=problem):
-            return ("implausible", f"what {source} says of {name} cannot be: {problem}")
+            return ("implausible", f"what {source} reports of {name} is impossible: {problem}")
         case effects.SeedsSilent(seeds=seeds, tries=tries, again_s=again_s):
             return (
                 "seeds_silent",
-                f"none of {', '.join(seeds)} answers, after {tries} tries; again in {again_s:.1f} s",
+                f"no answer from {', '.join(seeds)} after {tries} attempts; next attempt in {again_s:.1f} s",
             )
         case effects.ClockLeapt(gap_s=gap_s):
             return (
                 "clock_leapt",
-                f"this node stood still, or its clock leapt, by {gap_s:.1f} s: suspicions begin anew",
+                f"this node was suspended, or its clock jumped, for {gap_s:.1f} s: all suspicions start again",
             )
         case effects.HealthChanged(score=score):
-            return ("health", f"the health score of this node is {score}; 0 is well")
+            return ("health", f"the health score of this node is {score}; 0 is healthy")

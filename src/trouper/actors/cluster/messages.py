@@ -1,4 +1,4 @@
-"""What the actors of the cluster say to each other, on one node and between nodes."""
+"""The messages of the cluster's actors on one node, and of the memberships of two nodes."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from .membership.packets import Packet
 
 
 class ClusterPacket(Message[None], tag="trouper.ClusterPacket"):
-    """What the membership of one node says to that of another."""
+    """A packet from the membership of another node."""
 
     packet: Packet
 
 
 class AlarmDue(Message[None]):
-    """The time has come that a pure machine asked for."""
+    """The ``wake_at`` of a pure machine has come."""
 
 
 class SessionLost(Message[None]):
-    """The link to a node broke: a hint to probe it at once."""
+    """The session with a node broke: a hint to probe the node at once."""
 
     node: str
 
 
 class HealthReport(Message[None]):
-    """How this process does, see ``membership.effects.ProcessHealth``."""
+    """The health of this process, as in ``membership.effects.ProcessHealth``."""
 
     loop_lag_s: float
     gc_pause_s: float
@@ -31,45 +31,64 @@ class HealthReport(Message[None]):
 
 
 class MarkDown(Message[bool]):
-    """Take a member down for good; the reply is whether there was one that was not over yet."""
+    """Declare a member dead for good; the reply is whether it was a member.  reason: for people."""
 
     name: str
     reason: str
 
 
 class BeginLeave(Message[None]):
-    """Leave the cluster; the reply comes when the leave has been spread."""
+    """Leave the cluster; the reply comes once the others have been told."""
 
 
 class UpdateMetadata(Message[None]):
-    """Tell the others this about this node: metadata, encoded."""
+    """Change this node's payload.  metadata: the payload, encoded."""
 
     metadata: bytes
 
 
 class Rejoin(Message[None]):
-    """Begin another life as a member."""
+    """Rejoin the cluster as a new member, after this node was taken down."""
 
 
 class ViewChanged(Message[None]):
-    """The members, or who can be reached, have changed: look."""
+    """The members, or which of them are reachable, have changed."""
 
 
 class LeaseAnswer(Message[None]):
-    """Whether this side got the lease."""
+    """Whether this side of a partition got the lease."""
 
     acquired: bool
 
 
 class ContactEndpoint(Message[None]):
-    """Somebody may be of this cluster who listens at this endpoint."""
+    """Contact the node that listens at this endpoint: it may be of this cluster."""
 
     endpoint: str
 
 
 class Discovered(Message[None]):
-    """What a discovery found.  problem: what else it had to say; empty when all is well."""
+    """The result of a discovery.  source: its description.  problem: what failed; empty when nothing did."""
 
     source: str
     endpoints: tuple[str, ...]
     problem: str = ""
+
+
+class DialEnded(Message[None], local=True):
+    """The node at a dialled endpoint has answered, or ``refused`` the connection.
+
+    code: of the refusal; ``itself`` when the endpoint is this node's own.  text: the reason, in that node's words.
+    """
+
+    endpoint: str
+    refused: bool = False
+    code: str = ""
+    text: str = ""
+
+
+class JoinRefused(Message[None], local=True):
+    """A connected node does not take this node into its cluster.  node: its name.  text: the reason."""
+
+    node: str
+    text: str

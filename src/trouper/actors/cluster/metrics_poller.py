@@ -1,9 +1,9 @@
-"""``MetricsPoller``: asks the members for their load and round trips, and answers those who ask this node."""
+"""``MetricsPoller``: requests load and round-trip times from the members, and answers the same request."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...runtime.kernel.message import Message
@@ -14,25 +14,29 @@ from .replication_messages import GetNodeMetrics, NodeMetricsReply
 if TYPE_CHECKING:
     from ...runtime.net.peer import Peer
     from .api import Cluster
+    from .events import MemberInfo
 
 UNKNOWN_METRICS = NodeMetrics()
+"""The metrics of a member that has not reported."""
 
 
 class MetricsPoller:
-    """See the top of the file; the face of a cluster has one."""
+    """The metrics of all members, as far as this node has asked for them."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster, self._table = cluster, MetricsTable()
+        self._members: Sequence[MemberInfo] = ()
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
 
     def of(self, member: str) -> NodeMetrics:
-        """Return what a member has said last, this node what it measures now; nothing while nobody has answered.
+        """Return the last report of a member, and for this node its present metrics.
 
-        A node that knew of its own load alone would put everything on itself.
+        As long as no other member has reported, this node's metrics are unknown too: a node that knew its own load
+        alone would place every actor on itself.
         """
         if member == self._cluster.node.name:
-            return self.measure() if self._table.told else UNKNOWN_METRICS
-        return self._table.told.get(member, UNKNOWN_METRICS)
+            return self.measure() if self._table.reported else UNKNOWN_METRICS
+        return self._table.reported.get(member, UNKNOWN_METRICS)
 
     def measure(self) -> NodeMetrics:
         """Measure this node."""
@@ -41,41 +45,49 @@ class MetricsPoller:
         return NodeMetrics(load, nearest(cluster.round_trips.smoothed_s()))
 
     def poll(self) -> list[str]:
-        """Ask those whose answers are old; returns whom."""
+        """Request the metrics of the members whose reports are old; return their names."""
         cluster = self._cluster
-        others = {member.name for member in cluster.members() if member.status == "alive"} - {cluster.node.name}
-        asked = self._table.ask(others, cluster.node.system.loop.time())
+        members = cluster.member_infos()
+        if members is not self._members:
+            self._members = members
+            alive = {member.name for member in members if member.status == "alive"}
+            self._table.set_members(alive - {cluster.node.name})
+        asked = self._table.due(cluster.node.system.loop.time())
         for name in asked:
             cluster.send(name, GetNodeMetrics())
         return asked
 
     async def poll_all(self, timeout_s: float) -> Mapping[str, NodeMetrics]:
-        """Ask those whose answers are old, and wait for them; returns what is known when that time is over."""
+        """Request the metrics of the members whose reports are old, and wait ``timeout_s`` at most for the replies.
+
+        Returns the last report of each member, by name, this node's present metrics included.
+        """
         loop = self._cluster.node.system.loop
-        answers = {name: loop.create_future() for name in self.poll()}
-        for name, answer in answers.items():
-            self._waiting.setdefault(name, []).append(answer)
+        replies = {name: loop.create_future() for name in self.poll()}
+        for name, reply in replies.items():
+            self._waiting.setdefault(name, []).append(reply)
         try:
-            if answers:
-                await asyncio.wait(answers.values(), timeout=timeout_s)
+            if replies:
+                await asyncio.wait(replies.values(), timeout=timeout_s)
         finally:
-            for name, answer in answers.items():
-                if not answer.done():
-                    self._waiting[name].remove(answer)
-                    self._waiting = {name: left for name, left in self._waiting.items() if left}
-        return {self._cluster.node.name: self.measure(), **self._table.told}
+            for name, reply in replies.items():
+                if not reply.done():
+                    self._waiting[name].remove(reply)
+                    if not self._waiting[name]:
+                        del self._waiting[name]
+        return {self._cluster.node.name: self.measure(), **self._table.reported}
 
-    # --- what the replicator hears -----------------------------------------------------------------------------------
+    # --- requests of other nodes -------------------------------------------------------------------------------------
 
-    def asked(self, message: Message[object], peer: Peer) -> None:
-        """Another member wants to know."""
-        assert isinstance(message, GetNodeMetrics), "it is entered for this"
+    def on_request(self, message: Message[object], peer: Peer) -> None:
+        """Send this node's metrics to the member that requests them."""
+        assert isinstance(message, GetNodeMetrics), "it is registered for this message"
         self._cluster.send(peer.node, NodeMetricsReply(self.measure()))
 
-    def told(self, message: Message[object], peer: Peer) -> None:
-        """Another member has answered."""
-        assert isinstance(message, NodeMetricsReply), "it is entered for this"
-        self._table.hear(peer.node, message.metrics)
-        for answer in self._waiting.pop(peer.node, ()):
-            if not answer.done():
-                answer.set_result(None)
+    def on_reply(self, message: Message[object], peer: Peer) -> None:
+        """Keep the metrics of a member."""
+        assert isinstance(message, NodeMetricsReply), "it is registered for this message"
+        self._table.report(peer.node, message.metrics)
+        for reply in self._waiting.pop(peer.node, ()):
+            if not reply.done():
+                reply.set_result(None)

@@ -1,14 +1,14 @@
-"""``NameTable``: names that one actor of the whole cluster has, with a rule for those that two claimed (PURE).
+"""``NameTable``: names that are unique in the cluster, and the rule for a name that two nodes claimed (PURE).
 
-Each node owns its claims, so claiming a name needs no vote and works on both sides of a cut.  The price is that two
-sides may give one name to two actors.  The rule that settles it when they meet, the same everywhere and on every
-order of messages: **the claim with the lowest (stamp, node name) stays.**  The stamp is one more than the highest that
-the claiming node had seen (a Lamport clock), so a claim made in knowledge of another is younger, and no wall clock
-matters; of claims made without knowledge of each other either may have the lower one.  The node of the loser takes its
-claim back and gets ``ClaimLost``, so that it can stop the actor or rename it.
+Each node writes its own claims, so a claim needs no vote and works on both sides of a network partition.  The price is
+that both sides may give one name to two actors.  When the partition heals, one rule decides, the same on every node and
+for every order of messages: **the claim with the lowest (stamp, node name) stays.**  The stamp is one more than the
+highest that the claiming node had seen (a Lamport clock), so a claim made in knowledge of another is younger, and no
+wall clock matters; of claims made without knowledge of each other either may have the lower stamp.  The node of the
+losing claim withdraws it and gets ``ClaimLost``, so that it can stop the actor or rename it.
 
-A name is free when its holder's node goes down or lets it go; nobody inherits it.  For names that must never be held
-twice, not even during a cut, an agreement is needed, and this is none.
+A name is free when its holder's node goes down or releases it; it does not pass to another claimant.  A name that must
+never have two holders, not even during a partition, needs consensus, which this table does not provide.
 
 Each public method is one event and returns the effects, to be carried out in order.
 """
@@ -27,7 +27,7 @@ Ref = TypeVar("Ref", bound=Hashable)
 
 
 class Claim(msgspec.Struct, Generic[Ref], frozen=True):
-    """What a node says of a name: when it took it, in the order of stamps, and for whom."""
+    """A node's claim of a name: its stamp, and the actor that gets the name."""
 
     stamp: int
     ref: Ref
@@ -42,14 +42,14 @@ class Holder(msgspec.Struct, Generic[Ref], frozen=True):
 
 
 class HolderChanged(msgspec.Struct, Generic[Ref], frozen=True):
-    """The name is held by somebody else than before, as seen here; None is nobody."""
+    """The name has another holder in this copy; None when it is free."""
 
     name: str
     holder: Holder[Ref] | None
 
 
 class ClaimLost(msgspec.Struct, Generic[Ref], frozen=True):
-    """An actor of this node has lost its name to an older claim, and is to be told."""
+    """An actor of this node has lost its name to an older claim."""
 
     name: str
     loser: Holder[Ref]
@@ -62,25 +62,27 @@ Effect: TypeAlias = Announce[str, Claim[Ref]] | HolderChanged[Ref] | ClaimLost[R
 class NameTable(Generic[Ref]):
     """One node's copy of all claims.
 
-    rows: for the exchange with others (``digest``, ``deltas_for``).  names_max: the most that one node may claim.
+    table: for the exchange with other nodes.  names_max: the most names that one node may claim.
     """
 
-    __slots__ = ("_claims", "_stamp", "table")
+    __slots__ = ("_claims", "_names_of", "_stamp", "table")
 
     def __init__(self, node: str, generation: int, names_max: int = 100_000) -> None:
         self.table: VersionedTable[str, Claim[Ref]] = VersionedTable(node, generation, entries_max=names_max)
         self._claims: dict[str, dict[str, Claim[Ref]]] = {}
+        self._names_of: dict[Ref, dict[str, None]] = {}
+        """The names that each actor of this node has, so that its end costs no search."""
         self._stamp = 0
 
     def holder(self, name: str) -> Holder[Ref] | None:
-        """Return who has the name, as seen here; None for nobody."""
+        """Return the holder of a name, as far as this copy knows; None when it is free."""
         claims = self._claims.get(name)
         return None if claims is None else _first(claims)
 
     def register(self, name: str, ref: Ref) -> list[Effect[Ref]]:
-        """Claim a name for an actor of this node; nothing happens when it has it.
+        """Claim a name for an actor of this node; nothing happens when the actor has it already.
 
-        Raises ``NameTaken`` when another one has it, and ``RowFull`` at ``names_max``.
+        Raises ``NameTaken`` when another actor has it, and ``RowFull`` at ``names_max``.
         """
         holder = self.holder(name)
         if holder is not None:
@@ -92,25 +94,24 @@ class NameTable(Generic[Ref]):
         return self._write(name, Claim(self._stamp + 1, ref))
 
     def release(self, name: str) -> list[Effect[Ref]]:
-        """Let go of a name that an actor of this node has; nothing happens when none has it."""
+        """Withdraw this node's claim of a name; nothing happens when there is none."""
         return self._write(name, None)
 
-    def gone(self, ref: Ref) -> list[Effect[Ref]]:
-        """Let go of all names of an actor of this node, which has ended."""
-        names = [name for name, claim in self.table.row(self.table.node).items() if claim.ref == ref]
-        return [effect for name in names for effect in self.release(name)]
+    def actor_ended(self, ref: Ref) -> list[Effect[Ref]]:
+        """Withdraw all names of an actor of this node that has ended."""
+        return [effect for name in tuple(self._names_of.get(ref, ())) for effect in self.release(name)]
 
     def merge(self, delta: Delta[str, Claim[Ref]]) -> list[Effect[Ref]]:
-        """Take in what another node claims, from it or from anybody who knows."""
+        """Apply a delta of another node's row, from that node or from any other one."""
         applied = self.table.apply(delta)
         return [*self.table.effects_of(delta, applied), *self._changed(applied.changes)]
 
     def up(self, node: str, generation: int) -> list[Effect[Ref]]:
-        """Note a member, so that its claims are taken in; those of its earlier life are gone."""
+        """Add a member in this generation; the claims of any other generation of it are removed."""
         return self._changed(self.table.up(node, generation))
 
     def down(self, node: str) -> list[Effect[Ref]]:
-        """Note that a node is no member any more; its names are free."""
+        """Remove a node that is no longer a member; its names are free."""
         return self._changed(self.table.down(node))
 
     def _write(self, name: str, claim: Claim[Ref] | None) -> list[Effect[Ref]]:
@@ -118,6 +119,13 @@ class NameTable(Generic[Ref]):
         delta = self.table.put(name, claim)
         if delta is None:
             return []
+        if before is not None:
+            names = self._names_of[before.ref]
+            del names[name]
+            if not names:
+                del self._names_of[before.ref]
+        if claim is not None:
+            self._names_of.setdefault(claim.ref, {})[name] = None
         return [Announce(delta), *self._changed([Change(self.table.node, name, before, claim)])]
 
     def _changed(self, changes: Iterable[Change[str, Claim[Ref]]]) -> list[Effect[Ref]]:
@@ -142,7 +150,7 @@ class NameTable(Generic[Ref]):
 
 
 def _first(claims: dict[str, Claim[Ref]]) -> Holder[Ref] | None:
-    """The rule: the lowest stamp, and of those the lowest name of a node."""
+    """Return the claim with the lowest stamp, and of those the one with the lowest node name; None of none."""
     if not claims:
         return None
     node = min(claims, key=lambda node: (claims[node].stamp, node))

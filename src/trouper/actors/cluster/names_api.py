@@ -1,7 +1,4 @@
-"""``ClusterNames``: names that one actor of the whole cluster has, as ``node.cluster.names``.
-
-What is promised, and what becomes of a name that two sides of a cut have given away, is said in ``names``.
-"""
+"""``ClusterNames``: names that are unique in the whole cluster, as ``node.cluster.names``."""
 
 from __future__ import annotations
 
@@ -15,18 +12,24 @@ if TYPE_CHECKING:
 
 
 class ClusterNames:
-    """See the top of the file."""
+    """Registers actors of this node under names of the cluster, and finds actors by name.
+
+    Two sides of a network partition can give one name to two actors; when it heals, the older claim stays, the younger
+    one is withdrawn, and ``ClusterNameLost`` is published on its node.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
     async def register(self, name: str, ref: ActorRef) -> None:
-        """Give an actor of this node a name, until it ends or lets go of it; returns when the news is on its way.
+        """Register an actor of this node under a name, until it ends or the name is released.
 
-        Doing it again changes nothing, and an actor may have several names.  Raises ``NameTaken`` when another actor
-        of the cluster has it, as far as this node knows, ``RowFull`` for too many, ``CallerError`` for an actor of
-        another node.  Should two actors have got it without knowing of each other, the younger claim loses it again:
-        ``ClusterNameLost`` is published on its node, and told to the actor if it has a handler for that.
+        Returns once the claim is handed to the network.  A second registration changes nothing, and an actor may have
+        several names.  name: 1 to 256 bytes.  Raises ``NameTaken`` when this node knows another actor of that name,
+        ``RowFull`` above 100,000 names of this node, ``CallerError`` for an actor of another node or an ended one.
+
+        If another node has registered the name at the same time, one of the two loses it: ``ClusterNameLost`` is
+        published on the loser's node, and sent to the actor if it has a handler for that event.
         """
         shared_state = self._cluster.shared_state
         shared_state.watch_owner(ref, "the name", name)
@@ -34,20 +37,20 @@ class ClusterNames:
         await self._cluster.replicator.ask(Flush())
 
     def release(self, name: str) -> bool:
-        """Let go of a name of an actor of this node; False when none has it."""
+        """Release a name of this node; return False when no actor of this node has it."""
         shared_state = self._cluster.shared_state
         effects = shared_state.tables.names.release(name)
         shared_state.apply_own("names", effects)
         return bool(effects)
 
     def whereis(self, name: str) -> ActorRef | None:
-        """Return who has this name, as far as this node knows; None when nobody has."""
+        """Return the actor of this name, as far as this node knows; None when the name is free."""
         holder = self._cluster.shared_state.tables.names.holder(name)
         return None if holder is None else holder.ref
 
     def all(self) -> dict[str, ActorRef]:
-        """Return all names that this node knows of, sorted, with those who have them."""
+        """Return all names that this node knows, sorted, with their actors."""
         names = self._cluster.shared_state.tables.names
         known = sorted({name for _, name, _ in names.table.items()})
-        held = {name: names.holder(name) for name in known}
-        return {name: holder.ref for name, holder in held.items() if holder is not None}
+        holders = {name: names.holder(name) for name in known}
+        return {name: holder.ref for name, holder in holders.items() if holder is not None}

@@ -1,30 +1,31 @@
-"""``MetricsTable``: what the members tell of their load and round trips, for placement, and whom to ask for it (PURE).
+"""``MetricsTable``: the load and the round-trip times that members have reported, and which members to ask (PURE).
 
-Nobody tells unasked: fifty idle nodes that told each other every few seconds were busy with little else.  Who places an
-actor asks the members whose answers are old, some of them at a time, and goes by what they said last.
+A node asks for metrics only when it places an actor: nodes that reported every few seconds unasked would be busy with
+little else in a cluster of fifty.  It asks the members whose reports are old, a bounded number at a time, and goes by
+what each reported last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from math import inf
 from typing import Annotated
 
 import msgspec
 
 ROUND_TRIPS_MAX = 64
-"""Peers of whom a node tells the round-trip time."""
+"""The most peers in one node's report of round-trip times."""
 METRICS_AGE_S_MAX = 5.0
-"""Seconds for which an answer is good enough, and a question is not asked again."""
+"""Seconds after asking a member until it is asked again."""
 POLLED_MAX = 32
-"""Members that are asked at a time: those whose answers are the oldest."""
+"""The most members that are asked at a time: those that were asked longest ago."""
 
 
 class NodeMetrics(msgspec.Struct, frozen=True):
     """What a node measures of itself.
 
-    load: runnable work for each of its cores, over the last minute; None when it cannot tell.  round_trips_s: to the
-    members with the shortest.
+    load: runnable work for each of its cores, averaged over the last minute; None where the system does not tell.
+    round_trips_s: the shortest round-trip times to other members, in seconds, by name; ``ROUND_TRIPS_MAX`` at most.
     """
 
     load: float | None = None
@@ -32,31 +33,38 @@ class NodeMetrics(msgspec.Struct, frozen=True):
 
 
 def nearest(round_trips_s: Mapping[str, float]) -> dict[str, float]:
-    """The shortest round trips, as many as are told."""
+    """Return the ``ROUND_TRIPS_MAX`` shortest round-trip times, the shortest first."""
     return dict(sorted(round_trips_s.items(), key=lambda item: (item[1], item[0]))[:ROUND_TRIPS_MAX])
 
 
 class MetricsTable:
-    """See the top of the file.  told: what each member said last, by name."""
+    """The reports of the other members.  reported: the last report of each member, by name."""
 
     def __init__(self) -> None:
-        self.told: dict[str, NodeMetrics] = {}
+        self.reported: dict[str, NodeMetrics] = {}
         self._asked_at: dict[str, float] = {}
+        """When each member was asked, in this order; -inf for a member that was never asked."""
 
-    def ask(self, members: Collection[str], now: float) -> list[str]:
-        """Return whom to ask now, and forget who is no member; ``now`` in seconds."""
-        for table in (self.told, self._asked_at):
-            for gone in table.keys() - members:
-                del table[gone]
-        asked = self._asked_at
-        old = sorted(
-            (asked.get(name, -inf), name) for name in members if now >= asked.get(name, -inf) + METRICS_AGE_S_MAX
-        )
-        names = [name for _, name in old[:POLLED_MAX]]
-        asked.update(dict.fromkeys(names, now))
+    def set_members(self, members: Iterable[str]) -> None:
+        """Replace the set of members that can be asked; reports of other nodes are dropped."""
+        wanted = set(members)
+        self.reported = {name: metrics for name, metrics in self.reported.items() if name in wanted}
+        known = {name: at for name, at in self._asked_at.items() if name in wanted}
+        self._asked_at = {**dict.fromkeys(sorted(wanted - known.keys()), -inf), **known}
+
+    def due(self, now: float) -> list[str]:
+        """Return the members to ask now, and count them as asked.  now: in seconds."""
+        names: list[str] = []
+        for name, asked_at in self._asked_at.items():
+            if len(names) == POLLED_MAX or now < asked_at + METRICS_AGE_S_MAX:
+                break
+            names.append(name)
+        for name in names:
+            del self._asked_at[name]
+            self._asked_at[name] = now
         return names
 
-    def hear(self, member: str, metrics: NodeMetrics) -> None:
-        """Take an answer; one from somebody who was not asked is not wanted."""
-        if member in self._asked_at:
-            self.told[member] = metrics
+    def report(self, member: str, metrics: NodeMetrics) -> None:
+        """Keep the report of a member; one that was not asked for is ignored."""
+        if self._asked_at.get(member, -inf) > -inf:
+            self.reported[member] = metrics

@@ -1,8 +1,9 @@
-"""``ReplicatedTables``: one node's copies of all that the members share, as tables of rows (PURE).
+"""``ReplicatedTables``: one node's copies of everything that the members of a cluster share (PURE).
 
-``names``, ``groups``, ``topics``, ``services``, ``devices`` (those that have failed), ``reach`` (who cannot reach whom)
-and ``statuses`` (who counts as up) each have a machine of their own; what they have in common is done here: members come
-and go, news is taken in, copies are compared.  All effects come with the name of their table.
+The tables are ``names``, ``groups``, ``topics``, ``services``, ``devices`` (those that have failed), ``reach`` (which
+member cannot reach which) and ``statuses`` (which members count as up).  Each has a class of its own.  This file does
+what they have in common: members come and go, deltas are merged, copies are compared.  Each effect comes with the name
+of its table.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
+from ...runtime.gossip.replicated_map import EntryChanged, ReplicatedMap
 from ...runtime.gossip.versioned_table import Announce, Delta, DeltaRefused, Resync, Stamp, VersionedTable
 from ...runtime.kernel.ref import ActorRef
 from .groups import GroupTable, GroupUpdate
 from .names import ClaimLost, HolderChanged, NameTable
 from .reachability import Reach, Reachability, ReachabilityRow
-from .replicated_map import EntryChanged, ReplicatedMap
 from .replication_messages import TableDeltas
-from .services import Offer
+from .services import OFFERS_PER_DELTA, ServiceTable
 from .topics import TopicTable
 
 AnyDelta: TypeAlias = "Delta[Any, Any]"  # Any: each table has keys and values of its own
@@ -26,53 +27,54 @@ AnyEntryChanged: TypeAlias = "EntryChanged[Any, Any]"  # Any: as above
 Outcome: TypeAlias = (
     "GroupUpdate[ActorRef] | HolderChanged[ActorRef] | ClaimLost[ActorRef] | AnyEntryChanged | DeltaRefused"
 )
-"""An effect of a table's machine that is no news for the others."""
+"""An effect of a table that concerns this node; ``Announce`` and ``Resync`` concern other nodes."""
 TableOutcome: TypeAlias = tuple[str, Outcome]
-"""A table, and what came of a change of it."""
-SERVICES_MAX = 1_000
-"""Services of one node."""
+"""The name of a table, and one outcome of a change of it."""
 DEVICES_MAX = 1_000
-"""Failed devices of one node."""
+"""The most failed devices of one node."""
 STATUSES_MAX = 10
-"""Marks of one node; there is one as yet, ``UP``."""
+"""The most statuses of one node; only ``UP`` is in use."""
 UP = "up"
-"""The mark of a member that counts when a cut is settled: it says so itself, once all have heard of it."""
-OFFERS_PER_DELTA = 100
-"""Offers that travel in one piece; with what each may weigh they fit into a frame."""
+"""The status of a member that counts when a partition is resolved; the member sets it once all others know of it."""
 CHANGES_PER_MESSAGE = 1_000
-"""Changes that travel in one message, where they are of several rows."""
+"""The most changes in one message that holds several deltas."""
 
 
 class TableMachine(Protocol):
-    """What the machines have in common."""
+    """What the classes of the tables have in common."""
 
     table: VersionedTable[Any, Any]  # Any: as above
 
     def merge(self, delta: AnyDelta, /) -> Sequence[object]:
-        """Take in news."""
+        """Apply a delta of another node's row."""
         ...
 
     def up(self, node: str, generation: int, /) -> Sequence[object]:
-        """Note a member."""
+        """Add a member in this generation."""
         ...
 
     def down(self, node: str, /) -> Sequence[object]:
-        """Note that a node is none any more."""
+        """Remove a node that is no longer a member."""
         ...
 
 
 class MergeResult(NamedTuple):
-    """What came of news: effects, the part that was new, and the tables in which something is missing."""
+    """The result of merging deltas.
 
-    told: list[TableOutcome]
+    outcomes: what concerns this node.  fresh: the deltas that were new here, to be passed on; None when there are none.
+    gaps: the tables in which a delta did not connect.
+    """
+
+    outcomes: list[TableOutcome]
     fresh: TableDeltas | None
     gaps: frozenset[str]
 
 
 class ReplicatedTables:
-    """See the top of the file.
+    """One node's copies of all tables.
 
-    life: which one of this node as a member its rows are of.
+    node, life: whose copies; the life of this node's membership, in which its own rows are written.
+    by_name: the tables by their names.
     """
 
     def __init__(self, node: str, life: int) -> None:
@@ -80,9 +82,7 @@ class ReplicatedTables:
         self.names: NameTable[ActorRef] = NameTable(node, life)
         self.groups: GroupTable[ActorRef] = GroupTable(node, life)
         self.topics: TopicTable[ActorRef] = TopicTable(node, life)
-        self.services: ReplicatedMap[tuple[str, ActorRef], Offer] = ReplicatedMap(
-            node, life, OFFERS_PER_DELTA, SERVICES_MAX
-        )
+        self.services: ServiceTable[ActorRef] = ServiceTable(node, life)
         self.devices: ReplicatedMap[str, str] = ReplicatedMap(node, life, entries_max=DEVICES_MAX)
         self.reach: ReplicatedMap[str, Reach] = ReplicatedMap(node, life)
         self.statuses: ReplicatedMap[str, bool] = ReplicatedMap(node, life, entries_max=STATUSES_MAX)
@@ -91,91 +91,88 @@ class ReplicatedTables:
             "services": self.services, "devices": self.devices, "reach": self.reach, "statuses": self.statuses,
         }  # fmt: skip
         self._announced = dict.fromkeys(self.by_name, 0)
-        self._sums: dict[str, tuple[dict[str, Stamp], int]] = {}
-        self._scopes: set[str] = set()
+        self._checksums: dict[str, tuple[dict[str, Stamp], int]] = {}
 
     # -- members -------------------------------------------------------------------------------------------------------
 
     @property
     def members(self) -> dict[str, int]:
-        """The members whose rows are held, this node too, with the lives that they are in."""
+        """The members whose rows are held, this node included, with their lives as members."""
         return self.names.table.members
 
     def sync_members(self, members: Mapping[str, int]) -> list[TableOutcome]:
-        """Let go of the rows of those who are members no longer, and take in those of new ones; lives by name."""
-        told: list[TableOutcome] = []
+        """Remove the rows of nodes that are no longer members, and add new members.  members: lives by name."""
+        outcomes: list[TableOutcome] = []
         known = self.members
-        gone = [name for name, life in known.items() if name != self.node and members.get(name) != life]
-        come = [(name, life) for name, life in members.items() if known.get(name) != life]
-        for table, machine in self.by_name.items():
-            for name in gone:
-                told += outcomes(table, machine.down(name))
-            for name, life in come:
-                told += outcomes(table, machine.up(name, life))
-        return told
+        left = [name for name, life in known.items() if name != self.node and members.get(name) != life]
+        joined = [(name, life) for name, life in members.items() if known.get(name) != life]
+        for name, machine in self.by_name.items():
+            for member in left:
+                outcomes += local_outcomes(name, machine.down(member))
+            for member, life in joined:
+                outcomes += local_outcomes(name, machine.up(member, life))
+        return outcomes
 
     # -- exchange ------------------------------------------------------------------------------------------------------
 
     def announcements(self) -> list[TableDeltas]:
-        """Return what has changed in this node's own rows since this was asked last."""
+        """Return the changes of this node's own rows since the last call."""
         deltas: list[tuple[str, AnyDelta]] = []
-        for table, machine in self.by_name.items():
-            deltas += [(table, delta) for delta in machine.table.deltas_since(self._announced[table])]
-            self._announced[table] = machine.table.stamp(self.node)[1]
+        for name, machine in self.by_name.items():
+            deltas += [(name, delta) for delta in machine.table.deltas_since(self._announced[name])]
+            self._announced[name] = machine.table.stamp(self.node)[1]
         return list(_pack(deltas))
 
-    def take(self, news: TableDeltas) -> MergeResult:
-        """Take in what somebody says."""
-        told: list[TableOutcome] = []
+    def merge(self, deltas: TableDeltas) -> MergeResult:
+        """Merge deltas from another node."""
+        outcomes: list[TableOutcome] = []
         fresh: list[tuple[str, AnyDelta]] = []
         gaps: set[str] = set()
-        for table, machine in self.by_name.items():
-            for delta in _deltas_of(news, table):
-                if not _is_from_owner(table, delta):
+        for name, machine in self.by_name.items():
+            for delta in _deltas_of(deltas, name):
+                if not _is_from_owner(name, delta):
                     continue
                 before = machine.table.stamp(delta.owner)
-                if table == "groups":
-                    self._look_at_scopes(key[0] for key, _ in delta.changes)
                 effects = machine.merge(delta)
                 if any(isinstance(effect, Resync) for effect in effects):
-                    gaps.add(table)
-                if machine.table.stamp(delta.owner) > before:
-                    fresh.append((table, delta))
-                told += outcomes(table, effects)
-        return MergeResult(told, next(_pack(fresh), None), frozenset(gaps))
+                    gaps.add(name)
+                if machine.table.stamp(delta.owner) != before:
+                    fresh.append((name, delta))
+                outcomes += local_outcomes(name, effects)
+        return MergeResult(outcomes, next(_pack(fresh), None), frozenset(gaps))
 
     def checksums(self) -> dict[str, int]:
-        """Return a sum of each table's stamps; two copies that differ have, but for an accident, other sums."""
-        for table in self.by_name:
-            stamps = self._stamps(table)
-            if table not in self._sums or self._sums[table][0] != stamps:  # at rest nothing need be summed up anew
-                self._sums[table] = stamps, zlib.crc32(repr(sorted(stamps.items())).encode())
-        return {table: sum_ for table, (_, sum_) in self._sums.items()}
+        """Return a checksum of the stamps of each table; copies that differ almost always have other checksums."""
+        for name in self.by_name:
+            stamps = self._stamps(name)
+            if name not in self._checksums or self._checksums[name][0] != stamps:  # unchanged stamps cost no new sum
+                self._checksums[name] = stamps, zlib.crc32(repr(sorted(stamps.items())).encode())
+        return {name: checksum for name, (_, checksum) in self._checksums.items()}
 
-    def digest(self, by_name: Iterable[str]) -> dict[str, dict[str, Stamp]]:
-        """Return how far these tables are; one that is not known is left out."""
-        return {table: self._stamps(table) for table in by_name if table in self.by_name}
+    def digest(self, names: Iterable[str]) -> dict[str, dict[str, Stamp]]:
+        """Return the stamps of these tables; names that are not known are left out."""
+        return {name: self._stamps(name) for name in names if name in self.by_name}
 
-    def answer(self, digest: Mapping[str, Mapping[str, Stamp]]) -> list[TableDeltas]:
-        """Return what somebody lacks who is so far."""
+    def missing_in(self, digest: Mapping[str, Mapping[str, Stamp]]) -> list[TableDeltas]:
+        """Return what copies with this digest lack and these have."""
         deltas: list[tuple[str, AnyDelta]] = []
-        for table, stamps in digest.items():
-            if table in self.by_name:
-                lacking = self.by_name[table].table.deltas_for(stamps)
-                deltas += [(table, delta) for delta in lacking if delta.version > 0]
+        for name, stamps in digest.items():
+            if name in self.by_name:
+                missing = self.by_name[name].table.deltas_for(stamps)
+                deltas += [(name, delta) for delta in missing if delta.version > 0]
         return list(_pack(deltas))
 
-    def _stamps(self, table: str) -> dict[str, Stamp]:
-        return {owner: stamp for owner, stamp in self.by_name[table].table.digest().items() if stamp[1] > 0}
+    def _stamps(self, name: str) -> dict[str, Stamp]:
+        return {owner: stamp for owner, stamp in self.by_name[name].table.digest().items() if stamp[1] > 0}
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def reachability(self) -> Reachability:
-        """Return who cannot reach whom, as far as all have said."""
+        """Return which member cannot reach which, as far as all members have reported."""
         table = self.reach.table
-        said = {owner: table.row(owner) for owner in table.members}
+        rows = {owner: table.row(owner) for owner in table.members}
         return Reachability(
-            {owner: ReachabilityRow(*table.stamp(owner), dict(row)) for owner, row in said.items() if row}
+            {owner: ReachabilityRow(*table.stamp(owner), dict(row)) for owner, row in rows.items() if row}
         )
 
     def is_up(self, node: str) -> bool:
@@ -183,40 +180,33 @@ class ReplicatedTables:
         return UP in self.statuses.table.row(node)
 
     def observe(self, unreachable: Iterable[str]) -> list[TableOutcome]:
-        """Note whom this node cannot reach, all others it can.  What enough others say of somebody is not repeated."""
+        """Write the members that this node cannot reach; it can reach all others.
+
+        A member that enough other nodes have reported already is not reported again.
+        """
         lost, own = set(unreachable), dict(self.reach.table.row(self.node))
         matrix = self.reachability()
-        told: list[TableOutcome] = []
+        outcomes: list[TableOutcome] = []
         for name in sorted(own.keys() - lost):
-            told += outcomes("reach", self.reach.put(name, None))
+            outcomes += local_outcomes("reach", self.reach.put(name, None))
         for name in sorted(lost - own.keys()):
             if matrix.observe(self.node, name, "unreachable", self.life) is not matrix:
-                told += outcomes("reach", self.reach.put(name, "unreachable"))
-        return told
-
-    def watch_scope(self, scope: str) -> None:
-        """Have every change of a scope's groups told."""
-        self._look_at_scopes((scope,))
-
-    def _look_at_scopes(self, scopes: Iterable[str]) -> None:
-        for scope in scopes:
-            if scope not in self._scopes:
-                self._scopes.add(scope)
-                self.groups.monitor(scope, scope)
+                outcomes += local_outcomes("reach", self.reach.put(name, "unreachable"))
+        return outcomes
 
 
-def outcomes(table: str, effects: Iterable[object]) -> list[TableOutcome]:
-    """Return what came of a change: all effects but those that are for other nodes, which the rows remember."""
+def local_outcomes(table: str, effects: Iterable[object]) -> list[TableOutcome]:
+    """Return the effects that concern this node; the others are kept by the tables until ``announcements``."""
     return [(table, cast("Outcome", effect)) for effect in effects if not isinstance(effect, Announce | Resync)]
 
 
-def _deltas_of(news: TableDeltas, table: str) -> tuple[AnyDelta, ...]:
-    deltas: tuple[AnyDelta, ...] = getattr(news, table)
-    return deltas
+def _deltas_of(deltas: TableDeltas, table: str) -> tuple[AnyDelta, ...]:
+    found: tuple[AnyDelta, ...] = getattr(deltas, table)
+    return found
 
 
 def _is_from_owner(table: str, delta: AnyDelta) -> bool:
-    """Whether a node speaks for its own actors only."""
+    """Return whether all actors in a delta are of the node that owns the row."""
     if table == "names":
         return all(claim is None or _is_of(claim.ref, delta.owner) for _, claim in delta.changes)
     if table in ("groups", "services"):
@@ -229,7 +219,7 @@ def _is_of(ref: ActorRef, node: str) -> bool:
 
 
 def _pack(deltas: Iterable[tuple[str, AnyDelta]]) -> Iterator[TableDeltas]:
-    """Put deltas into messages that are not too large."""
+    """Put deltas into messages of a bounded size."""
     packed: dict[str, list[AnyDelta]] = {}
     capacity_left = CHANGES_PER_MESSAGE
     for table, delta in deltas:

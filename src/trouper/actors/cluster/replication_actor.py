@@ -1,9 +1,9 @@
-"""The replicator, ``/system/cluster/replicator``: carries what the members share from node to node.
+"""``Replicator``, the actor ``/system/cluster/replicator``: exchanges the replicated tables with the other members.
 
-While the cluster is small a node tells every member of each change of its own rows.  Beyond ``direct_max`` members it
-tells a few, who tell a few others what was new to them.  Whatever is missed is made good by anti-entropy: every
-``interval_s`` two nodes compare sums, then, where those differ, digests, and send each other what is lacking.  So the
-number of messages that a node sends a second, and for a change, does not depend on the size of the cluster.
+Up to ``direct_max`` members a node sends each change of its own rows to every member.  Beyond that it sends it to
+``fan_out`` members, which pass on what was new to them.  Anti-entropy repairs what was missed: every ``interval_s`` a
+node compares checksums with one other member, then digests of the tables that differ, and both send what the other
+lacks.  So neither the messages a second nor the messages for a change grow with the size of the cluster.
 """
 
 from __future__ import annotations
@@ -34,79 +34,79 @@ if TYPE_CHECKING:
 
 
 class Replicator(Actor):
-    """See the top of the file.  cluster: its face, which outlives it, and has what it carries."""
+    """Exchanges the tables of ``cluster.shared_state``, which outlives this actor."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster, self.shared_state, self.failures = cluster, cluster.shared_state, cluster.failures
         self.settings = cluster.config.replication
-        self._due = False
-        self._met: dict[str, int] = {}
+        self._flush_pending = False
+        self._known: dict[str, int] = {}
 
     def on_start(self) -> None:
-        """Begin to listen, and to compare."""
+        """Register for the messages of other replicators, and start the anti-entropy timer."""
         self._loop, self._network = self.node.system.loop, self.node.network
         self._random = random.Random(self.node.system.random())
         for type_ in (TableDeltas, TableChecksums, TableDigest):
-            self._network.request_handlers[type_] = self._hear
+            self._network.request_handlers[type_] = self._received
         self._network.request_handlers[TopicMessage] = self._published
-        self._network.request_handlers[GetNodeMetrics] = self.cluster.metrics_poller.asked
-        self._network.request_handlers[NodeMetricsReply] = self.cluster.metrics_poller.told
-        self._network.on_peer.append(self._linked)
+        self._network.request_handlers[GetNodeMetrics] = self.cluster.metrics_poller.on_request
+        self._network.request_handlers[NodeMetricsReply] = self.cluster.metrics_poller.on_reply
+        self._network.on_peer.append(self._peer_changed)
         self.shared_state.on_own_change.append(self._flush_soon)
         self.timers.every("sync", self.settings.interval_s, SyncDue())
         self.shared_state.sync_members(self.cluster.machine)
 
     def on_stop(self) -> None:
-        """Nothing more is carried."""
+        """Unregister."""
         for type_ in (TableDeltas, TableChecksums, TableDigest, TopicMessage, GetNodeMetrics, NodeMetricsReply):
             self._network.request_handlers.pop(type_, None)
-        self._network.on_peer.remove(self._linked)
+        self._network.on_peer.remove(self._peer_changed)
         self.shared_state.on_own_change.remove(self._flush_soon)
 
-    # --- what comes in -----------------------------------------------------------------------------------------------
+    # --- incoming ----------------------------------------------------------------------------------------------------
 
-    def _hear(self, message: Message[object], peer: Peer) -> None:
+    def _received(self, message: Message[object], peer: Peer) -> None:
         self.failures.heard(peer.node, self._loop.time())
-        assert isinstance(message, TableDeltas | TableChecksums | TableDigest), "it is entered for these"
+        assert isinstance(message, TableDeltas | TableChecksums | TableDigest), "it is registered for these messages"
         self.ref.tell(FromPeer(peer.node, message))
 
     def _published(self, message: Message[object], peer: Peer) -> None:
-        """Another node has published a message: it is read here, while its bytes are at hand."""
-        assert isinstance(message, TopicMessage), "it is entered for this"
+        """Deliver a published message; it is decoded here, because its buffer is valid during this call only."""
+        assert isinstance(message, TopicMessage), "it is registered for this message"
         self.failures.heard(peer.node, self._loop.time())
-        self.cluster.topics.arrived(message, peer)
+        self.cluster.topics.deliver(message, peer)
 
-    def _linked(self, peer: Peer, up: bool) -> None:
+    def _peer_changed(self, peer: Peer, up: bool) -> None:
         member = self.cluster.member(peer.node)
         if not up and member is not None and member.generation == peer.node_id.generation:
             self.failures.lost(peer, self._loop.time())
 
     def _flush_soon(self) -> None:
-        if not self._due:
-            self._due = True
+        if not self._flush_pending:
+            self._flush_pending = True
             self.ref.tell(Flush())
 
     # --- this node's own rows ----------------------------------------------------------------------------------------
 
     @handler
     def flush(self, msg: Flush) -> None:
-        """Tell the others what is new in this node's rows."""
-        self._due = False
-        for news in self.shared_state.tables.announcements():
-            self._spread(news, frozenset())
+        """Send the changes of this node's own rows to the others."""
+        self._flush_pending = False
+        for deltas in self.shared_state.tables.announcements():
+            self._spread(deltas, frozenset())
 
     @handler
     def view_changed(self, msg: ViewChanged) -> None:
-        """Members have come or gone: compare with those who are new, some of them if they are many."""
-        before, self._met = self._met, dict(self.shared_state.tables.members)
-        come = [name for name, life in self._met.items() if before.get(name) != life]
-        for name in self._picked(come):
+        """Members have come or gone: compare copies with the new ones, with some of them if they are many."""
+        before, self._known = self._known, dict(self.shared_state.tables.members)
+        joined = [name for name, life in self._known.items() if before.get(name) != life]
+        for name in self._sample(joined):
             if len(before) <= self.settings.direct_max or self._random.random() * len(before) < self.settings.fan_out:
                 self._send(name, TableChecksums(self.shared_state.tables.checksums()))
 
     @handler
     def rejoin(self, msg: Rejoin) -> None:
-        """This node was thrown out, and comes back as another member."""
+        """The cluster took this node down, and it comes back as a new member."""
         self.shared_state.drop_own_names()
         self.shared_state.sync_members(self.cluster.machine)
 
@@ -114,62 +114,62 @@ class Replicator(Actor):
 
     @handler
     def sync_due(self, msg: SyncDue) -> None:
-        """Compare copies with some member, and look whether links have failed."""
-        self.shared_state.sync_members(self.cluster.machine)  # links break and are mended without an event
+        """Compare copies with one member, and check the sessions for failures."""
+        self.shared_state.sync_members(self.cluster.machine)  # sessions break and heal without an event
         self.flush(Flush())
         now = self._loop.time()
         for peer in self._network.peers.values():
             self.failures.look(peer, now)
         others = self._others()
         if self.shared_state.degraded_since is not None and len(others) < self.settings.direct_max:
-            for name in others:  # the roll call of a node that doubts itself, see ``SharedState``
+            for name in others:  # a degraded node asks all members, so that the silent ones can be counted
                 self._send(name, TableChecksums(self.shared_state.tables.checksums(), answer=True))
         elif others:
             self._send(self._random.choice(others), TableChecksums(self.shared_state.tables.checksums()))
 
     @handler
-    def heard(self, msg: FromPeer) -> None:
-        """Another node's replicator has said something."""
+    def from_peer(self, msg: FromPeer) -> None:
+        """Handle a message of another node's replicator."""
         tables = self.shared_state.tables
         match msg.payload:
             case TableDeltas():
-                self._take(msg.payload, msg.node)
+                self._merge(msg.payload, msg.node)
             case TableChecksums(checksums, answer):
                 own = tables.checksums()
-                differ = [table for table, sum_ in checksums.items() if own.get(table) != sum_]
+                differ = [table for table, checksum in checksums.items() if own.get(table) != checksum]
                 if differ or answer:
                     self._send(msg.node, TableDigest(tables.digest(differ), answer=bool(differ)))
             case TableDigest(stamps, answer):
-                for news in tables.answer(stamps)[: self.settings.answer_max]:
-                    self._send(msg.node, news)
+                for deltas in tables.missing_in(stamps)[: self.settings.answer_max]:
+                    self._send(msg.node, deltas)
                 if answer:
                     self._send(msg.node, TableDigest(tables.digest(stamps), answer=False))
 
-    def _take(self, news: TableDeltas, source: str) -> None:
-        taken = self.shared_state.tables.take(news)
-        self.shared_state.carry_out(taken.told)
-        if taken.gaps:
-            self._send(source, TableDigest(self.shared_state.tables.digest(taken.gaps), answer=False))
-        if taken.fresh is not None and len(self.shared_state.tables.members) > self.settings.direct_max:
-            self._spread(taken.fresh, frozenset({source}))
+    def _merge(self, deltas: TableDeltas, source: str) -> None:
+        merged = self.shared_state.tables.merge(deltas)
+        self.shared_state.carry_out(merged.outcomes)
+        if merged.gaps:
+            self._send(source, TableDigest(self.shared_state.tables.digest(merged.gaps), answer=False))
+        if merged.fresh is not None and len(self.shared_state.tables.members) > self.settings.direct_max:
+            self._spread(merged.fresh, frozenset({source}))
         self.shared_state.changed()
 
-    # --- out ---------------------------------------------------------------------------------------------------------
+    # --- outgoing ----------------------------------------------------------------------------------------------------
 
     def _others(self) -> list[str]:
         return sorted(self.shared_state.tables.members.keys() - {self.node.name})
 
-    def _picked(self, names: Iterable[str]) -> list[str]:
-        """All of these, or as many as one node should talk to at a time."""
+    def _sample(self, names: Iterable[str]) -> list[str]:
+        """Return these names without this node; ``fan_out`` of them by chance if they are more."""
         wanted = sorted(set(names) - {self.node.name})
         if len(wanted) <= self.settings.fan_out:
             return wanted
         return self._random.sample(wanted, self.settings.fan_out)
 
-    def _spread(self, news: TableDeltas, but: frozenset[str]) -> None:
-        others = [name for name in self._others() if name not in but]
-        for name in others if len(others) < self.settings.direct_max else self._picked(others):
-            self._send(name, news)
+    def _spread(self, deltas: TableDeltas, excluded: frozenset[str]) -> None:
+        others = [name for name in self._others() if name not in excluded]
+        for name in others if len(others) < self.settings.direct_max else self._sample(others):
+            self._send(name, deltas)
 
     def _send(self, name: str, message: Message[object]) -> None:
         self.cluster.send(name, message)

@@ -1,4 +1,4 @@
-"""What the replicators of the members say to each other: news of rows, and how far each copy is."""
+"""The messages between the replicators of the members: deltas, checksums and digests of the replicated tables."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .services import Offer
 
 
 class TableDeltas(Message[None], tag="trouper.TableDeltas"):
-    """Changes of rows, or whole ones: of the sender's own row, or of others' when they were asked for.
+    """Deltas by table: of the sender's own rows, or of any rows when they answer a digest.
 
-    Each field is a table, see ``replicas``.  Who gives word of a node that is no member is not listened to.
+    A node takes them from members only.  The fields are the tables of ``ReplicatedTables``.
     """
 
     names: tuple[Delta[str, Claim[ActorRef]], ...] = ()
@@ -29,9 +29,9 @@ class TableDeltas(Message[None], tag="trouper.TableDeltas"):
 
 
 class TableChecksums(Message[None], tag="trouper.TableChecksums"):
-    """A sum over the stamps of each table, by its name; equal sums are taken for equal copies.
+    """A checksum of the stamps of each table, by its name; equal checksums are taken to mean equal copies.
 
-    answer: whether the sender wants to hear something in any case.
+    answer: whether the sender wants an answer even if nothing differs.
     """
 
     checksums: dict[str, int]
@@ -39,9 +39,9 @@ class TableChecksums(Message[None], tag="trouper.TableChecksums"):
 
 
 class TableDigest(Message[None], tag="trouper.TableDigest"):
-    """How far the sender's copies are, by table and owner: tell it what it lacks.
+    """The stamps of the sender's copies, by table and owner: the receiver sends what the sender lacks.
 
-    answer: whether it wants the digest of the other side too.
+    answer: whether the sender wants the receiver's digest too.
     """
 
     stamps: dict[str, dict[str, Stamp]]
@@ -49,7 +49,7 @@ class TableDigest(Message[None], tag="trouper.TableDigest"):
 
 
 class TopicMessage(Message[None], tag="trouper.TopicMessage"):
-    """A message that was published, for the subscribers of this node.  tag: the type of the message."""
+    """A published message for the subscribers of this node.  tag: the type of the message.  payload: the message."""
 
     topic: str
     tag: str
@@ -57,25 +57,25 @@ class TopicMessage(Message[None], tag="trouper.TopicMessage"):
 
 
 class GetNodeMetrics(Message[None], tag="trouper.GetNodeMetrics"):
-    """Tell me how you do."""
+    """Requests the metrics of the receiving node."""
 
 
 class NodeMetricsReply(Message[None], tag="trouper.NodeMetricsReply"):
-    """How the sender does."""
+    """The metrics of the sending node."""
 
     metrics: NodeMetrics
 
 
 class FromPeer(Message[None], local=True):
-    """Another node's replicator has said something.  node: its name."""
+    """A message of another node's replicator.  node: the name of that node."""
 
     node: str
     payload: TableDeltas | TableChecksums | TableDigest
 
 
 class Flush(Message[None]):
-    """This node's own rows have changed: tell the others; the reply comes when that is on its way."""
+    """Send the changes of this node's own rows to the others; the reply comes once they are handed to the network."""
 
 
 class SyncDue(Message[None]):
-    """It is time to compare copies with somebody."""
+    """Time to compare copies with another member."""

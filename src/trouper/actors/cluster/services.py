@@ -1,7 +1,7 @@
-"""What actors offer to the whole cluster: offers, how one is found, and how one is described to strangers (PURE).
+"""``ServiceTable``: the services that actors offer to the whole cluster, and how each is described (PURE).
 
-An offer travels with the types of messages that its actor handles, in words, so that a program which knows none of the
-classes can still list what there is, and make a message of the right shape.
+An offer carries the shapes of the messages that its actor handles, as text, so that a program without the classes can
+list the services and build a message of the right shape.
 """
 
 from __future__ import annotations
@@ -11,20 +11,25 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from ...runtime.gossip.replicated_map import Effect, ReplicatedMap
 from ...runtime.kernel.errors import InvalidOption
 from ...runtime.kernel.message import reply_annotation, tag_of
 from ...runtime.session.schemas import fields_of
 
 Ref = TypeVar("Ref", bound=Hashable)
 OFFER_BYTES_MAX = 8_192
-"""Of one offer, as it travels."""
+"""The largest encoded size of one offer."""
+SERVICES_MAX = 1_000
+"""The most offers of one node."""
+OFFERS_PER_DELTA = 100
+"""The most offers in one delta: at their largest size they fit into a frame."""
 
 
 class MessageShape(msgspec.Struct, frozen=True):
-    """A type of message, for those who do not have the class.
+    """The shape of a message type, as text.
 
-    tag: its name on the wire.  fields: one line for each, its name, its type as written, and whether it may be left
-    out.  reply: the type of the reply, as written.
+    tag: its name on the wire.  fields: one line for each field: its name, its type as written in the source, and
+    ``= ...`` if it has a default.  reply: the type of the reply, as written in the source.
     """
 
     tag: str
@@ -33,9 +38,10 @@ class MessageShape(msgspec.Struct, frozen=True):
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """What an actor offers under one name.
+    """One actor's offer of one service.
 
-    capabilities: what it can do, in words that ``find`` compares.  topics: those whose messages it handles.
+    capabilities: pairs that ``find`` compares.  topics: the topics whose messages the actor handles.
+    messages: the shapes of the messages that it handles.
     """
 
     capabilities: dict[str, str]
@@ -46,7 +52,8 @@ class Offer(msgspec.Struct, frozen=True):
 class ServiceDescription(msgspec.Struct, frozen=True):
     """A service in plain values, to be written as JSON.
 
-    name, capabilities, topics, messages: see ``Offer``.  node, actor: where it is, and its address.
+    name: of the service.  node: the node of its actor.  actor: the address of the actor.
+    capabilities, topics, messages: as in ``Offer``.
     """
 
     name: str
@@ -58,7 +65,7 @@ class ServiceDescription(msgspec.Struct, frozen=True):
 
 
 class Service(msgspec.Struct, Generic[Ref], frozen=True):
-    """An actor that offers something.  ref: to tell and ask it."""
+    """An actor that offers a service.  name: of the service.  node: of the actor.  ref: the actor."""
 
     name: str
     node: str
@@ -67,27 +74,54 @@ class Service(msgspec.Struct, Generic[Ref], frozen=True):
 
     @property
     def capabilities(self) -> dict[str, str]:
-        """What it can do."""
+        """The capabilities of its offer."""
         return self.offer.capabilities
 
     def describe(self, actor: str) -> ServiceDescription:
-        """Put it into plain values; ``actor`` is the text of its address."""
+        """Return the service in plain values.  actor: the text of the actor's address."""
         offer = self.offer
         return ServiceDescription(self.name, self.node, actor, offer.capabilities, offer.topics, offer.messages)
 
 
-def make_offer(capabilities: Mapping[str, str], topics: Iterable[str], types: Iterable[type]) -> Offer:
-    """Make an offer; raises ``InvalidOption`` when it would take more than ``OFFER_BYTES_MAX`` bytes.
+class ServiceTable(ReplicatedMap[tuple[str, Ref], Offer], Generic[Ref]):
+    """One node's copy of the offers of all nodes, by service and actor."""
 
-    types: of the messages that the actor handles.
+    __slots__ = ("_services_of",)
+
+    def __init__(self, node: str, generation: int) -> None:
+        super().__init__(node, generation, OFFERS_PER_DELTA, SERVICES_MAX)
+        self._services_of: dict[Ref, dict[str, None]] = {}
+        """The services that each actor of this node offers, so that its end costs no search."""
+
+    def put(self, key: tuple[str, Ref], value: Offer | None) -> list[Effect[tuple[str, Ref], Offer]]:
+        """Write an offer of an actor of this node, None to withdraw it.  Raises ``RowFull`` at ``SERVICES_MAX``."""
+        name, ref = key
+        effects = super().put(key, value)
+        if value is not None:
+            self._services_of.setdefault(ref, {})[name] = None
+        elif services := self._services_of.get(ref):
+            services.pop(name, None)
+            if not services:
+                del self._services_of[ref]
+        return effects
+
+    def actor_ended(self, ref: Ref) -> list[Effect[tuple[str, Ref], Offer]]:
+        """Withdraw all offers of an actor of this node that has ended."""
+        return [effect for name in tuple(self._services_of.get(ref, ())) for effect in self.put((name, ref), None)]
+
+
+def make_offer(capabilities: Mapping[str, str], topics: Iterable[str], types: Iterable[type]) -> Offer:
+    """Make an offer.  types: the message types that the actor handles.
+
+    Raises ``InvalidOption`` when the encoded offer has more than ``OFFER_BYTES_MAX`` bytes.
     """
     shapes = sorted((_shape(type_) for type_ in types), key=lambda shape: shape.tag)
     offer = Offer(dict(capabilities), tuple(topics), tuple(shapes))
     size = len(msgspec.msgpack.encode(offer))
     if size > OFFER_BYTES_MAX:
         raise InvalidOption(
-            f"the offer takes {size} bytes, {OFFER_BYTES_MAX} are the most: say less in capabilities and topics, or"
-            " offer an actor with fewer types of messages"
+            f"the offer takes {size} bytes; {OFFER_BYTES_MAX} are the limit: give fewer or shorter capabilities and"
+            " topics, or offer an actor that handles fewer message types"
         )
     return offer
 

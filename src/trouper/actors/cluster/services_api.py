@@ -1,8 +1,8 @@
-"""``ClusterServices``: what actors offer to the whole cluster, as ``node.cluster.services``."""
+"""``ClusterServices``: services that actors offer to the whole cluster, as ``node.cluster.services``."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, cast
 
 from ...runtime.kernel.message import Message
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class ClusterServices:
-    """See the top of the file.
+    """Registers offers of actors of this node, and finds offers of all nodes.
 
-    Any number of actors may offer one service, on any nodes; an offer is gone with its actor, and with its node.
+    Any number of actors may offer one service, on any nodes; an offer ends with its actor and with its node.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -30,11 +30,11 @@ class ClusterServices:
         capabilities: Mapping[str, str] | None = None,
         events: Iterable[str] = (),
     ) -> None:
-        """Offer an actor of this node to the cluster, until it ends; another time replaces what it offers.
+        """Offer an actor of this node as a service, until it ends; another call replaces its offer.
 
-        capabilities: what it can do, in words that ``find`` compares.  events: topics whose messages it handles; it is
-        subscribed to them.  Raises ``CallerError`` for an actor of another node, ``InvalidOption`` for an offer above
-        8 KiB, ``RowFull`` for too many.
+        name: of the service, 1 to 256 bytes.  capabilities: pairs that ``find`` compares.  events: topics whose
+        messages the actor handles; it is subscribed to them.  Raises ``CallerError`` for an actor of another node or
+        an ended one, ``InvalidOption`` for an offer above 8 KiB, ``RowFull`` above 1,000 offers of this node.
         """
         shared_state, topics = self._cluster.shared_state, tuple(events)
         shared_state.watch_owner(ref, "the service", name)
@@ -44,18 +44,20 @@ class ClusterServices:
             self._cluster.topics.subscribe(topic, ref)
 
     def unregister(self, name: str, ref: ActorRef) -> bool:
-        """Take an offer back; False when there was none.  The actor stays subscribed to its topics."""
+        """Withdraw an offer; return False when there is none.  The actor stays subscribed to its topics."""
         shared_state = self._cluster.shared_state
         effects = shared_state.tables.services.put((name, ref), None)
         shared_state.apply_own("services", effects)
         return bool(effects)
 
     def find(self, name: str, **capabilities: str) -> list[Service[ActorRef]]:
-        """Return who offers a service and has all these capabilities, in the order of their addresses."""
-        return [service for service in self._all() if service.name == name and fits(service.offer, capabilities)]
+        """Return the offers of a service that have all these capabilities, sorted by node and path."""
+        return self._sorted(
+            service for service in self._all() if service.name == name and fits(service.offer, capabilities)
+        )
 
     async def watch(self, name: str, **capabilities: str) -> AsyncIterator[list[Service[ActorRef]]]:
-        """Go through who offers a service: those of now, and again all of them after each change."""
+        """Yield the offers that ``find`` returns: the present ones, and all of them again after each change."""
         with self._cluster.node.events.stream(ClusterServicesChanged) as stream:
             found = self.find(name, **capabilities)
             yield found
@@ -65,16 +67,19 @@ class ClusterServices:
                     yield found
 
     def describe(self) -> list[ServiceDescription]:
-        """Return all services of the cluster in plain values, for a program that has none of the classes."""
-        return [service.describe(str(service.ref.address)) for service in self._all()]
+        """Return all services of the cluster in plain values, for a program without the message classes."""
+        return [service.describe(str(service.ref.address)) for service in self._sorted(self._all())]
 
-    def _all(self) -> list[Service[ActorRef]]:
+    def _all(self) -> Iterator[Service[ActorRef]]:
         table = self._cluster.shared_state.tables.services.table
-        found = [Service(name, node, ref, offer) for node, (name, ref), offer in table.items()]
-        return sorted(found, key=lambda service: (service.name, service.node, service.ref.address.path))
+        return (Service(name, node, ref, offer) for node, (name, ref), offer in table.items())
+
+    @staticmethod
+    def _sorted(services: Iterable[Service[ActorRef]]) -> list[Service[ActorRef]]:
+        return sorted(services, key=lambda service: (service.name, service.node, service.ref.address.path))
 
 
 def _handled(ref: ActorRef) -> list[type[Message[object]]]:
-    """Return the types of messages that an actor handles and that others send."""
-    types = cast("Iterable[type[Message[object]]]", ref._cell.handler_table.entries)  # noqa: SLF001  a ref is the runtime's own
+    """Return the message types that an actor handles, without those that only the runtime sends."""
+    types = cast("Iterable[type[Message[object]]]", ref._cell.handler_table.entries)  # noqa: SLF001  the runtime reads the cell of a ref
     return [type_ for type_ in types if not (issubclass(type_, Down | ClusterEvent) or type_.__local__)]

@@ -1,7 +1,7 @@
-"""``SharedState``: what the members of a cluster share, on this node; it outlives the actors that carry it.
+"""``SharedState``: the replicated tables of this node, and what their changes cause here.
 
-It holds the ``ReplicatedTables``, lets actors that end leave all that they had, keeps ``node.groups`` in step with what other
-nodes say, and publishes what happens.  The ``Replicator`` carries news to and from the other members.
+It outlives the actors of the cluster.  It removes the entries of actors that have ended, keeps ``node.groups`` in step
+with the members on other nodes, and publishes events.  The ``Replicator`` exchanges deltas with the other members.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ...runtime.actor.groups import GroupChange, GroupJoined, GroupLeft
+from ...runtime.gossip.replicated_map import EntryChanged
 from ...runtime.gossip.versioned_table import DeltaRefused, RowFull
 from ...runtime.kernel.delivery import deliver
 from ...runtime.kernel.errors import CallerError
@@ -19,8 +20,7 @@ from .events import ClusterNameLost, ClusterServicesChanged
 from .groups import GroupUpdate
 from .membership.records import Member, Status
 from .names import ClaimLost
-from .replicated_map import EntryChanged
-from .replicated_tables import AnyEntryChanged, ReplicatedTables, TableOutcome, outcomes
+from .replicated_tables import AnyEntryChanged, ReplicatedTables, TableOutcome, local_outcomes
 
 if TYPE_CHECKING:
     from ...runtime.node.node import Node
@@ -29,17 +29,19 @@ if TYPE_CHECKING:
     from .membership.machine import Membership
 
 POLL_ROUNDS = 3
-"""Times that a node which doubts itself calls everybody before it takes those for lost who do not answer."""
+"""Replication intervals in which a degraded node asks all members before it counts the silent ones as unreachable."""
 TEXT_BYTES_MAX = 256
-"""Of a name, a topic, a service, and of a scope and a group together."""
+"""The longest name, topic or service, and the longest scope and group together, in bytes of UTF-8."""
 
 
 class SharedState:
-    """See the top of the file.
+    """The replicated tables of one node, with the actors that have entries in them.
 
-    replicas: the copies, which others only read.  on_own: called when this node's own rows may have changed.
-    doubts_since: since when somebody has been out of reach while this node doubted itself; None while that is not so.
-    on_reach: called when somebody says something else of whom it can reach, or that it is up.
+    tables: the copies, for reading; changes go through the methods here.
+    on_own_change: called after this node's own rows may have changed.
+    on_reachability_change: called after a member has reported other members as unreachable, or itself as up.
+    degraded_since: the loop time since which members have been unreachable while this node's own health is degraded;
+        None while that is not so.
     """
 
     def __init__(self, node: Node, failures: FailureMonitor, settings: ReplicationSettings) -> None:
@@ -51,26 +53,27 @@ class SharedState:
         self._watched: set[ActorRef] = set()
         node.groups.on_change.append(self._group_changed)
 
-    # --- the members -------------------------------------------------------------------------------------------------
+    # --- members -----------------------------------------------------------------------------------------------------
 
     def sync_members(self, machine: Membership) -> None:
-        """Bring the rows in step with the members of now."""
+        """Bring the tables in step with the present members of the cluster."""
         members = machine.members()
         if machine.is_over:
             return
         if machine.me.life != self.tables.life:
             self._begin_life(machine.me.life)
         self.carry_out(self.tables.sync_members({member.name: member.life for member in members}))
-        self.carry_out(self.tables.observe(self._lost(members, degraded=machine.health.score > 0)))
+        self.carry_out(self.tables.observe(self._unreachable(members, degraded=machine.health.score > 0)))
         self.changed()
 
-    def _lost(self, members: Sequence[Member], *, degraded: bool) -> set[str]:
-        """Return whom this node cannot reach.
+    def _unreachable(self, members: Sequence[Member], *, degraded: bool) -> set[str]:
+        """Return the members that this node counts as unreachable.  degraded: whether its own health is degraded.
 
-        While somebody is unreachable, one who is suspected counts as such too: a node on the smaller side of a cut
-        finds the others dead one after the other, slowly, since it doubts itself; it must not decide in between and
-        count those as its own whom it has not heard of.  For the same reason one who doubts itself believes a link
-        that is broken or lost, and calls the roll where the cluster is small: who does not answer is out of reach.
+        While a member is unreachable, a suspected one counts as unreachable too.  A node on the smaller side of a
+        partition declares the others dead one after the other, and slowly, because its health is degraded; it must not
+        decide in between and count members as reachable from which it has heard nothing.  For the same reason a
+        degraded node also counts members with a broken or failed session, and in a small cluster it asks all members:
+        those that do not answer count as unreachable.
         """
         lost = {member.name for member in members if member.status is Status.UNREACHABLE}
         if lost:
@@ -91,14 +94,13 @@ class SharedState:
         return lost
 
     def drop_own_names(self) -> None:
-        """This node was thrown out: it has no names any more, since others may have taken them meanwhile."""
-        apply_own = dict(self.tables.names.table.row(self.node.name))
-        for name, claim in apply_own.items():
-            self.carry_out(outcomes("names", self.tables.names.release(name)))
+        """Withdraw all names of this node, because the cluster has taken it down and others may have claimed them."""
+        for name, claim in dict(self.tables.names.table.row(self.node.name)).items():
+            self.carry_out(local_outcomes("names", self.tables.names.release(name)))
             self._report_lost_name(name, claim.ref, None)
 
     def _begin_life(self, life: int) -> None:
-        """Begin anew with the rows of another life of this node; what it says in them stays the same."""
+        """Begin new rows for another life of this node's membership, with the same entries."""
         before = self.tables
         self.carry_out(before.sync_members({self.node.name: before.life}))
         after = self.tables = ReplicatedTables(self.node.name, life)
@@ -112,52 +114,55 @@ class SharedState:
             after.services.put(key, offer)
         for device, text in before.devices.table.row(me).items():
             after.devices.put(device, text)
-        for scope, group, ref in before.groups.table.row(me):
-            after.watch_scope(scope)
-            for _ in range(before.groups.table.row(me)[scope, group, ref]):
+        for (scope, group, ref), times in before.groups.table.row(me).items():
+            for _ in range(times):
                 after.groups.join(scope, group, ref)
 
-    # --- this node's own ---------------------------------------------------------------------------------------------
+    # --- this node's own rows ----------------------------------------------------------------------------------------
 
     def apply_own(self, table: str, effects: Iterable[object]) -> None:
-        """Carry out what came of a change that this node has made to its own row, and have it spread."""
-        self.carry_out(outcomes(table, effects))
+        """Carry out the effects of a change of this node's own row in a table, and have it sent to the others."""
+        self.carry_out(local_outcomes(table, effects))
         self.changed()
 
     def changed(self) -> None:
-        """This node's own rows may have changed."""
-        for hear in self.on_own_change:
-            hear()
+        """Tell the listeners that this node's own rows may have changed."""
+        for listener in self.on_own_change:
+            listener()
 
     def watch_owner(self, ref: ActorRef, what: str, text: str) -> None:
-        """Let an actor of this node have something until it ends.
+        """Watch an actor of this node, to remove its entries when it ends.  what, text: the entry, for errors.
 
         Raises ``CallerError`` for an actor of another node, for one that has ended, and for a text that is too long.
         """
-        cell = ref._cell  # noqa: SLF001  a ref is the runtime's own
+        cell = ref._cell  # noqa: SLF001  the runtime reads the cell of a ref
         if cell.system is not self.node.system or ref.address.node != self.node.name:
-            raise CallerError(f"{ref.address} is not of node {self.node.name}: {what} {text!r} is for its own node")
+            raise CallerError(
+                f"{ref.address} is not an actor of node {self.node.name}: {what} {text!r} must be given on its own node"
+            )
         if cell.gone:
-            raise CallerError(f"{ref.address} has ended: {what} {text!r} is for one that lives")
+            raise CallerError(f"{ref.address} has ended: {what} {text!r} needs a living actor")
         check_text(what, text)
         if ref not in self._watched:
             self._watched.add(ref)
             cell.add_watcher(self)
 
     def on_down(self, down: Down) -> None:
-        """Let an actor that has ended leave everything; called before its ``Down`` is handled anywhere."""
+        """Remove the entries of an actor that has ended; the cell calls this before any watcher gets its ``Down``."""
         ref, tables = down.ref, self.tables
         self._watched.discard(ref)
-        told = outcomes("names", tables.names.gone(ref)) + outcomes("topics", tables.topics.gone(ref))
-        for key in [key for key in tables.services.table.row(self.node.name) if key[1] == ref]:
-            told += outcomes("services", tables.services.put(key, None))
-        self.carry_out(told)
+        self.carry_out(
+            [
+                *local_outcomes("names", tables.names.actor_ended(ref)),
+                *local_outcomes("topics", tables.topics.actor_ended(ref)),
+                *local_outcomes("services", tables.services.actor_ended(ref)),
+            ]
+        )
         self.changed()
 
     def _group_changed(self, change: GroupChange) -> None:
-        """Actors of this node have joined a group, or left."""
+        """Copy a change of ``node.groups``, by actors of this node, into the table."""
         groups = self.tables.groups
-        self.tables.watch_scope(change.scope)
         try:
             check_text("the group", change.scope + change.group)
             for member in change.members:
@@ -167,30 +172,30 @@ class SharedState:
             self.node.system.reporter.problem(f"group {change.group} is known on this node only", error)
         self.changed()
 
-    # --- what comes of it --------------------------------------------------------------------------------------------
+    # --- outcomes ----------------------------------------------------------------------------------------------------
 
-    def carry_out(self, told: Iterable[TableOutcome]) -> None:
-        """Do what the machines want done."""
-        reach = False
-        for table, effect in told:
+    def carry_out(self, outcomes: Iterable[TableOutcome]) -> None:
+        """Carry out the outcomes of changes: update groups, publish events, report refused deltas."""
+        reach_changed = False
+        for table, effect in outcomes:
             match effect:
                 case GroupUpdate():
-                    self._enter(effect)
+                    self._update_group(effect)
                 case ClaimLost(name=name, loser=loser, winner=winner):
                     self._report_lost_name(name, loser.ref, winner.ref)
                 case EntryChanged():
                     self._entry_changed(table, effect)
-                    reach |= table in ("reach", "statuses")
+                    reach_changed |= table in ("reach", "statuses")
                 case DeltaRefused(problem=problem):
-                    self.node.system.reporter.problem(f"cluster: news was refused: {problem}")
+                    self.node.system.reporter.problem(f"cluster: a delta was refused: {problem}")
                 case _:
-                    pass  # a name is held by somebody else: who wants to know asks
-        if reach:
-            for hear in self.on_reachability_change:
-                hear()
+                    pass  # HolderChanged: names are looked up, their changes are not published
+        if reach_changed:
+            for listener in self.on_reachability_change:
+                listener()
 
-    def _enter(self, update: GroupUpdate[ActorRef]) -> None:
-        """Show members of other nodes in this node's groups."""
+    def _update_group(self, update: GroupUpdate[ActorRef]) -> None:
+        """Copy changes of members on other nodes into ``node.groups``."""
         scope = self.node.groups.scope(update.scope)
         for make, refs in ((GroupJoined, update.joined), (GroupLeft, update.left)):
             by_node: dict[str, list[ActorRef]] = {}
@@ -200,8 +205,8 @@ class SharedState:
                 if node != self.node.name:
                     scope.enter(node, make(update.scope, update.group, tuple(members)))
 
-    def _entry_changed(self, table: str, posted: AnyEntryChanged) -> None:
-        change = posted.change
+    def _entry_changed(self, table: str, changed: AnyEntryChanged) -> None:
+        change = changed.change
         if table == "services":
             self.node.events.publish(ClusterServicesChanged(change.key[0]))
         elif table == "devices" and isinstance(change.after, str) and change.before != change.after:
@@ -210,12 +215,12 @@ class SharedState:
     def _report_lost_name(self, name: str, ref: ActorRef, winner: ActorRef | None) -> None:
         lost = ClusterNameLost(name, ref, winner)
         self.node.events.publish(lost)
-        cell = ref._cell  # noqa: SLF001  a ref is the runtime's own
+        cell = ref._cell  # noqa: SLF001  the runtime reads the cell of a ref
         if not cell.gone and cell.handler_table.find(ClusterNameLost) is not None:
             deliver(ref, lost)
 
 
 def check_text(what: str, text: str) -> None:
-    """Raise ``CallerError`` for a text that is empty or too long to travel in a row."""
+    """Raise ``CallerError`` for an empty text or one above ``TEXT_BYTES_MAX`` bytes.  what: names it in the error."""
     if not 0 < len(text.encode()) <= TEXT_BYTES_MAX:
         raise CallerError(f"{what} {text[:40]!r} has {len(text.encode())} bytes: give it 1 to {TEXT_BYTES_MAX}")

@@ -1,4 +1,4 @@
-"""``ClusterTopics``: publish and subscribe all over the cluster, at most once, as ``node.cluster.topics``."""
+"""``ClusterTopics``: publish and subscribe in the whole cluster, at most once, as ``node.cluster.topics``."""
 
 from __future__ import annotations
 
@@ -18,57 +18,60 @@ if TYPE_CHECKING:
 
 
 class ClusterTopics:
-    """See the top of the file.  Nothing is kept, and nothing is sent again to who was cut off."""
+    """Subscribes actors of this node to topics of the cluster, and publishes messages to their subscribers.
+
+    Delivery is at most once: nothing is stored, and nothing is sent again to a node that could not be reached.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
     def subscribe(self, topic: str, ref: ActorRef) -> None:
-        """Tell an actor of this node each message that is published, until it ends; a second time changes nothing.
+        """Send each message of a topic to an actor of this node, until it ends; a second time changes nothing.
 
-        Nodes that do not know of it yet do not send to it.  Raises ``CallerError`` for an actor of another node, and
-        ``RowFull`` for too many topics.
+        A node that does not know of the subscription yet does not send to this node.  topic: 1 to 256 bytes.  Raises
+        ``CallerError`` for an actor of another node or an ended one, ``RowFull`` above 100,000 topics of this node.
         """
         shared_state = self._cluster.shared_state
         shared_state.watch_owner(ref, "the topic", topic)
         shared_state.apply_own("topics", shared_state.tables.topics.subscribe(topic, ref))
 
     def unsubscribe(self, topic: str, ref: ActorRef) -> None:
-        """Tell it no more; nothing happens when it was not subscribed.  What is on its way still arrives."""
+        """End a subscription; nothing happens when there is none.  Messages that were sent before still arrive."""
         shared_state = self._cluster.shared_state
         shared_state.apply_own("topics", shared_state.tables.topics.unsubscribe(topic, ref))
 
     def publish(self, topic: str, message: Message[object]) -> int:
-        """Send a message to all subscribers: once to each node that has some, which gives it to them.
+        """Send a message to all subscribers of a topic: one copy to each node that has some.
 
-        Messages that one node publishes to a topic arrive in order.  Returns how many subscribers of this node and how
-        many other nodes it goes to.  Raises ``CallerError`` for a message that says it does not leave its node.
+        Messages that one node publishes to a topic arrive in order.  Returns the number of subscribers on this node
+        plus the number of other nodes that the message goes to.  Raises ``CallerError`` for a ``local=True`` message.
         """
         if type(message).__local__:
-            raise CallerError(f"{type(message).__qualname__} says local=True: it does not leave its node")
+            raise CallerError(f"{type(message).__qualname__} is declared local=True: it cannot be sent to other nodes")
         cluster = self._cluster
-        way = cluster.shared_state.tables.topics.publish(topic)
-        for ref in way.local:
+        fan_out = cluster.shared_state.tables.topics.publish(topic)
+        for ref in fan_out.local:
             deliver(ref, message)
-        if way.nodes:
-            # The codec writes what a field holds; it is read as Raw, by the type that the tag names.
-            news = TopicMessage(topic, tag_of(type(message)), cast("msgspec.Raw", message))
-            for name in way.nodes:
-                cluster.send(name, news)
-        return len(way.local) + len(way.nodes)
+        if fan_out.nodes:
+            # The codec encodes the message itself; the receiver reads it as Raw, and decodes it by its tag.
+            copy = TopicMessage(topic, tag_of(type(message)), cast("msgspec.Raw", message))
+            for name in fan_out.nodes:
+                cluster.send(name, copy)
+        return len(fan_out.local) + len(fan_out.nodes)
 
     def subscribers(self, topic: str) -> list[ActorRef]:
-        """Return the actors of this node that are subscribed, in the order in which they did it."""
+        """Return the subscribers on this node, in the order in which they subscribed."""
         return list(self._cluster.shared_state.tables.topics.receive(topic))
 
-    def arrived(self, news: TopicMessage, peer: Peer) -> None:
-        """Give what another node has published to the subscribers here; raises ``WireError`` for others."""
-        subscribers = self.subscribers(news.topic)
+    def deliver(self, received: TopicMessage, peer: Peer) -> None:
+        """Deliver a message that another node has published; raises ``WireError`` when it cannot be decoded."""
+        subscribers = self.subscribers(received.topic)
         if not subscribers:
-            return  # they have gone while it was on its way
-        type_ = message_class(news.tag)
+            return  # the last one left while the message was on its way
+        type_ = message_class(received.tag)
         if type_ is None:
-            raise WireError(f"this node has loaded no message type {news.tag}: import the module that defines it")
-        message = peer.codec.read_as(type_, news.payload, f"{type_.__qualname__} of topic {news.topic!r}")
+            raise WireError(f"this node knows no message type {received.tag}: import the module that defines it")
+        message = peer.codec.read_as(type_, received.payload, f"{type_.__qualname__} of topic {received.topic!r}")
         for ref in subscribers:
             deliver(ref, cast("Message[object]", message))

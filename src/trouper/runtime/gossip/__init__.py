@@ -1,1 +1,1 @@
-"""The `gossip` package."""
+"""Replicated tables: every node writes its own row, all nodes hold copies, anti-entropy makes the copies equal."""

@@ -1,16 +1,16 @@
-"""``VersionedTable``: what each node says of itself, held by all, as rows that only their owner writes (PURE).
+"""``VersionedTable``: one row for each node, written by that node alone and copied to all others (PURE).
 
-Names, groups and topics of a cluster are three readings of this one thing.  Each node owns a row of keys and values and
-numbers its changes; everybody else holds a copy.  Of two copies the one with the higher (incarnation, version) is
-newer, so copies merge in any order, any number of times, and stale gossip loses.  Copies of nodes that are not members
-are not held: when a node goes down its row goes with it everywhere, and a later life begins with an empty one.
+Each node owns a row of keys and values and numbers its changes; all other nodes hold a copy of the row.  Of two copies
+the one with the higher (generation, version) is newer, so copies merge in any order and any number of times, and stale
+gossip has no effect.  Only rows of members are held: when a node goes down its row is removed everywhere, and a new
+generation of the node begins with an empty row.
 
-Anti-entropy: send ``digest()``; the other answers with ``deltas_for(digest)``, and sends its own digest in turn.  A
-delta is the changes since a version, while they are still remembered, or the whole row, in parts if it is long.  One
-that does not join on to what is here is a *gap*; after one, send the digest again.
+Anti-entropy: send ``digest()``; the other node replies with ``deltas_for(digest)`` and sends its own digest in turn.  A
+delta holds the changes since a version, if they are still in the log, or the whole row, in several parts if it is long.
+A delta that does not connect to the local copy leaves a *gap*; after a gap, send the digest again.
 
-The scheme is that of version-numbered deltas by owner, as in van Renesse and others, "Efficient reconciliation and flow
-control for anti-entropy protocols" (LADIS 2008), with the whole row where the log is too short.
+The scheme is that of version-numbered deltas by owner: van Renesse and others, "Efficient reconciliation and flow
+control for anti-entropy protocols" (LADIS 2008); it sends the whole row where the log is too short.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..kernel.errors import CallerError, InvalidOption
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 Stamp = tuple[int, int]
-"""Incarnation of the owner and version of its row; a higher one is newer."""
+"""Generation of the owner and version of its row; a higher stamp is newer."""
 
 
 class RowFull(CallerError):
@@ -34,10 +34,10 @@ class RowFull(CallerError):
 
 
 class Delta(msgspec.Struct, Generic[Key, Value], frozen=True):
-    """The changes of one owner's row after version ``base`` up to ``version``; base 0 is the whole row, or a part.
+    """The changes of one owner's row after version ``base`` up to ``version``; base 0 is the whole row or a part of it.
 
-    changes: keys with their new values; None for a key that is gone.  Each key stands once.
-    entries: with base 0 how many entries the whole row has; parts of one version, from whomever, add up to it.
+    changes: each changed key once, with its new value; None for a key that was removed.
+    entries: with base 0, how many entries the whole row has; parts of one version, from any sender, add up to it.
     """
 
     owner: str
@@ -49,25 +49,25 @@ class Delta(msgspec.Struct, Generic[Key, Value], frozen=True):
 
 
 class Announce(msgspec.Struct, Generic[Key, Value], frozen=True):
-    """Send this to all other members; whoever does not get it is told by the next anti-entropy."""
+    """Send this delta to all other members; a member that misses it gets it by the next anti-entropy."""
 
     delta: Delta[Key, Value]
 
 
 class Resync(msgspec.Struct, frozen=True):
-    """Something is missing in the row of this node: send it the digest now."""
+    """The copy of this node's row has a gap: send it the digest now."""
 
     node: str
 
 
 class DeltaRefused(msgspec.Struct, frozen=True):
-    """News that was not taken in, for people to read."""
+    """A delta that was not applied.  problem: the reason, as a sentence for people."""
 
     problem: str
 
 
 class Change(msgspec.Struct, Generic[Key, Value], frozen=True):
-    """One entry of the owner's row is another now; None for one that was not, or is no more."""
+    """One entry of the owner's row has changed.  before, after: None where there was, or is, no entry."""
 
     owner: str
     key: Key
@@ -76,7 +76,7 @@ class Change(msgspec.Struct, Generic[Key, Value], frozen=True):
 
 
 class Applied(msgspec.Struct, Generic[Key, Value], frozen=True):
-    """What came of a delta: the changes; whether it left a gap; and why it was refused, "" if it was not."""
+    """The result of applying a delta: the changes; whether it left a gap; why it was refused, "" if it was not."""
 
     changes: tuple[Change[Key, Value], ...] = ()
     gap: bool = False
@@ -84,9 +84,9 @@ class Applied(msgspec.Struct, Generic[Key, Value], frozen=True):
 
 
 class _Row(Generic[Key, Value]):
-    """One owner's entries as they are here, and the newest changes with their versions.
+    """The local copy of one owner's entries, and its newest changes with their versions.
 
-    logged_from: the version after which the log has every change.
+    logged_from: the log holds every change after this version.
     """
 
     __slots__ = ("entries", "generation", "log", "logged_from", "version")
@@ -97,7 +97,7 @@ class _Row(Generic[Key, Value]):
         self.log: deque[tuple[int, Key, Value | None]] = deque(maxlen=changes_max)
 
     def put(self, key: Key, value: Value | None, version: int) -> Value | None:
-        """Write one entry, None to take it out, and return the one before."""
+        """Write one entry, None to remove it, and return the previous value."""
         before = self.entries.pop(key, None)
         if value is not None:
             self.entries[key] = value
@@ -111,9 +111,10 @@ class _Row(Generic[Key, Value]):
 class VersionedTable(Generic[Key, Value]):
     """One node's copy of all rows.  Values are never None.
 
-    node, incarnation: whose copy it is; ``members`` maps the nodes that are in, itself too, to their incarnations.
-    changes_max: how many changes of each row are remembered for deltas, and how many a delta has at most.
-    entries_max: the most entries of a row, of this node's own (``RowFull``) and of others' (the delta is refused).
+    node, generation: the node that holds this copy.  ``members`` maps all member nodes, itself included, to their
+    generations.
+    changes_max: changes of each row that are kept for deltas, and the most changes in one delta.
+    entries_max: the most entries of a row: of this node's own (``RowFull``) and of others' (the delta is refused).
     """
 
     __slots__ = ("_changes_max", "_entries_max", "_parts", "_rows", "members", "node")
@@ -125,12 +126,12 @@ class VersionedTable(Generic[Key, Value]):
         if changes_max < 1 or entries_max < 1:
             raise InvalidOption(f"node {node}: changes_max={changes_max}, entries_max={entries_max}: give 1 or more")
         self._rows: dict[str, _Row[Key, Value]] = {node: _Row(generation, changes_max)}
-        self._parts: dict[str, tuple[int, dict[Key, Value]]] = {}  # by owner: of which version, and what has come of it
+        self._parts: dict[str, tuple[int, dict[Key, Value]]] = {}  # by owner: a version, and its parts so far
 
     # -- this node's own row -------------------------------------------------------------------------------------------
 
     def put(self, key: Key, value: Value | None) -> Delta[Key, Value] | None:
-        """Write an entry of this node, None to take it out; return the news for the others, None if it was so.
+        """Write an entry of this node, None to remove it; return the delta for the others, None if nothing changed.
 
         Raises ``RowFull`` at ``entries_max``.
         """
@@ -138,9 +139,7 @@ class VersionedTable(Generic[Key, Value]):
         if row.entries.get(key) == value:
             return None
         if key not in row.entries and len(row.entries) >= self._entries_max:
-            raise RowFull(
-                f"node {self.node}: {len(row.entries)} entries are the limit (entries_max); take one out first"
-            )
+            raise RowFull(f"node {self.node}: {len(row.entries)} entries are the limit (entries_max); remove one first")
         row.put(key, value, row.version + 1)
         base, entries = row.version - 1, 1 if row.version == 1 else 0
         return Delta(self.node, row.generation, base, row.version, ((key, value),), entries)
@@ -148,49 +147,57 @@ class VersionedTable(Generic[Key, Value]):
     # -- members -------------------------------------------------------------------------------------------------------
 
     def up(self, node: str, generation: int) -> tuple[Change[Key, Value], ...]:
-        """Note that this life of a node is a member; what an earlier life of it had is gone.  Ask it for its row."""
-        if node == self.node or generation <= self.members.get(node, -1):
+        """Add a member in this generation, and remove the row of any other generation of it.  Ask it for its row."""
+        if node == self.node or generation == self.members.get(node):
             return ()
-        gone = self.down(node)
+        removed = self.down(node)
         self.members[node] = generation
-        return gone
+        return removed
 
     def down(self, node: str) -> tuple[Change[Key, Value], ...]:
-        """Note that a node is no member any more; its entries are gone with it.  Never said of this node."""
+        """Remove a node that is no longer a member, with its row.  Has no effect for this node."""
         if node == self.node:
             return ()
         self.members.pop(node, None)
         self._parts.pop(node, None)
         row = self._rows.pop(node, None)
-        return () if row is None else tuple(Change(node, key, value, None) for key, value in row.entries.items())
+        if row is None:
+            return ()
+        return tuple(Change(node, key, value, None) for key, value in row.entries.items())
 
     # -- exchange ------------------------------------------------------------------------------------------------------
 
     def digest(self) -> dict[str, Stamp]:
-        """Return how far this copy is, by owner."""
+        """Return the stamp of each row in this copy, by owner."""
         return {owner: (row.generation, row.version) for owner, row in self._rows.items()}
 
     def deltas_for(self, digest: Mapping[str, Stamp]) -> list[Delta[Key, Value]]:
-        """Return what a copy with this digest lacks and this one has."""
+        """Return what a copy with this digest lacks and this one has.
+
+        Generations are compared for equality only: of two generations the members decide which one holds, so the row
+        of another generation is sent whole, and the receiver ignores it unless that is the member it knows.
+        """
         deltas: list[Delta[Key, Value]] = []
         for owner, row in self._rows.items():
             generation, version = digest.get(owner, (-1, 0))
-            if (generation, version) < (row.generation, row.version):
-                deltas += self._deltas(owner, row, version if generation == row.generation else 0)
+            if generation != row.generation:
+                deltas += self._deltas(owner, row, 0)
+            elif version < row.version:
+                deltas += self._deltas(owner, row, version)
         return deltas
 
     def stamp(self, owner: str) -> Stamp:
-        """Return how far this copy of an owner's row is; (-1, 0) when there is none."""
+        """Return the stamp of an owner's row in this copy; (-1, 0) when there is none."""
         row = self._rows.get(owner)
         return (-1, 0) if row is None else (row.generation, row.version)
 
     def deltas_since(self, version: int) -> list[Delta[Key, Value]]:
-        """Return the changes of this node's own row after a version, which the others have heard of."""
+        """Return the changes of this node's own row after a version that the others have."""
         row = self._rows[self.node]
         return self._deltas(self.node, row, version) if version < row.version else []
 
     def apply(self, delta: Delta[Key, Value]) -> Applied[Key, Value]:
-        """Take in news.  What is known already, of a node that is no member, or of an earlier life, changes nothing."""
+        """Apply a delta.  One that is old, of a node that is no member, or of another generation changes nothing."""
         owner = delta.owner
         if owner == self.node or self.members.get(owner) != delta.generation:
             return Applied()
@@ -206,13 +213,13 @@ class VersionedTable(Generic[Key, Value]):
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def effects_of(self, delta: Delta[Key, Value], applied: Applied[Key, Value]) -> list[Resync | DeltaRefused]:
-        """Return what is to be done about news that could not be taken in."""
+        """Return the effects of a delta that could not be applied; none of one that was."""
         if applied.gap:
             return [Resync(delta.owner)]
         return [DeltaRefused(applied.refused)] if applied.refused else []
 
     def row(self, owner: str) -> Mapping[Key, Value]:
-        """Return what an owner says, as far as it is known here; do not change it."""
+        """Return the entries of an owner's row in this copy; empty when there is none.  Do not change it."""
         row = self._rows.get(owner)
         return {} if row is None else row.entries
 
@@ -225,7 +232,7 @@ class VersionedTable(Generic[Key, Value]):
     # -- within --------------------------------------------------------------------------------------------------------
 
     def _deltas(self, owner: str, row: _Row[Key, Value], base: int) -> list[Delta[Key, Value]]:
-        """The changes after ``base``, or the whole row when they are forgotten or more than it has entries."""
+        """Return the changes after ``base``; the whole row when the log is too short or longer than the row."""
         if base > 0 and row.logged_from <= base:
             changes = {key: value for version, key, value in row.log if version > base}
             if len(changes) <= len(row.entries):
@@ -236,9 +243,9 @@ class VersionedTable(Generic[Key, Value]):
         return [Delta(owner, row.generation, 0, row.version, part, len(entries)) for part in parts]
 
     def _replace(self, row: _Row[Key, Value] | None, delta: Delta[Key, Value]) -> Applied[Key, Value]:
-        """Take in a part of a whole row, and put the row in the place of the old one when all parts are there."""
+        """Keep a part of a whole row; replace the old row once all parts are here."""
         if delta.entries > self._entries_max:
-            return self._refused(delta, delta.entries)
+            return self._too_large(delta, delta.entries)
         version, entries = self._parts.get(delta.owner, (0, {}))
         if delta.version < version:
             return Applied()
@@ -250,7 +257,9 @@ class VersionedTable(Generic[Key, Value]):
             return Applied()
         del self._parts[delta.owner]
         if len(entries) > delta.entries:
-            return Applied(refused=f"node {delta.owner} has {len(entries)} entries, and said {delta.entries}")
+            return Applied(
+                refused=f"node {delta.owner} sent a row of {len(entries)} entries and announced {delta.entries}"
+            )
         before = {} if row is None else row.entries
         fresh: _Row[Key, Value] = _Row(delta.generation, self._changes_max, delta.version)
         fresh.entries = entries
@@ -266,9 +275,9 @@ class VersionedTable(Generic[Key, Value]):
     def _extend(self, row: _Row[Key, Value], delta: Delta[Key, Value]) -> Applied[Key, Value]:
         added = sum(value is not None and key not in row.entries for key, value in delta.changes)
         if len(row.entries) + added > self._entries_max:
-            return self._refused(delta, len(row.entries) + added)
+            return self._too_large(delta, len(row.entries) + added)
         if self._parts.get(delta.owner, (delta.version + 1,))[0] <= delta.version:
-            del self._parts[delta.owner]  # the row has come here another way
+            del self._parts[delta.owner]  # these parts are of a version that this delta makes obsolete
         changes: list[Change[Key, Value]] = []
         for key, value in delta.changes:
             before = row.put(key, value, delta.version)
@@ -276,6 +285,6 @@ class VersionedTable(Generic[Key, Value]):
                 changes.append(Change(delta.owner, key, before, value))
         return Applied(tuple(changes))
 
-    def _refused(self, delta: Delta[Key, Value], entries: int) -> Applied[Key, Value]:
-        problem = f"node {delta.owner} has {entries} entries, {self._entries_max} are taken of a node (entries_max)"
-        return Applied(refused=problem)
+    def _too_large(self, delta: Delta[Key, Value], entries: int) -> Applied[Key, Value]:
+        limit = f"{self._entries_max} are the limit (entries_max)"
+        return Applied(refused=f"the row of node {delta.owner} has {entries} entries; {limit}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from math import inf
@@ -113,6 +113,10 @@ class Network:
         self._change_waiters: set[asyncio.Future[None]] = set()
         self._closed = self._ignores_frames = False
         self.bulk = BulkResources(bulk or BulkSettings(), partial(self._rng.getrandbits, 64), listen)
+        self.placed_actors: Counter[str] = Counter()
+        """The number of running actors that this node has placed with ``spawn(place=)``, by the node where they run."""
+        self.on_dial_refused: list[Callable[[str, str, str], None]] = []
+        """Called with the endpoint, the code (``itself`` for an endpoint of this node) and the text of each refusal."""
         system.on_lifecycle += (self._on_actor_event,)
 
     # --- start and close ---------------------------------------------------------------------------------------------
@@ -382,6 +386,12 @@ class Network:
         elif isinstance(effect, effects.DialRefused):
             self.refusals[effect.endpoint] = effect.text
             self.connector.refused(effect.endpoint, effect.text)
+            for listener in list(self.on_dial_refused):
+                try:
+                    listener(effect.endpoint, effect.code, effect.text)
+                except Exception as error:  # noqa: BLE001  reported: it is the listener's own fault
+                    what = f"{listener!r} failed, called because {effect.endpoint} refused the session"
+                    self.system.reporter.problem(what, error)
             self.system.reporter.problem(f"{effect.endpoint} refused the session ({effect.code}): {effect.text}")
         elif isinstance(effect, effects.FrameRejected):
             self.system.reporter.problem(f"a frame was dropped: {effect.problem}")

@@ -15,7 +15,6 @@ that shares ``self.ref`` instead shares the direct way, which ends at its next r
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -151,12 +150,6 @@ def _name_of(place: object) -> str:
     return str(getattr(place, "__qualname__", repr(place)))
 
 
-def placed_by(system: System) -> Counter[str]:
-    """Count the actors that this node has placed, by the node where they run."""
-    cells = [cell for cell in system.cells() if isinstance(cell, PlacedCell)]
-    return Counter(cell.remote.address.node for cell in cells if cell.remote is not None)
-
-
 class _Placed:
     """Awaits the start; an error on the other node is raised as it would be for a start on this node."""
 
@@ -282,6 +275,7 @@ class PlacedActor(BareActor):
         self._remote = cell.remote = ref._cell  # noqa: SLF001  a ref is the runtime's own
         self._remote.add_watcher(self)
         cell.register_resource(self)
+        self._placement.host.network.placed_actors[ref.address.node] += 1
 
     async def _start_at(self, cell: PlacedCell, where: str) -> ActorRef:
         placement = self._placement
@@ -330,6 +324,10 @@ class PlacedActor(BareActor):
         """Kill the actor of this instance, which has ended."""
         remote, self._remote, cast("PlacedCell", cell).remote = self._remote, None, None
         if remote is not None:
+            placed, where = self._placement.host.network.placed_actors, remote.address.node
+            placed[where] -= 1
+            if not placed[where]:
+                del placed[where]
             remote.remove_watcher(self)
             if not remote.gone:
                 remote.request_kill()

@@ -33,27 +33,27 @@ def test_endpoints_are_read_into_one_spelling(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "'' is no endpoint: expected one of tcp, ipc, inprocess, sim, then '://'"),
-        ("http://a:1", "'http://a:1' is no endpoint: expected one of tcp, ipc, inprocess, sim, then '://'"),
-        ("tcp:a:1", "'tcp:a:1' is no endpoint: expected one of tcp, ipc, inprocess, sim, then '://'"),
+        ("", "'' is not an endpoint: expected one of tcp, ipc, inprocess, sim, then '://'"),
+        ("http://a:1", "'http://a:1' is not an endpoint: expected one of tcp, ipc, inprocess, sim, then '://'"),
+        ("tcp:a:1", "'tcp:a:1' is not an endpoint: expected one of tcp, ipc, inprocess, sim, then '://'"),
         ("tcp://a", "'tcp://a': expected HOST:PORT with a port from 1 to 65535"),
         ("tcp://a:0", "'tcp://a:0': expected HOST:PORT with a port from 1 to 65535"),
         ("tcp://a:65536", "'tcp://a:65536': expected HOST:PORT with a port from 1 to 65535"),
         ("tcp://a:\u0661", "'tcp://a:\u0661': expected HOST:PORT with a port from 1 to 65535"),
         ("tcp://*:1", "'tcp://*:1' is an endpoint to listen on, not one to connect to: name a host"),
         ("tcp://0.0.0.0:1", "'tcp://0.0.0.0:1' is an endpoint to listen on, not one to connect to: name a host"),
-        ("tcp://[::g]:1", "'tcp://[::g]:1': '[::g]' holds no IPv6 address"),
+        ("tcp://[::g]:1", "'tcp://[::g]:1': '[::g]' is not an IPv6 address"),
         (
             "tcp://a b:1",
-            "'tcp://a b:1': 'a b' is no host; expected a name, an address, or an IPv6 address in brackets",
+            "'tcp://a b:1': 'a b' is not a host: expected a name, an address, or an IPv6 address in brackets",
         ),
         (
             "tcp://eth0;a:1",
-            "'tcp://eth0;a:1': 'eth0;a' is no host; expected a name, an address, or an IPv6 address in brackets",
+            "'tcp://eth0;a:1': 'eth0;a' is not a host: expected a name, an address, or an IPv6 address in brackets",
         ),
-        ("ipc://@a", "'ipc://@a' is no endpoint: expected ipc:// and a name"),
-        ("ipc://a\0", "'ipc://a\\x00' is no endpoint: expected ipc:// and a name"),
-        ("inprocess://", "'inprocess://' is no endpoint: expected inprocess:// and a name"),
+        ("ipc://@a", "'ipc://@a' is not an endpoint: expected ipc:// and a name"),
+        ("ipc://a\0", "'ipc://a\\x00' is not an endpoint: expected ipc:// and a name"),
+        ("inprocess://", "'inprocess://' is not an endpoint: expected inprocess:// and a name"),
     ],
 )
 def test_what_cannot_be_dialled_is_refused_with_what_could_be(text: str, problem: str) -> None:
@@ -73,7 +73,7 @@ def test_a_long_text_is_refused_and_shown_in_part() -> None:
 
 def test_a_stranger_may_name_tcp_only() -> None:
     """Sources on the network cannot lead a node to sockets of its own host."""
-    with pytest.raises(DiscoveryInvalid, match=r"^'ipc://a' is no endpoint: expected one of tcp, then '://'$"):
+    with pytest.raises(DiscoveryInvalid, match=r"^'ipc://a' is not an endpoint: expected one of tcp, then '://'$"):
         read_endpoint("ipc://a", ("tcp",))
 
 
@@ -99,7 +99,7 @@ def test_a_host_has_a_length() -> None:
     """No host, and one longer than DNS allows, are refused."""
     assert check_host("a" * 253, "x") == "a" * 253
     for host in ("", "a" * 254):
-        with pytest.raises(DiscoveryInvalid, match="is no host"):
+        with pytest.raises(DiscoveryInvalid, match="is not a host"):
             check_host(host, "x")
 
 

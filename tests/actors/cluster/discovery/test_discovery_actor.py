@@ -1,15 +1,16 @@
-"""The discovery finds other nodes by what `join` says, and announces this one."""
+"""The discovery actor finds other nodes as `join` says, reports the outcome of dials, and announces its node."""
 
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from tests.actors.cluster.stage import PLAIN, view
 from trouper import Node
 from trouper.actors.cluster.config import ClusterConfig
-from trouper.actors.cluster.discovery.discovery_actor import announcements
+from trouper.actors.cluster.discovery.discovery_actor import DiscoveryActor, announcements
 from trouper.actors.cluster.discovery.local import runtime_folder
 from trouper.actors.cluster.discovery.port import DiscoveryInvalid
 from trouper.actors.cluster.events import ClusterNotice
@@ -28,8 +29,8 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_file_of_seeds_is_read_until_somebody_answers(runtime: Path) -> None:
-    """The node is a member before long, though the file is written after it began to look."""
+def test_a_file_of_seeds_is_read_until_a_node_answers(runtime: Path) -> None:
+    """The node becomes a member, although the file is written after it began to search."""
     seeds = runtime / "seeds"
 
     async def main() -> None:
@@ -43,7 +44,7 @@ def test_a_file_of_seeds_is_read_until_somebody_answers(runtime: Path) -> None:
 
 
 def test_auto_finds_the_nodes_of_this_user_on_this_host(runtime: Path) -> None:
-    """By their announcements, which go with the nodes."""
+    """By their announcements, which end with the nodes."""
     quiet = replace(PLAIN, announce=frozenset())
 
     async def main() -> None:
@@ -59,8 +60,8 @@ def test_auto_finds_the_nodes_of_this_user_on_this_host(runtime: Path) -> None:
     asyncio.run(main())
 
 
-def test_who_cannot_be_announced_says_so_and_goes_on(runtime: Path) -> None:
-    """Such as a second node of the name: it is told why others do not find it."""
+def test_a_node_that_cannot_be_announced_reports_it_and_goes_on(runtime: Path) -> None:
+    """Such as a second node of one name: a notice says why others do not find it."""
 
     async def main() -> None:
         async with node("a", PLAIN, runtime):
@@ -75,13 +76,89 @@ def test_who_cannot_be_announced_says_so_and_goes_on(runtime: Path) -> None:
                         async for notice in notices:
                             said.append(notice.text)
                             break
-                assert "is held by a living node of this name" in said[0]
+                assert "is locked by a living node of this name" in said[0]
                 assert view(double) == "a"
 
     asyncio.run(main())
 
 
-def test_what_join_does_not_understand_is_refused_at_the_start(runtime: Path) -> None:
+async def _first_round(node: Node) -> str:
+    """Return what the node reports of the first round that reaches no other node."""
+    with node.events.stream(ClusterNotice) as notices:
+        async with asyncio.timeout(30.0):
+            async for notice in notices:
+                if notice.kind == "discovery":
+                    return notice.text
+    raise AssertionError("the stream has ended")
+
+
+def test_a_dial_that_is_refused_is_reported_with_the_reason_of_the_peer(runtime: Path) -> None:
+    """Such as a node whose name another node has: it is told so, and not that nobody answers."""
+    seeds = runtime / "seeds"
+    seeds.write_text(f"ipc://{runtime}/a\n")
+    quiet = replace(PLAIN, announce=frozenset())
+
+    async def main() -> None:
+        async with node("a", quiet, runtime):
+            double = Node("a", listen=f"ipc://{runtime}/double", join=[f"file://{seeds}"], cluster=quiet)
+            async with double:
+                text = await _first_round(double)
+                assert f"ipc://{runtime}/a (" in text
+                assert "no answer" not in text
+                assert "name" in text
+
+    asyncio.run(main())
+
+
+def test_a_node_that_is_connected_and_no_member_is_reported_as_such(runtime: Path) -> None:
+    """The nodes can be connected, but they are of two clusters."""
+    seeds = runtime / "seeds"
+    seeds.write_text(f"ipc://{runtime}/a\n")
+    quiet = replace(PLAIN, announce=frozenset())
+
+    async def main() -> None:
+        async with node("a", replace(quiet, name="other"), runtime), node("b", quiet, runtime, f"file://{seeds}") as b:
+            text = await _first_round(b)
+            assert f"ipc://{runtime}/a (" in text
+            assert "(a did not take this node in within 5 s)" in text
+
+    asyncio.run(main())
+
+
+def test_an_endpoint_of_the_node_itself_is_no_failure(runtime: Path) -> None:
+    """A list of seeds may name this node too, by another path or another name of its host."""
+    (runtime / "alias").symlink_to(runtime)
+    seeds = runtime / "seeds"
+    seeds.write_text(f"ipc://{runtime}/alias/b\n")
+
+    async def main() -> None:
+        async with node("b", replace(PLAIN, announce=frozenset()), runtime, f"file://{seeds}") as b:
+            assert (await _first_round(b)).startswith(f"the file {seeds} found no other node; this node is alone")
+
+    asyncio.run(main())
+
+
+def test_a_member_that_is_dialled_by_another_name_is_reached(runtime: Path) -> None:
+    """Its dial ends at once: the member is known under the endpoint that it announces, not under this one."""
+    (runtime / "alias").symlink_to(runtime)
+    seeds = runtime / "seeds"
+    seeds.write_text(f"ipc://{runtime}/alias/a\n")
+    quiet = replace(PLAIN, announce=frozenset())
+
+    async def main() -> None:
+        async with node("a", quiet, runtime), node("b", quiet, runtime, f"file://{seeds}") as b:
+            async with asyncio.timeout(30.0):
+                await b.cluster.wait_for(2)
+            assert b.cluster.discovery is not None
+            actor = cast("DiscoveryActor", b.cluster.discovery._cell.actor)  # noqa: SLF001  no message asks for its dials
+            async with asyncio.timeout(2.0):  # the dial itself would take 5 s to be given up
+                while actor.machine.dialled:  # noqa: ASYNC110  no event tells the end of a dial
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
+def test_a_text_of_join_that_cannot_be_read_is_refused_at_the_start(runtime: Path) -> None:
     """The error says what is expected, and nothing is left behind."""
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""A network of seeds that come and go, sources that fail, and a seeker in it: its laws hold at each step."""
+"""A network of seeds that come and go, sources that fail, and a loop in it: its laws hold at each step."""
 
 import random
 from dataclasses import dataclass, field
@@ -34,9 +34,9 @@ SOURCES = ("file", "dns", "mdns")
 
 @dataclass
 class World:
-    """Carries effects out, and holds the seeker to its laws."""
+    """Carries effects out, and holds the loop to its laws."""
 
-    seeker: DiscoveryLoop
+    loop: DiscoveryLoop
     rng: random.Random
     now: float = 0.0
     asked: list[str] = field(default_factory=list[str])
@@ -63,7 +63,7 @@ class World:
                     self.asked.remove(source)
             case _:
                 pass
-        effects = self.seeker.step(event, self.now)
+        effects = self.loop.step(event, self.now)
         for effect in effects:
             self._check(effect)
         assert len(self.dialled) <= SETTINGS.dials_max
@@ -94,22 +94,22 @@ class World:
 @pytest.mark.parametrize("first", [-5.0, 0.0, 1e9])
 @given(st.lists(st.integers(0, 9), max_size=80), st.integers(0, 2**32 - 1))
 def test_the_laws_hold_whatever_happens(first: float, steps: list[int], seed: int) -> None:
-    """No order of answers, failures, losses and times breaks a law; and in the end the seeker still seeks."""
+    """No order of answers, failures, losses and times breaks a law; and in the end the loop still loop."""
     rng = random.Random(seed)
     world = World(DiscoveryLoop(SOURCES, [OWN], rng.random, SETTINGS), random.Random(seed + 1), now=first)
     for kind in steps:
         _do(world, kind)
         if not world.members:
-            assert world.seeker.wake_at < inf, "it never gives up"
+            assert world.loop.wake_at < inf, "it never gives up"
     world.step(MembersChanged(frozenset()))
     said = world.said
     for _ in range(8):  # of nothing but time: each round ends by its deadlines, and is said
-        world.now = max(world.now, world.seeker.wake_at)
+        world.now = max(world.now, world.loop.wake_at)
         world.step(Tick())
     assert world.said > said
     world.step(StopDiscovery())
     assert world.dialled == set(), "every dial has ended"
-    assert world.seeker.wake_at == inf
+    assert world.loop.wake_at == inf
 
 
 def _do(world: World, kind: int) -> None:
@@ -117,7 +117,7 @@ def _do(world: World, kind: int) -> None:
     dialled = sorted(world.dialled)
     match kind:
         case 0 | 1:
-            world.now = max(world.now, min(world.seeker.wake_at, world.now + 1e6))
+            world.now = max(world.now, min(world.loop.wake_at, world.now + 1e6))
             world.step(Tick())
         case 2 | 3:
             endpoints = tuple(rng.choices(ENDPOINTS, k=rng.randrange(10)))
@@ -140,10 +140,10 @@ def test_the_same_events_give_the_same_effects() -> None:
     """A run can be replayed from its seed."""
 
     def run() -> list[list[Effect]]:
-        seeks = DiscoveryLoop(SOURCES, [OWN], random.Random(7).random, SETTINGS)
-        effects = [seeks.step(Tick(), 0.0)]
-        effects += [seeks.step(Found(source, ENDPOINTS), 0.0) for source in SOURCES]
-        effects += [seeks.step(Tick(), seeks.wake_at) for _ in range(50)]
+        loop = DiscoveryLoop(SOURCES, [OWN], random.Random(7).random, SETTINGS)
+        effects = [loop.step(Tick(), 0.0)]
+        effects += [loop.step(Found(source, ENDPOINTS), 0.0) for source in SOURCES]
+        effects += [loop.step(Tick(), loop.wake_at) for _ in range(50)]
         return effects
 
     assert run() == run()
@@ -153,9 +153,9 @@ def test_many_nodes_do_not_all_begin_with_the_first_seed() -> None:
     """Of 500 nodes that start at once with ten seeds, each seed is the first of some and of not too many."""
     first = dict.fromkeys(ENDPOINTS[2:], 0)
     for seed in range(500):
-        seeks = DiscoveryLoop(["seeds"], [OWN], random.Random(seed).random, DiscoveryLoopSettings(dials_max=1))
-        seeks.step(Tick(), 0.0)
-        (dial,) = seeks.step(Found("seeds", ENDPOINTS[2:]), 0.0)
+        loop = DiscoveryLoop(["seeds"], [OWN], random.Random(seed).random, DiscoveryLoopSettings(dials_max=1))
+        loop.step(Tick(), 0.0)
+        (dial,) = loop.step(Found("seeds", ENDPOINTS[2:]), 0.0)
         assert isinstance(dial, Dial)
         first[dial.endpoint] += 1
     assert 25 <= min(first.values()) <= max(first.values()) <= 100

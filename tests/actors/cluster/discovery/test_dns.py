@@ -132,7 +132,7 @@ def test_a_name_server_that_is_silent_is_a_failure() -> None:
 def test_a_bad_name_is_refused_at_once() -> None:
     """A typing error shows where it was made."""
     for make in (lambda: ServiceDiscovery("a b"), lambda: AddressDiscovery("a b", 1)):
-        with pytest.raises(DiscoveryInvalid, match="'a b' is no host"):
+        with pytest.raises(DiscoveryInvalid, match="'a b' is not a host"):
             make()
 
 

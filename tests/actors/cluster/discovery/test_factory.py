@@ -3,28 +3,27 @@ from pathlib import Path
 import pytest
 
 from trouper.actors.cluster.discovery import factory
-from trouper.actors.cluster.discovery.console import ConsoleDiscovery
 from trouper.actors.cluster.discovery.factory import open_auto, open_discoveries
 from trouper.actors.cluster.discovery.port import DiscoveryInvalid
 from trouper.testing import virtual_time
 
 
 def _is_absent(name: str) -> None:
-    """Stands for ``importlib.util.find_spec`` where a package is missing."""
+    """Replaces ``importlib.util.find_spec`` where a package is missing."""
 
 
 def _is_present(name: str) -> str:
-    """Stands for it where the package is there."""
+    """Replaces it where the package is installed."""
     return name
 
 
 def test_each_text_becomes_its_discovery(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Endpoints become one discovery, the same text twice is one, and nothing is touched."""
+    """Endpoints become one discovery, a repeated text is one, and no file is touched."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setattr(factory, "find_spec", _is_absent)
     texts = [
         "file:///seeds", "tcp://a:1", "dns://a:1", "srv://_trouper._tcp.a", "mdns://", "mpi://:1", "slurm://:1",
-        "console+http://a:1", "auto", "tcp://b:1", "file:///seeds",
+        "auto", "tcp://b:1", "file:///seeds",
     ]  # fmt: skip
     assert [discovery.describe() for discovery in open_discoveries(texts, "prices", environment={})] == [
         "the seeds tcp://a:1, tcp://b:1",
@@ -34,7 +33,6 @@ def test_each_text_becomes_its_discovery(monkeypatch: pytest.MonkeyPatch, tmp_pa
         "nodes of the cluster prices on the local network (multicast DNS)",
         "the ranks of this mpiexec (from port 1)",
         "the tasks of this Slurm job (from port 1)",
-        "the console http://a:1",
         f"this user's nodes on this host ({tmp_path}/trouper/prices)",
     ]
     assert list(tmp_path.iterdir()) == []
@@ -51,23 +49,14 @@ async def test_the_environment_is_that_of_the_process_unless_it_is_given() -> No
         assert await slurm.find() == ("tcp://n1:7400",)
 
 
-def test_a_token_is_for_consoles_and_not_described() -> None:
-    """The token goes to the console and nowhere else."""
-    (console,) = open_discoveries(["console+https://a"], "prices", token="secret")
-    assert isinstance(console, ConsoleDiscovery)
-    assert "secret" not in console.describe()
-
-
-def test_a_text_that_is_not_understood_opens_nothing() -> None:
-    """One typing error is told before anything is dialled."""
+def test_a_text_that_cannot_be_read_opens_nothing() -> None:
+    """A typing error is reported before anything is dialled."""
     with pytest.raises(DiscoveryInvalid, match="join='nonsense' is not understood"):
         open_discoveries(["tcp://a:1", "nonsense"], "prices")
 
 
-def test_auto_looks_on_this_host_and_on_the_network_where_it_can(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Multicast DNS is a package that may be missing, which is no failure of auto."""
+def test_auto_searches_this_host_and_the_network_where_it_can(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The package for multicast DNS may be missing; that is no failure of auto."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setattr(factory, "find_spec", _is_absent)
     assert "multicast" not in open_auto("prices").describe()

@@ -22,7 +22,7 @@ def test_bad_lines_are_named_and_the_others_carried(tmp_path: Path) -> None:
     """A typing error in one line does not keep a node from its cluster."""
     path = tmp_path / "seeds"
     path.write_text("tcp://a:1\nb\n")
-    with pytest.raises(DiscoveryFailed, match=rf"^the file {path}: line 2: 'b' is no endpoint") as caught:
+    with pytest.raises(DiscoveryFailed, match=rf"^the file {path}: line 2: 'b' is not an endpoint") as caught:
         asyncio.run(FileDiscovery(path).find())
     assert caught.value.endpoints == ("tcp://a:1",)
 
@@ -32,8 +32,8 @@ def test_a_file_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     cases = {
         tmp_path / "none": "No such file or directory",
-        tmp_path: "Is a directory|is no regular file",
-        tmp_path / "pipe": "is no regular file",
+        tmp_path: "Is a directory|is not a regular file",
+        tmp_path / "pipe": "is not a regular file",
         tmp_path / "a\0b": "null",
     }
     for path, problem in cases.items():

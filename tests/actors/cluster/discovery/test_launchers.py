@@ -54,5 +54,5 @@ async def test_outside_of_a_launcher_there_is_a_failure() -> None:
 def test_a_port_that_is_none_is_refused_at_once(port: int) -> None:
     """Nobody could be dialled there."""
     for make in (MpiDiscovery, SlurmDiscovery):
-        with pytest.raises(DiscoveryInvalid, match=rf"^the port {port} is none to connect to: expected 1 to 65535$"):
+        with pytest.raises(DiscoveryInvalid, match=rf"^the port {port} cannot be connected to: expected 1 to 65535$"):
             make(port, {})

@@ -23,7 +23,7 @@ def test_seeds_are_read_and_bad_lines_named() -> None:
     assert read.endpoints == ("tcp://10.0.0.5:7400", "tcp://10.0.0.6:7400", "ipc://a#b")
     assert read.explain() == (
         "line 5: 'tcp://10.0.0.7': expected HOST:PORT with a port from 1 to 65535; "
-        "line 7: 'ftp://a' is no endpoint: expected one of tcp, ipc, inprocess, sim, then '://'"
+        "line 7: 'ftp://a' is not an endpoint: expected one of tcp, ipc, inprocess, sim, then '://'"
     )
 
 

@@ -71,7 +71,7 @@ def test_a_name_is_announced_once(folder: Path, monkeypatch: pytest.MonkeyPatch)
 
     async def scene() -> None:
         async with LocalAnnouncement(folder, "ada", ["ipc://one"]):
-            with pytest.raises(DiscoveryFailed, match="is held by a living node of this name: take another name"):
+            with pytest.raises(DiscoveryFailed, match="is locked by a living node of this name: use another name"):
                 await LocalAnnouncement(folder, "ada", ["ipc://two"]).__aenter__()
             assert await LocalDiscovery(folder).find() == ("ipc://one",)
 
@@ -122,7 +122,7 @@ def test_a_link_in_the_place_of_the_folder_is_not_followed(folder: Path, tmp_pat
     folder.parent.mkdir(mode=0o700)
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     folder.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(DiscoveryFailed, match=r"is no folder; remove it$"):
+    with pytest.raises(DiscoveryFailed, match=r"is not a folder; remove it$"):
         asyncio.run(LocalDiscovery(folder).find())
 
 
@@ -147,9 +147,9 @@ def test_what_no_node_announced_is_passed_over(folder: Path) -> None:
 def test_names_that_lead_elsewhere_are_refused(folder: Path) -> None:
     """A name becomes that of a file, and stays in the folder."""
     for name in ("", "..", "../a", "a/b", ".a", "a\n", "a" * 129):
-        with pytest.raises(DiscoveryInvalid, match="is none for a file"):
+        with pytest.raises(DiscoveryInvalid, match="is not valid as a file name"):
             LocalAnnouncement(folder, name, [])
-        with pytest.raises(DiscoveryInvalid, match="is none for a file"):
+        with pytest.raises(DiscoveryInvalid, match="is not valid as a file name"):
             runtime_folder(name)
     with pytest.raises(DiscoveryInvalid, match=r"over 8192$"):
         LocalAnnouncement(folder, "ada", [f"ipc:///{'a' * 400}{number}" for number in range(30)])

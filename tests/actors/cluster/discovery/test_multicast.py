@@ -82,7 +82,7 @@ def test_announcements_of_others_are_passed_over(
     ("endpoint", "problem"),
     [
         ("tcp://ada.example.org:7400", "cannot be announced: listen on an address, not on a name$"),
-        ("ipc://a", "is no endpoint: expected one of tcp"),
+        ("ipc://a", "is not an endpoint: expected one of tcp"),
         ("tcp://*:7400", "is an endpoint to listen on, not one to connect to"),
     ],
 )

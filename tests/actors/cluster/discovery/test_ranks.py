@@ -46,7 +46,7 @@ def test_numbers_are_read_from_the_first_variable_that_is_set() -> None:
 @pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "\u0663", "9" * 50, "1000001"])
 def test_what_is_no_number_is_named_with_its_variable(text: str) -> None:
     """A broken environment is said, and no long number is turned into one."""
-    with pytest.raises(DiscoveryFailed, match=r"^the environment has A=.*, which is no number up to 1000000$"):
+    with pytest.raises(DiscoveryFailed, match=r"^the environment has A=.*, which is not a number up to 1000000$"):
         number({"A": text}, ("A",), 7)
 
 

@@ -29,16 +29,16 @@ def test_lists_of_hosts_are_written_out(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "'' is no host"),
+        ("", "'' is not a host"),
         ("n[1-3", "its brackets do not match"),
         ("n1]", "its brackets do not match"),
         ("n[[1]]", "its brackets do not match"),
-        ("n[]", "holds no ranges such as 01-04,07"),
-        ("n[a-b]", "holds no ranges such as 01-04,07"),
+        ("n[]", "does not hold ranges such as 01-04,07"),
+        ("n[a-b]", "does not hold ranges such as 01-04,07"),
         ("n[3-1]", "the range 3-1 runs backwards"),
-        ("a,,b", "'' is no host"),
-        ("n[0-999999999]", f"stands for more than {HOSTS_MAX} hosts"),
-        ("n[0-999]m[0-999]", f"stands for more than {HOSTS_MAX} hosts"),
+        ("a,,b", "'' is not a host"),
+        ("n[0-999999999]", f"has more than {HOSTS_MAX} hosts"),
+        ("n[0-999]m[0-999]", f"has more than {HOSTS_MAX} hosts"),
         ("n" * 300_000, "262144 are the limit"),
     ],
 )
@@ -115,11 +115,11 @@ def test_tasks_are_spread_evenly_where_slurm_does_not_tell() -> None:
     ("change", "problem"),
     [
         ({"SLURM_PROCID": "5"}, "the environment says rank 5, number 1 on its host, of 5 ranks: that cannot be"),
-        ({"SLURM_PROCID": "x"}, "the environment has SLURM_PROCID='x', which is no number"),
-        ({"SLURM_NNODES": "2"}, "the environment of Slurm says 2 nodes, and names 3"),
-        ({"SLURM_JOB_NODELIST": "n[1-"}, "SLURM_JOB_NODELIST: 'n[1-' is no list of hosts"),
+        ({"SLURM_PROCID": "x"}, "the environment has SLURM_PROCID='x', which is not a number"),
+        ({"SLURM_NNODES": "2"}, "the environment of Slurm announces 2 nodes and names 3"),
+        ({"SLURM_JOB_NODELIST": "n[1-"}, "SLURM_JOB_NODELIST: 'n[1-' is not a list of hosts"),
         ({"SLURM_JOB_NODELIST": ""}, "none of SLURM_STEP_NODELIST, SLURM_JOB_NODELIST, SLURM_NODELIST is set"),
-        ({"SLURM_TASKS_PER_NODE": "2"}, "SLURM_TASKS_PER_NODE: '2' tells the tasks of 1 nodes, not of 3"),
+        ({"SLURM_TASKS_PER_NODE": "2"}, "SLURM_TASKS_PER_NODE: '2' has the tasks of 1 nodes, not of 3"),
     ],
 )
 def test_a_broken_environment_is_named(change: dict[str, str], problem: str) -> None:

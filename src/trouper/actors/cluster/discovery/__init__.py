@@ -1,12 +1,10 @@
-"""How a node finds other nodes: one port, ``Discovery``, many ways, and ``seeking``, which never gives up.
+"""How a node finds other nodes: the protocol ``Discovery``, its implementations, and the loop that calls them.
 
-``specification.parse`` reads what ``join=`` takes, ``opening.open_discoveries`` makes the discoveries, and
-``seeking.DiscoveryLoop`` decides when to ask them and whom to dial, which the scout carries out.  The guide is
-``docs/guides/discovery.md``.
+``specification.parse`` reads the texts of ``join=``, ``factory.open_discoveries`` makes the discoveries, the pure
+``DiscoveryLoop`` decides when to call them and which endpoints to dial, and the ``DiscoveryActor`` carries that out.
 """
 
 from .combined import CombinedDiscovery as CombinedDiscovery
-from .console import ConsoleDiscovery as ConsoleDiscovery
 from .dns import AddressDiscovery as AddressDiscovery
 from .dns import ServiceDiscovery as ServiceDiscovery
 from .factory import open_auto as open_auto

@@ -1,7 +1,7 @@
-"""Endpoints as discoveries find them: read, written and gathered within limits (PURE).
+"""Endpoints as discoveries find them: parsing, formatting and collecting, within limits (PURE).
 
-The transports read endpoints in full when they are dialled.  Here is held what any of them takes, so that a bad line
-of a file, or of an answer, is named where it stands and never dialled.
+A transport parses an endpoint in full when it is dialled.  The checks here are those that hold for every transport, so
+that a bad line of a file or of an answer is reported with its place and never dialled.
 """
 
 from __future__ import annotations
@@ -15,45 +15,45 @@ from .port import DiscoveryInvalid
 
 ENDPOINT_CHARS_MAX: Final = 512
 HOST_CHARS_MAX: Final = 253
-"""Of a host's name, as in RFC 1035, section 2.3.4."""
+"""The longest host name: RFC 1035, section 2.3.4."""
 SCHEMES: Final = ("tcp", "ipc", "inprocess", "sim")
-"""What a user may name.  A stranger on the network may name ``tcp`` only."""
+"""The schemes that a user may give.  An unauthenticated source on the network may give ``tcp`` only."""
 PORT_MAX: Final = 65_535
 SHOWN_CHARS_MAX: Final = 80
-"""Of a text that is shown in an error."""
+"""The longest text that is shown in an error."""
 _HOST: Final = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 _WILD: Final = ("*", "0.0.0.0", "[::]")  # noqa: S104  compared with, never bound
 
 
 def shown(text: str) -> str:
-    """A text from outside as it may stand in a message: quoted, escaped, and cut."""
+    """Return a text from outside for use in a message: quoted, escaped, and cut to ``SHOWN_CHARS_MAX``."""
     return repr(text if len(text) <= SHOWN_CHARS_MAX else f"{text[:SHOWN_CHARS_MAX]}...")
 
 
 def read_endpoint(text: str, schemes: Iterable[str] = SCHEMES) -> str:
-    """Return an endpoint that can be dialled, in one spelling; raises ``DiscoveryInvalid``.
+    """Return an endpoint that can be dialled, in its canonical form; raises ``DiscoveryInvalid``.
 
-    schemes: which of them are taken.
+    schemes: the schemes that are allowed.
     """
     if len(text) > ENDPOINT_CHARS_MAX:
         raise DiscoveryInvalid(f"{shown(text)} has {len(text)} characters; {ENDPOINT_CHARS_MAX} are the limit")
     scheme, mark, rest = text.partition("://")
     schemes = tuple(schemes)
     if not mark or scheme not in schemes:
-        raise DiscoveryInvalid(f"{shown(text)} is no endpoint: expected one of {', '.join(schemes)}, then '://'")
+        raise DiscoveryInvalid(f"{shown(text)} is not an endpoint: expected one of {', '.join(schemes)}, then '://'")
     if scheme == "tcp":
         if rest.rpartition(":")[0] in _WILD:
             raise DiscoveryInvalid(f"{shown(text)} is an endpoint to listen on, not one to connect to: name a host")
         return tcp_endpoint(*read_host_and_port(rest, text))
     if not rest or not rest.isprintable() or (scheme == "ipc" and rest[0] in "@*"):
-        raise DiscoveryInvalid(f"{shown(text)} is no endpoint: expected {scheme}:// and a name")
+        raise DiscoveryInvalid(f"{shown(text)} is not an endpoint: expected {scheme}:// and a name")
     return text
 
 
 def read_host_and_port(text: str, whole: str) -> tuple[str, int]:
-    """Read ``HOST:PORT``; returns the host, an IPv6 address still in its brackets, and the port from 1 to 65535.
+    """Parse ``HOST:PORT``; return the host, an IPv6 address in its brackets, and the port from 1 to 65535.
 
-    whole: what is shown in the error.  Raises ``DiscoveryInvalid``.
+    whole: the text for the error.  Raises ``DiscoveryInvalid``.
     """
     host, _, digits = text.rpartition(":")
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= len("65535") and 0 < int(digits) <= PORT_MAX):
@@ -62,36 +62,36 @@ def read_host_and_port(text: str, whole: str) -> tuple[str, int]:
 
 
 def check_port(port: int) -> int:
-    """Return a port; raises ``DiscoveryInvalid`` unless it is one from 1 to 65535."""
+    """Return the port; raises ``DiscoveryInvalid`` unless it is from 1 to 65535."""
     if not 0 < port <= PORT_MAX:
-        raise DiscoveryInvalid(f"the port {port} is none to connect to: expected 1 to {PORT_MAX}")
+        raise DiscoveryInvalid(f"the port {port} cannot be connected to: expected 1 to {PORT_MAX}")
     return port
 
 
 def check_host(host: str, whole: str) -> str:
-    """Return a host's name or address; raises ``DiscoveryInvalid`` when nothing can have this name.
+    """Return the host name or address; raises ``DiscoveryInvalid`` when it is not valid as either.
 
-    whole: what is shown in the error.
+    whole: the text for the error.
     """
     if host.startswith("[") and host.endswith("]"):
         try:
             return f"[{ipaddress.IPv6Address(host[1:-1])}]"
         except ValueError:
-            raise DiscoveryInvalid(f"{shown(whole)}: {shown(host)} holds no IPv6 address") from None
+            raise DiscoveryInvalid(f"{shown(whole)}: {shown(host)} is not an IPv6 address") from None
     if len(host) > HOST_CHARS_MAX or not _HOST.fullmatch(host):
         raise DiscoveryInvalid(
-            f"{shown(whole)}: {shown(host)} is no host; expected a name, an address, or an IPv6 address in brackets"
+            f"{shown(whole)}: {shown(host)} is not a host: expected a name, an address, or an IPv6 address in brackets"
         )
     return host
 
 
 def tcp_endpoint(host: str, port: int) -> str:
-    """The endpoint of a host and a port; a bare IPv6 address gets its brackets."""
+    """Return the endpoint of a host and a port; an IPv6 address without brackets gets them."""
     return f"tcp://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"tcp://{host}:{port}"
 
 
 def gather(endpoints: Iterable[str], endpoints_max: int) -> tuple[str, ...]:
-    """The first endpoints, each of them once, in their order."""
+    """Return the first ``endpoints_max`` different endpoints, in their order."""
     found: dict[str, None] = {}
     for endpoint in endpoints:
         if len(found) >= endpoints_max:

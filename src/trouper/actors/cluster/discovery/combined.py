@@ -10,9 +10,9 @@ from .port import Discovery, DiscoveryFailed, DiscoveryLimits, DiscoveryMissing
 
 
 class CombinedDiscovery:
-    """What all of some discoveries find, in their order.  Implements ``Discovery``.
+    """Several discoveries as one: their endpoints, in their order.  Implements ``Discovery``.
 
-    The failure of one does not hide what the others found: ``DiscoveryFailed`` tells every failure, and carries it.
+    When some of them fail, ``DiscoveryFailed`` names every failure and carries what the others found.
     """
 
     def __init__(self, discoveries: Sequence[Discovery], *, limits: DiscoveryLimits | None = None) -> None:
@@ -20,7 +20,7 @@ class CombinedDiscovery:
         self._limits = limits or DiscoveryLimits()
 
     async def find(self) -> Sequence[str]:
-        """Ask all of them at once; raises ``DiscoveryFailed`` when any failed."""
+        """Query all of them at once; raises ``DiscoveryFailed`` when any failed."""
         results = await asyncio.gather(*map(_outcome, self._discoveries))
         found = gather((endpoint for endpoints, _ in results for endpoint in endpoints), self._limits.endpoints_max)
         problems = [problem for _, problem in results if problem]
@@ -29,7 +29,7 @@ class CombinedDiscovery:
         return found
 
     def describe(self) -> str:
-        """Return what all of them ask."""
+        """Return the descriptions of all of them."""
         return "; ".join(each.describe() for each in self._discoveries)
 
 

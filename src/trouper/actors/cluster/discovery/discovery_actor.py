@@ -1,7 +1,8 @@
-"""The scout: the actor ``/system/cluster/discovery``, which looks for other nodes where ``join`` says how to find them.
+"""``DiscoveryActor``, the actor ``/system/cluster/discovery``: searches for other nodes, and announces this one.
 
-It carries out what the pure ``DiscoveryLoop`` decides: asks the discoveries, and has the manager meet whoever they name.
-While it lives this node is announced where others look for it.
+It carries out what the pure ``DiscoveryLoop`` decides: it queries the discoveries of ``join=``, has the manager contact
+the endpoints that they return, and reports the outcome of each dial.  While it lives this node is announced as
+``ClusterConfig.announce`` says.
 """
 
 from __future__ import annotations
@@ -16,79 +17,136 @@ from ....runtime.actor.actor import Actor
 from ....runtime.actor.handlers import handler
 from ....runtime.kernel.alarm import Alarm
 from ..events import ClusterNotice
-from ..messages import AlarmDue, ContactEndpoint, Discovered, ViewChanged
+from ..messages import AlarmDue, ContactEndpoint, DialEnded, Discovered, JoinRefused, ViewChanged
 from . import discovery_loop as pure
 from .local import LocalAnnouncement, runtime_folder
 from .multicast import MulticastAnnouncement
 from .port import Discovery, DiscoveryFailed, DiscoveryInvalid, DiscoveryMissing
 
 if TYPE_CHECKING:
+    from ....runtime.net.peer import Peer
     from ..api import Cluster
     from ..config import ClusterConfig
 
 Announcement: TypeAlias = AbstractAsyncContextManager[object]
+ITSELF = "itself"
+"""The code of a refusal by this node: the endpoint is one of its own, under another name."""
 
 
 class DiscoveryActor(Actor):
-    """See the top of the file."""
+    """Runs the discovery loop of one node.  discoveries: the sources of endpoints, in their order."""
 
     def __init__(self, cluster: Cluster, discoveries: Sequence[Discovery]) -> None:
         self.cluster = cluster
         self._sources = {discovery.describe(): discovery for discovery in discoveries}
         self._announcements = AsyncExitStack()
+        self._dialled: set[str] = set()
 
     async def on_start(self) -> None:
-        """Announce this node, and begin to look."""
+        """Announce this node, and begin the first round."""
         node = self.node
-        self._loop = node.system.loop
+        self._loop, self._network = node.system.loop, node.network
         self._alarm = Alarm(self._loop, lambda: self.ref.tell(AlarmDue()))
-        for announce in announcements(self.cluster.config, node.name, node.network.endpoint):
+        self._network.on_peer.append(self._peer_changed)
+        self._network.on_dial_refused.append(self._dial_refused)
+        for announce in announcements(self.cluster.config, node.name, self._network.endpoint):
             try:
                 await self._announcements.enter_async_context(announce())
             except (DiscoveryFailed, DiscoveryInvalid, DiscoveryMissing) as error:
-                self._say(f"this node is not announced: {error}")
+                self._publish(f"this node is not announced: {error}")
         chance = random.Random(node.system.random()).random
-        self.machine = pure.DiscoveryLoop(list(self._sources), [node.network.endpoint], chance)
+        self.machine = pure.DiscoveryLoop(list(self._sources), [self._network.endpoint], chance)
         self._step(pure.Tick())
 
     async def on_stop(self) -> None:
-        """Look no more, and be found no more."""
+        """End the search and the announcements."""
         self._alarm.set(inf)
+        self._network.on_peer.remove(self._peer_changed)
+        self._network.on_dial_refused.remove(self._dial_refused)
         await self._announcements.aclose()
 
+    # --- events ------------------------------------------------------------------------------------------------------
+
     @handler
-    def due(self, msg: AlarmDue) -> None:
-        """The machine asked to be woken."""
+    def alarm_due(self, msg: AlarmDue) -> None:
+        """The loop's alarm has gone off."""
         self._step(pure.Tick())
 
     @handler
     def view_changed(self, msg: ViewChanged) -> None:
-        """Members came or went."""
-        others = [member for member in self.cluster.members() if member.name != self.node.name]
+        """Members have come or gone."""
+        others = [member for member in self.cluster.member_infos() if member.name != self.node.name]
         self._step(pure.MembersChanged(frozenset(member.endpoint for member in others if member.status == "alive")))
+        self._report_reached()
 
     @handler
     def discovered(self, msg: Discovered) -> None:
         """A source has answered."""
         self._step(pure.Found(msg.source, msg.endpoints, msg.problem))
 
+    @handler
+    def dial_ended(self, msg: DialEnded) -> None:
+        """The node at an endpoint has answered or refused the connection."""
+        if msg.endpoint not in self._dialled:
+            return
+        if not msg.refused:
+            peer = self._network.peer_at(msg.endpoint)
+            if peer is not None:
+                self._step(pure.Connected(msg.endpoint, peer.node))
+            self._report_reached()
+        elif msg.code == ITSELF:
+            self._step(pure.IsOwnEndpoint(msg.endpoint))
+        else:
+            self._step(pure.Unreached(msg.endpoint, msg.text))
+
+    @handler
+    def join_refused(self, msg: JoinRefused) -> None:
+        """A node that was dialled is connected, and does not take this node into its cluster."""
+        for endpoint in sorted(self._dialled):
+            peer = self._network.peer_at(endpoint)
+            if peer is not None and peer.node == msg.node:
+                self._step(pure.Unreached(endpoint, msg.text))
+
+    def _peer_changed(self, peer: Peer, up: bool) -> None:
+        if up:
+            for endpoint in self._dialled:
+                if self._network.peer_at(endpoint) is peer:
+                    self.ref.tell(DialEnded(endpoint))
+
+    def _dial_refused(self, endpoint: str, code: str, text: str) -> None:
+        if endpoint in self._dialled:
+            self.ref.tell(DialEnded(endpoint, refused=True, code=code, text=text))
+
+    def _report_reached(self) -> None:
+        """End the dials of endpoints at which a member answers, under whichever name the member was dialled."""
+        for endpoint in sorted(self._dialled):
+            peer = self._network.peer_at(endpoint)
+            member = None if peer is None else self.cluster.member(peer.node)
+            if member is not None and member.status == "alive" and endpoint in self._dialled:
+                self._step(pure.Reached(endpoint))
+
+    # --- effects -----------------------------------------------------------------------------------------------------
+
     def _step(self, event: pure.Event) -> None:
         for effect in self.machine.step(event, self._loop.time()):
             match effect:
                 case pure.QuerySource(source):
-                    self.pipe_to_self(self._ask(source), lambda discovered: discovered)
+                    self.pipe_to_self(self._query(source), lambda discovered: discovered)
                 case pure.Dial(endpoint):
                     self.cluster.manager.tell(ContactEndpoint(endpoint))
+                    if self._network.peer_at(endpoint) is not None:
+                        self.ref.tell(DialEnded(endpoint))
                 case pure.Notify(_, text):
-                    self._say(text)
+                    self._publish(text)
                 case pure.CancelDial():
-                    pass  # the packet that was to begin the link is given up by itself
+                    pass  # the connector gives a dial up by itself
+        self._dialled = set(self.machine.dialled)
         self._alarm.set(self.machine.wake_at)
 
-    def _say(self, text: str) -> None:
-        self.node.events.publish(ClusterNotice("seeking", text))
+    def _publish(self, text: str) -> None:
+        self.node.events.publish(ClusterNotice("discovery", text))
 
-    async def _ask(self, source: str) -> Discovered:
+    async def _query(self, source: str) -> Discovered:
         try:
             return Discovered(source, tuple(await self._sources[source].find()))
         except DiscoveryFailed as failed:
@@ -98,12 +156,12 @@ class DiscoveryActor(Actor):
 
 
 def announcements(config: ClusterConfig, node: str, endpoint: str) -> list[Callable[[], Announcement]]:
-    """Return what announces a node where others look for it; nothing for endpoints that no other process can reach."""
-    ways: list[Callable[[], Announcement]] = []
+    """Return what announces a node, as its configuration says; nothing for an endpoint inside this process."""
+    made: list[Callable[[], Announcement]] = []
     if not endpoint.startswith(("ipc://", "tcp://")):
-        return ways
+        return made
     if "local" in config.announce:
-        ways.append(lambda: LocalAnnouncement(runtime_folder(config.name), node, [endpoint]))
+        made.append(lambda: LocalAnnouncement(runtime_folder(config.name), node, [endpoint]))
     if "mdns" in config.announce:
-        ways.append(lambda: MulticastAnnouncement(config.name, node, endpoint))
-    return ways
+        made.append(lambda: MulticastAnnouncement(config.name, node, endpoint))
+    return made

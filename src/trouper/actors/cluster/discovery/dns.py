@@ -1,4 +1,4 @@
-"""Nodes in the domain name system: the addresses of one name, or the SRV records of a service.
+"""Discovery by the domain name system: the addresses of one name, or the SRV records of a service.
 
 Addresses (A, AAAA) are looked up by the operating system, so that ``/etc/hosts`` counts too; SRV records (RFC 2782)
 need the package dnspython, ``pip install 'trouper[dns]'``.
@@ -20,16 +20,14 @@ if TYPE_CHECKING:
 
 
 class AddressDiscovery:
-    """Every address of a name, each with the same port: a headless service, or a round robin.  Implements
-    ``Discovery``.
-    """
+    """Every address of a name, each with the same port, such as of a headless service.  Implements ``Discovery``."""
 
     def __init__(self, host: str, port: int, *, limits: DiscoveryLimits | None = None) -> None:
         self._host, self._port = check_host(host, host), check_port(port)
         self._limits = limits or DiscoveryLimits()
 
     async def find(self) -> Sequence[str]:
-        """Look the name up; raises ``DiscoveryFailed`` when it has no address, or nobody answers in time."""
+        """Look the name up; raises ``DiscoveryFailed`` when it has no address, or no server answers in time."""
         loop = asyncio.get_running_loop()
         host = self._host.strip("[]")
         try:
@@ -40,19 +38,19 @@ class AddressDiscovery:
         except (OSError, UnicodeError) as error:
             raise DiscoveryFailed(f"{self.describe()}: {error}") from error
         addresses = (str(place[0]) for _, _, _, _, place in found)
-        # An address with a zone, fe80::1%eth0, means something on this host only.
+        # An address with a zone, fe80::1%eth0, is valid on this host only.
         return gather((tcp_endpoint(at, self._port) for at in addresses if "%" not in at), self._limits.endpoints_max)
 
     def describe(self) -> str:
-        """Return which name."""
+        """Return the name that is looked up."""
         return f"the addresses of {self._host} (port {self._port})"
 
 
 class ServiceDiscovery:
-    """The SRV records of a name: each tells a host and a port.  Implements ``Discovery``.
+    """The SRV records of a name, each with a host and a port.  Implements ``Discovery``.
 
     name: such as ``_trouper._tcp.example.org``.
-    nameservers, nameserver_port: who is asked; empty asks those of the operating system.
+    nameservers, nameserver_port: the servers to query; empty for those of the operating system.
     """
 
     def __init__(
@@ -68,12 +66,14 @@ class ServiceDiscovery:
         self._limits = limits or DiscoveryLimits()
 
     async def find(self) -> Sequence[str]:
-        """Ask for the records, lowest priority number first, then highest weight; raises ``DiscoveryFailed`` when
-        there are none or nobody answers in time, ``DiscoveryMissing`` without dnspython.
+        """Query the records: lowest priority number first, then highest weight.
+
+        Raises ``DiscoveryFailed`` when there are none or no server answers in time, ``DiscoveryMissing`` without
+        dnspython.
         """
         try:
-            from dns.exception import DNSException  # noqa: PLC0415  only who uses it pays for it
-            from dns.resolver import NXDOMAIN, NoAnswer  # noqa: PLC0415  only who uses it pays for it
+            from dns.exception import DNSException  # noqa: PLC0415  an optional package
+            from dns.resolver import NXDOMAIN, NoAnswer  # noqa: PLC0415  an optional package
         except ImportError as error:
             raise DiscoveryMissing("SRV records need the package dnspython: pip install 'trouper[dns]'") from error
         try:
@@ -90,11 +90,11 @@ class ServiceDiscovery:
         return gather(filter(None, map(_endpoint, records)), self._limits.endpoints_max)
 
     def describe(self) -> str:
-        """Return which records."""
+        """Return the name of the records."""
         return f"the SRV records of {self._name}"
 
     def _resolver(self) -> Resolver:
-        from dns.asyncresolver import Resolver  # noqa: PLC0415  only who uses it pays for it
+        from dns.asyncresolver import Resolver  # noqa: PLC0415  an optional package
 
         resolver = Resolver(configure=not self._nameservers)
         if self._nameservers:
@@ -103,7 +103,7 @@ class ServiceDiscovery:
 
 
 def _endpoint(record: SRV) -> str | None:
-    """The endpoint of a record; None for ".", which says that there is no such service, and for what is no host."""
+    """Return the endpoint of a record; None for ".", which means "no such service", and for an invalid host."""
     host = record.target.to_text(omit_final_dot=True)
     try:
         return read_endpoint(f"tcp://{host}:{record.port}", ("tcp",))

@@ -1,4 +1,4 @@
-"""From the texts of ``join=`` to discoveries: which class finds what a ``DiscoverySpec`` names."""
+"""Makes the discoveries that the texts of ``join=`` name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import assert_never
 
 from .combined import CombinedDiscovery
-from .console import ConsoleDiscovery
 from .dns import AddressDiscovery, ServiceDiscovery
 from .file import FileDiscovery
 from .launchers import MpiDiscovery, SlurmDiscovery
@@ -19,7 +18,6 @@ from .port import Discovery, DiscoveryLimits
 from .specification import (
     Addresses,
     Auto,
-    Console,
     DiscoverySpec,
     MpiRanks,
     Multicast,
@@ -36,36 +34,33 @@ def open_discoveries(
     texts: Sequence[str],
     cluster: str,
     *,
-    token: str = "",
     environment: Mapping[str, str] | None = None,
     limits: DiscoveryLimits | None = None,
 ) -> list[Discovery]:
-    """Make the discoveries that the texts of ``join=`` ask for, in their order; single endpoints become one of them.
+    """Make the discoveries for the texts of ``join=``, in their order; all endpoints together make one discovery.
 
-    cluster: its name, by which announcements and consoles are told apart.  token: for consoles; empty sends none.
-    environment: of launchers; None takes that of this process.  Nothing is touched yet.
-    Raises ``DiscoveryInvalid`` for a text that is not understood.
+    cluster: its name, which selects the announcements.  environment: the variables of a launcher; None for those of
+    this process.  limits: None for the defaults.  No file is opened and no network used before the first ``find``.
+    Raises ``DiscoveryInvalid`` for a text that cannot be read.
     """
     limits = limits or DiscoveryLimits()
-    surroundings = os.environ if environment is None else environment
+    variables = os.environ if environment is None else environment
     specs = list(dict.fromkeys(map(parse, texts)))
     seeds = [spec.endpoint for spec in specs if isinstance(spec, Seed)]
     discoveries: list[Discovery] = [StaticDiscovery(seeds, limits=limits)] if seeds else []
     others = (spec for spec in specs if not isinstance(spec, Seed))
-    return [*discoveries, *(_open(spec, cluster, token, surroundings, limits) for spec in others)]
+    return [*discoveries, *(_open(spec, cluster, variables, limits) for spec in others)]
 
 
 def open_auto(cluster: str, *, limits: DiscoveryLimits | None = None) -> Discovery:
-    """What ``auto`` stands for: this user's nodes on this host, and multicast DNS where zeroconf is installed."""
-    ways: list[Discovery] = [LocalDiscovery(runtime_folder(cluster), limits=limits)]
+    """Return the discovery for ``auto``: this user's nodes on this host, and multicast DNS if zeroconf is installed."""
+    parts: list[Discovery] = [LocalDiscovery(runtime_folder(cluster), limits=limits)]
     if find_spec("zeroconf") is not None:
-        ways.append(MulticastDiscovery(cluster, limits=limits))
-    return CombinedDiscovery(ways, limits=limits)
+        parts.append(MulticastDiscovery(cluster, limits=limits))
+    return CombinedDiscovery(parts, limits=limits)
 
 
-def _open(
-    spec: DiscoverySpec, cluster: str, token: str, environment: Mapping[str, str], limits: DiscoveryLimits
-) -> Discovery:
+def _open(spec: DiscoverySpec, cluster: str, environment: Mapping[str, str], limits: DiscoveryLimits) -> Discovery:
     match spec:
         case Seed(endpoint):
             return StaticDiscovery([endpoint], limits=limits)
@@ -81,8 +76,6 @@ def _open(
             return MpiDiscovery(port, environment, head=head, limits=limits)
         case SlurmRanks(port):
             return SlurmDiscovery(port, environment, limits=limits)
-        case Console(url):
-            return ConsoleDiscovery(url, cluster, token=token, limits=limits)
         case Auto():
             return open_auto(cluster, limits=limits)
         case _:

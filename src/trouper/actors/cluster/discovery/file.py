@@ -1,4 +1,4 @@
-"""Seeds in a file, one endpoint a line; whoever changes the file changes who is asked next."""
+"""Discovery by a file of seeds, one endpoint a line."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .port import DiscoveryFailed, DiscoveryLimits
 
 
 class FileDiscovery:
-    """The endpoints that stand in a file now.  Implements ``Discovery``.
+    """The endpoints in a file.  Implements ``Discovery``.
 
-    The file is read anew at each call, so that a change is seen without anybody being told.  A bad line does not keep
-    the good ones from being used: ``DiscoveryFailed`` names its number and carries the endpoints of the others.
+    The file is read again at each call, so a change takes effect without a restart.  Bad lines do not spoil the good
+    ones: ``DiscoveryFailed`` names the numbers of the bad lines and carries the endpoints of the others.
     """
 
     def __init__(self, path: Path, *, limits: DiscoveryLimits | None = None) -> None:
@@ -32,29 +32,29 @@ class FileDiscovery:
         return seeds.endpoints
 
     def describe(self) -> str:
-        """Return which file."""
+        """Return the path of the file."""
         return f"the file {self._path}"
 
 
 async def read_text(path: Path, limits: DiscoveryLimits) -> str:
-    """Read a small file of text, in a thread, within the limits; raises ``DiscoveryFailed``."""
+    """Read a text file in a thread, within the limits; raises ``DiscoveryFailed``."""
     try:
         async with asyncio.timeout(limits.timeout_s):
-            held = await asyncio.to_thread(_read, path, limits.text_bytes_max)
+            content = await asyncio.to_thread(_read, path, limits.text_bytes_max)
     except TimeoutError:
         raise DiscoveryFailed(f"the file {path} could not be read within {limits.timeout_s} s") from None
     except OSError as error:
         raise DiscoveryFailed(f"the file {path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:  # a path with a zero byte
+    except ValueError as error:  # a path with a null byte
         raise DiscoveryFailed(f"the file {path} cannot be read: {error}") from error
-    if len(held) > limits.text_bytes_max:
+    if len(content) > limits.text_bytes_max:
         raise DiscoveryFailed(f"the file {path} has more than {limits.text_bytes_max} bytes (text_bytes_max)")
-    return held.decode("utf-8", "backslashreplace")
+    return content.decode("utf-8", "backslashreplace")
 
 
 def _read(path: Path, bytes_max: int) -> bytes:
-    # A pipe that nobody writes to would hold the thread for ever; opened so, it says at once what it is.
+    # Opening a pipe without a writer would block the thread for ever; with O_NONBLOCK it does not.
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(f"{path} is no regular file")
+            raise OSError(f"{path} is not a regular file")
         return file.read(bytes_max + 1)

@@ -1,7 +1,8 @@
-"""The other copies of a program that mpiexec or Slurm started; the environment tells where they listen."""
+"""Discovery of the other processes of a job that mpiexec or Slurm started; the environment tells where they listen."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,10 +13,10 @@ from .port import DiscoveryLimits
 from .ranks import Ranks, endpoints, own_port
 
 
-class SlurmDiscovery:
-    """The tasks of this Slurm job, or of this step of it.  Implements ``Discovery``.
+class _RankDiscovery(ABC):
+    """The ranks of a job.  Implements ``Discovery``.
 
-    port: task i of a host listens on port + i.  environment: such as ``os.environ``.
+    port: rank i of a host listens on port + i.  environment: such as ``os.environ``.  limits: None for the defaults.
     """
 
     def __init__(self, port: int, environment: Mapping[str, str], *, limits: DiscoveryLimits | None = None) -> None:
@@ -23,44 +24,47 @@ class SlurmDiscovery:
         self._limits = limits or DiscoveryLimits()
 
     async def find(self) -> Sequence[str]:
-        """Compute the endpoints; raises ``DiscoveryFailed`` when the environment does not tell."""
-        return endpoints(slurm.read_slurm(self._environment), self._port, self._limits.endpoints_max)
+        """Return the endpoints of all ranks; raises ``DiscoveryFailed`` if the environment does not tell the hosts."""
+        return endpoints(await self._ranks(), self._port, self._limits.endpoints_max)
 
     async def own_port(self) -> int:
-        """The port on which this task has to listen; raises ``DiscoveryFailed``."""
-        return own_port(slurm.read_slurm(self._environment), self._port)
+        """Return the port on which this rank must listen; raises ``DiscoveryFailed``."""
+        return own_port(await self._ranks(), self._port)
+
+    @abstractmethod
+    async def _ranks(self) -> Ranks: ...
+
+
+class SlurmDiscovery(_RankDiscovery):
+    """The tasks of this Slurm job, or of this step of it.  Implements ``Discovery``.
+
+    port: task i of a host listens on port + i.  environment: such as ``os.environ``.  limits: None for the defaults.
+    """
 
     def describe(self) -> str:
-        """Return what is asked."""
+        """Return the launcher and the first port."""
         return f"the tasks of this Slurm job (from port {self._port})"
 
+    async def _ranks(self) -> Ranks:
+        return slurm.read_slurm(self._environment)
 
-class MpiDiscovery:
-    """The ranks of this mpiexec.  Implements ``Discovery``.
 
-    port: rank i of a host listens on port + i.  environment: such as ``os.environ``.
-    head: the host of rank 0, for launchers that tell nothing of the other hosts; empty when it need not be told.
+class MpiDiscovery(_RankDiscovery):
+    """The ranks of this mpiexec job.  Implements ``Discovery``.
+
+    port: rank i of a host listens on port + i.  environment: such as ``os.environ``.  limits: None for the defaults.
+    head: the host of rank 0, for launchers that do not tell the other hosts; empty to read them from the environment or
+        from the host file that it names.
     """
 
     def __init__(
         self, port: int, environment: Mapping[str, str], *, head: str = "", limits: DiscoveryLimits | None = None
     ) -> None:
-        self._port, self._environment, self._head = check_port(port), environment, head
-        self._limits = limits or DiscoveryLimits()
-
-    async def find(self) -> Sequence[str]:
-        """Compute the endpoints; reads the launcher's host file where there is no other way.
-
-        Raises ``DiscoveryFailed`` when the environment does not tell the hosts.
-        """
-        return endpoints(await self._ranks(), self._port, self._limits.endpoints_max)
-
-    async def own_port(self) -> int:
-        """The port on which this rank has to listen; raises ``DiscoveryFailed``."""
-        return own_port(await self._ranks(), self._port)
+        super().__init__(port, environment, limits=limits)
+        self._head = head
 
     def describe(self) -> str:
-        """Return what is asked."""
+        """Return the launcher and the first port."""
         return f"the ranks of this mpiexec (from port {self._port})"
 
     async def _ranks(self) -> Ranks:

@@ -1,6 +1,7 @@
 """Texts with one entry a line: seed files, announcements of nodes on this host, host files of mpiexec (PURE).
 
-An empty line, and what follows a ``#`` at the beginning of a line or after a blank, is for people.
+Empty lines are ignored, and so is a comment: a ``#`` at the beginning of a line or after a blank, to the end of the
+line.
 """
 
 from __future__ import annotations
@@ -13,30 +14,30 @@ from .addresses import SCHEMES, check_host, read_endpoint, shown
 from .port import DiscoveryInvalid
 
 PROBLEMS_SHOWN_MAX: Final = 5
-"""Bad lines that an error names; of the others it gives the number."""
+"""The most bad lines that an error names; it gives the number of the others."""
 SLOTS_MAX: Final = 100_000
-"""Ranks that a line of a host file can ask for."""
+"""The most ranks in one line of a host file."""
 _COMMENT: Final = re.compile(r"(?:^|\s)#.*")
 _HOST_LINE: Final = re.compile(r"(?P<host>[^\s:]+)(?::(?P<count>\d{1,6}))?(?:\s.*)?", re.ASCII)
 _SLOTS: Final = re.compile(r"\sslots\s*=\s*(\d{1,6})", re.ASCII)
 
 
 class SeedLines(NamedTuple):
-    """What a text of seeds says: the endpoints in their order, and for each bad line a sentence with its number."""
+    """A parsed text of seeds.  endpoints: in their order.  problems: the number and the error of each bad line."""
 
     endpoints: tuple[str, ...]
     problems: tuple[str, ...]
 
     def explain(self) -> str:
-        """The problems as one text, the first few in full."""
+        """Return the problems as one text, the first ``PROBLEMS_SHOWN_MAX`` in full."""
         more = len(self.problems) - PROBLEMS_SHOWN_MAX
         return "; ".join((*self.problems[:PROBLEMS_SHOWN_MAX], *((f"and {more} more bad lines",) if more > 0 else ())))
 
 
 def read_seeds(text: str, endpoints_max: int, schemes: Sequence[str] = SCHEMES) -> SeedLines:
-    """Read endpoints, one a line; a bad line is named and left out.  Never raises.
+    """Parse endpoints, one a line; a bad line becomes one of the ``problems``.
 
-    endpoints_max: the lines behind so many endpoints are not read.
+    endpoints_max: lines after this number of endpoints are not read.  schemes: as in ``read_endpoint``.
     """
     found: dict[str, None] = {}
     problems: list[str] = []
@@ -51,10 +52,10 @@ def read_seeds(text: str, endpoints_max: int, schemes: Sequence[str] = SCHEMES) 
 
 
 def read_hosts(text: str, hosts_max: int) -> tuple[tuple[str, int], ...]:
-    """Read a host file as mpiexec takes it: ``HOST``, ``HOST:RANKS`` or ``HOST slots=RANKS`` a line.
+    """Parse a host file of mpiexec: ``HOST``, ``HOST:RANKS`` or ``HOST slots=RANKS`` a line.
 
-    Returns each host with its ranks, as often as it is named; 0 for one without a number.  Raises ``DiscoveryInvalid``
-    with the number of the first bad line.  hosts_max: the lines behind so many are not read.
+    Returns each line's host and its number of ranks, 0 where none is given.  Raises ``DiscoveryInvalid``
+    with the number of the first bad line.  hosts_max: lines after this number of hosts are not read.
     """
     hosts: list[tuple[str, int]] = []
     for number, entry in _entries(text):
@@ -75,7 +76,7 @@ def read_hosts(text: str, hosts_max: int) -> tuple[tuple[str, int], ...]:
 
 
 def _entries(text: str) -> Iterator[tuple[int, str]]:
-    """The lines that hold an entry, with their numbers from 1."""
+    """Yield the lines with an entry, with their numbers from 1."""
     for number, line in enumerate(text.split("\n"), 1):
         entry = _COMMENT.sub("", line).strip()
         if entry:

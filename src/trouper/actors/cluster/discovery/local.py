@@ -1,11 +1,11 @@
-"""Nodes of one user on one host find each other by small files in a private folder.
+"""Discovery among the nodes of one user on one host, by small files in a private folder.
 
 A node *announces* itself: the file ``NODE.node`` in ``$XDG_RUNTIME_DIR/trouper/CLUSTER/`` holds its endpoints, one a
-line, and stays locked as long as the node lives.  The operating system drops the lock with the process, however it
-ends, so a file that can be locked is what is left of a dead node, and whoever finds it removes it.  No process number
-is looked at, which might be somebody else's by now.
+line, and stays locked as long as the node lives.  The operating system releases the lock with the process, however it
+ends, so a file that can be locked was left by a dead node, and the node that finds it removes it.  Process numbers are
+not used, because the system reuses them.
 
-What guards the announcements is their folder: it must be the user's own, and closed to group and others.
+The folder protects the announcements: it must belong to the user and be closed to group and others.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from .port import DiscoveryFailed, DiscoveryInvalid, DiscoveryLimits
 
 SUFFIX: Final = ".node"
 FILE_BYTES_MAX: Final = 8_192
-"""Of one announcement."""
+"""The largest announcement."""
 LOCK_TRIES_MAX: Final = 200
 LOCK_PAUSE_S: Final = 0.01
 _NAME: Final = re.compile(r"[A-Za-z0-9_@+~:=,-][A-Za-z0-9_.@+~:=,-]{0,127}", re.ASCII)
 
 
 def runtime_folder(cluster: str) -> Path:
-    """The folder of a cluster's announcements: below ``$XDG_RUNTIME_DIR``, or else in that for temporary files.
+    """Return the folder of a cluster's announcements: below ``$XDG_RUNTIME_DIR``, or else in that for temporary files.
 
-    Raises ``DiscoveryInvalid`` when the name of the cluster is none for a folder.
+    Raises ``DiscoveryInvalid`` when the cluster's name is not valid as the name of a folder.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     above = Path(runtime) / "trouper" if runtime else Path(tempfile.gettempdir()) / f"trouper-{os.getuid()}"
@@ -46,7 +46,7 @@ def runtime_folder(cluster: str) -> Path:
 class LocalDiscovery:
     """The nodes that this user runs on this host.  Implements ``Discovery``.
 
-    folder: see ``runtime_folder``; that there is none yet means that nobody is there.
+    folder: as ``runtime_folder`` returns it; a missing folder means that there are no nodes.
     """
 
     def __init__(self, folder: Path, *, limits: DiscoveryLimits | None = None) -> None:
@@ -67,14 +67,14 @@ class LocalDiscovery:
             raise DiscoveryFailed(f"{self.describe()}: {error.strerror or error}") from error
 
     def describe(self) -> str:
-        """Return which folder."""
+        """Return the folder."""
         return f"this user's nodes on this host ({self._folder})"
 
 
 class LocalAnnouncement:
-    """Says where a node is, from entering to leaving: ``async with LocalAnnouncement(folder, "ada", endpoints): ...``.
+    """Announces a node while it is entered: ``async with LocalAnnouncement(folder, "ada", endpoints): ...``.
 
-    node: its name.  endpoints: those at which it listens; the file holds ``FILE_BYTES_MAX`` of them at most.
+    node: its name.  endpoints: at which it listens; together at most ``FILE_BYTES_MAX`` bytes.
     Entering raises ``DiscoveryFailed`` when the folder is not private, cannot be made, or a living node of this
     cluster has this name; ``DiscoveryInvalid`` when a name or an endpoint cannot be announced.
     """
@@ -95,39 +95,41 @@ class LocalAnnouncement:
                     os.ftruncate(self._file, 0)
                     os.pwrite(self._file, self._text, 0)
                     return self
-                await asyncio.sleep(LOCK_PAUSE_S)  # a finder holds it for an instant, a living node for its life
+                await asyncio.sleep(LOCK_PAUSE_S)  # a searching node holds the lock for an instant only
         except OSError as error:
             raise DiscoveryFailed(f"cannot announce this node in {self._path}: {error.strerror or error}") from error
-        raise DiscoveryFailed(f"{self._path} is held by a living node of this name: take another name or cluster")
+        raise DiscoveryFailed(f"{self._path} is locked by a living node of this name: use another name or cluster")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._path.unlink(missing_ok=True)  # before the lock goes, so that nobody else's file is removed
+            self._path.unlink(missing_ok=True)  # before the lock is released: later it could be another node's file
             os.close(self._file)
             self._file = None
 
 
 def _checked(name: str, whose: str) -> str:
     if not _NAME.fullmatch(name):
-        raise DiscoveryInvalid(f"the {whose} name {shown(name)} is none for a file: 1 to 128 of A-Z a-z 0-9 _.@+~:=,-")
+        raise DiscoveryInvalid(
+            f"the {whose} name {shown(name)} is not valid as a file name: use 1 to 128 of A-Z a-z 0-9 _.@+~:=,-"
+        )
     return name
 
 
 def _make_private(folder: Path) -> None:
-    """Make a folder, and each that is missing above it, closed to others; raises ``DiscoveryFailed`` as below."""
+    """Make a folder and the missing ones above it, closed to others; raises ``DiscoveryFailed`` if not private."""
     for missing in (*reversed([above for above in folder.parents if not above.exists()]), folder):
         missing.mkdir(mode=0o700, exist_ok=True)
-    _check_private(folder.parent)  # whoever owns it could put another folder in the place of this one
+    _check_private(folder.parent)  # its owner could replace this folder by another one
     _check_private(folder)
 
 
 def _check_private(folder: Path) -> None:
-    """Raise ``DiscoveryFailed`` when a folder, or what stands there instead, is open to somebody else."""
+    """Raise ``DiscoveryFailed`` when a path is not a folder, or is a folder that other users can use."""
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
-        raise DiscoveryFailed(f"{folder} is no folder; remove it")
+        raise DiscoveryFailed(f"{folder} is not a folder; remove it")
     if found.st_uid != os.getuid():
         raise DiscoveryFailed(f"the folder {folder} belongs to user {found.st_uid}, not to {os.getuid()}: remove it")
     if found.st_mode & 0o077:
@@ -136,7 +138,7 @@ def _check_private(folder: Path) -> None:
 
 
 def _locked(path: Path) -> int | None:
-    """Make and lock a file; None when somebody else holds it, or has removed it meanwhile."""
+    """Make and lock a file; return None when another process has locked it, or has removed it meanwhile."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
     if _take(file, fcntl.LOCK_EX) and _is_at(file, path):
         return file
@@ -153,7 +155,7 @@ def _take(file: int, kind: int) -> bool:
 
 
 def _is_at(file: int, path: Path) -> bool:
-    """Whether the open file is still the one of this path."""
+    """Return whether the open file is still the one at this path."""
     try:
         return os.path.samestat(os.fstat(file), path.lstat())
     except FileNotFoundError:
@@ -170,11 +172,11 @@ def _announced(folder: Path, endpoints_max: int) -> tuple[str, ...]:
 
 
 def _read(path: Path, endpoints_max: int) -> Sequence[str]:
-    """The endpoints of a living node; none, and the file removed, when the node is dead."""
+    """Return the endpoints of a living node; for a dead one remove the file and return none."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
-        return ()  # gone meanwhile, or a link: no node made this
+        return ()  # removed meanwhile, or a link, which no node makes
     try:
         if not stat.S_ISREG(os.fstat(file).st_mode):
             return ()

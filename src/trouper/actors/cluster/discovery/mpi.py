@@ -1,8 +1,8 @@
-"""The environment of mpiexec: rank, size and hosts, under the names that each launcher gives them (PURE).
+"""The environment of mpiexec: rank, size and hosts, by the variables of each launcher (PURE).
 
 Open MPI sets ``OMPI_COMM_WORLD_...``; MPICH's Hydra and Intel MPI set ``PMI_...`` and ``MPI_LOCAL...``; MVAPICH sets
-``MV2_COMM_WORLD_...``; PALS and PMIx ``PALS_...``, ``PMIX_RANK``.  None of them tells a rank where the others are.
-So the hosts come from elsewhere, the first of these that there is:
+``MV2_COMM_WORLD_...``; PALS and PMIx ``PALS_...``, ``PMIX_RANK``.  None of them tells a rank where the others are,
+so the hosts come from the first of these that is available:
 
 1. all ranks are on this host, by the local size;  2. the host of rank 0, which ``mpi://HEAD:PORT`` names;
 3. Slurm, LSF (``LSB_HOSTS``);  4. a host file that a variable names (PBS, Hydra, Intel MPI, Open MPI).
@@ -35,17 +35,17 @@ HOST_FILES: Final = (
 
 
 def is_rank(environment: Mapping[str, str]) -> bool:
-    """Whether this environment is that of a rank of mpiexec."""
+    """Return whether this environment is that of a rank of mpiexec."""
     return any(name in environment for name in RANK)
 
 
 def host_file(environment: Mapping[str, str]) -> str | None:
-    """The path of the host file that the environment names; None when it names none."""
+    """Return the path of the host file that the environment names; None when it names none."""
     return next((environment[name] for name in HOST_FILES if environment.get(name)), None)
 
 
 def needs_host_file(environment: Mapping[str, str], head: str) -> bool:
-    """Whether ``read_mpi`` has to be given the text of the host file."""
+    """Return whether ``read_mpi`` needs the text of the host file."""
     here = number(environment, LOCAL_SIZE, 0)
     if head or here == number(environment, SIZE, 1):
         return False
@@ -53,9 +53,9 @@ def needs_host_file(environment: Mapping[str, str], head: str) -> bool:
 
 
 def read_mpi(environment: Mapping[str, str], head: str = "", host_lines: str | None = None) -> Ranks:
-    """Read where the ranks run; raises ``DiscoveryFailed`` when the environment does not tell.
+    """Return where the ranks run; raises ``DiscoveryFailed`` when the environment does not tell.
 
-    head: the host of rank 0; empty when it is not known.  host_lines: the text of ``host_file``, where one is needed.
+    head: the host of rank 0; empty when it is not known.  host_lines: the text of ``host_file``, if needed, else None.
     """
     if not is_rank(environment):
         raise DiscoveryFailed(f"none of {', '.join(RANK)} is set: this process was not started by mpiexec")
@@ -72,7 +72,7 @@ def _hosts(
     if here == size:
         return ((LOOPBACK, size),)
     if head:
-        # The head is enough to find the rest; the copies on this host need no network to find each other.
+        # The head is enough to find all others; the ranks on this host find each other without a network.
         return ((head, max(here, 1)), *(((LOOPBACK, here),) if here else ()))
     try:
         named = Counter[str]()

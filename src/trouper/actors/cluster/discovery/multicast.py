@@ -1,8 +1,8 @@
-"""Nodes on the local network, by multicast DNS (RFC 6762) and DNS service discovery (RFC 6763).
+"""Discovery on the local network, by multicast DNS (RFC 6762) and DNS service discovery (RFC 6763).
 
-Each node announces a service ``_trouper._tcp.local.`` whose TXT record names its cluster; whoever looks for this
-cluster listens for a while and takes those.  Anybody on the network can announce anything: this finds candidates, and
-the keys of the links tell who is one of us.  Needs the package zeroconf, ``pip install 'trouper[mdns]'``.
+Each node announces a service ``_trouper._tcp.local.`` whose TXT record names its cluster; a search for this cluster
+listens for a while and collects those.  Any host on the network can announce anything: this finds candidates, and the
+keys of the sessions authenticate them.  Needs the package zeroconf, ``pip install 'trouper[mdns]'``.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 SERVICE: Final = "_trouper._tcp.local."
 VERSION: Final = "1"
 CLUSTER_BYTES_MAX: Final = 200
-"""Of a cluster's name: a string of a TXT record has 255 bytes."""
+"""The longest name of a cluster: a string of a TXT record has at most 255 bytes."""
 LISTEN_S: Final = 1.5
-"""How long answers are awaited; a responder may take half a second for one (RFC 6762, section 6)."""
+"""How long a search waits for answers; a responder may delay one by half a second (RFC 6762, section 6)."""
 
 
 class MulticastDiscovery:
     """The nodes of a cluster that announce themselves on the local network.  Implements ``Discovery``.
 
-    cluster: whose nodes are taken.  interfaces: addresses of this host on which to ask; empty asks on all.
-    listen_s: how long ``find`` takes; ``limits.timeout_s`` cuts it off.
+    cluster: the name to search for.  interfaces: addresses of this host to send from; empty for all.
+    listen_s: how long ``find`` takes, at most ``limits.timeout_s``.
     """
 
     def __init__(
@@ -49,8 +49,9 @@ class MulticastDiscovery:
         self._listen_s = min(listen_s, self._limits.timeout_s)
 
     async def find(self) -> Sequence[str]:
-        """Ask, and listen for ``listen_s``; raises ``DiscoveryFailed`` without a network, ``DiscoveryMissing`` without
-        zeroconf.
+        """Query, and listen for ``listen_s``.
+
+        Raises ``DiscoveryFailed`` without a network, ``DiscoveryMissing`` without zeroconf.
         """
         multicast = _open(self._interfaces)
         found: dict[str, Sequence[str]] = {}
@@ -58,11 +59,11 @@ class MulticastDiscovery:
 
         def changed(zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
             if len(pending) + len(found) < self._limits.endpoints_max and name not in found:
-                task = asyncio.ensure_future(self._look_at(zeroconf, name, found))
+                task = asyncio.ensure_future(self._request(zeroconf, name, found))
                 pending.add(task)
                 task.add_done_callback(pending.discard)
 
-        from zeroconf.asyncio import AsyncServiceBrowser  # noqa: PLC0415  only who uses it pays for it
+        from zeroconf.asyncio import AsyncServiceBrowser  # noqa: PLC0415  an optional package
 
         browser = AsyncServiceBrowser(multicast.zeroconf, [SERVICE], handlers=[changed])
         try:
@@ -76,11 +77,11 @@ class MulticastDiscovery:
         return gather((endpoint for name in sorted(found) for endpoint in found[name]), self._limits.endpoints_max)
 
     def describe(self) -> str:
-        """Return what is looked for."""
+        """Return the cluster and the protocol."""
         return f"nodes of the cluster {self._cluster} on the local network (multicast DNS)"
 
-    async def _look_at(self, zeroconf: Zeroconf, name: str, found: dict[str, Sequence[str]]) -> None:
-        from zeroconf.asyncio import AsyncServiceInfo  # noqa: PLC0415  only who uses it pays for it
+    async def _request(self, zeroconf: Zeroconf, name: str, found: dict[str, Sequence[str]]) -> None:
+        from zeroconf.asyncio import AsyncServiceInfo  # noqa: PLC0415  an optional package
 
         info = AsyncServiceInfo(SERVICE, name)
         if await info.async_request(zeroconf, self._listen_s * 1_000):
@@ -88,9 +89,10 @@ class MulticastDiscovery:
 
 
 class MulticastAnnouncement:
-    """Says on the local network where a node is, from entering to leaving: ``async with MulticastAnnouncement(...)``.
+    """Announces a node on the local network while it is entered: ``async with MulticastAnnouncement(...)``.
 
-    endpoint: ``tcp://ADDRESS:PORT``, an address of this host and no name.  interfaces: as in ``MulticastDiscovery``.
+    endpoint: ``tcp://ADDRESS:PORT``, with an address of this host, not a name.
+    interfaces: as in ``MulticastDiscovery``.
     Raises ``DiscoveryInvalid`` for another kind of endpoint; entering raises as ``find`` does.
     """
 
@@ -100,7 +102,7 @@ class MulticastAnnouncement:
             self._address = ipaddress.ip_address(host.strip("[]")).packed
         except ValueError:
             raise DiscoveryInvalid(f"{endpoint} cannot be announced: listen on an address, not on a name") from None
-        # A name may be too long for a label of DNS; the digest tells nodes apart, its beginning is for people.
+        # A name may be too long for a DNS label: the digest makes the label unique, its readable prefix is for people.
         digest = hashlib.blake2s(f"{cluster}\0{node}".encode(), digest_size=8).hexdigest()
         self._label = f"{''.join(sign if sign.isalnum() else '-' for sign in node[:32])}-{digest}"
         self._properties = {"v": VERSION, "cluster": _checked(cluster)}
@@ -109,7 +111,7 @@ class MulticastAnnouncement:
 
     async def __aenter__(self) -> Self:
         self._multicast = _open(self._interfaces)
-        from zeroconf.asyncio import AsyncServiceInfo  # noqa: PLC0415  only who uses it pays for it
+        from zeroconf.asyncio import AsyncServiceInfo  # noqa: PLC0415  an optional package
 
         info = AsyncServiceInfo(
             SERVICE,
@@ -120,8 +122,8 @@ class MulticastAnnouncement:
             server=f"{self._label}.local.",
         )
         try:
-            # The label is unique by its digest, so there is no need to ask for it first, which takes most of a second.
-            register = self._multicast.async_register_service  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  what it awaits has no type
+            # The label is unique by its digest, so the usual query for conflicts, most of a second, is left out.
+            register = self._multicast.async_register_service  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  zeroconf leaves it untyped
             await register(info, cooperating_responders=True)
         except BaseException:
             await self._multicast.async_close()
@@ -138,12 +140,12 @@ class MulticastAnnouncement:
 
 
 def announced_endpoints(info: AsyncServiceInfo, cluster: str) -> tuple[str, ...]:
-    """The endpoints of an announced service; none when it is one of another cluster, or of another version."""
-    said = info.properties
-    if said.get(b"v") != VERSION.encode() or said.get(b"cluster") != cluster.encode() or not info.port:
+    """Return the endpoints of an announced service; none for another cluster or another version."""
+    properties = info.properties
+    if properties.get(b"v") != VERSION.encode() or properties.get(b"cluster") != cluster.encode() or not info.port:
         return ()
     port = info.port
-    # An address with a zone, fe80::1%eth0, is none that a link can be dialled by.
+    # An address with a zone, fe80::1%eth0, cannot be dialled from another host.
     return tuple(tcp_endpoint(address, port) for address in info.parsed_scoped_addresses() if "%" not in address)
 
 
@@ -155,8 +157,8 @@ def _checked(cluster: str) -> str:
 
 def _open(interfaces: list[str]) -> AsyncZeroconf:
     try:
-        from zeroconf import InterfaceChoice  # noqa: PLC0415  only who uses it pays for it
-        from zeroconf.asyncio import AsyncZeroconf  # noqa: PLC0415  only who uses it pays for it
+        from zeroconf import InterfaceChoice  # noqa: PLC0415  an optional package
+        from zeroconf.asyncio import AsyncZeroconf  # noqa: PLC0415  an optional package
     except ImportError as error:
         raise DiscoveryMissing("multicast DNS needs the package zeroconf: pip install 'trouper[mdns]'") from error
     try:

@@ -1,15 +1,15 @@
-"""The ``Discovery`` port: one way in which a node finds endpoints of other nodes.
+"""The protocol ``Discovery``: a source of endpoints of other nodes.
 
-A discovery finds *endpoints*, texts such as ``tcp://10.0.0.5:7400``; it does not dial, does not authenticate and does
-not know who belongs to the cluster.  What it finds is a hint from a source that may be wrong, old or hostile: links
-are authenticated when they are dialled, and ``seeking`` decides when to dial and when to ask again.
+A discovery finds *endpoints*, texts such as ``tcp://10.0.0.5:7400``; it does not dial or authenticate, and does not
+know the members of the cluster.  What it finds is a hint that may be wrong, old or hostile: sessions are authenticated
+when they are dialled, and ``DiscoveryLoop`` decides when to dial and when to query again.
 
 Laws of this file, for every discovery:
 1. **An answer or an error.**  ``find`` returns endpoints, or raises ``DiscoveryFailed``.  No endpoint at all is an
-   answer: the first node of a cluster finds nobody.
+   answer: the first node of a cluster finds no other.
 2. **Bounded.**  It ends within ``DiscoveryLimits.timeout_s``, reads at most ``text_bytes_max`` and returns at most
-   ``endpoints_max``, whatever the other side says.
-3. **Every call looks again.**  Nothing is remembered that the source does not say any more.
+   ``endpoints_max``, whatever the source sends.
+3. **No cache.**  Every call queries the source again.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from ....runtime.kernel.errors import ActorError, CallerError, InvalidOption
 
 
 class DiscoveryInvalid(CallerError, ValueError):
-    """A text for ``join``, or a setting of a discovery, that cannot be used; says what is expected."""
+    """A text of ``join``, or a setting of a discovery, is invalid; the message says what is expected."""
 
 
 class DiscoveryMissing(CallerError, ImportError):
-    """The package that this way of finding nodes needs is not installed; names the extra that brings it."""
+    """The package that a discovery needs is not installed; the message names the extra to install."""
 
 
 class DiscoveryFailed(ActorError):
-    """The source did not answer, or its answer cannot be used in full; asking again later may help.
+    """The source did not answer, or its answer is invalid in part; a later query may succeed.
 
-    ``endpoints`` holds what was found all the same: the good lines of a file, the answers of the other sources.
+    endpoints: what was found nevertheless: the good lines of a file, the answers of the other sources.
     """
 
     def __init__(self, problem: str, endpoints: Sequence[str] = ()) -> None:
@@ -42,10 +42,10 @@ class DiscoveryFailed(ActorError):
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryLimits:
-    """What one ``find`` takes at most.
+    """The limits of one ``find``.
 
-    timeout_s: until it must have ended.  text_bytes_max: of a file, or of an answer.  endpoints_max: returned; the
-        first ones are taken and the rest left out, since any of them leads to the whole cluster.
+    timeout_s: until it ends.  text_bytes_max: the largest file or answer.  endpoints_max: the most endpoints returned:
+        the first ones, since any of them leads to the whole cluster.
     """
 
     timeout_s: float = 5.0
@@ -58,15 +58,15 @@ class DiscoveryLimits:
 
 
 class Discovery(Protocol):
-    """One way to find nodes.  It is made without touching anything; only ``find`` looks."""
+    """A source of endpoints.  Only ``find`` does I/O, not the constructor."""
 
     async def find(self) -> Sequence[str]:
-        """Return the endpoints that the source names now, each of them once; may be empty, and may name this node.
+        """Query the source and return its endpoints, each once; they may be empty, and may include this node.
 
-        Raises ``DiscoveryFailed``; ``DiscoveryMissing`` when a package is not installed.
+        Raises ``DiscoveryFailed``, and ``DiscoveryMissing`` when a package is not installed.
         """
         ...
 
     def describe(self) -> str:
-        """Return what is asked, for people, such as ``the file /etc/trouper/seeds``; never holds a secret."""
+        """Return the source for people, such as ``the file /etc/trouper/seeds``; never a secret."""
         ...

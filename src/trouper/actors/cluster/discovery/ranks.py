@@ -1,7 +1,7 @@
 """Ranks of a parallel job, and the endpoints at which they listen (PURE).
 
-A launcher such as mpiexec or srun starts the same program many times and tells each copy its rank.  When rank i of a
-host (its *local* rank, from 0) listens on ``port + i``, every copy can compute where all the others are.
+A launcher such as mpiexec or srun starts the same program many times and tells each process its rank.  If rank i of a
+host (its *local* rank, from 0) listens on ``port + i``, every process can compute the endpoints of all others.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from .addresses import PORT_MAX, gather, shown, tcp_endpoint
 from .port import DiscoveryFailed
 
 RANKS_MAX: Final = 1_000_000
-"""Ranks of a job; a larger number in an environment is taken for a mistake."""
+"""The most ranks of a job; a larger number in an environment is an error."""
 LOOPBACK: Final = "127.0.0.1"
 
 
 class Ranks(msgspec.Struct, frozen=True):
-    """Where the copies of a program run.
+    """Where the processes of a job run.
 
-    rank: of this copy, from 0 to size - 1.  local_rank: among the copies on its host, from 0.
-    hosts: each host with the number of its copies, in the launcher's order.
+    rank: of this process, from 0 to size - 1.  local_rank: among the processes on its host, from 0.
+    hosts: each host with the number of its processes, in the launcher's order.
     """
 
     rank: int
@@ -33,7 +33,7 @@ class Ranks(msgspec.Struct, frozen=True):
 
 
 def own_port(ranks: Ranks, port: int) -> int:
-    """The port on which this copy listens; raises ``DiscoveryFailed`` when there is no such port."""
+    """Return the port on which this process listens; raises ``DiscoveryFailed`` when it would be above 65535."""
     if port + ranks.local_rank > PORT_MAX:
         raise DiscoveryFailed(
             f"rank {ranks.rank} is number {ranks.local_rank} on its host, and would listen on port"
@@ -43,9 +43,9 @@ def own_port(ranks: Ranks, port: int) -> int:
 
 
 def endpoints(ranks: Ranks, port: int, endpoints_max: int) -> tuple[str, ...]:
-    """The endpoints of the copies: of every host the first, then of every host the second, and so on.
+    """Return the endpoints of the processes: the first of every host, then the second of every host, and so on.
 
-    So the first ``endpoints_max`` of them lie on as many hosts as there are.
+    So the first ``endpoints_max`` of them are on as many hosts as possible.
     """
     return gather(_endpoints(ranks, port), endpoints_max)
 
@@ -61,9 +61,9 @@ def _endpoints(ranks: Ranks, port: int) -> Iterator[str]:
 
 
 def number(environment: Mapping[str, str], names: tuple[str, ...], default: int | None = None) -> int:
-    """The first of these variables that is set, as a number; raises ``DiscoveryFailed`` when it is none.
+    """Return the first of these variables that is set, as a number; raises ``DiscoveryFailed`` when it is not one.
 
-    default: when none is set; None raises.
+    default: the result when none is set; None raises ``DiscoveryFailed``.
     """
     for name in names:
         text = environment.get(name)
@@ -71,14 +71,14 @@ def number(environment: Mapping[str, str], names: tuple[str, ...], default: int 
             continue
         if text.isascii() and text.isdecimal() and len(text) <= len(str(RANKS_MAX)) and int(text) <= RANKS_MAX:
             return int(text)
-        raise DiscoveryFailed(f"the environment has {name}={shown(text)}, which is no number up to {RANKS_MAX}")
+        raise DiscoveryFailed(f"the environment has {name}={shown(text)}, which is not a number up to {RANKS_MAX}")
     if default is None:
         raise DiscoveryFailed(f"the environment has none of {', '.join(names)}")
     return default
 
 
 def checked(ranks: Ranks) -> Ranks:
-    """Return the ranks; raises ``DiscoveryFailed`` when the numbers contradict each other."""
+    """Return the ranks; raises ``DiscoveryFailed`` when their numbers contradict each other."""
     if not (0 <= ranks.rank < ranks.size and 0 <= ranks.local_rank < ranks.size):
         raise DiscoveryFailed(
             f"the environment says rank {ranks.rank}, number {ranks.local_rank} on its host, of {ranks.size} ranks:"

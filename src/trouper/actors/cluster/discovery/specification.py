@@ -1,16 +1,15 @@
-"""The texts that ``join=`` takes, read into what to look for (PURE).
+"""The texts that ``join=`` takes: each names an endpoint or a source of endpoints (PURE).
 
     tcp://10.0.0.5:7400  ipc://NAME  inprocess://NAME    that endpoint
     file:///etc/trouper/seeds                            the endpoints in a file, one a line
     dns://cluster.example.org:7400                       the addresses of a name, all with this port
     srv://_trouper._tcp.example.org                      the SRV records of a name: hosts with their ports
-    mdns://                                              whoever announces itself on the local network
-    mpi://:7400   mpi://HEAD:7400                        the ranks of an mpiexec; HEAD is the host of rank 0
+    mdns://                                              the nodes that announce themselves on the local network
+    mpi://:7400   mpi://HEAD:7400                        the ranks of an mpiexec job; HEAD is the host of rank 0
     slurm://:7400                                        the ranks of a Slurm job
-    console+https://HOST:8443  console+http://HOST:8080  another node's console
-    auto                                                 this user's nodes on this host, and mdns where it can
+    auto                                                 this user's nodes on this host, and mdns if installed
 
-``parse`` reads one of them.  It looks at nothing but the text: whether the file is there is found out later.
+``parse`` reads one of them.  It checks the text alone: it opens no file and looks no name up.
 """
 
 from __future__ import annotations
@@ -24,23 +23,22 @@ from .addresses import SCHEMES, check_host, read_endpoint, read_host_and_port, s
 from .port import DiscoveryInvalid
 
 SPECIFICATION_CHARS_MAX: Final = 4_096
-CONSOLE_PORTS: Final = {"http": 80, "https": 443}
 
 
 class Seed(msgspec.Struct, frozen=True):
-    """One endpoint, as it is."""
+    """One endpoint."""
 
     endpoint: str
 
 
 class SeedFile(msgspec.Struct, frozen=True):
-    """The endpoints in a file.  path: whole, from the root."""
+    """The endpoints in a file.  path: absolute."""
 
     path: str
 
 
 class Addresses(msgspec.Struct, frozen=True):
-    """The A and AAAA records of a name, each with this port."""
+    """The A and AAAA records of a name, each with the same port."""
 
     host: str
     port: int
@@ -59,7 +57,7 @@ class Multicast(msgspec.Struct, frozen=True):
 class MpiRanks(msgspec.Struct, frozen=True):
     """The ranks that mpiexec started.
 
-    port: rank i of a host listens on port + i.  head: the host of rank 0; empty when it need not be told.
+    port: rank i of a host listens on port + i.  head: the host of rank 0; empty to take the hosts from elsewhere.
     """
 
     port: int
@@ -72,23 +70,17 @@ class SlurmRanks(msgspec.Struct, frozen=True):
     port: int
 
 
-class Console(msgspec.Struct, frozen=True):
-    """Another node's console.  url: up to the port, such as ``https://10.0.0.5:8443``."""
-
-    url: str
-
-
 class Auto(msgspec.Struct, frozen=True):
     """This user's nodes on this host, and multicast DNS where it is installed."""
 
 
 DiscoverySpec: TypeAlias = (
-    Seed | SeedFile | Addresses | Services | Multicast | MpiRanks | SlurmRanks | Console | Auto
+    Seed | SeedFile | Addresses | Services | Multicast | MpiRanks | SlurmRanks | Auto
 )  # fmt: skip
 
 
 def parse(text: str) -> DiscoverySpec:
-    """Read a text of ``join=``; raises ``DiscoveryInvalid`` with what is expected."""
+    """Return what a text of ``join=`` names; raises ``DiscoveryInvalid``, which says what is expected."""
     if len(text) > SPECIFICATION_CHARS_MAX:
         raise DiscoveryInvalid(
             f"join={shown(text)} has {len(text)} characters; {SPECIFICATION_CHARS_MAX} are the limit"
@@ -109,7 +101,7 @@ def parse(text: str) -> DiscoverySpec:
 
 def _file(rest: str, text: str) -> DiscoverySpec:
     if not rest.startswith("/") or not rest.isprintable():
-        raise DiscoveryInvalid(f"join={shown(text)}: expected the whole path, as in file:///etc/trouper/seeds")
+        raise DiscoveryInvalid(f"join={shown(text)}: expected an absolute path, as in file:///etc/trouper/seeds")
     return SeedFile(rest)
 
 
@@ -127,7 +119,7 @@ def _services(rest: str, text: str) -> DiscoverySpec:
 def _multicast(rest: str, text: str) -> DiscoverySpec:
     if rest:
         raise DiscoveryInvalid(
-            f"join={shown(text)}: nothing stands behind mdns://; the cluster's name tells who is meant"
+            f"join={shown(text)}: expected nothing after mdns://; the cluster's name selects the nodes"
         )
     return Multicast()
 
@@ -149,18 +141,6 @@ def _port(rest: str, text: str) -> int:
     return read_host_and_port(f"ranks{rest}", text)[1]
 
 
-def _console(scheme: str) -> Callable[[str, str], DiscoverySpec]:
-    def read(rest: str, text: str) -> DiscoverySpec:
-        if any(mark in rest for mark in "@/?#"):
-            # A password in an address ends up in logs and process lists; the token goes another way.
-            raise DiscoveryInvalid(f"join={scheme}://... : expected HOST or HOST:PORT alone; the token is given apart")
-        tail = rest.rpartition("]")[2]
-        host, port = read_host_and_port(rest if ":" in tail else f"{rest}:{CONSOLE_PORTS[scheme]}", text)
-        return Console(f"{scheme}://{host}:{port}")
-
-    return read
-
-
 _READERS: Final[Mapping[str, Callable[[str, str], DiscoverySpec]]] = {
     "file": _file,
     "dns": _addresses,
@@ -168,6 +148,4 @@ _READERS: Final[Mapping[str, Callable[[str, str], DiscoverySpec]]] = {
     "mdns": _multicast,
     "mpi": _mpi,
     "slurm": _slurm,
-    "console+http": _console("http"),
-    "console+https": _console("https"),
 }

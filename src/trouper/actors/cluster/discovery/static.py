@@ -1,4 +1,4 @@
-"""Seeds that somebody typed: ``join=["tcp://10.0.0.5:7400", ...]``."""
+"""Discovery by a fixed list of seeds: ``join=["tcp://10.0.0.5:7400", ...]``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from .addresses import gather, read_endpoint
 from .port import DiscoveryLimits
 
 SHOWN_MAX = 3
-"""Seeds that ``describe`` names."""
+"""The most seeds that ``describe`` names."""
 
 
 class StaticDiscovery:
-    """The same endpoints at each call, whether or not anybody is there.  Implements ``Discovery``.
+    """The same endpoints at each call.  Implements ``Discovery``.
 
-    endpoints: raises ``DiscoveryInvalid`` for one that cannot be dialled.
+    endpoints: the seeds; raises ``DiscoveryInvalid`` for one that cannot be dialled.
     """
 
     def __init__(self, endpoints: Sequence[str], *, limits: DiscoveryLimits | None = None) -> None:
@@ -22,11 +22,11 @@ class StaticDiscovery:
         self._endpoints = gather(checked, (limits or DiscoveryLimits()).endpoints_max)
 
     async def find(self) -> Sequence[str]:
-        """Return them."""
+        """Return the seeds."""
         return self._endpoints
 
     def describe(self) -> str:
-        """Return the first of them."""
+        """Return the first seeds, and the number of the others."""
         more = len(self._endpoints) - SHOWN_MAX
         named = ", ".join(self._endpoints[:SHOWN_MAX])
         return f"the seeds {named} and {more} more" if more > 0 else f"the seeds {named or '(none)'}"

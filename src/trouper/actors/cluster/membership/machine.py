@@ -128,6 +128,10 @@ class Membership:
         """All that is known, those who are over included."""
         return dict(self._view.members)
 
+    def record(self, name: str) -> Member | None:
+        """Return the record of a name, also of a node that is no longer a member; None when there is none."""
+        return self._view.members.get(name)
+
     def suspicion(self, name: str) -> float:
         """How strongly a member is suspected: 0 not at all, below 1 while it may refute, 1 when gone or unknown."""
         member = self._view.members.get(name)

@@ -1,8 +1,7 @@
-"""``ReplicatedMap``: entries that each node writes of itself, where every change is told of (PURE).
+"""``ReplicatedMap``: a replicated table whose every change is reported (PURE).
 
-The plainest reading of ``table``: services, devices that have failed, and who cannot reach whom are boards.
-
-Each public method is one event and returns the effects, to be carried out in order.
+Each node writes entries of its own; all nodes read all entries; the entries of a node end with the node.  Each public
+method is one event and returns the effects, to be carried out in order.
 """
 
 from __future__ import annotations
@@ -12,14 +11,14 @@ from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from ...runtime.gossip.versioned_table import Announce, Change, Delta, DeltaRefused, Resync, VersionedTable
+from .versioned_table import Announce, Change, Delta, DeltaRefused, Resync, VersionedTable
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
 class EntryChanged(msgspec.Struct, Generic[Key, Value], frozen=True):
-    """An entry is another now; of this node or of another one."""
+    """An entry of this node or of another one has changed."""
 
     change: Change[Key, Value]
 
@@ -28,9 +27,9 @@ Effect: TypeAlias = Announce[Key, Value] | EntryChanged[Key, Value] | Resync | D
 
 
 class ReplicatedMap(Generic[Key, Value]):
-    """One node's copy of what all nodes have posted.
+    """One node's copy of the entries of all nodes.
 
-    rows: for reading, and for the exchange with others.  changes_max, entries_max: see ``VersionedTable``.
+    table: for reading, and for the exchange with other nodes.  changes_max, entries_max: as in ``VersionedTable``.
     """
 
     __slots__ = ("table",)
@@ -39,24 +38,24 @@ class ReplicatedMap(Generic[Key, Value]):
         self.table: VersionedTable[Key, Value] = VersionedTable(node, generation, changes_max, entries_max)
 
     def put(self, key: Key, value: Value | None) -> list[Effect[Key, Value]]:
-        """Write an entry of this node, None to take it out.  Raises ``RowFull`` at ``entries_max``."""
+        """Write an entry of this node, None to remove it.  Raises ``RowFull`` at ``entries_max``."""
         before = self.table.row(self.table.node).get(key)
         delta = self.table.put(key, value)
         return [] if delta is None else [Announce(delta), EntryChanged(Change(self.table.node, key, before, value))]
 
     def merge(self, delta: Delta[Key, Value]) -> list[Effect[Key, Value]]:
-        """Take in what another node has posted, from it or from anybody who knows."""
+        """Apply a delta of another node's row, from that node or from any other one."""
         applied = self.table.apply(delta)
-        return [*self.table.effects_of(delta, applied), *_told(applied.changes)]
+        return [*self.table.effects_of(delta, applied), *_reported(applied.changes)]
 
     def up(self, node: str, generation: int) -> list[Effect[Key, Value]]:
-        """Note a member of the cluster; what its earlier life posted is gone."""
-        return [*_told(self.table.up(node, generation))]
+        """Add a member in this generation; the entries of any other generation of it are removed."""
+        return [*_reported(self.table.up(node, generation))]
 
     def down(self, node: str) -> list[Effect[Key, Value]]:
-        """Note that a node is no member of the cluster any more; what it posted is gone."""
-        return [*_told(self.table.down(node))]
+        """Remove a node that is no longer a member, with its entries."""
+        return [*_reported(self.table.down(node))]
 
 
-def _told(changes: Sequence[Change[Key, Value]]) -> list[EntryChanged[Key, Value]]:
+def _reported(changes: Sequence[Change[Key, Value]]) -> list[EntryChanged[Key, Value]]:
     return [EntryChanged(change) for change in changes]
