@@ -40,7 +40,7 @@ def test_a_node_without_listen_has_no_network() -> None:
 
     async def main() -> None:
         async with Node("a") as a:
-            with pytest.raises(NodeClosed, match=r"^node a has no network: give it listen=..., or wait until it has"):
+            with pytest.raises(NodeClosed, match=r"^node a has no network: give it listen=..., or start it first$"):
                 _ = a.network
 
     play(main)
