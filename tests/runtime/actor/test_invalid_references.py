@@ -52,7 +52,7 @@ async def test_a_forward_outside_of_a_handler(node: Node) -> None:
             self.forward(target, Note(1))
 
     ref = await node.spawn(Early)
-    assert errors == [f"{ref.address}: the runtime keeps no message that was told; pass it as an argument"]
+    assert errors == [f"{ref.address}: the runtime does not keep a told message; pass it as an argument"]
     assert await target.ask(Notes()) == [1]
 
 

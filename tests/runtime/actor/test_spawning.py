@@ -137,7 +137,9 @@ async def test_a_function_that_was_an_actor_is_let_go_of(node: Node) -> None:
 @staged
 async def test_a_function_takes_no_arguments(node: Node) -> None:
     """Its state is in its closure; the error shows what was passed."""
-    with pytest.raises(InvalidHandler, match=r"^greeter is a function: it takes messages, not the arguments \(1, 2\)$"):
+    with pytest.raises(
+        InvalidHandler, match=r"^greeter is a function: it takes a message, not the arguments \(1, 2\)$"
+    ):
         node.spawn(cast("type[Counter]", greeter), 1, 2)  # pyright: ignore[reportArgumentType]  the mistake that is tested
 
 

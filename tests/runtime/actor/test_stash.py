@@ -198,7 +198,9 @@ async def test_a_stash_overflow_fails_the_actor_and_keeps_the_rest(node: Node, m
         ref.tell(Note(n))
     await settle()
     assert told(letters) == [(Note(2), "failed")]
-    assert str(letters[0].error) == (f"StashFull: {ref.address} has 2 messages in its stash: unstash or reject some")
+    assert str(letters[0].error) == (
+        f"StashFull: {ref.address} has 2 messages in its stash, its limit: unstash or reject some"
+    )
     assert (cell_of(ref).restarts, node.accounting().stashed) == (1, 2)
 
 

@@ -178,7 +178,7 @@ def test_what_is_wrong_with_a_child_is_said_when_it_is_written() -> None:
     with pytest.raises(InvalidName):
         Child(Player, name="no/slash")
     with pytest.raises(
-        InvalidOption, match=r"^child player: a permanent child never ends by itself, so it is not sign"
+        InvalidOption, match=r"^child player: a permanent child is always restarted, so it cannot be sign"
     ):
         Child(Player, significant=True)
     assert repr(Child(partial(Player, None), restart="transient")) == "<Child player: Player, transient>"
@@ -188,8 +188,11 @@ def test_what_is_wrong_with_a_child_is_said_when_it_is_written() -> None:
 async def test_what_is_wrong_with_a_list_fails_its_supervisor(node: Node) -> None:
     """Two children of one name, and a significant one where nobody would heed it."""
     for children, why in (
-        ([Child(Player), Child(Player)], r"two children are called 'player': name one of them$"),
-        ([Child(Player, restart="transient", significant=True)], r"is significant, but auto_shutdown is 'never'"),
+        ([Child(Player), Child(Player)], r"two children have the name 'player': pass name=...$"),
+        (
+            [Child(Player, restart="transient", significant=True)],
+            r"is significant, but the strategy's auto_shutdown is 'never'",
+        ),
     ):
         with pytest.raises(StartFailed) as raised:
             await node.supervise(*children)
@@ -229,11 +232,11 @@ async def test_what_cannot_be_done_is_refused_and_harms_nobody(node: Node) -> No
     handle = SupervisorHandle(bank)
     await handle.terminate_child("gone")
     for doing, reason, text in (
-        (handle.start_child(Child(Player, name="a")), "already_running", r"has a child 'a' that runs already$"),
+        (handle.start_child(Child(Player, name="a")), "already_running", r"already has a child 'a', which runs$"),
         (
             handle.start_child(Child(Player, name="gone")),
             "already_present",
-            r"has a child 'gone' that has ended already$",
+            r"already has a child 'gone', which has ended$",
         ),
         (handle.start_child(Child(Player, restart="temporary", significant=True)), "not_allowed", r"is significant"),
         (handle.start_child(Child(Broken)), "start_failed", r"did not start: ValueError: cannot start$"),

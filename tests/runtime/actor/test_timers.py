@@ -1,7 +1,10 @@
 """Timers against a model in virtual time."""
 
 import asyncio
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -263,3 +266,62 @@ async def test_keys_may_be_anything_hashable(node: Node) -> None:
     await node.spawn(Many, seen)
     await asyncio.sleep(2.0)
     assert sorted(number for _, number in seen) == [1, 3, 4, 5, 6]
+
+
+class _NeverScanned(deque[object]):
+    def __iter__(self) -> Iterator[object]:
+        raise AssertionError("a timer scans the mailbox")
+
+
+@staged
+async def test_a_period_does_not_scan_the_mailbox(node: Node) -> None:
+    """Each period costs O(1), however many messages are queued; one message of the timer waits, no more."""
+    unscanned = True
+
+    def queue() -> deque[object]:
+        return _NeverScanned() if unscanned else deque()
+
+    class Busy(Player):
+        mailbox = Mailbox(queue=queue)
+
+        def on_start(self) -> None:
+            self.timers.every("tick", 1.0, Note(1))
+
+    story, gate, complaints = Story(), asyncio.Event(), list[dict[str, Any]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    ref = await node.spawn(Busy, story, gate)
+    ref.tell(Hold(0))
+    await settle()
+    for number in range(100):
+        ref.tell(Note(100 + number))
+    await asyncio.sleep(10.5)
+    assert complaints == []
+    assert len(cell_of(ref).mail or ()) == 101
+    unscanned = False
+    gate.set()
+    await asyncio.sleep(1.0)
+    assert story.count(1) == 2
+    ref.kill()
+
+
+@staged
+async def test_a_message_that_was_dropped_later_does_not_stop_the_timer(node: Node) -> None:
+    """With `drop_oldest` the timer's own message makes room for a newer message, and the next period queues another."""
+
+    class Small(Player):
+        mailbox = Mailbox(high_water=1, limit=1, when_full="drop_oldest")
+
+        def on_start(self) -> None:
+            self.timers.every("tick", 1.0, Note(1))
+
+    story, gate, letters = Story(), asyncio.Event(), letters_of(node)
+    ref = await node.spawn(Small, story, gate)
+    ref.tell(Hold(0))
+    await asyncio.sleep(1.5)
+    ref.tell(Note(2))
+    assert told(letters) == [(Note(1), "mailbox_full")]
+    await asyncio.sleep(1.0)
+    gate.set()
+    await settle()
+    assert story == [("hold", 0), 1]
+    ref.kill()

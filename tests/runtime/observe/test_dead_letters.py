@@ -1,6 +1,8 @@
 import asyncio
 import logging
 import re
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -17,9 +19,18 @@ from trouper import (
     Message,
     Node,
     Unhandled,
+    WireError,
     handler,
 )
-from trouper.runtime.observe.dead_letters import SILENCE_S, WARNINGS_MAX, WarningLimit
+from trouper.runtime.observe.dead_letters import (
+    ACTORS_MAX,
+    REASONS,
+    SILENCE_S,
+    WARNED_REASONS,
+    WARNINGS_MAX,
+    WarningLimit,
+    bytes_of,
+)
 from trouper.testing import Probe, settle
 
 
@@ -70,7 +81,7 @@ async def test_letters_are_counted_by_reason_and_the_last_ones_kept(node: Node) 
 @staged
 async def test_a_negative_limit_is_refused(node: Node) -> None:
     """Every limit is 0 or more."""
-    message = "keep=-1, warnings_max=10 and silence_s=300.0 must be 0 or more"
+    message = "keep=-1, keep_bytes=16777216, warnings_max=10 and silence_s=300.0 must be 0 or more"
     with pytest.raises(InvalidOption, match=f"^{re.escape(message)}$"):
         node.dead_letters.configure(keep=-1)
 
@@ -290,3 +301,127 @@ def test_warnings_are_few_and_every_letter_is_counted(pauses: list[float], warni
     for start in warned:
         assert len([time for time in warned if start <= time < start + silence_s]) <= warnings_max
     assert warned[:1] == (pauses[:1] if warnings_max else [])
+
+
+@staged
+async def test_a_flood_at_one_actor_does_not_hide_the_loss_of_another(node: Node) -> None:
+    """Warnings are limited for each reason and actor."""
+    problems = _problems_of(node)
+    loud, quiet = await node.spawn(Player, name="loud"), await node.spawn(Player, name="quiet")
+    for player in (loud, quiet):
+        await player.stop()
+    for number in range(WARNINGS_MAX * 5):
+        loud.tell(Note(number))
+    quiet.tell(Note(0))
+    assert len(problems) == WARNINGS_MAX + 1
+    assert "/user/quiet" in problems[-1]
+
+
+@staged
+async def test_warnings_of_many_actors_are_bounded(node: Node) -> None:
+    """A limit of its own for each of the first actors, one for all others, until the silence is over."""
+    node.dead_letters.configure(warnings_max=2, silence_s=300.0)
+    problems = _problems_of(node)
+    players = [await node.spawn(Player) for _ in range(ACTORS_MAX + 50)]
+    for player in players:
+        await player.stop()
+        for number in range(5):
+            player.tell(Note(number))
+    assert len(problems) == 2 * (ACTORS_MAX + 1)
+    await asyncio.sleep(700.0)
+    players[-1].tell(Note(0))
+    assert len(problems) == 2 * (ACTORS_MAX + 1) + 1
+
+
+@pytest.mark.parametrize("reason", sorted(REASONS))
+@staged
+async def test_losses_of_which_nobody_was_told_are_warned_of(node: Node, reason: str) -> None:
+    """What one node cannot send, or another cannot read, or has lost, is logged too (law 11)."""
+    problems = _problems_of(node)
+    player = await node.spawn(Player, name="far")
+    error = WireError("Note cannot travel: n") if reason in ("unsendable", "decode_error") else None
+    node.system.dead_letter(Note(1), player, reason, error, asked=False)
+    node.system.dead_letter(Note(1), player, reason, error, asked=True)
+    node.system.count_gone(2, 0)
+    assert len(problems) == (reason in WARNED_REASONS)
+    if error is not None:
+        expected = f"dead letter ({reason}): {player.address} does not get Note: WireError: Note cannot travel: n"
+        assert problems == [expected]
+
+
+def test_the_public_list_of_reasons_is_complete() -> None:
+    """Each reason that the runtime gives is in ``REASONS``, in the class's documentation and in the guide."""
+    given = re.compile(r"""\.(?:lose|dead_letter|_dead_letter)\(.*, (?:reason or )?"(\w+)"[,)]""")
+    found = {reason for path in Path("src/trouper").rglob("*.py") for reason in given.findall(path.read_text())}
+    assert found - REASONS == set()
+    assert len(found) >= 5
+    guide = Path("docs/guides/dead-letters.md").read_text()
+    for reason in REASONS:
+        assert f"``{reason}``" in (DeadLetter.__doc__ or ""), reason
+        assert f"`{reason}`" in guide, reason
+
+
+# --- bounded ---------------------------------------------------------------------------------------------------------
+
+
+class Big(Message):
+    """A message with a large field."""
+
+    data: bytes
+
+
+@staged
+async def test_letters_are_kept_within_a_bound_in_bytes(node: Node) -> None:
+    """Large messages push out older letters, and one larger than the bound is counted only."""
+    node.dead_letters.configure(keep_bytes=10_000)
+    player = await node.spawn(Player)
+    await player.stop()
+    for number in range(9):
+        player.tell(Big(bytes(2_000 + number)))
+    assert [len(letter.message.data) for letter in node.dead_letters.recent] == [2_005, 2_006, 2_007, 2_008]  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]  all are Big
+    assert node.dead_letters.kept_bytes <= 10_000
+    player.tell(Big(bytes(20_000)))
+    assert node.dead_letters.recent == []
+    assert node.dead_letters.kept_bytes == 0
+    assert node.dead_letters.counts == {"stopped": 10}
+
+
+class _Array:
+    """Has its memory outside of Python's objects, as arrays have."""
+
+    nbytes = 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "most"),
+    [
+        (Big(bytes(1_000_000)), 1_000_000, 1_001_000),
+        ([bytes(10_000)] * 1_000, 10_000_000, 10_100_000),
+        (dict.fromkeys(range(5000), "x" * 1000), 5_000_000, 6_000_000),
+        ([[_Array()], {"a": _Array()}, memoryview(bytes(1_000))], 10_001_000, 10_002_000),
+        (tuple(range(1_000_000)), 8_000_000, 50_000_000),
+        (Note(1), 30, 100),
+    ],
+)
+def test_the_bytes_of_a_message_are_estimated(value: object, least: int, most: int) -> None:
+    """Fields, containers and buffers count; a large container is sampled."""
+    assert least <= bytes_of(value) <= most
+
+
+def test_the_estimate_takes_bounded_time_for_a_message_that_contains_itself() -> None:
+    """A cycle, and containers nested without end, are cut off."""
+    cycle: list[object] = []
+    cycle += [cycle, cycle]
+    assert bytes_of(cycle) > 0
+
+
+def _problems_of(node: Node) -> list[str]:
+    """A list of the problems that the node reports from now on."""
+    problems: list[str] = []
+    patch = pytest.MonkeyPatch()
+
+    def problem(text: str, _: BaseException | None = None) -> None:
+        problems.append(text)
+
+    patch.setattr(node.dead_letters, "_reports", SimpleNamespace(problem=problem))
+    return problems

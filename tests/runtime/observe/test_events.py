@@ -1,6 +1,8 @@
 import asyncio
 import gc
 import re
+import threading
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from trouper import (
     ActorRestarted,
     ActorStarted,
     DeadLetter,
+    Events,
     EventStream,
     InvalidOption,
     Message,
@@ -156,8 +159,34 @@ async def test_a_stream_that_is_dropped_is_unsubscribed(node: Node) -> None:
     player.tell(Fail())
     await reading
     gc.collect()
+    await settle()
     assert [type(event) for event in heard] == [ActorCrashed]
     assert _hears_nothing(node)
+
+
+@staged
+async def test_a_stream_that_another_thread_drops_is_unsubscribed_in_the_loop(node: Node) -> None:
+    """The collector runs in any thread, and in the middle of any function: subscriptions change in the loop alone."""
+    threads: list[int] = []
+    close = Events._close  # noqa: SLF001  the one place that changes the subscriptions of a stream
+
+    def noted(self: Events, buffer: Any) -> None:  # Any: a private class
+        threads.append(threading.get_ident())
+        close(self, buffer)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Events, "_close", noted)
+        streams = [node.events.stream(Order)]
+        dropper = threading.Thread(target=streams.clear)
+        dropper.start()
+        dropper.join()
+        streams.append(node.events.stream(Order))
+        streams.clear()
+        assert threads == [], "nothing is changed in the middle of a function"
+        await settle()
+    assert threads == [threading.get_ident()] * 2
+    assert _hears_nothing(node)
+    node.events.publish(Order(1))
 
 
 def test_streams_end_with_the_node() -> None:

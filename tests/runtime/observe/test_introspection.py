@@ -60,8 +60,8 @@ async def test_stats_of_an_actor_that_waits_for_nothing(node: Node) -> None:
     await asyncio.sleep(7)
     assert node.introspection.stats(player) == ActorStats(
         address=str(player.address), actor="Player", phase="live", suspended=False, queued=0, stashed=0, received=1,
-        handled=1, restarts=0, uptime_s=7.0, children=0, watchers=0, current_message=None, current_message_s=None, oldest=None,
-        waiting_s=None,
+        handled=1, restarts=0, uptime_s=7.0, children=0, watchers=0, current_message=None, current_message_s=None,
+        oldest=None, waiting_s=None,
     )  # fmt: skip
 
 
@@ -193,7 +193,7 @@ async def test_an_actor_that_has_ended_keeps_its_counts(node: Node) -> None:
     await player.stop()
     stats = node.introspection.stats(player)
     assert (stats.phase, stats.received) == ("gone", 1)
-    with pytest.raises(ActorStopped, match="has no instance to look into: it is gone"):
+    with pytest.raises(ActorStopped, match="has no instance: it is gone"):
         node.introspection.get_state(player)
 
 

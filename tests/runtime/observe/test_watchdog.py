@@ -1,4 +1,4 @@
-"""Who held the loop: found by looking at a real loop, in real time, while it is really held.
+"""Who blocked the loop: found by looking at a real loop, in real time, while it is really held.
 
 A stall here waits for an event that never comes, for a few tenths of a second; nothing is asserted that a slow machine
 could break, except that a thread gets to run within those.
@@ -19,6 +19,7 @@ import pytest
 
 from tests.runtime.stage import play
 from trouper import Actor, InvalidOption, Message, Node, handler
+from trouper.runtime.kernel.dispatcher import Dispatcher
 from trouper.runtime.observe import watchdog
 from trouper.runtime.observe.watchdog import LoopBlocked, LoopSample
 from trouper.testing import Probe
@@ -87,7 +88,7 @@ def watched(scene: Callable[[Node, Next], Coroutine[object, object, None]]) -> N
     """Run a scene on a node in a real loop; it gets a function that waits for the next report."""
 
     async def main() -> None:
-        async with Node("house", slow_handler_s=SLOW_S) as node:
+        async with Node("n1", slow_handler_s=SLOW_S) as node:
             stream = node.events.stream(LoopBlocked)
             await asyncio.wait_for(scene(node, lambda: anext(stream)), 30)
 
@@ -115,7 +116,7 @@ def test_a_plain_handler_is_named_with_its_line(caplog: pytest.LogCaptureFixture
     watched(scene)
     (line,) = [record.message for record in caplog.records]
     assert re.fullmatch(
-        r"trouper://house/user/holder#\d+ held the loop for \d+ ms in Holder\.plain \(observe/test_watchdog\.py:\d+\)",
+        r"trouper://n1/user/holder#\d+ blocked the loop for \d+ ms in Holder\.plain \(observe/test_watchdog\.py:\d+\)",
         line,
     )
 
@@ -167,7 +168,7 @@ def test_one_place_is_logged_once_in_a_while_and_counted_each_time(caplog: pytes
             assert (await report()).handler == "Holder.plain"
 
     watched(scene)
-    assert len([record for record in caplog.records if "held the loop" in record.message]) == 1
+    assert len([record for record in caplog.records if "blocked the loop" in record.message]) == 1
 
 
 def test_a_stall_that_does_not_end_is_reported_while_it_lasts(
@@ -185,7 +186,8 @@ def test_a_stall_that_does_not_end_is_reported_while_it_lasts(
     watched(scene)
     first_line = caplog.records[0].message
     assert re.search(
-        r"holder|\$\d+#\d+ has held the loop for 0 s, and still does: Holder\.plain \(observe/test_watchdog", first_line
+        r"holder|\$\d+#\d+ has blocked the loop for 0 s and still does: Holder\.plain \(observe/test_watchdog",
+        first_line,
     )
 
 
@@ -200,6 +202,31 @@ def test_an_idle_loop_is_left_asleep() -> None:
         await until(lambda: dispatcher.turn_callback == dispatcher.turn)
 
     watched(scene)
+
+
+def test_the_thread_only_reads_what_it_shares_with_the_loop() -> None:
+    """Every attribute of the watchdog and of the dispatcher is set in the loop's thread (law 3 of the file)."""
+    writers: set[tuple[str, int]] = set()
+    loop_thread = threading.get_ident()
+
+    def noting(self: object, name: str, value: object) -> None:
+        writers.add((name, threading.get_ident()))
+        object.__setattr__(self, name, value)
+
+    async def scene(node: Node, report: Next) -> None:
+        dispatcher = node.system.dispatcher
+        holder = await node.spawn(Holder)
+        for _ in range(2):
+            await until(lambda: dispatcher.turn_callback != dispatcher.turn)
+            holder.tell(Plain())
+            assert (await report()).handler == "Holder.plain"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watchdog.LoopWatchdog, "__setattr__", noting)
+        patch.setattr(Dispatcher, "__setattr__", noting)
+        watched(scene)
+    assert {"turn_callback", "stalls", "_first"} <= {name for name, _ in writers}
+    assert {thread for _, thread in writers} == {loop_thread}
 
 
 def test_the_thread_ends_with_the_node() -> None:

@@ -1,4 +1,8 @@
-"""``Actor``: the kernel's actor with the furniture that every stage needs."""
+"""``Actor``: the kernel's actor with timers, a stash, links, forwarding, ``become`` and ``pipe_to_self``.
+
+Names of state and helpers here are mangled (``_Actor__timers``), so that attributes of a subclass do not collide with
+them.
+"""
 
 from __future__ import annotations
 
@@ -32,16 +36,16 @@ T = TypeVar("T")
 P = ParamSpec("P")
 Ts = TypeVarTuple("Ts")
 BECOME_MAX = 1_000
-"""How many behaviours an actor may have to go back to."""
+"""Calls of ``become`` that may be outstanding, each undone by one ``unbecome``."""
 
 
 class Actor(BareActor, Spawner):
-    """User state plus handlers; one message at a time, also across awaits.
+    """User state plus handlers; one message is handled at a time, also across awaits.
 
     Subclass it, mark methods with ``@handler``, and spawn it: ``await node.spawn(Account, "ada")``.
-    It is not called directly and not shared: others hold its ``ActorRef`` and send messages.
+    Do not call or share the instance: other actors hold its ``ActorRef`` and send messages.
 
-    Class attributes, besides those of ``BareActor``: ``stash_limit``, how many messages it may put aside.
+    Class attributes, besides those of ``BareActor``: ``stash_limit``, the messages that the stash may hold.
     """
 
     stash_limit: ClassVar[int] = 10_000
@@ -55,7 +59,7 @@ class Actor(BareActor, Spawner):
 
     @property
     def node(self) -> Node:
-        """The node that this actor lives on."""
+        """The node that this actor runs on."""
         return cast("Node", self.__cell__.system.host)
 
     def __spawn_parent__(self) -> Cell:
@@ -64,58 +68,69 @@ class Actor(BareActor, Spawner):
     def spawn_nowait(
         self, actor: Callable[[*Ts], BareActor], *args: *Ts, name: str | None = None, restart: Restart = "transient"
     ) -> ActorRef:
-        """Start a child without waiting: its mail waits instead, and a failure to start is supervised as any is."""
+        """Start a child and return its ref at once; messages wait in its mailbox until it has started.
+
+        actor, args, name, restart: as for ``spawn``.  A failure to start goes to this actor's supervision strategy.
+        Raises ``NameTaken``, ``InvalidName``, ``InvalidHandler`` and ``NodeClosed``.
+        """
         return spawn_nowait(self.__cell__, actor, args, name, restart)
 
     def link(self, ref: ActorRef) -> None:
-        """Share fate: when one of the two ends abnormally, the other one fails with ``LinkedActorFailed``."""
+        """Link this actor with ``ref``: when either ends abnormally, the other fails with ``LinkedActorFailed``.
+
+        An actor that has ended abnormally before counts; one that was stopped does not.
+        """
         link(self.__cell__, ref._cell)  # noqa: SLF001  a ref is the runtime's own
 
     def unlink(self, ref: ActorRef) -> None:
-        """Undo ``link``."""
+        """Undo ``link``; without a link to ``ref`` it does nothing."""
         unlink(self.__cell__, ref._cell)  # noqa: SLF001  a ref is the runtime's own
 
     def become(self, *functions: Callable[..., object]) -> None:
         """Handle messages with these functions only, until ``unbecome`` or a restart.
 
-        Each is a bound method or a function, annotated as a handler is; raises ``InvalidHandler``.
+        functions: bound methods ``(message)``, functions ``(message)`` or ``(actor, message)``, annotated as handlers.
+        Raises ``InvalidHandler`` for a function that is no handler, ``InvalidOption`` after ``BECOME_MAX`` calls.
         """
         cell = self.__cell__
         cell.become_stack = [] if cell.become_stack is None else cell.become_stack
         if len(cell.become_stack) >= BECOME_MAX:
-            raise InvalidOption(f"{cell.address} became {BECOME_MAX} times: unbecome, or become() from one place")
+            raise InvalidOption(f"{cell.address} called become() {BECOME_MAX} times: call unbecome() in between")
         handler_table = self.__make_handler_table__(handlers_of_functions(functions))
         cell.become_stack.append(cell.handler_table)
         cell.change_handler_table(handler_table)
 
     def unbecome(self) -> None:
-        """Go back to the behaviour before the last ``become``; without one it does nothing."""
+        """Undo the last ``become``; without one it does nothing."""
         if self.__cell__.become_stack:
             self.__cell__.change_handler_table(self.__cell__.become_stack.pop())
 
     def forward(self, ref: ActorRef, message: Message[object] | None = None) -> None:
-        """Pass the message being handled on to ``ref``, which then owes the reply if one is owed.
+        """Send the message being handled on to ``ref``; for an ask, ``ref`` then owes the reply.
 
-        message: what to send; None sends an ask on as it is, and raises ``CallerError`` for a message that was told,
-        which the runtime does not keep.  What this handler returns is ignored.
+        message: what to send instead; None sends an ask unchanged.  The return value of this handler is ignored.
+        Raises ``CallerError`` for None when the message was told, since the runtime does not keep told messages.
         """
         forward(self.__cell__, ref._cell, message)  # noqa: SLF001  a ref is the runtime's own
 
     @property
     def timers(self) -> Timers:
-        """The timers of this instance."""
+        """The timers of this instance; they are cancelled when it ends."""
         if self.__timers is None:
             self.__timers = Timers(self.__cell__)
         return self.__timers
 
     def stash(self, message: Message[object]) -> None:
-        """Put the message being handled aside until ``unstash_all``; raises ``StashFull``."""
+        """Put ``message``, which is being handled, aside until ``unstash_all`` or a restart.
+
+        An ask that is stashed keeps its deadline.  Raises ``StashFull`` at ``stash_limit`` messages.
+        """
         if self.__stash is None:
             self.__stash = Stash(self.__cell__, self.stash_limit)
         self.__stash.put(message)
 
     def unstash_all(self) -> None:
-        """Give all stashed messages back, in order, ahead of the mailbox."""
+        """Put all stashed messages back into the mailbox, in order, ahead of what is queued there."""
         if self.__stash is not None:
             self.__stash.take_all()
 
@@ -125,9 +140,11 @@ class Actor(BareActor, Spawner):
         mapper: Callable[[T], Message[object]],
         on_error: Callable[[Exception], Message[object]] | None = None,
     ) -> None:
-        """Await something beside the handlers, and tell oneself what ``mapper`` makes of the result.
+        """Await something in the background and send this actor the result as a message.
 
-        on_error: makes a message of the exception; None fails the actor with it.  Cancelled when this instance ends.
+        awaitable: what to await; it is cancelled when this instance ends.  mapper: makes the message of the result.
+        on_error: makes the message of an exception; None fails the actor with the exception.
+        Raises ``ActorStopped`` when the actor has ended.
         """
         given: object = awaitable
         if is_ask(given):
@@ -137,7 +154,7 @@ class Actor(BareActor, Spawner):
             waiting.close()
         task = self.__cell__.run_in_background(self.__pipe(awaitable, mapper, on_error))
         if waiting is not None:
-            task.add_done_callback(lambda _: waiting.close())  # it may never have begun
+            task.add_done_callback(lambda _: waiting.close())  # a task cancelled before its first step never awaits it
 
     async def __pipe(
         self,
@@ -160,5 +177,5 @@ class Actor(BareActor, Spawner):
         deliver(self.ref, message)
 
     async def offload(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a blocking function in a thread of the node, so that the loop goes on; raises what it raises."""
+        """Run a blocking function in a thread of the node's pool and return its result; raises what it raises."""
         return await self.node.offload(function, *args, **kwargs)

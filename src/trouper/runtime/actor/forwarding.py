@@ -1,4 +1,4 @@
-"""Passing on: what is being handled goes to another actor, or into the stash, with the reply that is owed."""
+"""Forwarding: the message being handled goes to another actor or into the stash, together with the reply it is owed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from ..kernel.ref import ActorRef
 
 
 def detach_reply(cell: Cell, message: Message[object] | None, target: Cell) -> object:
-    """Take what is being handled away from its handler; ``target`` gets it, and owes the reply if one is owed.
+    """Detach the mailbox item being handled from its handler and return it, to be given to ``target``.
 
-    message: what to put in its place; None keeps it.
+    cell: the actor that handles it.  message: replaces the item's message; None keeps it.  For an ask the item is the
+    ``Ask``, which ``target`` then has to answer; for a told message it is the message.
+    Raises ``CallerError`` for None when the message was told.
     """
     dispatcher = cell.system.dispatcher
     running = dispatcher.running is cell
@@ -30,7 +32,7 @@ def detach_reply(cell: Cell, message: Message[object] | None, target: Cell) -> o
     invocation = cell.invocation if running else current_invocation.get()
     if invocation is None or invocation.cell is not cell or invocation.finished:
         if message is None:
-            raise CallerError(f"{cell.address}: the runtime keeps no message that was told; pass it as an argument")
+            raise CallerError(f"{cell.address}: the runtime does not keep a told message; pass it as an argument")
         return message
     item = invocation.item
     if not is_ask(item) or not invocation.reply_owed:
@@ -44,7 +46,10 @@ def detach_reply(cell: Cell, message: Message[object] | None, target: Cell) -> o
 
 
 def forward(cell: Cell, target: Cell, message: Message[object] | None) -> None:
-    """Pass what is being handled on, with the reply that is owed.  An asker that would wait for itself is refused."""
+    """Send the item being handled by ``cell`` on to ``target``, see ``Actor.forward``.
+
+    An asker that would thereby wait for itself gets ``DeadlockError``.
+    """
     item = detach_reply(cell, message, target)
     if is_ask(item) and item.asker is not None and not target.admits_reentry(type(item.message)):
         try:

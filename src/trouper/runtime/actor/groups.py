@@ -1,12 +1,12 @@
-"""Groups: named sets of actors that come and go, after Erlang/OTP's ``pg``.
+"""Process groups: named sets of actors, after Erlang/OTP's ``pg``.
 
-A group is made by its first member and gone with its last one.  An actor may join a group more than once, and is a
-member until it has left as often.  Groups live in scopes, which know nothing of one another: ``node.groups`` is the
-scope ``default``, and ``node.groups.scope(name)`` gives another one.  An actor that ends has left everything before
-anybody handles its ``Down``; a restart changes nothing.
+A group exists while it has members.  An actor may join a group several times, and is a member until it has left as
+often.  Groups belong to scopes, which are independent: ``node.groups`` is the scope ``default``, and
+``node.groups.scope(name)`` returns another one.  An actor that ends leaves all groups before any actor handles its
+``Down``; a restart changes nothing.
 
-It is no router: ``broadcast`` is a loop over the members.  A node enters only its own actors and tells the nodes it is
-linked to (``remote/rosters.py``); what they say of theirs is merged in, and dropped as a whole when they are lost.
+A node adds only its own actors and sends the changes to connected nodes.  The members that another node reports are
+merged in, and removed together when that node is lost.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DEFAULT_SCOPE = "default"
 
 
 class GroupMembers(Message[None]):
-    """The members of a group at the time when somebody began to monitor it; changes follow."""
+    """The members of a group when a monitor of it began; sent to the monitor, before the changes."""
 
     scope: str
     group: str
@@ -35,7 +35,7 @@ class GroupMembers(Message[None]):
 
 
 class GroupJoined(Message[None]):
-    """Actors joined a group; one that joined twice at once stands here twice."""
+    """Actors joined a group.  members: an actor that joined twice at once is listed twice."""
 
     scope: str
     group: str
@@ -43,7 +43,7 @@ class GroupJoined(Message[None]):
 
 
 class GroupLeft(Message[None]):
-    """Actors left a group, or ended; one that was a member twice and ended stands here twice."""
+    """Actors left a group, or ended.  members: an actor that had joined twice and ended is listed twice."""
 
     scope: str
     group: str
@@ -54,24 +54,24 @@ GroupChange = GroupJoined | GroupLeft
 
 
 class GroupScope:
-    """The groups of one scope.  Made by ``node.groups.scope(name)``."""
+    """The groups of one scope; use ``node.groups`` or ``node.groups.scope(name)``."""
 
     def __init__(self, name: str, system: System, listeners: list[Callable[[GroupChange], None]]) -> None:
         self.name = name
         self._system, self._listeners = system, listeners
         self._members: dict[str, dict[str, Counter[ActorRef]]] = {}
-        """Group -> node -> member -> how often it has joined.  Nothing empty is kept."""
+        """Group -> node -> member -> how often it has joined.  Empty entries are removed."""
         self._groups_of: dict[ActorRef, dict[str, None]] = {}
-        """What each actor that is watched has joined; nothing for one that only monitors."""
+        """The groups that each watched actor has joined; empty for one that only monitors."""
         self._monitors: dict[str | None, dict[ActorRef, None]] = {}
-        """Who monitors a group; under None, who monitors all of them."""
+        """The monitors of each group; under None, those of all groups."""
 
     # --- members -----------------------------------------------------------------------------------------------------
 
     def join(self, group: str, *members: ActorRef) -> None:
-        """Enter actors of this node, each once for each time it is named; one that has ended is passed over.
+        """Add actors of this node to a group, each once for each time it is given; ended actors are ignored.
 
-        Raises ``CallerError`` for an actor of another node, which joins there.
+        Raises ``CallerError`` for an actor of another node: it must join on its own node.
         """
         for member in members:
             if member._cell.system is not self._system:  # noqa: SLF001  a ref is the runtime's own
@@ -87,18 +87,18 @@ class GroupScope:
             self._publish_own(group, GroupJoined(self.name, group, joined))
 
     def leave(self, group: str, *members: ActorRef) -> int:
-        """Take actors out, each once for each time it is named; returns how many memberships that ended."""
+        """End one membership for each time an actor is given; returns how many were ended."""
         left = tuple(member for member in members if self._take_out(group, member, 1))
         if left:
             self._publish_own(group, GroupLeft(self.name, group, left))
         return len(left)
 
     def members(self, group: str) -> list[ActorRef]:
-        """Return all members, on all nodes; one that joined twice stands there twice."""
+        """Return the members on all nodes; an actor that joined twice is listed twice."""
         return [member for entered in self._members.get(group, {}).values() for member in entered.elements()]
 
     def local_members(self, group: str) -> list[ActorRef]:
-        """Return the members on this node; one that joined twice stands there twice."""
+        """Return the members on this node; an actor that joined twice is listed twice."""
         return list(self._members.get(group, {}).get(self._system.name, Counter[ActorRef]()).elements())
 
     def groups(self) -> list[str]:
@@ -106,14 +106,14 @@ class GroupScope:
         return sorted(self._members)
 
     def broadcast(self, group: str, message: Message[object]) -> int:
-        """Tell every member once, however often it has joined; returns how many were told."""
+        """Send a message to every member once, however often it has joined; returns the number of members."""
         members = dict.fromkeys(self.members(group))
         for member in members:
             deliver(member, message)
         return len(members)
 
     def _take_out(self, group: str, member: ActorRef, times: int) -> int:
-        """End up to ``times`` memberships of one actor; returns how many there were to end."""
+        """End up to ``times`` memberships of one actor; returns how many were ended."""
         by_node = self._members.get(group, {})
         entered = by_node.get(self._system.name, Counter[ActorRef]())
         ended = min(times, entered[member])
@@ -133,7 +133,7 @@ class GroupScope:
     # --- other nodes -------------------------------------------------------------------------------------------------
 
     def enter(self, node: str, change: GroupChange) -> None:
-        """Merge in what another node says of its own actors; who leaves more often than they joined leaves once."""
+        """Apply a change that another node reports of its own actors; leaving more often than joined has no effect."""
         group = change.group
         entered = self._members.setdefault(group, {}).setdefault(node, Counter())
         before = entered.copy()
@@ -147,7 +147,7 @@ class GroupScope:
         self._publish_difference(group, before, entered)
 
     def drop(self, node: str) -> None:
-        """Forget all members of a node that is lost."""
+        """Remove all members of a node that was lost."""
         for group in [group for group, by_node in self._members.items() if node in by_node]:
             before = self._members[group].pop(node)
             self._members[group][node] = after = Counter[ActorRef]()
@@ -170,18 +170,18 @@ class GroupScope:
     # --- monitors ----------------------------------------------------------------------------------------------------
 
     def monitor(self, group: str, watcher: ActorRef) -> None:
-        """Tell ``watcher`` the ``GroupMembers`` now, then each ``GroupJoined`` and ``GroupLeft``, until it ends."""
+        """Send ``watcher`` the ``GroupMembers`` now, then each ``GroupJoined`` and ``GroupLeft``, until it ends."""
         if self._add_monitor(group, watcher):
             deliver(watcher, GroupMembers(self.name, group, tuple(self.members(group))))
 
     def monitor_all(self, watcher: ActorRef) -> None:
-        """Monitor every group of this scope, also those to come; one ``GroupMembers`` comes for each there is now."""
+        """Monitor all groups of this scope, present and future; a ``GroupMembers`` is sent for each present one."""
         if self._add_monitor(None, watcher):
             for group in self.groups():
                 deliver(watcher, GroupMembers(self.name, group, tuple(self.members(group))))
 
     def demonitor(self, group: str | None, watcher: ActorRef) -> bool:
-        """Undo ``monitor``, or with None ``monitor_all``; False when there was none.  What is under way arrives."""
+        """Undo ``monitor``, or with None ``monitor_all``; False when there was none.  Sent changes still arrive."""
         monitors = self._monitors.get(group, {})
         found = watcher in monitors
         monitors.pop(watcher, None)
@@ -200,7 +200,7 @@ class GroupScope:
         return not cell.gone
 
     def _publish_own(self, group: str, change: GroupChange) -> None:
-        """Tell the monitors here and the other nodes what this node's actors have done."""
+        """Send a change of this node's actors to the monitors here and to the listeners, which tell other nodes."""
         self._publish(group, change)
         for listener in self._listeners:
             listener(change)
@@ -213,7 +213,7 @@ class GroupScope:
     # --- ends --------------------------------------------------------------------------------------------------------
 
     def on_down(self, down: Down) -> None:
-        """Let an actor that has ended leave everything; called before its ``Down`` is handled anywhere."""
+        """Remove an actor that has ended from all groups; called before any actor handles its ``Down``."""
         gone = down.ref
         for group in [group for group, monitors in self._monitors.items() if gone in monitors]:
             self.demonitor(group, gone)
@@ -224,23 +224,23 @@ class GroupScope:
         self._groups_of.pop(gone, None)
 
     def _unwatch_if_unused(self, ref: ActorRef) -> None:
-        """Stop watching an actor that is neither a member nor a monitor any more."""
+        """Stop watching an actor that is neither a member nor a monitor."""
         if not self._groups_of.get(ref) and not any(ref in monitors for monitors in self._monitors.values()):
             self._groups_of.pop(ref, None)
             ref._cell.remove_watcher(self)  # noqa: SLF001  a ref is the runtime's own
 
 
 class Groups(GroupScope):
-    """The groups of a node, as ``node.groups``: the scope ``default``, and the door to the others."""
+    """The groups of a node, as ``node.groups``: the scope ``default``, and access to the other scopes."""
 
     def __init__(self, system: System) -> None:
         self.on_change: list[Callable[[GroupChange], None]] = []
-        """Who is called with each change among this node's own members, in any scope."""
+        """Called with each change among this node's own members, in any scope."""
         super().__init__(DEFAULT_SCOPE, system, self.on_change)
         self._scopes: dict[str, GroupScope] = {DEFAULT_SCOPE: self}
 
     def scope(self, name: str) -> GroupScope:
-        """Return the scope of this name, made at its first use."""
+        """Return the scope with this name, made at its first use."""
         if name not in self._scopes:
             self._scopes[name] = GroupScope(name, self._system, self.on_change)
         return self._scopes[name]

@@ -1,7 +1,7 @@
-"""Handlers: which method handles which message, read from annotations when a class is made.
+"""Handlers: reads from annotations which method handles which message, when a class is defined.
 
-A handler is found by the annotation of its message parameter; a union handles each of its members, a base class its
-subclasses too.  What is wrong with a handler is said when its class is made, never when the first message comes.
+A handler handles the message class that its parameter is annotated with, and the subclasses of it; a union stands for
+each of its members.  Mistakes raise ``InvalidHandler`` at the class definition.
 """
 
 from __future__ import annotations
@@ -26,20 +26,23 @@ def handler(function: F, /) -> F: ...
 @overload
 def handler(*, reentrant: bool = False) -> Callable[[F], F]: ...
 def handler(function: F | None = None, /, *, reentrant: bool = False) -> F | Callable[[F], F]:
-    """Mark a method as the handler of the message that its first parameter is annotated with.
+    """Mark a method as the handler of the message class that its parameter is annotated with.
 
-    A plain ``def`` runs inline, the fast path; an ``async def`` runs in the actor's own task.  Either way the actor
-    handles nothing else until it is done.  A reentrant handler is apart from this: it is begun at once, also while
-    another one waits, ahead of what is queued, and lets others run during its awaits.  So order (law 2) holds among
-    the messages of the other handlers, and among those of reentrant ones, but not between the two kinds.
+    A plain ``def`` runs inline, which is fastest; an ``async def`` runs in the actor's task.  Either way the actor
+    handles no other message until the handler has returned, unless one of the two is reentrant.
+
+    reentrant: True (``async def`` only) starts the handler as soon as its message arrives, ahead of queued messages and
+        while another handler waits, and lets other handlers run during its awaits.  Order (law 2) then holds among
+        messages for reentrant handlers and among those for other handlers, but not between the two.
+    Raises ``InvalidHandler`` for a reentrant plain ``def``, and when it is given no function.
     """
 
     def mark(marked: F) -> F:
         given: object = marked
         if not inspect.isfunction(given):
             raise InvalidHandler(
-                f"@handler was given {marked!r}: write @handler alone, above a method; the message it handles is read "
-                "from the annotation of its parameter"
+                f"@handler was given {marked!r}: write @handler alone, above a method; the annotation of the parameter "
+                "says which message it handles"
             )
         if reentrant and not inspect.iscoroutinefunction(marked):
             raise InvalidHandler(f"{marked.__qualname__} is reentrant but not `async def`: it has no await to yield at")
@@ -50,7 +53,7 @@ def handler(function: F | None = None, /, *, reentrant: bool = False) -> F | Cal
 
 
 def handlers_of_class(cls: type) -> dict[type, HandlerEntry]:
-    """Collect the marked methods of a class and its bases; raises ``InvalidHandler``."""
+    """Return the handlers of a class and its bases by message class; raises ``InvalidHandler``."""
     functions: dict[str, Callable[..., object]] = {}
     for base in reversed(cls.__mro__):
         for name, value in vars(base).items():
@@ -62,8 +65,8 @@ def handlers_of_class(cls: type) -> dict[type, HandlerEntry]:
 
 
 def handlers_of_functions(functions: Iterable[Callable[..., object]]) -> dict[type, HandlerEntry]:
-    """Collect free functions and bound methods ``(message)``, and functions ``(actor, message)``."""
-    return _merge("this behaviour", (_entries_of_function(function, None) for function in functions))
+    """Return the handlers made of functions and bound methods ``(message)`` and functions ``(actor, message)``."""
+    return _merge("become()", (_entries_of_function(function, None) for function in functions))
 
 
 def _merge(owner: str, parts: Iterable[dict[type, HandlerEntry]]) -> dict[type, HandlerEntry]:
@@ -80,7 +83,7 @@ def _merge(owner: str, parts: Iterable[dict[type, HandlerEntry]]) -> dict[type, 
 
 
 def handlers_of_method(function: Callable[..., object]) -> dict[type, HandlerEntry]:
-    """Read a method once, where its class is made: a subclass made elsewhere may not see the names it uses."""
+    """Read the annotations of a method once, where its class is defined: a subclass may lack the names in them."""
     known: dict[type, HandlerEntry] | None = vars(function).get(_FOUND)
     if known is None:
         known = _entries_of_function(function, 1)
@@ -90,7 +93,7 @@ def handlers_of_method(function: Callable[..., object]) -> dict[type, HandlerEnt
 
 def _entries_of_function(function: Callable[..., object], position: int | None) -> dict[type, HandlerEntry]:
     if not callable(function):
-        raise InvalidHandler(f"{function!r} is no function: a behaviour is made of functions and bound methods")
+        raise InvalidHandler(f"{function!r} is no function: pass functions and bound methods")
     name = function.__qualname__
     parameters = list(inspect.signature(function).parameters.values())
     place = len(parameters) - 1 if position is None else position
@@ -137,7 +140,7 @@ def _message_types(name: str, annotation: object) -> list[type]:
 
 
 def _check_reply(name: str, message: type, returned: object) -> None:
-    """Refuse a return annotation none of whose classes could be a reply to this message."""
+    """Raise ``InvalidHandler`` when no class of a return annotation can be a reply to this message."""
     wanted: tuple[type, ...] | None = getattr(message, "__reply__", None)
     offered = reply_types(returned)
     if message is Message or wanted is None or offered is None or any(issubclass(cls, wanted) for cls in offered):
@@ -153,9 +156,9 @@ def _named(classes: Iterable[type]) -> str:
 
 
 def _hints(function: Callable[..., object]) -> dict[str, object]:
-    """Resolve annotations, also those that name something local to the function in which the class is being made."""
+    """Return the annotations, resolved also where they name locals of the function that defines the class."""
     scope: dict[str, object] = {}
-    frame: types.FrameType | None = sys._getframe(1)  # noqa: SLF001  the way to the names around a class being made
+    frame: types.FrameType | None = sys._getframe(1)  # noqa: SLF001  the only access to the names around a class
     while frame is not None and frame.f_globals.get("__name__") != function.__module__:
         frame = frame.f_back
     while frame is not None and frame.f_code.co_name != "<module>":

@@ -1,7 +1,7 @@
-"""Links: two actors that share their fate.  When one ends abnormally, the other fails with ``LinkedActorFailed``.
+"""Links (as in OTP): when one of two linked actors ends abnormally, the other fails with ``LinkedActorFailed``.
 
-A link is two watches.  It is not supervision: nobody is restarted by it, but a linked actor that fails is restarted by
-its own supervisor as after any failure, and the link is gone with the one that ended.
+A link is two watches.  It does not supervise: an actor that fails by a link is restarted by its own supervisor, as
+after any failure.  A link ends with either actor.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from ..kernel.ref import Down
 
 @dataclass(frozen=True, slots=True)
 class LinkWatcher:
-    """One direction of a link: it hears of the end of ``other``, and fails ``owner`` by it."""
+    """One direction of a link: watches ``other`` and fails ``owner`` when ``other`` ends abnormally."""
 
     owner: Cell
     other: Cell
 
     def on_down(self, down: Down) -> None:
-        """Fail the owner, unless the other one was stopped in order."""
+        """Fail the owner, unless the other actor was stopped."""
         self.owner.remove_watcher(LinkWatcher(self.other, self.owner))
         if down.reason != "stopped" and self.other.reason != "stopped":
             self.owner.post(SUPERVISION, _fail, down)
 
 
 def link(one: Cell, two: Cell) -> None:
-    """Let each fail when the other ends abnormally; one that has ended so already counts."""
+    """Link two actors; one that has ended abnormally already fails the other."""
     two.add_watcher(LinkWatcher(one, two))
     if not two.gone:
         one.add_watcher(LinkWatcher(two, one))
 
 
 def unlink(one: Cell, two: Cell) -> None:
-    """Undo ``link``."""
+    """Remove the link of two actors, if there is one."""
     two.remove_watcher(LinkWatcher(one, two))
     one.remove_watcher(LinkWatcher(two, one))
 

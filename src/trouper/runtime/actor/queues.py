@@ -1,4 +1,4 @@
-"""Queues for ``Mailbox(queue=...)`` that keep another order than that of arrival."""
+"""Mailbox queues, for ``Mailbox(queue=...)``, with another order than that of arrival."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ..kernel.ask import content
 
 
 class PriorityQueue:
-    """Lower priority numbers first, equals in order of arrival; what is put back comes before everything else.
+    """A queue by priority: lower numbers first, equal ones in order of arrival, returned items before all others.
 
-    priority: message -> int.  Use ``Mailbox(queue=lambda: PriorityQueue(priority))``.
+    priority: a function from the message to an int.  Use ``Mailbox(queue=lambda: PriorityQueue(priority))``.
     """
 
     __slots__ = ("_arrivals", "_heap", "_priority", "_returned")
@@ -24,20 +24,20 @@ class PriorityQueue:
         self._arrivals = 0
 
     def append(self, item: object) -> None:
-        """Queue an item by its message's priority."""
+        """Queue an item by the priority of its message."""
         self._arrivals += 1
         heappush(self._heap, (self._priority(content(item)), self._arrivals, item))
 
     def appendleft(self, item: object) -> None:
-        """Put an item back, ahead of all."""
+        """Return an item to the front."""
         self._returned.appendleft(item)
 
     def popleft(self) -> object:
-        """Take the next item."""
+        """Remove and return the next item."""
         return self._returned.popleft() if self._returned else heappop(self._heap)[2]
 
     def clear(self) -> None:
-        """Forget all items."""
+        """Remove all items."""
         self._heap.clear()
         self._returned.clear()
 
@@ -49,9 +49,10 @@ class PriorityQueue:
 
 
 class CoalescingQueue:
-    """Order of arrival; at the limit the newest message takes the place of the queued one with the same key.
+    """A queue in order of arrival; at the limit a new message replaces the newest queued one with the same key.
 
-    key: message -> anything hashable.  Use ``Mailbox(when_full="coalesce", queue=lambda: CoalescingQueue(key))``.
+    key: a function from the message to any hashable value.
+    Use ``Mailbox(when_full="coalesce", queue=lambda: CoalescingQueue(key))``.
     """
 
     __slots__ = ("_key", "_newest", "_places")
@@ -62,17 +63,17 @@ class CoalescingQueue:
         self._newest: dict[Hashable, list[object]] = {}
 
     def append(self, item: object) -> None:
-        """Queue an item, the newest of its key."""
+        """Queue an item; it is the newest of its key."""
         place = [item]
         self._newest[self._key(content(item))] = place
         self._places.append(place)
 
     def appendleft(self, item: object) -> None:
-        """Put an item back, ahead of all."""
+        """Return an item to the front; it is never replaced."""
         self._places.appendleft([item])
 
     def replace(self, item: object) -> object | None:
-        """Put an item in the place of the newest queued one with its key, and return that; None when there is none."""
+        """Replace the newest queued item with the same key and return the replaced one; None when there is none."""
         place = self._newest.get(self._key(content(item)))
         if place is None:
             return None
@@ -80,7 +81,7 @@ class CoalescingQueue:
         return replaced
 
     def popleft(self) -> object:
-        """Take the next item."""
+        """Remove and return the next item."""
         place = self._places.popleft()
         key = self._key(content(place[0]))
         if self._newest.get(key) is place:
@@ -88,7 +89,7 @@ class CoalescingQueue:
         return place[0]
 
     def clear(self) -> None:
-        """Forget all items."""
+        """Remove all items."""
         self._places.clear()
         self._newest.clear()
 

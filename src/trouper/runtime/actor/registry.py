@@ -1,12 +1,11 @@
-"""The registry: who is reachable under which name, and who offers which service.
+"""The registry of a node: actors by name, and actors that offer a service.
 
-A name belongs to one actor; a service key is offered by any number.  Both follow the ref, so they survive restarts, and
-both are gone before anybody handles the ``Down`` of an actor that has ended.  It is not the tree of actors:
-``Node.find`` looks an actor up by its path, whether it is registered or not.  The sources are Erlang's ``register`` and
-Akka's Receptionist.
+A name belongs to one actor; any number of actors may offer a service key.  Entries belong to the ref: they survive a
+restart, and are removed before any actor handles the ``Down`` of an actor that has ended.  ``Node.find`` is something
+else: it looks actors up by their path.  The sources are Erlang's ``register`` and Akka's Receptionist.
 
-Everything here is local to one node; ``node.network`` asks the nodes that are linked to it.  Entries are refs and never
-cells, so a ref to an actor of another node may be registered too.
+The registry is local to one node; ``node.network`` asks the registries of connected nodes.  A ref to an actor of
+another node may be registered too.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ if TYPE_CHECKING:
 
 
 class ServiceKey(msgspec.Struct, frozen=True):
-    """The name of a service that any number of actors may offer; equal keys are the same service."""
+    """The key of a service that any number of actors may offer; equal keys are the same service."""
 
     name: str
 
 
 class Listing(Message[None]):
-    """Who offers a service: told to a subscriber once when it subscribes, then at each change.
+    """The actors that offer a service: sent to a subscriber when it subscribes, then at each change.
 
     refs: all of them, in the order in which they registered.
     """
@@ -44,12 +43,12 @@ class Listing(Message[None]):
 
 @dataclass(slots=True)
 class _Entries:
-    """What one actor has here, so that its end costs no search."""
+    """The entries of one actor, so that removing them at its end needs no search."""
 
     names: set[str] = field(default_factory=set[str])
     keys: dict[ServiceKey, None] = field(
         default_factory=dict[ServiceKey, None]
-    )  # in order, so that a run can be replayed from its seed
+    )  # ordered, so that a simulation replays exactly
     subscriptions: set[ServiceKey] = field(default_factory=set[ServiceKey])
 
 
@@ -65,11 +64,12 @@ class Registry:
     # --- names -------------------------------------------------------------------------------------------------------
 
     def register(self, name: str | ServiceKey, ref: ActorRef) -> None:
-        """Give an actor a name, or enter it among those that offer a service; doing it again changes nothing.
+        """Register an actor under a name, or as one that offers a service; repeating it changes nothing.
 
-        An actor may have many names and keys.  Raises ``NameTaken`` when another living actor has the name,
-        ``InvalidName`` for a name that no address could carry, and ``ActorStopped`` when the actor has ended.
-        An actor that has ended is not entered under a key, without an error: it could have ended a moment later.
+        name: a name, or a ``ServiceKey``.  An actor may have many of both.
+        Raises ``NameTaken`` when another living actor has the name, ``InvalidName`` for a name that is not allowed in
+        an address, and ``ActorStopped`` for a name when the actor has ended.  For a key, an actor that has ended is
+        ignored without an error, since it could as well have ended a moment later.
         """
         if isinstance(name, ServiceKey):
             self._offer(name, ref)
@@ -88,7 +88,7 @@ class Registry:
     @overload
     def unregister(self, name: ServiceKey, ref: ActorRef) -> bool: ...
     def unregister(self, name: str | ServiceKey, ref: ActorRef | None = None) -> bool:
-        """Free a name, or take an actor from those that offer a service; False when it was not entered."""
+        """Remove a name, or an actor from those that offer a service; returns False when it was not registered."""
         if isinstance(name, ServiceKey):
             return ref is not None and self._withdraw(name, ref)
         holder = self._names.pop(name, None)
@@ -99,7 +99,7 @@ class Registry:
         return True
 
     def whereis(self, name: str) -> ActorRef | None:
-        """Return the actor with this name, or None."""
+        """Return the actor with this name, or None when there is none."""
         return self._names.get(name)
 
     def names(self) -> list[str]:
@@ -109,11 +109,11 @@ class Registry:
     # --- services ----------------------------------------------------------------------------------------------------
 
     def find(self, key: ServiceKey) -> list[ActorRef]:
-        """Return all actors that offer a service, in the order in which they registered."""
+        """Return the actors that offer a service, in the order in which they registered."""
         return list(self._offers.get(key, ()))
 
     def subscribe(self, key: ServiceKey, watcher: ActorRef) -> None:
-        """Tell ``watcher`` a ``Listing`` now and at each change, until it ends or unsubscribes."""
+        """Send ``watcher`` a ``Listing`` now and at each change, until it ends or unsubscribes."""
         entries = self._entries_for(watcher)
         if entries is not None:
             entries.subscriptions.add(key)
@@ -121,7 +121,7 @@ class Registry:
             deliver(watcher, Listing(key, tuple(self.find(key))))
 
     def unsubscribe(self, key: ServiceKey, watcher: ActorRef) -> bool:
-        """Send no more listings; False when there was no subscription.  One that is under way still arrives."""
+        """End a subscription; False when there was none.  A ``Listing`` that was sent before still arrives."""
         subscribers = self._subscribers.get(key, {})
         if watcher not in subscribers:
             return False
@@ -157,7 +157,7 @@ class Registry:
     # --- ends --------------------------------------------------------------------------------------------------------
 
     def on_down(self, down: Down) -> None:
-        """Forget an actor that has ended; called before its ``Down`` is handled anywhere."""
+        """Remove the entries of an actor that has ended; called before any actor handles its ``Down``."""
         entries = self._entries_of.pop(down.ref, None)
         if entries is None:
             return
@@ -171,7 +171,7 @@ class Registry:
             self._publish(key)
 
     def _entries_for(self, ref: ActorRef) -> _Entries | None:
-        """Return what an actor has here; None when it has ended."""
+        """Return the entries of an actor, made at its first use; None when it has ended."""
         cell = ref._cell  # noqa: SLF001  a ref is the runtime's own
         if cell.gone:
             return None
@@ -189,7 +189,7 @@ class Registry:
 
 
 def _discard(table: dict[ServiceKey, dict[ActorRef, None]], key: ServiceKey, ref: ActorRef) -> None:
-    """Take an actor out of a table, and the key too when nobody is left."""
+    """Remove an actor from a table, and the key when no actor is left."""
     table[key].pop(ref, None)
     if not table[key]:
         del table[key]
@@ -198,8 +198,8 @@ def _discard(table: dict[ServiceKey, dict[ActorRef, None]], key: ServiceKey, ref
 def actor_at(system: System, place: str | Address) -> ActorRef | None:
     """Return the living actor at a path (``user/bank/ada``) or an address; None when there is none.
 
-    An address, as a value or as text, finds only the very actor that it is of; a path finds whoever is there now.
-    Raises ``InvalidName`` for text that begins like an address and is none.
+    place: a path finds the actor that has it now; an ``Address``, also as text, finds only the actor with this uid.
+    Raises ``InvalidName`` for text that begins with ``trouper:`` and is no address.
     """
     wanted = parse_address(place) if isinstance(place, str) and place.startswith("trouper:") else place
     path = wanted.path if isinstance(wanted, Address) else wanted.strip("/")

@@ -1,4 +1,4 @@
-"""``Spawner``: ``spawn``, the same for a node and for an actor."""
+"""``Spawner``: the base class that gives ``spawn`` to nodes and actors."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Ts = TypeVarTuple("Ts")
 
 
 class Spawner:
-    """Who starts actors: a node under ``/user``, an actor under itself.  It is not made by itself."""
+    """Mixin with ``spawn``: a node spawns under ``/user``, an actor under itself."""
 
     def __spawn_parent__(self) -> Cell:
-        """Return the cell that supervises what is spawned here."""
-        raise NotImplementedError  # a node and an actor keep it in different places
+        """Return the cell that supervises the spawned actors."""
+        raise NotImplementedError  # the subclass knows it
 
     @overload
     def spawn(
@@ -71,22 +71,22 @@ class Spawner:
         shutdown_s: float | None = 5.0,
         significant: bool = False,
     ) -> Awaitable[ActorRef]:
-        """Start an actor here: a node puts it under ``/user``, an actor under itself, and it is supervised there.
+        """Start an actor as a supervised child: of ``/user`` for a node, of itself for an actor.
 
-        Awaiting gives its ref, once ``on_start`` has succeeded.
+        Await the result to get the ref; it resolves after ``on_start`` has succeeded.
 
-        actor: an ``Actor`` class with its arguments (keywords by ``functools.partial``), or a function
+        actor: an ``Actor`` class with its arguments in ``args`` (keywords by ``functools.partial``), or a function
             ``(message)`` or ``(actor, message)`` with an annotated message.
-        name: unique among the living children; None makes one up.
-        place: the name of a connected node to run it on, or a function that is given this node and returns such a name,
-            now and whenever the actor has to be placed anew; None is here.  Wherever it runs, it is a child of this
-            parent: its failure is this parent's to decide on, its ref stays when it is placed anew, and it ends when
-            this parent ends.  The class must be found there by its name, and its arguments must be able to travel.
+        name: unique among the living children; None generates one.
+        place: the name of a connected node to run it on, or a function that takes this node and returns such a name
+            (called again whenever the actor has to be placed again); None is this node.  A placed actor stays a child
+            of this parent: the parent's strategy decides about its failures, its ref survives a new placement, and it
+            ends with the parent.  The other node imports the class by its qualified name; the arguments are encoded.
         restart: ``permanent`` restarts it whenever it ends by itself, ``transient`` when it fails, ``temporary`` never.
-        shutdown_s: seconds it may take to stop before it is killed; None waits for ever.
-        significant: see ``Strategy.auto_shutdown``.
-        Raises ``NameTaken``, ``InvalidName``, ``NodeClosed``, ``StartFailed`` from what ``on_start`` raised, and
-        ``NodeUnreachable`` for a place that is not connected.
+        shutdown_s: seconds that it may take to stop before it is killed; None is no limit.
+        significant: True lets its end end the parent, see ``Strategy.auto_shutdown``.
+        Raises ``NameTaken``, ``InvalidName``, ``InvalidHandler``, ``NodeClosed``, ``StartFailed`` (its ``__cause__`` is
+        what ``on_start`` raised), and ``NodeUnreachable`` when ``place`` is not connected.
         """
         parent = self.__spawn_parent__()
         return start_child(parent, actor, args, name, place, restart, shutdown_s, significant)
@@ -102,7 +102,7 @@ def start_child(
     shutdown_s: float | None,
     significant: bool,
 ) -> Awaitable[ActorRef]:
-    """Start a child of any cell; see ``Spawner.spawn``."""
+    """Start a child of ``parent``; the arguments, the result and the errors are those of ``Spawner.spawn``."""
     if place is None or place == parent.system.name:
         return spawn_awaited(parent, actor, args, name, restart, shutdown_s, significant)
     if parent.system.placement is None:

@@ -1,4 +1,4 @@
-"""Spawning: from what a user hands to ``spawn`` to a child of a cell."""
+"""Spawning: makes a child cell of what a user passes to ``spawn``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ACTOR = "__trouper_actor__"
 
 
 class PendingSpawn:
-    """Awaits a start, and gives the ref.  Giving up the wait kills the actor that is still starting."""
+    """The awaitable result of ``spawn``: resolves to the ref.  Cancelling the wait kills the starting actor."""
 
     __slots__ = ("_cell", "error", "future")
 
@@ -30,7 +30,7 @@ class PendingSpawn:
         self.future: asyncio.Future[None] | None = None
 
     def settle(self, error: BaseException | None) -> None:
-        """Tell that the start has ended, well (None) or not."""
+        """Called when the start has succeeded (``error`` is None) or failed."""
         self.error = error
         if self.future is not None and not self.future.done():
             if error is None:
@@ -57,13 +57,16 @@ def spawn_awaited(
     shutdown_s: float | None,
     significant: bool,
 ) -> Awaitable[ActorRef]:
-    """Start a child; the awaitable gives its ref once ``on_start`` has succeeded."""
+    """Start a child on this node; the awaitable resolves to its ref after ``on_start`` has succeeded."""
     spec, args = _spec_of(actor, args, restart, shutdown_s, significant)
     return begin_child(parent.system.make_child(parent, spec, args, name))
 
 
 def begin_child(cell: Cell) -> Awaitable[ActorRef]:
-    """Start a cell; the awaitable gives its ref once ``on_start`` has succeeded."""
+    """Start a cell; the awaitable resolves to its ref after ``on_start`` has succeeded.
+
+    Raises what a plain ``on_start`` raised.
+    """
     spawned = PendingSpawn(cell)
     start(cell, spawned)
     if spawned.error is not None:
@@ -80,7 +83,7 @@ def spawn_nowait(
     name: str | None,
     restart: Restart,
 ) -> ActorRef:
-    """Start a child whose failure to start is left to its parent's supervision."""
+    """Start a child and return its ref at once; a failure to start goes to the parent's supervision strategy."""
     spec, args = _spec_of(actor, args, restart, 5.0, significant=False)
     return parent.system.spawn(parent, spec, args, name).ref
 
@@ -92,7 +95,7 @@ def _spec_of(
     shutdown_s: float | None,
     significant: bool,
 ) -> tuple[ChildSpec, tuple[object, ...]]:
-    """Take a class, a ``functools.partial`` of one, or a function; returns how to keep it, and all its arguments."""
+    """Return the specification and all arguments of a class, a ``functools.partial`` of one, or a function."""
     made: object = actor
     if isinstance(made, type) and issubclass(made, BareActor):
         return _shared_spec(cast("type", made), restart, shutdown_s, significant), args
@@ -103,22 +106,22 @@ def _spec_of(
     if not inspect.isroutine(actor):
         raise InvalidHandler(f"{actor!r} cannot be spawned: pass an Actor class, a partial of one, or a function")
     if args:
-        raise InvalidHandler(f"{actor.__qualname__} is a function: it takes messages, not the arguments {args!r}")
+        raise InvalidHandler(f"{actor.__qualname__} is a function: it takes a message, not the arguments {args!r}")
     return ChildSpec(_actor_class_of(actor), restart, shutdown_s, significant), ()
 
 
 @lru_cache(maxsize=1024)
 def _shared_spec(actor: type, restart: Restart, shutdown_s: float | None, significant: bool) -> ChildSpec:
-    """Share one specification among all children that are kept alike: a million of them cost one."""
+    """Return one specification for all children with equal options, to save memory."""
     return ChildSpec(cast("type[BareActor]", actor), restart, shutdown_s, significant)
 
 
 def _actor_class_of(function: Callable[..., object]) -> type[BareActor]:
-    """Make an actor class whose one handler is a function ``(message)`` or ``(actor, message)``.
+    """Return an actor class whose one handler is a function ``(message)`` or ``(actor, message)``.
 
-    It is kept on the function itself, so that it goes when the function goes; a method's is made each time.
+    The class is cached on the function, so that it is freed with it; that of a bound method is made each time.
     """
-    from .actor import Actor  # noqa: PLC0415  an actor spawns too, and would wait for this file
+    from .actor import Actor  # noqa: PLC0415  ``actor.py`` imports this file
 
     known: type[BareActor] | None = getattr(function, _ACTOR, None) if inspect.isfunction(function) else None
     if known is not None:

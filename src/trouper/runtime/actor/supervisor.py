@@ -1,14 +1,14 @@
-"""``Supervisor``: an actor whose whole work is to start, restart and stop others in order.
+"""``Supervisor``: an actor that starts, restarts and stops a list of children in order.
 
-It is the static tree of Erlang/OTP's ``supervisor`` (source of the rules: its module documentation, "supervisor" in
-stdlib).  What becomes of a child that fails is not decided here but by the kernel's pure ``SupervisorState``, as for the
-children of any actor; a supervisor adds the list of what there should be, and the order.
+It follows Erlang/OTP's ``supervisor`` (source of the rules: its module documentation, "supervisor" in stdlib).  The
+kernel's pure ``SupervisorState`` decides about failures, as for the children of any actor; a supervisor adds the list
+of specified children and their order.
 
 Laws of this file:
 1. Children start one after the other in the order of the list, and stop in the opposite order.
-2. If one of them cannot start, those started before it are stopped, the newest first, and the supervisor's own start
-   fails: a tree stands whole or not at all.
-3. A child that was terminated keeps its place in the list until it is deleted, unless it is temporary.
+2. If a child cannot start, the children started before it are stopped, the newest first, and the supervisor's own start
+   fails.
+3. A terminated child keeps its place in the list until it is deleted, unless it is temporary.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ A = TypeVar("A", bound=BareActor)
 Refusal = Literal["not_found", "running", "already_running", "already_present", "not_allowed", "start_failed"]
 
 WORKER_SHUTDOWN_S = 5.0
-"""Seconds that a child which is no supervisor may take to stop, unless its specification says otherwise."""
+"""Seconds that a child which is no supervisor may take to stop, by default."""
 MANAGE_TIMEOUT_S = 60.0
-"""Seconds that a handle waits for its supervisor: starting or stopping a child may take its time."""
+"""Seconds that a ``SupervisorHandle`` waits for its supervisor, which may start or stop a child meanwhile."""
 
 
 class Child:
-    """How a supervisor starts one child and keeps it: a specification, not the child itself.
+    """The specification of one child of a supervisor (OTP's child specification).
 
     actor: an ``Actor`` class (keywords by ``functools.partial``) or a function, as for ``spawn``; args: its arguments.
-    name: unique under its supervisor; None is the class's or function's own name in lower case.
+    name: unique under its supervisor; None is the name of the class or function in lower case.
     restart: ``permanent`` (the default here, as in OTP) restarts it whenever it ends by itself, ``transient`` when it
-        fails, ``temporary`` never; a temporary child leaves the list when it has ended.
-    shutdown_s: seconds that it may take to stop before it is killed; None waits for ever; ``usual`` is None for a
-        supervisor, whose children have their own, and ``WORKER_SHUTDOWN_S`` for everyone else.
-    significant: its end may end the supervisor, see ``Strategy.auto_shutdown``.
-    place: the node it runs on, as for ``spawn``; None is the supervisor's own.
-    Raises ``InvalidName`` and ``InvalidOption``.
+        fails, ``temporary`` never; a temporary child is removed from the list when it has ended.
+    shutdown_s: seconds that it may take to stop before it is killed; None is no limit; ``default`` is no limit for a
+        supervisor, whose children have limits of their own, and ``WORKER_SHUTDOWN_S`` for other actors.
+    significant: True lets its end end the supervisor, see ``Strategy.auto_shutdown``.
+    place: the node it runs on, as for ``spawn``; None is the supervisor's node.
+    Raises ``InvalidName``, and ``InvalidOption`` for a permanent child that is significant.
     """
 
     __slots__ = ("actor", "args", "name", "place", "restart", "shutdown_s", "significant")
@@ -67,7 +67,7 @@ class Child:
         *args: *Ts,
         name: str | None = None,
         restart: Restart = "permanent",
-        shutdown_s: float | Literal["usual"] | None = "usual",
+        shutdown_s: float | Literal["default"] | None = "default",
         significant: bool = False,
         place: Place | None = None,
     ) -> None: ...
@@ -78,7 +78,7 @@ class Child:
         *,
         name: str | None = None,
         restart: Restart = "permanent",
-        shutdown_s: float | Literal["usual"] | None = "usual",
+        shutdown_s: float | Literal["default"] | None = "default",
         significant: bool = False,
         place: Place | None = None,
     ) -> None: ...
@@ -89,7 +89,7 @@ class Child:
         *,
         name: str | None = None,
         restart: Restart = "permanent",
-        shutdown_s: float | Literal["usual"] | None = "usual",
+        shutdown_s: float | Literal["default"] | None = "default",
         significant: bool = False,
         place: Place | None = None,
     ) -> None: ...
@@ -99,11 +99,10 @@ class Child:
         *args: object,
         name: str | None = None,
         restart: Restart = "permanent",
-        shutdown_s: float | Literal["usual"] | None = "usual",
+        shutdown_s: float | Literal["default"] | None = "default",
         significant: bool = False,
         place: Place | None = None,
     ) -> None:
-        """See the class."""
         self.place = place
         self.actor = actor
         self.args: tuple[object, ...] = args
@@ -111,13 +110,15 @@ class Child:
         self.name = checked_name(str(getattr(made_of, "__name__", "child")).lower() if name is None else name)
         self.restart: Restart = restart
         self.significant = significant
-        if shutdown_s == "usual":
+        if shutdown_s == "default":
             supervises = isinstance(made_of, type) and issubclass(made_of, Supervisor)
             self.shutdown_s: float | None = None if supervises else WORKER_SHUTDOWN_S
         else:
             self.shutdown_s = shutdown_s
         if significant and restart == "permanent":
-            raise InvalidOption(f"child {self.name}: a permanent child never ends by itself, so it is not significant")
+            raise InvalidOption(
+                f"child {self.name}: a permanent child is always restarted, so it cannot be significant"
+            )
 
     def __repr__(self) -> str:
         return (
@@ -126,10 +127,11 @@ class Child:
 
 
 class ChildRefused(Reject):
-    """A supervisor cannot do what was asked of it; it goes on as before.
+    """A supervisor refuses a request; its list and its children are unchanged.
 
-    reason: ``not_found``; ``running``, it has to be terminated first; ``already_running`` and ``already_present``, the
-    name is in the list, with or without a living child; ``not_allowed``; ``start_failed``, with its ``__cause__``.
+    reason: ``not_found``; ``running`` (the child has to be terminated first); ``already_running`` and
+    ``already_present`` (the name is in the list, with or without a living child); ``not_allowed`` (see the text);
+    ``start_failed`` (the failure is the ``__cause__``).
     """
 
     def __init__(self, reason: Refusal, text: str) -> None:
@@ -138,10 +140,10 @@ class ChildRefused(Reject):
 
 
 class ChildInfo(msgspec.Struct, frozen=True):
-    """One line of a supervisor's list.
+    """One entry of a supervisor's list.
 
     ref: None when there is no living child of that name.  phase: ``starting``, ``live``, ``failed`` (it will be
-    restarted), ``stopping``, or ``gone``.  restarts: of this child since it was started by the supervisor.
+    restarted), ``stopping``, or ``gone``.  restarts: how often it was restarted since the supervisor started it.
     """
 
     name: str
@@ -153,7 +155,7 @@ class ChildInfo(msgspec.Struct, frozen=True):
 
 
 class ChildCounts(msgspec.Struct, frozen=True):
-    """specs: lines in the list; active: living children; supervisors, workers: specs of either kind."""
+    """specs: entries of the list; active: living children; supervisors, workers: entries of either kind."""
 
     specs: int
     active: int
@@ -162,51 +164,52 @@ class ChildCounts(msgspec.Struct, frozen=True):
 
 
 class StartChild(Message[ActorRef], local=True):
-    """Add a child to the end of the list and start it; the reply is its ref.
+    """Start a child and add it to the end of the list; the reply is its ref.
 
-    Refused when the name is in the list, and when the child cannot start, which leaves the list as it was.
+    Refused with ``ChildRefused`` when the name is in the list or the child cannot start; the list is unchanged then.
     """
 
     child: Child
 
 
 class TerminateChild(Message[None]):
-    """Stop a child and keep its place in the list; the reply comes when it has ended.  It is not restarted."""
+    """Stop a child without restarting it, and keep its place in the list; the reply comes when it has ended."""
 
     name: str
 
 
 class RestartChild(Message[ActorRef]):
-    """Start a child again that was terminated or has ended, in its old place; the reply is its new ref."""
+    """Start a child that was terminated or has ended, in its place in the list; the reply is its new ref."""
 
     name: str
 
 
 class DeleteChild(Message[None]):
-    """Take a child that does not run out of the list."""
+    """Remove a child that has ended from the list."""
 
     name: str
 
 
 class WhichChildren(Message[tuple[ChildInfo, ...]]):
-    """The list, oldest first."""
+    """The reply is the list, in its order."""
 
 
 class CountChildren(Message[ChildCounts]):
-    """How many there are."""
+    """The reply is the number of children by kind."""
 
 
 class Supervisor(Actor):
-    """Keeps a list of children alive.  Use it through ``node.supervise``, as a ``Child``, or subclass it:
+    """An actor that keeps a list of children running.  Use ``node.supervise``, or a ``Child``, or subclass it:
 
         class Bank(Supervisor):
             supervision = OneForAll(intensity=5, period_s=60)
             children = (Child(Vault), Child(Account, "ada", name="ada"))
 
-    children: the list to begin with; none given takes the class attribute.  strategy: None takes the class attribute
-    ``supervision``.  A supervisor that is restarted begins again with that list: what was added later is gone.
+    children: the initial list; without any, the class attribute.  strategy: None is the class attribute
+    ``supervision``.  A restart of the supervisor returns to this list: children added later are gone.
     It handles ``StartChild``, ``TerminateChild``, ``RestartChild``, ``DeleteChild``, ``WhichChildren`` and
-    ``CountChildren``; ``SupervisorHandle`` says the same with methods.
+    ``CountChildren``; ``SupervisorHandle`` has a method for each.
+    Raises ``InvalidOption`` for two children of one name, and for a significant child without ``auto_shutdown``.
     """
 
     children: ClassVar[Sequence[Child]] = ()
@@ -217,25 +220,25 @@ class Supervisor(Actor):
         for child in children or self.children:
             self.__check(child)
             if child.name in self.__list:
-                raise InvalidOption(f"{self.ref.address}: two children are called {child.name!r}: name one of them")
+                raise InvalidOption(f"{self.ref.address}: two children have the name {child.name!r}: pass name=...")
             self.__list[child.name] = child
 
     async def on_start(self) -> None:
-        """Start the list.  A subclass that needs more calls this one, usually first."""
+        """Start the children of the list.  An override must await ``super().on_start()``."""
         self.__cell__.supervisor_state = SupervisorState(self.__strategy)
         for child in self.__list.values():
             await self.__start(child)
 
     @handler
     async def start_child(self, message: StartChild) -> ActorRef:
-        """See ``StartChild``."""
+        """Handle ``StartChild``."""
         child = message.child
         self.__forget_ended()
         if child.name in self.__list or child.name in self.__cells:
             alive = child.name in self.__cells
             raise ChildRefused(
                 "already_running" if alive else "already_present",
-                f"{self.ref.address} has a child {child.name!r} {'that runs' if alive else 'that has ended'} already",
+                f"{self.ref.address} already has a child {child.name!r}, which {'runs' if alive else 'has ended'}",
             )
         try:
             self.__check(child)
@@ -247,7 +250,7 @@ class Supervisor(Actor):
 
     @handler
     async def terminate_child(self, message: TerminateChild) -> None:
-        """See ``TerminateChild``."""
+        """Handle ``TerminateChild``."""
         self.__find(message.name)
         cell = self.__cells.get(message.name)
         if cell is not None:
@@ -256,25 +259,25 @@ class Supervisor(Actor):
 
     @handler
     async def restart_child(self, message: RestartChild) -> ActorRef:
-        """See ``RestartChild``."""
+        """Handle ``RestartChild``."""
         ref = await self.__start_or_refuse(self.__find_ended(message.name))
         self.__put_in_order()
         return ref
 
     @handler
     def delete_child(self, message: DeleteChild) -> None:
-        """See ``DeleteChild``."""
+        """Handle ``DeleteChild``."""
         del self.__list[self.__find_ended(message.name).name]
 
     @handler
     def which_children(self, _: WhichChildren) -> tuple[ChildInfo, ...]:
-        """See ``WhichChildren``."""
+        """Handle ``WhichChildren``."""
         self.__forget_ended()
         return tuple(self.__line(child) for child in self.__list.values())
 
     @handler
     def count_children(self, _: CountChildren) -> ChildCounts:
-        """See ``CountChildren``."""
+        """Handle ``CountChildren``."""
         self.__forget_ended()
         supervisors = sum(_kind(child) == "supervisor" for child in self.__list.values())
         active = sum(name in self.__cells for name in self.__list)
@@ -287,7 +290,7 @@ class Supervisor(Actor):
     def __check(self, child: Child) -> None:
         if child.significant and self.__strategy.auto_shutdown == "never":
             raise InvalidOption(
-                f"{self.ref.address}: child {child.name!r} is significant, but auto_shutdown is 'never': change one"
+                f"{self.ref.address}: child {child.name!r} is significant, but the strategy's auto_shutdown is 'never'"
             )
 
     async def __start(self, child: Child) -> ActorRef:
@@ -323,13 +326,13 @@ class Supervisor(Actor):
         return child
 
     def __forget_ended(self) -> None:
-        """Take temporary children that have ended out of the list, as the rules want it."""
+        """Remove temporary children that have ended from the list."""
         ended = [c.name for c in self.__list.values() if c.restart == "temporary" and c.name not in self.__cells]
         for name in ended:
             del self.__list[name]
 
     def __put_in_order(self) -> None:
-        """Give the children the order of the list again: it is the order of rest_for_one, and of stopping."""
+        """Put the children back into the order of the list, on which rest_for_one and stopping depend."""
         cells = self.__cells
         ordered = {name: cells[name] for name in self.__list if name in cells}
         ordered.update(cells)
@@ -344,10 +347,10 @@ class Supervisor(Actor):
 
 
 class SupervisorHandle:
-    """The messages to a supervisor as methods.  It holds nothing but the ref, and may be made anew at any time.
+    """The messages to a supervisor as methods; it holds the ref and no other state.
 
     timeout_s: seconds to wait for the supervisor, which may be busy with another child.
-    Every method raises ``ChildRefused`` for what cannot be done, ``ActorStopped`` and ``AskTimeout`` as any ask.
+    Every method raises ``ChildRefused`` when the supervisor refuses, and ``ActorStopped`` or ``AskTimeout`` as any ask.
     """
 
     __slots__ = ("ref", "timeout_s")
@@ -357,32 +360,32 @@ class SupervisorHandle:
         self.timeout_s = timeout_s
 
     async def start_child(self, child: Child) -> ActorRef:
-        """See ``StartChild``."""
+        """Start a child and add it to the end of the list; returns its ref."""
         return await self.ref.ask(StartChild(child), self.timeout_s)
 
     async def terminate_child(self, name: str) -> None:
-        """See ``TerminateChild``."""
+        """Stop a child and keep its place in the list; returns when it has ended."""
         await self.ref.ask(TerminateChild(name), self.timeout_s)
 
     async def restart_child(self, name: str) -> ActorRef:
-        """See ``RestartChild``."""
+        """Start a child that has ended, in its place in the list; returns its new ref."""
         return await self.ref.ask(RestartChild(name), self.timeout_s)
 
     async def delete_child(self, name: str) -> None:
-        """See ``DeleteChild``."""
+        """Remove a child that has ended from the list."""
         await self.ref.ask(DeleteChild(name), self.timeout_s)
 
     async def which_children(self) -> tuple[ChildInfo, ...]:
-        """See ``WhichChildren``."""
+        """Return the list, in its order."""
         return await self.ref.ask(WhichChildren(), self.timeout_s)
 
     async def count_children(self) -> ChildCounts:
-        """See ``CountChildren``."""
+        """Return the number of children by kind."""
         return await self.ref.ask(CountChildren(), self.timeout_s)
 
 
 def _unwrap_partial(actor: object) -> object:
-    """Return what a ``partial`` is of."""
+    """Return the class or function inside of a ``functools.partial``, or ``actor`` itself."""
     while isinstance(actor, partial):
         actor = cast("partial[object]", actor).func
     return actor

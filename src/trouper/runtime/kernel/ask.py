@@ -39,6 +39,9 @@ class Envelope:
         """Called when its turn has come; False says that nobody wants the message handled any more."""
         raise NotImplementedError  # each kind of envelope has its own reason
 
+    def on_lost(self) -> None:
+        """Called when it becomes a dead letter; the default does nothing."""
+
 
 class Invocation:
     """One handler at work: the actor, the item it handles, and what the handler is waiting for just now.

@@ -285,6 +285,8 @@ class Cell:
     def lose(self, item: object, reason: str, error: BaseException | None = None, *, asked: bool | None = None) -> None:
         """Make a dead letter of an item; an asker hears of it at once.  asked: an asker was told; None looks."""
         message = content(item)
+        if isinstance(item, Envelope):
+            item.on_lost()
         if is_ask(item) and item.take():
             item.refuse(self.loss(message, reason))
         self.system.dead_letter(message, self.ref, reason, error, asked=is_ask(item) if asked is None else asked)

@@ -174,7 +174,9 @@ class DeadLetter(Message[None], local=True):
     """A message that no handler took, with the reason.
 
     reason: ``unhandled``, ``failed`` (its handler raised), ``rejected``, ``stopped``, ``killed``, ``no_such_actor``,
-    ``mailbox_full``, ``coalesced``, ``expired`` (its asker had given up), ``cancelled``.
+    ``mailbox_full``, ``stash_full``, ``coalesced``, ``expired`` (its asker had given up), ``cancelled``; between nodes
+    ``unsendable`` (it could not be encoded or was too large), ``decode_error`` (the receiving node could not read it),
+    ``node_lost`` (the node was lost before it confirmed the message).
     asked: somebody asked, and was told; nobody was told of a message that was told.
     """
 

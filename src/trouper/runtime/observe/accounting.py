@@ -1,6 +1,6 @@
-"""Accounting: what became of every message sent on a node (law 11).
+"""Accounting: sums up the outcome of every message sent on a node (law 11).
 
-Nothing is counted here: cells count what they receive and handle, the system counts dead letters, and this adds up.
+Cells count received and handled messages, the system counts dead letters; this file adds them up.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from ..kernel.system import System
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
-    """What became of every message sent so far (law 11): ``sent`` is the sum of the others, or messages were lost."""
+    """The outcome of all messages sent so far (law 11); ``sent`` is the sum of the other fields.
+
+    handled, stashed, dead (dead letters), in_flight (queued or being handled): messages.
+    """
 
     sent: int
     handled: int
@@ -27,7 +30,7 @@ class Accounting:
 
 
 def account(system: System) -> Accounting:
-    """Add up what became of every message; exact whenever no plain handler is on the stack."""
+    """Return the sums of a node; they are exact when no plain handler is running."""
     sent, handled, stashed, in_flight = system.received_by_gone, system.handled_by_gone, 0, 0
     for cell in system.cells():
         sent += cell.received

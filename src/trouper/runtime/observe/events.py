@@ -1,10 +1,10 @@
-"""Events: a typed stream within one node, from whoever publishes to whoever subscribed to that type or a base of it.
+"""Events: typed publish and subscribe within one node.
 
-An event is a ``Message`` without a reply.  Publishing is a ``tell`` to each subscriber, in the order in which they
-subscribed; without one it costs a look at an empty table.  It keeps nothing: who subscribes late has missed what was.
+An event is a ``Message`` without a reply.  It is sent to each subscriber of its type or a base of it, in the order in
+which they subscribed.  Events are not kept for later subscribers.
 
 The runtime publishes ``ActorStarted``, ``ActorCrashed``, ``ActorRestarted``, ``ActorEnded`` and ``DeadLetter`` here,
-and builds each of them only while somebody has subscribed to it.
+and builds each of them only if there is a subscriber for it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import asyncio
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, Self, TypeVar, cast
 
 from ..kernel.delivery import deliver
@@ -30,7 +31,7 @@ Event = Message[object]
 E = TypeVar("E", bound=Message[object])
 
 STREAM_LIMIT = 1_000
-"""Events that wait in a stream for its reader."""
+"""Events that may wait in a stream for its reader, by default."""
 
 
 class ActorStarted(Message[None]):
@@ -40,9 +41,9 @@ class ActorStarted(Message[None]):
 
 
 class ActorCrashed(Message[None]):
-    """An actor failed; what its supervisor does about it follows.
+    """An actor failed; its supervisor decides next.
 
-    error: the failure in one line; report: what was logged, with the traceback.  Both are bounded in size.
+    error: the failure in one line.  report: the logged text, with the traceback.  Both are bounded in size.
     """
 
     ref: ActorRef
@@ -51,7 +52,7 @@ class ActorCrashed(Message[None]):
 
 
 class ActorRestarted(Message[None]):
-    """An actor has a new instance, and handles messages again."""
+    """An actor was restarted: its new instance handles messages."""
 
     ref: ActorRef
 
@@ -64,35 +65,35 @@ class ActorEnded(Message[None]):
 
 
 class _Buffer:
-    """What waits for the reader of one stream."""
+    """The events that wait for the reader of one stream."""
 
-    __slots__ = ("closed", "events", "limit", "missed", "news")
+    __slots__ = ("changed", "closed", "events", "limit", "missed")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.events: deque[Event] = deque()
         self.missed = 0
         self.closed = False
-        self.news = asyncio.Event()
+        self.changed = asyncio.Event()
 
     def put(self, event: Event) -> None:
         if len(self.events) >= self.limit:
             self.events.popleft()
             self.missed += 1
         self.events.append(event)
-        self.news.set()
+        self.changed.set()
 
     def close(self) -> None:
         self.closed = True
-        self.news.set()
+        self.changed.set()
 
 
 class EventStream(Generic[E]):
-    """Events for ``async for``; made by ``node.events.stream(Type)``, and subscribed from then on.
+    """An async iterator of events, made by ``node.events.stream(Type)`` and subscribed from then on.
 
-    At most ``limit`` events wait here; then the oldest gives way, and ``missed`` counts it.  The stream ends when the
-    node has shut down or ``close`` was called; one that is dropped (after ``break``, say) is unsubscribed.  Use it as a
-    context manager to say when.
+    At most ``limit`` events wait for the reader; a further one replaces the oldest, which ``missed`` counts.  The
+    stream ends when the node shuts down or ``close`` is called.  A stream that is garbage-collected is unsubscribed
+    soon after; use it as a context manager to unsubscribe at a certain point.
     """
 
     def __init__(self, buffer: _Buffer, close: Callable[[], object]) -> None:
@@ -100,11 +101,11 @@ class EventStream(Generic[E]):
 
     @property
     def missed(self) -> int:
-        """How many events were lost because the reader was too slow."""
+        """Events that were replaced before they were read."""
         return self._buffer.missed
 
     def close(self) -> None:
-        """Unsubscribe.  What waits already can still be read."""
+        """Unsubscribe; events that wait already can still be read."""
         self._close()
 
     def __enter__(self) -> Self:
@@ -121,8 +122,8 @@ class EventStream(Generic[E]):
         while not buffer.events:
             if buffer.closed:
                 raise StopAsyncIteration
-            buffer.news.clear()
-            await buffer.news.wait()
+            buffer.changed.clear()
+            await buffer.changed.wait()
         return cast("E", buffer.events.popleft())
 
 
@@ -134,13 +135,13 @@ class Events:
         self._root = system.root.ref
         self._subscriptions: dict[ActorRef | _Buffer, dict[type[Event], None]] = {}
         self._routes: dict[type[Event], tuple[ActorRef | _Buffer, ...]] = {}
-        """Who gets a type, worked out at its first event and forgotten at each change."""
+        """The subscribers of a type: found at its first event, cleared at each change of the subscriptions."""
         system.root.add_watcher(self)
 
     def subscribe(self, event: type[Event], ref: ActorRef) -> None:
-        """Tell an actor every event of a type and its subclasses, until it ends or unsubscribes.
+        """Send an actor every event of a type and its subclasses, until it ends or unsubscribes.
 
-        It gets each event once, however many of its subscriptions match.
+        event: the type.  ref: the actor; it gets an event once, even when several of its subscriptions match.
         """
         cell = ref._cell  # noqa: SLF001  a ref is the runtime's own
         if not cell.gone:
@@ -148,17 +149,20 @@ class Events:
             self._enter(event, ref)
 
     def unsubscribe(self, ref: ActorRef, event: type[Event] | None = None) -> bool:
-        """Undo ``subscribe`` for a type, or with None for all; False when there was nothing.  What is sent arrives."""
+        """Undo ``subscribe`` for a type, or with None for all types; returns False when there was no subscription.
+
+        Events that were sent before still arrive.
+        """
         found = self._leave(ref, event)
         if ref not in self._subscriptions:
             ref._cell.remove_watcher(self)  # noqa: SLF001  a ref is the runtime's own
         return found
 
     def stream(self, event: type[E], limit: int = STREAM_LIMIT) -> EventStream[E]:
-        """Subscribe a script: ``async for event in node.events.stream(ActorCrashed)``.
+        """Return a subscribed stream: ``async for event in node.events.stream(ActorCrashed)``.
 
-        limit: events that may wait (1 or more); then the oldest ones are missed, and counted.
-        Raises ``InvalidOption`` for a limit below 1.
+        event: the type.  limit: events that may wait for the reader, 1 or more; more replace the oldest, see
+        ``EventStream``.  Raises ``InvalidOption`` for a limit below 1.
         """
         if limit < 1:
             raise InvalidOption(f"limit={limit} must be 1 or more events")
@@ -168,11 +172,11 @@ class Events:
         else:
             self._enter(event, buffer)
         stream: EventStream[E] = EventStream(buffer, lambda: self._close(buffer))
-        weakref.finalize(stream, self._close, buffer).atexit = False
+        weakref.finalize(stream, self._close_later, buffer).atexit = False
         return stream
 
     def publish(self, event: Event) -> None:
-        """Send an event to all who subscribed to its type or a base of it."""
+        """Send an event to the subscribers of its type or a base of it."""
         if not self._subscriptions:
             return
         route = self._routes.get(type(event))
@@ -189,7 +193,7 @@ class Events:
                 subscriber.put(event)
 
     def on_down(self, down: Down) -> None:
-        """Forget a subscriber that has ended; with the root of the node all streams end."""
+        """Remove a subscriber that has ended; the end of the root actor ends all streams."""
         self._leave(down.ref, None)
         if down.ref == self._root:
             for buffer in [one for one in self._subscriptions if isinstance(one, _Buffer)]:
@@ -213,10 +217,15 @@ class Events:
         buffer.close()
         self._leave(buffer, None)
 
+    def _close_later(self, buffer: _Buffer) -> None:
+        """Close in the loop: a finalizer runs in any thread, and in the middle of any function."""
+        with suppress(RuntimeError):  # the loop is closed, and with it the node
+            self._system.loop.call_soon_threadsafe(self._close, buffer)
+
     # --- what the runtime publishes ----------------------------------------------------------------------------------
 
     def _changed(self) -> None:
-        """Listen to the runtime for just those events that somebody subscribed to."""
+        """Subscribe to the runtime for exactly the events that have subscribers."""
         self._routes.clear()
         self._dead_letters.unsubscribe(self.publish)
         if self._is_wanted(DeadLetter):

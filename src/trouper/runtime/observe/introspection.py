@@ -1,11 +1,11 @@
-"""Introspection: looking into actors, and at them, from outside.
+"""Introspection: reads and changes actors from outside.
 
-Everything here reads the runtime's own counters, or goes by the system lane: nothing waits behind user messages, so it
-works on an actor that is busy, suspended, or has a hundred thousand messages in its mailbox.  It costs nothing while
-nobody looks.  Every answer is a frozen struct, bounded in size, so that it can be sent to a console.
+It reads the runtime's counters, or uses the system queue, so it never waits behind user messages: it works on an actor
+that is busy, suspended, or has a full mailbox.  It costs nothing when it is not used.  All results are frozen structs,
+bounded in size, so that they can be sent to a console.
 
-The contract is that of Erlang's ``sys`` module (get_state, replace_state, suspend, resume), with what a console needs
-besides.  It is not for the work of a program: state that others need is asked for with messages.
+The verbs are those of Erlang's ``sys`` module (get_state, replace_state, suspend, resume), and some that a console
+needs.  It is meant for tools: in a program, actors should be asked for their state with messages.
 """
 
 from __future__ import annotations
@@ -27,26 +27,27 @@ from .reports import bounded, bounded_repr
 from .tracing import Trace
 
 FIELDS_MAX = 100
-"""Attributes of an actor that are shown."""
+"""Attributes in an ``ActorState``."""
 FIELD_CHARS_MAX = 500
 """Characters of one attribute, or of one queued message."""
 PEEKED_MAX = 1_000
-"""QueuedMessage messages that may be asked for."""
+"""Messages that one ``peek`` may return."""
 TREE_MAX = 10_000
-"""Actors in one picture of a tree."""
+"""Actors in one ``ActorTree``."""
 DEPTH_MAX = 50
-"""Levels in one picture of a tree."""
+"""Levels in one ``ActorTree``."""
 _RUNTIME = f"{__name__.partition('.observe.')[0]}."
 
 
 class ActorStats(msgspec.Struct, frozen=True):
-    """What the runtime knows of one actor.
+    """The counters and the status of one actor.
 
-    address, actor: where it is, and its class.  phase: ``starting``, ``live``, ``failed`` (it will be restarted),
-    ``stopping``, ``gone``.  queued: messages in the mailbox; stashed: put aside by the actor itself.
-    received, handled: messages since it was spawned.  restarts: likewise; uptime_s: seconds since the last of them.
-    at_work_on: the message that an async handler is busy with, as text, for at_work_s seconds; None when there is none.
-    oldest: the first message of the mailbox, as text; waiting_s: seconds that it has waited, known for asks only.
+    address, actor: its address and class.  phase: ``starting``, ``live``, ``failed`` (it will be restarted),
+    ``stopping``, ``gone``.  queued: messages in the mailbox; stashed: messages in the stash.
+    received, handled, restarts: since it was spawned.  uptime_s: seconds since the last start or restart.
+    current_message, current_message_s: the message of a running async handler as text, and since how many seconds it
+        runs; None when there is none.
+    oldest: the first message in the mailbox, as text.  waiting_s: seconds that it has waited; None unless it is an ask.
     """
 
     address: str
@@ -68,7 +69,10 @@ class ActorStats(msgspec.Struct, frozen=True):
 
 
 class ActorState(msgspec.Struct, frozen=True):
-    """The attributes of an actor as text.  left_out: how many more there are; behaviour: what it handles just now."""
+    """The attributes of an actor as text.
+
+    omitted: attributes beyond the limit.  handler_table: the names of the message types that it handles now.
+    """
 
     address: str
     actor: str
@@ -78,7 +82,7 @@ class ActorState(msgspec.Struct, frozen=True):
 
 
 class QueuedMessage(msgspec.Struct, frozen=True):
-    """One message in a mailbox.  asked: somebody waits for the reply."""
+    """One message in a mailbox.  asked: it is an ask."""
 
     message_type: str
     message: str
@@ -86,7 +90,7 @@ class QueuedMessage(msgspec.Struct, frozen=True):
 
 
 class MailboxPeek(msgspec.Struct, frozen=True):
-    """The first messages of a mailbox, in the order in which they will be handled; ``queued`` is how many there are."""
+    """The first messages of a mailbox, in the order of handling.  queued: all messages in it."""
 
     address: str
     queued: int
@@ -94,7 +98,7 @@ class MailboxPeek(msgspec.Struct, frozen=True):
 
 
 class ActorTree(msgspec.Struct, frozen=True):
-    """One actor in the tree, with those below it, oldest first.  left_out: children that are not shown."""
+    """One actor and its children, oldest first.  omitted: children beyond the limit."""
 
     name: str
     address: str
@@ -109,7 +113,7 @@ class ActorTree(msgspec.Struct, frozen=True):
 
 
 class Introspection:
-    """The verbs, as ``node.introspection``.  They take refs of this node's own actors."""
+    """Introspection of the actors of one node, as ``node.introspection``; refs to actors of other nodes do not work."""
 
     def __init__(self, system: System) -> None:
         self._system = system
@@ -117,7 +121,7 @@ class Introspection:
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def stats(self, ref: ActorRef) -> ActorStats:
-        """Say how an actor is doing; one that has ended is ``gone`` and keeps its last counts."""
+        """Return the counters and the status of an actor; one that has ended is ``gone`` and keeps its last counts."""
         cell, now = _cell(ref), self._system.loop.time()
         invocation, first = cell.invocation, next(iter(cell.mail or ()), None)
         current = invocation.item if invocation is not None else None
@@ -141,9 +145,9 @@ class Introspection:
         )
 
     def get_state(self, ref: ActorRef) -> ActorState:
-        """Show the attributes of an actor as they are this moment, also in the middle of an async handler.
+        """Return the present attributes of an actor, also in the middle of an async handler.
 
-        Raises ``ActorStopped`` when there is no instance: it has ended, or is being restarted.
+        Raises ``ActorStopped`` when it has ended or is being restarted.
         """
         cell = _cell(ref)
         fields = _attributes(_instance(cell))
@@ -153,7 +157,10 @@ class Introspection:
         return ActorState(str(cell.address), cell.spec.actor.__qualname__, shown, omitted, tuple(handles[:FIELDS_MAX]))
 
     def peek(self, ref: ActorRef, count: int = 20) -> MailboxPeek:
-        """Show the first ``count`` messages of the mailbox (1 to ``PEEKED_MAX``) without taking them."""
+        """Return the first ``count`` messages of the mailbox, without removing them.
+
+        Raises ``InvalidOption`` for a count outside of 1 to ``PEEKED_MAX``.
+        """
         if not 1 <= count <= PEEKED_MAX:
             raise InvalidOption(f"peek at {count} messages of {ref.address}: it must be 1 to {PEEKED_MAX}")
         cell = _cell(ref)
@@ -164,10 +171,10 @@ class Introspection:
         return MailboxPeek(str(cell.address), len(cell.mail or ()), first)
 
     def tree(self, path: str = "", *, actors_max: int = 1_000) -> ActorTree:
-        """Take a picture of an actor and everything below it.
+        """Return an actor and its descendants.
 
-        path: as in an address, ``user/bank``; empty is the root.  actors_max: 1 to ``TREE_MAX``; what is beyond it is
-        counted where it is missing.  Raises ``InvalidOption`` when there is no such actor.
+        path: as in an address, ``user/bank``; empty is the root.  actors_max: 1 to ``TREE_MAX``; actors beyond it are
+        counted in ``omitted``.  Raises ``InvalidOption`` for an unknown actor, and ``actors_max`` out of range.
         """
         if not 1 <= actors_max <= TREE_MAX:
             raise InvalidOption(f"a tree of {actors_max} actors: it must be 1 to {TREE_MAX}")
@@ -180,40 +187,42 @@ class Introspection:
         return _branch(cell, [actors_max - 1], DEPTH_MAX)
 
     def trace(self, ref: ActorRef, count: int = 100, to: ActorRef | None = None) -> Trace:
-        """Follow the next ``count`` messages of an actor, with how long each took and how it ended.
+        """Trace the next ``count`` messages of an actor: how long each took and how it ended.
 
-        to: an actor that is told each ``Traced``; None reads them from the ``Trace``, an async iterator.
+        to: an actor that is sent each ``Traced``; None makes the ``Trace`` an async iterator of them.
+        Raises ``InvalidOption`` for a count out of range, and when ``to`` is the traced actor.
         """
         return Trace(_cell(ref), count, to)
 
     # --- acting ------------------------------------------------------------------------------------------------------
 
     def suspend(self, ref: ActorRef) -> None:
-        """Let an actor handle nothing after the message at work, until ``resume``; its mail waits.
+        """Suspend an actor after the message being handled, until ``resume``; further messages wait in its mailbox.
 
-        It can still be stopped, killed and looked into, and stays suspended over a restart.  Asks go on ageing.
+        It can be stopped, killed and introspected, and stays suspended over a restart.  Asks keep their deadlines.
         """
         cell = _cell(ref)
         cell.suspended = True
         cell.refresh()
 
     def resume(self, ref: ActorRef) -> None:
-        """Undo ``suspend``."""
+        """Resume a suspended actor."""
         cell = _cell(ref)
         cell.suspended = False
         cell.post(REQUEST, Cell.refresh)
 
     async def replace_state(self, ref: ActorRef, changes: Mapping[str, object]) -> ActorState:
-        """Set attributes of an actor between two messages, and show the new state.
+        """Set attributes of an actor between two messages, and return the new state.
 
-        Raises ``InvalidOption`` for a name that is no attribute of it yet, ``ActorStopped`` when it ends before.
+        changes: values by attribute name.  Raises ``InvalidOption`` for a name that is no attribute of it,
+        ``ActorStopped`` when it has no instance or ends before.
         """
         cell = _cell(ref)
         _instance(cell)
         done: asyncio.Future[ActorState] = self._system.loop.create_future()
 
         def replace(_: Cell, __: object) -> None:
-            if done.done():  # whoever asked has given up
+            if done.done():  # the caller was cancelled
                 return
             try:
                 actor = _instance(cell)
@@ -224,7 +233,7 @@ class Introspection:
                 for name, value in changes.items():
                     setattr(actor, name, value)
                 done.set_result(self.get_state(ref))
-            except Exception as error:  # noqa: BLE001  the fault is the caller's, not that of the actor
+            except Exception as error:  # noqa: BLE001  the error is the caller's, not the actor's
                 done.set_exception(error)
 
         cell.post(REQUEST, replace)
@@ -236,13 +245,13 @@ class Introspection:
         return done.result()
 
     def crash(self, ref: ActorRef, error: Exception | None = None) -> None:
-        """Fail an actor as if its handler had raised: its supervisor decides what becomes of it.  For chaos.
+        """Fail an actor as if its handler had raised, to test supervision.
 
-        A handler at work is cancelled, and its message is a dead letter.  error: None makes one up.  An actor that is
-        not live (it starts, is being restarted, or has ended) is left alone.
+        error: the failure; None is an ``ActorFailed``.  A running handler is cancelled, its message is a dead letter.
+        An actor that is not live (it starts, is being restarted, or has ended) is not changed.
         """
         cell = _cell(ref)
-        failure = error or ActorFailed(f"{cell.address} was told to crash")
+        failure = error or ActorFailed(f"{cell.address} was crashed by introspection")
         cell.post(SUPERVISION, _crash, failure)
         if cell.invocation is not None and cell.task is not None:
             cell.invocation.cancel("cancelled")
@@ -259,7 +268,7 @@ def _cell(ref: ActorRef) -> Cell:
 
 def _instance(cell: Cell) -> BareActor:
     if cell.actor is None:
-        raise ActorStopped(f"{cell.address} has no instance to look into: it is {cell.describe()}")
+        raise ActorStopped(f"{cell.address} has no instance: it is {cell.describe()}")
     return cell.actor
 
 
@@ -277,7 +286,7 @@ def _text(value: object) -> str:
 
 
 def _branch(cell: Cell, left: list[int], depth: int) -> ActorTree:
-    """Picture a cell; ``left`` holds how many more may be pictured in all."""
+    """Return the tree below a cell.  left: the actors that may still be added, in all."""
     children: list[ActorTree] = []
     for child in (cell.children or {}).values():
         if left[0] <= 0 or depth == 0:

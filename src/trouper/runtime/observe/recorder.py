@@ -1,12 +1,12 @@
-"""The flight recorder: the last notable things that happened on a node, to be read after an accident.
+"""The flight recorder: keeps the last notable events of a node in memory, for a diagnosis afterwards.
 
-Crashes, restarts, ends, escalations, dead letters and whoever held the loop are kept as short texts, each kind in a
-ring of its own, so that a flood of dead letters does not push out the one crash that explains it.  On request it also
-keeps the last messages of single actors.  It writes nothing by itself: ``dump`` gives JSON lines.
+Crashes, restarts, ends, escalations, dead letters and blocked loops are kept as short texts, each kind in a ring buffer
+of its own, so that a flood of dead letters does not replace the crash that caused it.  On request it also keeps the
+last messages of single actors.  ``dump`` writes JSON lines to a file; nothing is written otherwise.
 
 Laws of this file:
-1. A ring holds at most ``entries_max`` entries and ``bytes_max`` bytes of text; each entry at most ``ENTRY_CHARS_MAX``.
-2. Of one kind at most ``PER_SECOND_MAX`` are kept in a second; the others are counted and cost no text.
+1. A ring buffer holds at most ``entries_max`` entries and ``bytes_max`` bytes of text, an entry ``ENTRY_CHARS_MAX``.
+2. At most ``PER_SECOND_MAX`` entries of one kind are kept in a second; more are counted, and their text is not built.
 """
 
 from __future__ import annotations
@@ -29,19 +29,22 @@ from .watchdog import LoopBlocked
 Kind = Literal["crash", "escalation", "restart", "end", "dead_letter", "loop_blocked", "note"]
 
 ENTRIES_MAX = 200
-"""Entries of each kind, unless the recorder is told otherwise."""
+"""Entries of each kind, by default."""
 BYTES_MAX = 262_144
-"""Bytes of text of each kind."""
+"""Bytes of text of each kind, by default."""
 ENTRY_CHARS_MAX = 8_200
 """Characters of one entry: a whole crash report."""
 PER_SECOND_MAX = 100
 """Entries of one kind within a second of the loop's time."""
 RECORDED_ACTORS_MAX = 1_000
-"""Actors whose messages are kept."""
+"""Actors whose messages may be recorded at a time."""
 
 
 class RecorderEntry(msgspec.Struct, frozen=True):
-    """One thing that happened.  number: in order over all kinds; at_s: the loop's time; actor: an address, as text."""
+    """One recorded event.
+
+    number: counts the entries of all kinds.  at_s: the loop's time.  actor: an address, as text; None for the node.
+    """
 
     number: int
     at_s: float
@@ -51,7 +54,7 @@ class RecorderEntry(msgspec.Struct, frozen=True):
 
 
 class RecorderHeader(msgspec.Struct, frozen=True):
-    """The first line of a dump.  now_s: the loop's time; missed: how many of each kind came too fast to be kept."""
+    """The first line of a dump.  now_s: the loop's time.  missed: events by kind that came too fast to be kept."""
 
     node: str
     now_s: float
@@ -59,7 +62,7 @@ class RecorderHeader(msgspec.Struct, frozen=True):
 
 
 class EntryRing:
-    """The newest entries of one kind, bounded in number and in bytes of text.  It knows nothing of time."""
+    """A ring buffer of the newest entries of one kind, bounded in number and in bytes of text."""
 
     def __init__(self, entries_max: int, bytes_max: int) -> None:
         self.entries: deque[RecorderEntry] = deque()
@@ -67,7 +70,7 @@ class EntryRing:
         self._entries_max, self._bytes_max = entries_max, bytes_max
 
     def add(self, entry: RecorderEntry) -> None:
-        """Keep an entry; the oldest give way."""
+        """Add an entry; it replaces the oldest ones beyond the limits."""
         self.entries.append(entry)
         self.bytes += _bytes_of(entry)
         while len(self.entries) > self._entries_max or self.bytes > self._bytes_max:
@@ -79,7 +82,7 @@ def _bytes_of(entry: RecorderEntry) -> int:
 
 
 class _Rate:
-    """How many more of one kind are kept until when, and how many were not."""
+    """The rate limit of one kind: ``left`` more may be kept until ``until_s``; ``missed`` were not kept."""
 
     __slots__ = ("left", "missed", "until_s")
 
@@ -91,7 +94,7 @@ class _Rate:
 class FlightRecorder:
     """The recorder of one node, as ``node.recorder``.
 
-    entries_max, bytes_max: of each kind.  Raises ``InvalidOption`` for less than 1.
+    entries_max, bytes_max: the limits of each kind, in entries and in bytes of text.  Raises ``InvalidOption`` below 1.
     """
 
     def __init__(
@@ -110,25 +113,24 @@ class FlightRecorder:
         system.on_lifecycle += (self._on_life,)
 
     def note(self, text: str, actor: ActorRef | None = None) -> None:
-        """Have something of one's own in the record."""
+        """Record a text of the user, about an actor or (None) about the node."""
         if self._admits("note"):
             self._add("note", None if actor is None else str(actor.address), text)
 
     def on_loop_blocked(self, blocked: LoopBlocked) -> None:
-        """Take down who held the loop."""
+        """Record a blocked loop."""
         if self._admits("loop_blocked"):
-            where = (
-                f"{blocked.handler} ({blocked.place})" if blocked.handler else "many handlers, none of them for long"
-            )
+            where = f"{blocked.handler} ({blocked.place})" if blocked.handler else "many short handlers"
             self._add("loop_blocked", blocked.actor, f"{blocked.blocked_s * 1_000:.0f} ms in {where}")
 
     # --- the messages of single actors -------------------------------------------------------------------------------
 
     def record(self, ref: ActorRef, messages: int = 100) -> None:
-        """Keep the last messages of one actor from now on, until ``forget`` or its end; see ``messages``.
+        """Record the last messages of one actor from now on, until ``forget``; read them with ``messages``.
 
-        messages: 1 to 10,000; what is kept of each is bounded.  What an actor that has ended did last is kept, while
-        there are fewer than ``RECORDED_ACTORS_MAX`` of them.  Raises ``InvalidOption``.
+        messages: how many to keep, 1 to 10,000.  The messages of an actor that has ended are kept until there are
+        ``RECORDED_ACTORS_MAX`` recorded actors.  Raises ``InvalidOption`` for a number out of range, and when so many
+        living actors are recorded.
         """
         if not 1 <= messages <= 10_000:
             raise InvalidOption(f"a record of {messages} messages of {ref.address}: it must be 1 to 10,000")
@@ -145,32 +147,32 @@ class FlightRecorder:
         add_observer(cell, tracer)
 
     def forget(self, ref: ActorRef) -> None:
-        """Undo ``record``, and drop what was kept."""
+        """Undo ``record`` and drop the messages of the actor."""
         cell = ref._cell  # noqa: SLF001  a ref is the runtime's own
         tracer, _ = self._tracers.pop(cell, (None, None))
         if tracer is not None:
             remove_observer(cell, tracer)
 
     def messages(self, ref: ActorRef) -> tuple[Traced, ...]:
-        """The last messages of a recorded actor, oldest first."""
+        """Return the last messages of a recorded actor, oldest first; empty for one that is not recorded."""
         _, kept = self._tracers.get(ref._cell, (None, ()))  # noqa: SLF001  a ref is the runtime's own
         return tuple(kept)
 
     @property
     def missed(self) -> dict[str, int]:
-        """How many of each kind came too fast to be kept."""
+        """Events by kind that came too fast to be kept."""
         return {kind: rate.missed for kind, rate in self._rates.items() if rate.missed}
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def entries(self, *kinds: Kind) -> tuple[RecorderEntry, ...]:
-        """What is kept of these kinds, or of all when none is named, in the order in which it happened."""
+        """Return the entries of these kinds, or without any of all kinds, in order."""
         wanted = kinds or tuple(self._rings)
         found = [entry for kind in wanted if kind in self._rings for entry in self._rings[kind].entries]
         return tuple(sorted(found, key=lambda entry: entry.number))
 
     def lines(self) -> Iterator[bytes]:
-        """Give the record as JSON lines: a ``RecorderHeader``, each ``RecorderEntry``, then what recorded actors did, as ``Traced``."""
+        """Yield JSON lines: a ``RecorderHeader``, the ``RecorderEntry`` lines, then the ``Traced`` messages."""
         yield msgspec.json.encode(RecorderHeader(self._system.name, self._system.loop.time(), self.missed))
         for entry in self.entries():
             yield msgspec.json.encode(entry)
@@ -179,7 +181,7 @@ class FlightRecorder:
                 yield msgspec.json.encode(traced)
 
     def dump(self, path: str | Path) -> int:
-        """Write the record to a file, in place of what is there; returns how many lines.  It may be called any time."""
+        """Write all to a file, replacing it; returns the number of lines.  Raises ``OSError``."""
         lines = list(self.lines())
         Path(path).write_bytes(b"".join(line + b"\n" for line in lines))
         return len(lines)
@@ -197,7 +199,7 @@ class FlightRecorder:
             self._add("dead_letter", str(letter.target.address), f"{bounded_repr(letter.message)}: {why}")
 
     def _on_life(self, cell: Cell, change: str) -> None:
-        if change == "started":  # the usual case, and nothing to note
+        if change == "started":  # frequent, and not notable
             return
         if change == "restarted" and self._admits("restart"):
             self._add("restart", str(cell.address), f"restart number {cell.restarts}")
@@ -205,7 +207,7 @@ class FlightRecorder:
             self._add("end", str(cell.address), f"{cell.reason} after {cell.handled} of {cell.received} messages")
 
     def _admits(self, kind: Kind) -> bool:
-        """Count one, and say whether it is to be kept."""
+        """Count an event; returns False when there were too many of its kind in this second."""
         rate = self._rates[kind]
         now = self._system.loop.time()
         if now >= rate.until_s:

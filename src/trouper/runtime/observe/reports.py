@@ -1,7 +1,7 @@
-"""Reports: what the runtime says when something went wrong, bounded in size whatever it is about.
+"""Reports: logs crashes and problems, with texts that are bounded in size.
 
-A crash report that formats a huge mailbox or message can bring down the node that it reports on; here nothing longer
-than ``REPORT_CHARS_MAX`` is ever built.  Others subscribe through ``on_crash`` and ``on_letter``.
+A report that formats a huge message in full could bring down its node; no text here exceeds ``REPORT_CHARS_MAX``.
+Other parts of the runtime subscribe by ``on_crash`` and ``on_letter``.
 """
 
 from __future__ import annotations
@@ -27,53 +27,56 @@ REPORT_CHARS_MAX = 8_000
 MESSAGE_CHARS_MAX = 2_000
 """Characters of a message in a report."""
 BRIEF_CHARS_MAX = 1_000
-"""Characters of a failure told in one line."""
+"""Characters of a failure in one line."""
 FRAMES_MAX = 40
-"""Frames of a traceback that are shown, the innermost ones."""
+"""Frames of a traceback in a report, the innermost ones."""
 
 FIELDS_MAX = 20
-"""Fields of a message that are shown."""
+"""Fields of a message in a report."""
 
 log = logging.getLogger("trouper")
 
 
 class Reports:
-    """The reporter of a node: logs problems and crashes, and tells whoever subscribed."""
+    """The reporter of a node: logs problems and crashes, and calls the subscribers.
+
+    on_crash: called with the cell, the error and the text of the report.  on_letter: called with each dead letter.
+    """
 
     def __init__(self) -> None:
         self.on_crash: list[Callable[[Cell, BaseException, str], None]] = []
         self.on_letter: list[Callable[[DeadLetter], None]] = []
 
     def problem(self, text: str, error: BaseException | None = None) -> None:
-        """Log something that went wrong and is dealt with."""
+        """Log a problem that the runtime has dealt with, with the traceback of ``error`` if there is one."""
         log.warning("%s%s", text, "" if error is None else f"\n{trace(error)}")
 
     def crash(self, cell: Cell, error: BaseException, message: object) -> None:
-        """Log a failure with its traceback."""
+        """Log the failure of an actor with its traceback.  message: what it handled; None for no message."""
         doing = "" if message is None else f" handling {bounded_repr(message)}"
         text = f"{cell.address} failed{doing}\n{trace(error)}"
         log.warning("%s", text)
         for subscriber in self.on_crash:
             try:
                 subscriber(cell, error, text)
-            except Exception:  # one who listens badly must not keep an actor from being restarted
-                log.exception("%r failed to take a crash report", subscriber)
+            except Exception:  # a failing subscriber must not prevent the restart of the actor
+                log.exception("%r, called with a crash report, failed", subscriber)
 
     def letter(
         self, message: object, target: ActorRef, reason: str, error: BaseException | None, *, asked: bool
     ) -> None:
-        """Tell subscribers of a dead letter; without any it costs one look at a list."""
+        """Call the subscribers with a dead letter; it is built only if there are any."""
         if self.on_letter:
             text = None if error is None else brief(error)
             letter = DeadLetter(cast("Message[object]", message), target, reason, text, asked)
             for subscriber in self.on_letter:
                 try:
                     subscriber(letter)
-                except Exception:  # one who listens badly must not keep an actor from its next message
-                    log.exception("%r failed to take a dead letter", subscriber)
+                except Exception:  # a failing subscriber must not stop the actor that lost the message
+                    log.exception("%r, called with a dead letter, failed", subscriber)
 
     def brief(self, error: BaseException) -> str:
-        """One line for a failure."""
+        """Return a failure in one line, bounded in size."""
         return brief(error)
 
     def trace(self, error: BaseException) -> str:
@@ -82,34 +85,34 @@ class Reports:
 
 
 def trace(error: BaseException) -> str:
-    """Format a traceback, keeping its end when it is long."""
+    """Return a traceback as text; of a long one only the end."""
     try:
         text = "".join(traceback.TracebackException.from_exception(error, limit=-FRAMES_MAX).format())
-    except Exception as broken:  # noqa: BLE001  an error whose own text raises must not hide that there was an error
-        text = f"{type(error).__qualname__} (its text cannot be had: {type(broken).__qualname__})"
+    except Exception as broken:  # noqa: BLE001  the text of a user's error may raise anything
+        text = f"{type(error).__qualname__} (its text raised {type(broken).__qualname__})"
     text = text.rstrip()
     return text if len(text) <= REPORT_CHARS_MAX else f"[...]{text[-REPORT_CHARS_MAX:]}"
 
 
 def brief(error: BaseException) -> str:
-    """One line for a failure."""
+    """Return a failure in one line, bounded in size."""
     try:
         text = str(error)
-    except Exception as broken:  # noqa: BLE001  an error whose own text raises must not hide that there was an error
-        text = f"(its text cannot be had: {type(broken).__qualname__})"
+    except Exception as broken:  # noqa: BLE001  the text of a user's error may raise anything
+        text = f"(its text raised {type(broken).__qualname__})"
     return f"{type(error).__qualname__}: {bounded(text, BRIEF_CHARS_MAX)}"
 
 
 def bounded(text: str, chars_max: int) -> str:
-    """Cut a text to a length, saying so."""
+    """Return a text, cut to ``chars_max`` characters with a note of its length."""
     return text if len(text) <= chars_max else f"{text[:chars_max]}[... {len(text)} characters in all]"
 
 
 class _Bounded(reprlib.Repr):
-    """``reprlib`` knows the containers; this adds what it would call ``repr`` on in full, whatever its size."""
+    """A ``reprlib.Repr`` that also bounds bytes, structs and dataclasses before their text is built."""
 
     def repr_bytes(self, value: bytes | bytearray, level: int) -> str:  # noqa: ARG002  reprlib passes it
-        """Cut before the repr is made, not after it."""
+        """Cut before the text is built."""
         if len(value) <= self.maxother:
             return repr(value)
         return f"{bytes(value[: self.maxother])!r}[... {len(value)} bytes in all]"
@@ -117,11 +120,11 @@ class _Bounded(reprlib.Repr):
     repr_bytearray = repr_bytes
 
     def repr_memoryview(self, value: memoryview, level: int) -> str:  # noqa: ARG002  reprlib passes it
-        """A view has no text of its own."""
+        """Show the size."""
         return f"<memoryview of {value.nbytes} bytes>"
 
     def repr_instance(self, x: object, level: int) -> str:
-        """Show structs and dataclasses by their fields; what else has a repr of its own is asked for it."""
+        """Show structs and dataclasses by their fields, all else by its own ``repr``."""
         if level <= 0:
             return f"{type(x).__qualname__}(...)"
         if isinstance(x, msgspec.Struct):
@@ -139,8 +142,8 @@ _bounded_repr = _Bounded()
 
 
 def bounded_repr(value: object) -> str:
-    """Show a message without building more text than is shown, however large its fields are."""
+    """Return the text of a message without building more of it than is returned."""
     try:
         return bounded(_bounded_repr.repr(value), MESSAGE_CHARS_MAX)
-    except Exception as broken:  # noqa: BLE001  a value whose own repr raises must not hide what is reported
+    except Exception as broken:  # noqa: BLE001  the repr of a user's value may raise anything
         return f"<{type(value).__qualname__}, whose repr raised {type(broken).__qualname__}>"

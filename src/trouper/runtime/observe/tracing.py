@@ -1,11 +1,11 @@
-"""Observing: what one actor handles, message by message, with how long it took and how it ended.
+"""Tracing: the messages that one actor handles, with duration and outcome.
 
-It uses the kernel's ``Observer`` port, and nothing is paid while nobody observes.  An actor under observation leaves
-the fast path: each of its messages costs a few microseconds more, and only its.
+It uses the kernel's ``Observer`` port and costs nothing when it is not used.  A traced actor leaves the fast path: each
+of its messages costs a few microseconds more.
 
 Laws of this file:
-1. Several may observe one actor; each comes and goes by itself.
-2. Nothing here is unbounded: a ``Trace`` ends after its number of messages, and says what a slow reader has missed.
+1. Several observers of one actor are independent of one another.
+2. Nothing is unbounded: a ``Trace`` ends after its number of messages, and counts what a slow reader has missed.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from ..kernel.ref import ActorRef, Down
 from .reports import bounded, bounded_repr, brief
 
 TRACED_MAX = 100_000
-"""Messages that one trace may be asked for."""
+"""Messages that one trace may have."""
 UNREAD_MAX = 1_000
-"""Messages that wait for a reader; the oldest give way, and are counted."""
+"""Messages that wait for the reader of a trace; more replace the oldest, which are counted."""
 TEXT_CHARS_MAX = 500
-"""Characters of a message, or of an error, in what is traced."""
+"""Characters of a message or an error in a ``Traced``."""
 
 Result = Literal["handled", "failed", "rejected", "cancelled"]
 
@@ -38,10 +38,10 @@ Result = Literal["handled", "failed", "rejected", "cancelled"]
 class Traced(Message[None]):
     """One message that an actor has handled.
 
-    actor: the address, as text.  message_type, message: its class's name, and its repr, bounded.
-    outcome: what became of it, with the error as one line.  began_s: the loop's time when the handler was called;
-    duration_s: seconds until it ended, awaits included.  queued: messages that waited then.
-    missed: messages before this one that the reader was too slow for.
+    actor: the address, as text.  message_type, message: the name of its class, and its repr, bounded.
+    outcome: how the handler ended.  error: in one line; None when there was none.
+    began_s: the loop's time when the handler was called.  duration_s: seconds until it ended, awaits included.
+    queued: messages in the mailbox when it ended.  missed: messages before this one that a slow reader has lost.
     """
 
     actor: str
@@ -56,7 +56,7 @@ class Traced(Message[None]):
 
 
 class _Observers:
-    """Stands where the kernel has room for one observer."""
+    """Several observers as one, since a cell has one observer."""
 
     def __init__(self, *observers: Observer) -> None:
         self.all = observers
@@ -71,7 +71,7 @@ class _Observers:
 
 
 def add_observer(cell: Cell, observer: Observer) -> None:
-    """Show an observer every message of an actor from the next one on."""
+    """Call an observer for every message of an actor, from the next one on."""
     present = cell.observer
     if isinstance(present, _Observers):
         cell.observer = _Observers(*present.all, observer)
@@ -81,7 +81,7 @@ def add_observer(cell: Cell, observer: Observer) -> None:
 
 
 def remove_observer(cell: Cell, observer: Observer) -> None:
-    """Undo ``add_observer``; the actor is on the fast path again when it was the last one."""
+    """Undo ``add_observer``; without observers the actor is on the fast path again."""
     present = cell.observer
     if isinstance(present, _Observers):
         left = [each for each in present.all if each is not observer]
@@ -93,15 +93,15 @@ def remove_observer(cell: Cell, observer: Observer) -> None:
 
 
 def is_virtual(loop: asyncio.AbstractEventLoop) -> bool:
-    """Say whether a loop's time is not the world's: then nothing is measured by a real clock."""
+    """Return whether a loop runs on virtual time."""
     return bool(getattr(loop, "virtual", False))
 
 
 class MessageTracer:
-    """An observer that makes a ``Traced`` of each message and hands it on.
+    """An observer that makes a ``Traced`` of each message.  report: called with the cell and the ``Traced``.
 
-    It has a real clock, since the time of some loops stands still while a plain handler runs; on virtual time it has
-    the loop's, and a plain handler takes none.
+    It measures with ``perf_counter``, since the cached time of some loops does not advance during a plain handler; on
+    virtual time it uses the loop's time, in which a plain handler takes none.
     """
 
     def __init__(self, report: Callable[[Cell, Traced], None]) -> None:
@@ -113,13 +113,13 @@ class MessageTracer:
         return loop.time() if is_virtual(loop) else time.perf_counter()
 
     def on_begin(self, cell: Cell, message: object) -> None:
-        """Start the watch; handlers that run beside one another have one each."""
-        if len(self._begun) >= UNREAD_MAX:  # handlers that were killed never report their end
+        """Note when the handler of a message begins."""
+        if len(self._begun) >= UNREAD_MAX:  # a killed handler never reports its end
             del self._begun[next(iter(self._begun))]
         self._begun[id(message)] = (message, cell.system.loop.time(), self._clock_s(cell))
 
     def on_end(self, cell: Cell, message: object, error: BaseException | None) -> None:
-        """Stop the watch and report; a message that was at work before anybody looked is left out."""
+        """Report a message; one whose handler had begun before the tracing is left out."""
         begun = self._begun.pop(id(message), None)
         if begun is None:
             return
@@ -146,16 +146,16 @@ def _outcome(error: BaseException | None) -> Result:
 
 
 class Trace:
-    """The next messages of one actor, as an async iterator; it ends after ``count`` of them, or with the actor.
+    """The next messages of one actor, as an async iterator of ``Traced``; it ends after ``count``, or with the actor.
 
-    Use it in an ``async with`` block, or call ``close``, when it may be left early.
+    Use it in an ``async with`` block, or call ``close``, to end it early.  Made by ``node.introspection.trace``.
     """
 
     def __init__(self, cell: Cell, count: int, to: ActorRef | None = None) -> None:
         if not 1 <= count <= TRACED_MAX:
             raise InvalidOption(f"a trace of {cell.address} for {count} messages: it must be 1 to {TRACED_MAX}")
         if to is not None and to == cell.ref:
-            raise InvalidOption(f"{cell.address} cannot be sent its own trace: every message of it would be traced too")
+            raise InvalidOption(f"{cell.address} cannot be sent its own trace: these messages would be traced too")
         self._cell, self._left, self._to = cell, count, to
         self._tracer = MessageTracer(self._take)
         self._unread: deque[Traced] = deque()
@@ -167,15 +167,15 @@ class Trace:
             add_observer(cell, self._tracer)
 
     def close(self) -> None:
-        """Stop tracing; what has been traced can still be read."""
+        """Stop tracing; messages traced before can still be read."""
         if not self._closed:
             self._closed = True
             remove_observer(self._cell, self._tracer)
             self._cell.remove_watcher(self)
             self._wake()
 
-    def on_down(self, down: Down) -> None:  # noqa: ARG002  it need not know why
-        """Called by the kernel when the actor has ended."""
+    def on_down(self, down: Down) -> None:  # noqa: ARG002  the reason does not matter
+        """Stop tracing when the actor has ended."""
         self.close()
 
     def _take(self, _: Cell, traced: Traced) -> None:

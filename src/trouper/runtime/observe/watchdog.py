@@ -1,22 +1,23 @@
-"""Blame: who held the loop.  "/user/etl/7 held the loop for 180 ms in parse (actors/etl.py:41)".
+"""The loop watchdog: reports handlers that block the loop, with actor, line and duration.
 
-A handler that computes, or calls what blocks, keeps every other actor, timer and socket of the loop waiting.  Nothing
-in the loop can see that while it lasts, so a thread watches: it looks at the loop's stack, and when it finds the loop
-at work, it sends it a beat and sees how long that takes to come back.  The stack, sampled meanwhile, says whose
-handler it was.  Handlers, awaits gone wrong, hooks, and code outside of actors are all found this way.
+"/user/etl/7 blocked the loop for 180 ms in ETL.parse (actors/etl.py:41)".  A handler that computes for long, or calls a
+blocking function, delays every other actor, timer and socket of the loop.  A thread samples the stack of the loop.
+When it finds the loop at work, it sends a heartbeat (a callback) to it and measures the time until that runs.  The
+samples taken meanwhile name the handler.  Handlers, hooks, awaits and code outside of actors are found alike.
 
-What it costs (measured, see docs/guides/introspection.md): nothing per message.  While the loop is idle the thread
-looks ``IDLE_SAMPLES_PER_S`` times a second and leaves the loop asleep; the first turn of the dispatcher after that wakes
-it (it stands in ``Dispatcher.turn_callback``, which is looked up anyway).  While the loop works it looks every 20 ms.
-
-Reading the clock for each message was the other way: 43 ns on a message of 215 ns, and it can name a handler only
-when it is over, never in an endless loop.
+Costs (measured, see docs/guides/introspection.md): none per message.  While the loop works, the thread samples every
+20 ms.  While the loop is idle, it samples ``IDLE_SAMPLES_PER_S`` times a second, and is woken by the first run of the
+dispatcher: for this it has the loop put ``_first_run`` into ``Dispatcher.turn_callback``, which is looked up anyway.
+Reading the clock for each message instead would cost 43 ns on a message of 215 ns, and could not name a handler in an
+endless loop.
 
 Laws of this file:
-1. A stall longer than ``slow_s`` + one look is found, if it begins while actors are at work; one that begins out of
-   idleness with no message (an ``await`` that ends by a timer or a socket) is found from 1 / IDLE_LOOKS_PER_S s on.
-2. What is said of a duration is never more than it was, and at most one look less.
-3. The thread only reads; it calls nothing of the user's, and no callback of ours runs in it but the log.
+1. A block of the loop longer than ``slow_s`` + one sample is found if it begins while actors are at work; one that
+   begins on an idle loop without a message (an ``await`` that ends by a timer or a socket) is found from
+   1 / IDLE_SAMPLES_PER_S s on.
+2. A reported duration is never longer than the block was, and at most one sample shorter.
+3. The thread only reads what it shares with the loop: each shared attribute is written by the loop alone.  The thread
+   calls no user code; it hands its findings to the loop with ``call_soon_threadsafe``, and logs a block that lasts.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from inspect import CO_COROUTINE
 from pathlib import PurePath
@@ -41,16 +43,19 @@ from ..kernel.message import Message
 from ..kernel.system import System
 
 SLOW_HANDLER_S = 0.1
-"""Seconds for which the loop may be held, unless the node says otherwise."""
+"""Seconds for which the loop may be blocked, by default."""
 SAMPLES_PER_LIMIT = 5
+"""Samples in ``slow_s`` seconds while the loop works."""
 IDLE_SAMPLES_PER_S = 4
+"""Samples in a second while the loop is idle."""
 IDLE_SAMPLES_MAX = 5
-"""Looks at an idle loop until the thread goes to sleep."""
+"""Samples of an idle loop, one after the other, until the thread samples less often."""
 ONGOING_REPORT_S = 5.0
-"""Seconds after which a stall that goes on is reported for the first time."""
+"""Seconds after which a block that is not over is logged."""
 REPEAT_LOG_S = 10.0
-"""Seconds in which one place is logged once; the event and the counter come each time."""
+"""Seconds in which one place is logged once; the event and the counters include every block."""
 PLACES_MAX = 1_000
+"""Places whose last log line is remembered."""
 
 log = logging.getLogger("trouper")
 
@@ -59,10 +64,10 @@ _MACHINERY = (selectors.__file__, str(PurePath(asyncio.__file__).parent))
 
 
 class LoopBlocked(Message[None]):
-    """Somebody held the loop: nothing else could run for ``blocked_s`` seconds.
+    """The loop was blocked: nothing else could run for ``blocked_s`` seconds.
 
-    actor: the address, as text; None for code outside of actors, and when many had a short part in it.
-    handler: its qualified name; place: the file and line it was at, ``actors/etl.py:41``; both None when it were many.
+    actor: the address, as text; None for code outside of actors, and for many short handlers.
+    handler: its qualified name.  place: the file and line, ``actors/etl.py:41``.  Both None for many short handlers.
     """
 
     actor: str | None
@@ -81,11 +86,26 @@ class LoopSample:
     line: int
 
 
-class LoopWatchdog:
-    """The watch over one loop, as ``node.blame``.
+class _Heartbeat:
+    """One measurement: the loop alone sets ``returned_at``, the thread alone reads and sets ``ongoing_logged``."""
 
-    slow_s: seconds for which the loop may be held.  heard: called in the loop with each stall.
-    stalls, held_s: how often and how long in all the loop was held for longer than that.
+    __slots__ = ("ongoing_logged", "returned_at", "sent_at")
+
+    def __init__(self) -> None:
+        self.sent_at = time.monotonic()
+        self.returned_at: float | None = None
+        self.ongoing_logged = False
+
+    def on_return(self) -> None:
+        """Called in the loop: it is free again."""
+        self.returned_at = time.monotonic()
+
+
+class LoopWatchdog:
+    """The watchdog of one loop, as ``node.watchdog``.
+
+    slow_s: seconds for which the loop may be blocked.  on_blocked: called in the loop with each longer block.
+    stalls, blocked_s: the number of these blocks, and their seconds in all.
     """
 
     def __init__(self, system: System, slow_s: float, on_blocked: Callable[[LoopBlocked], None]) -> None:
@@ -95,9 +115,7 @@ class LoopWatchdog:
         self._base = _frames_around_the_loop()
         self._wakeup = threading.Event()
         self._stopping = False
-        self._heartbeat_at: float | None = None
-        self._samples: list[LoopSample | None] = []
-        self._ongoing_reported = False
+        self._first: _Heartbeat | None = None
         self._logged: dict[tuple[str, int], float] = {}
         self.stalls = 0
         self.blocked_s = 0.0
@@ -105,7 +123,7 @@ class LoopWatchdog:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the watch; the thread is gone when this returns."""
+        """End the thread; it has ended when this returns."""
         self._stopping = True
         self._wakeup.set()
         self._thread.join(timeout=1.0)
@@ -116,92 +134,94 @@ class LoopWatchdog:
 
     def _watch(self) -> None:
         idle_samples = 0
-        while not self._stopping:
-            if idle_samples < IDLE_SAMPLES_MAX:
-                self._wakeup.wait(self._interval_s)
-            elif self._sleep():
-                idle_samples = 0
+        heartbeat: _Heartbeat | None = None
+        samples: list[LoopSample | None] = []
+        loop = self._system.loop
+        while not self._stopping and not loop.is_closed():  # closed: under a node that was not shut down
+            if self._wait(idle_samples):
+                idle_samples, heartbeat, samples = 0, self._first, []
             self._wakeup.clear()
-            place, idle = self._sample()
-            if self._heartbeat_at is not None:
+            sample, idle = self._sample()
+            if self._is_over(heartbeat, samples):
+                heartbeat = None
+            if heartbeat is not None:
                 idle_samples = 0
-                self._samples.append(place)
-                self._report_ongoing(place)
+                samples.append(sample)
+                self._log_ongoing(heartbeat, sample)
             elif idle:
                 idle_samples += 1
             else:
-                idle_samples = 0
-                self._samples = [place]
-                self._send_heartbeat()
+                idle_samples, heartbeat, samples = 0, _Heartbeat(), [sample]
+                self._call_in_loop(heartbeat.on_return)
+        self._is_over(heartbeat, samples)
 
-    def _sleep(self) -> bool:
-        """Look no more until the dispatcher has a turn, or for a while; says whether it had one."""
-        dispatcher = self._system.dispatcher
-        dispatcher.turn_callback = self._first_run
-        woken = dispatcher.armed or self._stopping or self._wakeup.wait(1 / IDLE_SAMPLES_PER_S)
-        dispatcher.turn_callback = dispatcher.turn
-        return woken
+    def _wait(self, idle_samples: int) -> bool:
+        """Wait until the next sample is due; returns True when the first run after idleness has ended the wait."""
+        if idle_samples < IDLE_SAMPLES_MAX:
+            self._wakeup.wait(self._interval_s)
+            return False
+        if idle_samples == IDLE_SAMPLES_MAX:
+            self._call_in_loop(self._wake_at_first_run)
+        return self._wakeup.wait(1 / IDLE_SAMPLES_PER_S)
 
-    def _send_heartbeat(self) -> None:
-        self._heartbeat_at = time.monotonic()
-        try:
-            self._system.loop.call_soon_threadsafe(self._heartbeat)
-        except RuntimeError:  # the loop has been closed under a node that was not shut down
-            self._stopping = True
+    def _is_over(self, heartbeat: _Heartbeat | None, samples: list[LoopSample | None]) -> bool:
+        """Return whether a heartbeat has returned, and have the loop report it if that took too long."""
+        if heartbeat is None or heartbeat.returned_at is None:
+            return False
+        blocked_s = heartbeat.returned_at - heartbeat.sent_at
+        if blocked_s >= self._slow_s:
+            self._call_in_loop(self._report, _main_sample(samples), blocked_s)
+        return True
+
+    def _log_ongoing(self, heartbeat: _Heartbeat, sample: LoopSample | None) -> None:
+        """Log a block that lasts, once: an endless one would never be reported."""
+        if sample is None or heartbeat.ongoing_logged or time.monotonic() - heartbeat.sent_at < ONGOING_REPORT_S:
+            return
+        heartbeat.ongoing_logged = True
+        log.warning(
+            "%s has blocked the loop for %.0f s and still does: %s",
+            _actor_text(sample), ONGOING_REPORT_S, _location_text(sample),
+        )  # fmt: skip
+
+    def _call_in_loop(self, function: Callable[..., None], *args: object) -> None:
+        """Call a function in the loop, soon; a closed loop calls nothing."""
+        with suppress(RuntimeError):
+            self._system.loop.call_soon_threadsafe(function, *args)
 
     def _sample(self) -> tuple[LoopSample | None, bool]:
-        """Find out where the loop is; the second is True when it is nowhere, and waits."""
-        frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001  the only way to see another thread's stack
+        """Return where the loop is, and whether it is idle: then it is nowhere."""
+        frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001  the only access to another thread's stack
         if frame is None or self._is_waiting(frame):
             return None, True
         return _sample_of(frame), False
 
     def _is_waiting(self, innermost: FrameType) -> bool:
-        """Say whether there is nothing on the stack but the loop, and whoever runs the loop."""
+        """Return whether the stack has no frames but those of the loop and of the code that runs the loop."""
         frame: FrameType | None = innermost
         while frame is not None and frame.f_code.co_filename.startswith(_MACHINERY):
             frame = frame.f_back
         return frame is None or frame in self._base
 
-    def _report_ongoing(self, place: LoopSample | None) -> None:
-        heartbeat_at = self._heartbeat_at
-        if (
-            heartbeat_at is not None
-            and not self._ongoing_reported
-            and time.monotonic() - heartbeat_at >= ONGOING_REPORT_S
-            and place is not None
-        ):
-            self._ongoing_reported = True
-            log.warning(
-                "%s has held the loop for %.0f s, and still does: %s",
-                _actor_text(place),
-                ONGOING_REPORT_S,
-                _location_text(place),
-            )
-
     # --- in the loop -------------------------------------------------------------------------------------------------
 
+    def _wake_at_first_run(self) -> None:
+        """Have the next run of the dispatcher wake the thread."""
+        if not self._stopping:
+            self._system.dispatcher.turn_callback = self._first_run
+
     def _first_run(self) -> None:
-        """Stand in for the dispatcher's first turn after idleness, and begin to watch it."""
+        """Run the dispatcher for the first time after the loop was idle, and wake the thread."""
         dispatcher = self._system.dispatcher
         dispatcher.turn_callback = dispatcher.turn
-        if self._heartbeat_at is None:
-            self._samples = []
-            self._heartbeat_at = time.monotonic()
-            self._system.loop.call_soon(self._heartbeat)
+        self._first = _Heartbeat()
+        self._system.loop.call_soon(self._first.on_return)
         self._wakeup.set()
         dispatcher.turn()
 
-    def _heartbeat(self) -> None:
-        """Come back: the loop is free again."""
-        heartbeat_at, samples = self._heartbeat_at, self._samples
-        self._heartbeat_at, self._ongoing_reported = None, False
-        blocked_s = 0.0 if heartbeat_at is None else time.monotonic() - heartbeat_at
-        if blocked_s < self._slow_s:
-            return
+    def _report(self, found: LoopSample | None, blocked_s: float) -> None:
+        """Count, log and report a block of the loop that is over.  found: its handler; None for many short ones."""
         self.stalls += 1
         self.blocked_s += blocked_s
-        found = _main_sample(samples)
         if found is None:
             self._on_blocked(LoopBlocked(None, None, None, blocked_s))
             return
@@ -216,11 +236,13 @@ class LoopWatchdog:
         if len(self._logged) >= PLACES_MAX:
             self._logged.clear()
         self._logged[key] = now
-        log.warning("%s held the loop for %.0f ms in %s", _actor_text(found), blocked_s * 1_000, _location_text(found))
+        log.warning(
+            "%s blocked the loop for %.0f ms in %s", _actor_text(found), blocked_s * 1_000, _location_text(found)
+        )
 
 
 def _frames_around_the_loop() -> list[FrameType]:
-    """Keep the frames from which the loop is run, to know them again: those outside of the first coroutine."""
+    """Return the frames of the code that runs the loop: those outside of the first coroutine."""
     frames: list[FrameType] = []
     frame: FrameType | None = sys._getframe()  # noqa: SLF001  the stack is what this file is about
     while frame is not None:
@@ -236,14 +258,14 @@ def _frames_around_the_loop() -> list[FrameType]:
 
 
 def _sample_of(innermost: FrameType) -> LoopSample:
-    """Find the handler that runs: it was called by the kernel, which knows for whom."""
+    """Return the running handler: the kernel has called it, and its frame has the actor's cell."""
     handler: FrameType = innermost
     frame: FrameType | None = innermost
     while frame is not None:
         if frame.f_code.co_filename.startswith(_KERNEL):
             names = frame.f_locals
-            turn, cell = names.get("invocation"), names.get("cell")
-            owner = turn.cell if isinstance(turn, Invocation) else cell
+            invocation, cell = names.get("invocation"), names.get("cell")
+            owner = invocation.cell if isinstance(invocation, Invocation) else cell
             if isinstance(owner, Cell):
                 return _at(owner, handler)
         else:
@@ -257,7 +279,7 @@ def _at(cell: Cell | None, frame: FrameType) -> LoopSample:
 
 
 def _main_sample(samples: list[LoopSample | None]) -> LoopSample | None:
-    """Blame whoever was seen most, if that is more than half of the time: else it were many."""
+    """Return the handler in more than half of the samples, at its most frequent line; None when there is none."""
     seen = [sample for sample in samples if sample is not None]
     if not seen:
         return None
@@ -269,13 +291,13 @@ def _main_sample(samples: list[LoopSample | None]) -> LoopSample | None:
     return next(sample for sample in seen if (sample.cell, sample.handler, sample.line) == (cell, handler, line))
 
 
-def _actor_text(place: LoopSample) -> str:
-    return "code outside of any actor" if place.cell is None else str(place.cell.address)
+def _actor_text(sample: LoopSample) -> str:
+    return "code outside of any actor" if sample.cell is None else str(sample.cell.address)
 
 
-def _location_text(place: LoopSample) -> str:
-    return f"{place.handler} ({_short_location(place)})"
+def _location_text(sample: LoopSample) -> str:
+    return f"{sample.handler} ({_short_location(sample)})"
 
 
-def _short_location(place: LoopSample) -> str:
-    return f"{'/'.join(PurePath(place.file).parts[-2:])}:{place.line}"
+def _short_location(sample: LoopSample) -> str:
+    return f"{'/'.join(PurePath(sample.file).parts[-2:])}:{sample.line}"

@@ -58,7 +58,7 @@ def test_a_field_that_was_added_takes_its_default() -> None:
         ),
         (
             {"$type": "account.moved", "cents": 7, "currency": "EUR"},
-            "record 1, a 'account.moved', has the field 'currency', which Moved lacks: a field",
+            "record 1, a 'account.moved', has the field 'currency', which Moved lacks: keep every field",
         ),
         ({"$type": "account.renamed", "new_owner": "x"}, "has the field 'new_owner', which Renamed lacks"),
         (
@@ -87,7 +87,9 @@ def test_an_event_that_nobody_applies_or_that_cannot_be_encoded_is_refused() -> 
     """The error names the type, and what there is instead, or what the matter is."""
     with pytest.raises(InvalidEvent, match=r"^Account does not apply Other; it applies: account\.moved, "):
         CODEC.encode(Other())
-    with pytest.raises(InvalidEvent, match=r"^Other cannot be kept: Encoding objects of type object is unsupported$"):
+    with pytest.raises(
+        InvalidEvent, match=r"^Other cannot be encoded: Encoding objects of type object is unsupported$"
+    ):
         EventCodec("A", [Other]).encode(Other(object()))
 
 

@@ -101,7 +101,7 @@ async def test_a_state_that_cannot_be_kept_fails_the_start() -> None:
         snapshot_every = 1
 
     error = await _start(MemoryJournal(), Holder)
-    assert re.match(r"^trouper://local/user/it#\d+: a state of type .*Socket cannot be kept: ", str(error))
+    assert re.match(r"^trouper://local/user/it#\d+: a state of type .*Socket cannot be encoded: ", str(error))
 
 
 @virtual_time
@@ -109,7 +109,7 @@ async def test_an_actor_without_a_lasting_name_needs_a_persistence_id() -> None:
     """A name that was made up would be another one the next time."""
     async with Node() as node:
         with pytest.raises(
-            StartFailed, match=r"has no lasting name: spawn it with name=\.\.\., or override persistence_id"
+            StartFailed, match=r"has a generated name: spawn it with name=\.\.\., or override persistence_id"
         ):
             await node.spawn(Counter)
 
@@ -125,7 +125,7 @@ async def test_a_start_that_forgets_the_recovery_is_told_so() -> None:
     async with Node() as node:
         actor = await node.spawn(Forgetful, name="it")
         with pytest.raises(
-            CallerError, match=r"it#\d+ has not recovered: its on_start must `await super\(\)\.on_start\(\)`"
+            CallerError, match=r"it#\d+ has not recovered: on_start must `await super\(\)\.on_start\(\)`"
         ):
             await actor.ask(Add())
 
@@ -261,7 +261,7 @@ def never() -> type:
         (twice, InvalidHandler, r"Twice applies Counted twice: in .*\.one and in .*\.two; remove one"),
         (slow, InvalidHandler, r"\.counted must be a plain `def` that takes one event after self"),
         (bare, InvalidHandler, r"\.counted: annotate 'event' with the Message class of the event"),
-        (silent, InvalidHandler, r"Silent\.counted overrides what applies an event: mark it @applies too"),
+        (silent, InvalidHandler, r"Silent\.counted overrides an @applies method: mark it @applies too"),
         (eager, InvalidHandler, r"\.look is reentrant: an event-sourced actor handles one message at a time"),
         (stateless, InvalidHandler, r"Stateless wants snapshots of no state: write EventSourcedActor\[YourState\]"),
         (never, InvalidOption, r"Never\.snapshot_every=0 must be 1 or more, or None"),

@@ -74,7 +74,9 @@ async def test_a_snapshot_that_fails_is_reported_and_fails_nobody(caplog: pytest
                 await account.ask(Deposit(1))
             await asyncio.sleep(1)
         assert [
-            message for message in caplog.messages if re.search(r"ada#\d+ has no snapshot at 4: no room for 4", message)
+            message
+            for message in caplog.messages
+            if re.search(r"ada#\d+: the snapshot at 4 failed: no room for 4", message)
         ]
         with pytest.raises(JournalFailed, match="no room for 4"):
             await account.ask(KeepNow())

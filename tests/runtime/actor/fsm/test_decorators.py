@@ -89,10 +89,10 @@ def wrong_reply() -> object:
     ("make", "sentence"),
     [
         (nowhere, r"name at least one state in its decorator$"),
-        (stateless, r"^Stateless begins in 'a', a str: name all of its states in states = \(\.\.\.\)$"),
+        (stateless, r"^Stateless.initial is 'a', a str: list all states in states = \(\.\.\.\)$"),
         (silent, r"Silent\.both overrides a row of the table: decorate it too$"),
-        (slow_entry, r"\.enter must be a plain `def`: nothing may come between two states$"),
-        (with_message, r"\.late must take nothing after self: no message comes with it$"),
+        (slow_entry, r"\.enter must be a plain `def`: a change of state cannot wait$"),
+        (with_message, r"\.late must take nothing after self: it gets no message$"),
         (wrong_reply, r"\.ping returns str, but the reply to Ping is int: change one of the two$"),
     ],
 )

@@ -6,7 +6,7 @@ MERMAID = """\
 stateDiagram-v2
     [*] --> LOCKED
     LOCKED --> UNLOCKED: Coin
-    LOCKED --> LOCKED: quiet for a time of its own
+    LOCKED --> LOCKED: no message for a computed time
     UNLOCKED --> UNLOCKED: Coin
     UNLOCKED --> LOCKED: Push
     UNLOCKED --> BROKEN: Push
@@ -17,8 +17,8 @@ stateDiagram-v2
 
 TEXT = """\
 LOCKED (initial)
-  Coin                         -> UNLOCKED  coin
-  quiet for a time of its own  stays        bored
+  Coin                            -> UNLOCKED  coin
+  no message for a computed time  stays        bored
 UNLOCKED
   Coin       stays                gift
   Push       -> LOCKED or BROKEN  push

@@ -155,7 +155,7 @@ async def test_what_is_postponed_is_answered_after_the_change_and_before_newer_m
         await gate.ask(Coin(101))
         await gate.ask(Push())
         coins = [gate.ask(Coin(value)) for value in (1, 2, 4, 8)]
-        with pytest.raises(Reject, match=r"in BROKEN has 3 messages postponed, its limit: Coin was refused$"):
+        with pytest.raises(Reject, match=r"in state BROKEN has 3 postponed messages, its limit: Coin was refused$"):
             await coins[3]
         assert node.accounting().stashed == 3
         gate.tell(Repair())
@@ -168,7 +168,7 @@ async def test_a_message_without_a_row_is_a_dead_letter_and_its_asker_hears_the_
     """The actor goes on; what is told is counted as unhandled too."""
     async with Node() as node:
         gate = await node.spawn(Turnstile)
-        with pytest.raises(Unhandled, match=r"has no row for Push in LOCKED; it has: Coin$"):
+        with pytest.raises(Unhandled, match=r"has no row for Push in state LOCKED; it has rows for: Coin$"):
             await gate.ask(Push())
         gate.tell(Repair())
         assert await gate.ask(Coin()) == 1
@@ -298,11 +298,11 @@ async def test_what_cannot_be_chosen_is_said() -> None:
         wrong, forgetful = await node.spawn(Wrong), await node.spawn(Forgetful)
         with pytest.raises(CallerError, match=r"Wrong\.coin leads to UNLOCKED, not to <Phase\.BROKEN: 3>$"):
             await wrong.ask(Coin())
-        with pytest.raises(CallerError, match=r"go\(<Phase\.LOCKED: 1>\) is for a row at work, not for enter and exit"):
+        with pytest.raises(CallerError, match=r"go\(<Phase\.LOCKED: 1>\) is for rows, not for enter and exit"):
             await wrong.ask(Push())
-        with pytest.raises(CallerError, match="is a StateMachine: add a state instead of become"):
+        with pytest.raises(CallerError, match="is a StateMachine: declare a state instead of become"):
             await wrong.ask(Repair())
-        with pytest.raises(CallerError, match=r"is in no state: its on_start must call super\(\)\.on_start\(\)$"):
+        with pytest.raises(CallerError, match=r"has no state yet: on_start must call super\(\)\.on_start\(\)$"):
             await forgetful.ask(Coin())
 
 

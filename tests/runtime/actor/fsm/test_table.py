@@ -29,10 +29,15 @@ BACK = TableRow("message", "b", two, (Ping,), ("a",))
 @pytest.mark.parametrize(
     ("initial", "rows", "postponed", "sentence"),
     [
-        ("x", [GO], {}, r"^M: initial names the state 'x', which there is not; there is: a, b$"),
-        ("a", [TableRow("message", "x", one, (Ping,))], {}, r"^M: one names the state 'x', which there is not"),
-        ("a", [TableRow("message", "a", one, (Ping,), ("y",))], {}, r"^M: one names the state 'y', which there is not"),
-        ("a", [GO], {"z": [Ping]}, r"^M: postponed names the state 'z', which there is not"),
+        ("x", [GO], {}, r"^M: initial names the state 'x', which does not exist; the states are: a, b$"),
+        ("a", [TableRow("message", "x", one, (Ping,))], {}, r"^M: one names the state 'x', which does not exist"),
+        (
+            "a",
+            [TableRow("message", "a", one, (Ping,), ("y",))],
+            {},
+            r"^M: one names the state 'y', which does not exist",
+        ),
+        ("a", [GO], {"z": [Ping]}, r"^M: postponed names the state 'z', which does not exist"),
         (
             "a",
             [GO, TableRow("message", "a", two, (Ping,))],

@@ -107,7 +107,7 @@ async def test_an_asker_hears_when_the_asks_were_cut_off(node: Node) -> None:
     for ask in asks:
         ask.cancel()
     await settle()
-    message = f"{owed.target.address} ended while it gathered replies to Double"
+    message = f"{owed.target.address} ended before all replies to Double had come"
     with pytest.raises(ActorStopped, match=f"^{re.escape(message)}$"):
         await asked
 

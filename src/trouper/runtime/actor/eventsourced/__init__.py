@@ -1,1 +1,1 @@
-"""The `eventsourced` package."""
+"""Event-sourced actors: ``actor`` is the base class, ``codec`` encodes and decodes events."""

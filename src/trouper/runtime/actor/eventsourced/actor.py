@@ -1,14 +1,14 @@
-"""``EventSourcedActor``: an actor whose state is what its events add up to, and whose events are kept in a journal.
+"""``EventSourcedActor``: an actor whose state is rebuilt from the events that it has written to a journal.
 
-A handler decides, ``persist`` keeps what was decided, and an ``@applies`` method changes the state.  The same method
-runs when the actor is started again, so state that only ``@applies`` methods change is always rebuilt as it was.
+A handler decides, ``persist`` writes the decision as events, and an ``@applies`` method changes the state.  The same
+method runs when the actor starts again, so state that only ``@applies`` methods change is rebuilt exactly.
 
 Laws of this file:
-1. What was applied is in the journal; a state is never ahead of its events.
+1. An applied event is in the journal: a state is never ahead of its events.
 2. Events are applied in the order of the journal, by the same methods live and in recovery.
-3. No message is handled before the recovery has ended, and none while a ``persist`` is under way.
-4. When ``persist`` fails, nothing is applied and the actor fails, even where the handler catches the error: only a
-   recovery can tell what is in the journal.
+3. No message is handled before the recovery has ended, and none during a ``persist``.
+4. When ``persist`` fails, nothing is applied and the actor fails, even if the handler catches the error: only a
+   recovery shows what is in the journal.
 """
 
 from __future__ import annotations
@@ -42,33 +42,33 @@ Apply = Callable[[object, object], object]
 F = TypeVar("F", bound=Callable[..., object])
 
 RECOVERY_BATCH = 256
-"""Records that are applied before other actors get a turn."""
+"""Records applied in a recovery before the loop is yielded to other actors."""
 _MARK = "__trouper_applies__"
 
 log = logging.getLogger("trouper")
 
 
 def applies(function: F) -> F:
-    """Mark a method as what applies the event that its one parameter is annotated with, live and in recovery.
+    """Mark a plain ``def`` method that applies the event its parameter is annotated with, live and in recovery.
 
-    It changes ``self.state``, or returns the new state; it does nothing else, since it runs again at every start: no
-    message, no clock, no chance.  It is a plain ``def``, and it does not refuse: the event has happened.
+    It changes ``self.state``, or returns the new state.  It runs again at every start, so it must depend on the state
+    and the event alone (no message sent, no clock, no random number), and it must not raise: the event has happened.
     """
     setattr(function, _MARK, None)
     return function
 
 
 class EventSourcedActor(Actor, Generic[State]):
-    """An actor that survives: its events are in the node's journal, and each start applies them again.
+    """An actor that writes its events to the node's journal and applies them again at each start.
 
-    ``class Account(EventSourcedActor[Balance])`` has its state in ``self.state``; ``Balance`` is anything that msgspec
-    can encode, and is made without arguments unless ``initial_state`` says otherwise.  Without ``[State]`` there are no
-    snapshots, and the ``@applies`` methods change whatever attributes they like.
+    ``class Account(EventSourcedActor[Balance])`` has its state in ``self.state``; ``Balance`` is any type that msgspec
+    can encode, and is called without arguments unless ``initial_state`` is overridden.  Without ``[State]`` there are
+    no snapshots, and the ``@applies`` methods may change any attributes.
 
-    snapshot_every: events between two snapshots, which shorten the recovery; None takes none by itself.
-    keep_events: False has the journal forget the events that no kept snapshot needs.
+    Class attributes: ``snapshot_every``, events between two automatic snapshots, which shorten the recovery (None takes
+    none); ``keep_events``, False truncates the journal to the events that its snapshots need.
 
-    Handlers are not reentrant.  Whoever overrides ``on_start`` calls ``await super().on_start()``, the recovery.
+    Handlers cannot be reentrant.  An override of ``on_start`` must ``await super().on_start()``, which is the recovery.
     """
 
     snapshot_every: ClassVar[int | None] = None
@@ -103,31 +103,34 @@ class EventSourcedActor(Actor, Generic[State]):
 
     @property
     def persistence_id(self) -> str:
-        """The name of this actor's stream; its path by default, so an actor without a name of its own overrides it."""
+        """The name of this actor's stream in the journal: its path, unless overridden.
+
+        Raises ``InvalidOption`` for a generated name, which another actor may get after a restart of the node.
+        """
         path = self.ref.address.path
         if "$" in path:
             raise InvalidOption(
-                f"{self.ref.address} has no lasting name: spawn it with name=..., or override persistence_id"
+                f"{self.ref.address} has a generated name: spawn it with name=..., or override persistence_id"
             )
         return path
 
     @property
     def journal(self) -> Journal:
-        """Where the events are kept: the node's journal."""
+        """The journal that keeps the events: the node's."""
         return self.node.journal
 
     @property
     def last_sequence(self) -> int:
-        """The sequence of the last event that was applied; 0 before the first one."""
+        """The sequence number of the last applied event; 0 before the first one."""
         return self.__sequence
 
     def initial_state(self) -> State:
-        """Make the state before the first event."""
+        """Return the state before the first event."""
         made = None if self.__state__ is None else cast("Callable[[], object]", self.__state__)()
         return cast("State", made)
 
     async def on_start(self) -> None:
-        """Recover: load the newest snapshot that can be read, and apply the events after it, a part at a time."""
+        """Recover: load the newest readable snapshot, then apply the events after it."""
         self.__stream = None
         stream, count = self.persistence_id, 0
         self.state, self.__sequence = self.initial_state(), 0
@@ -144,18 +147,17 @@ class EventSourcedActor(Actor, Generic[State]):
         self.__snapshot_if_due()
 
     async def persist(self, event: Message[object], *more: Message[object]) -> None:
-        """Keep events in the journal, all or none, then apply them in order.
+        """Write events to the journal, all or none, then apply them in order.
 
-        When it returns, the state includes them and they are as safe as the journal's policy says.  It is not
-        interrupted: when the asker gives up meanwhile, the events are still kept and applied before the handler is
-        cancelled.  Raises ``InvalidEvent`` with nothing kept; what the journal raises fails the actor besides.
+        When it returns, the state includes them, and they are as durable as the journal's policy says.  It is not
+        interrupted: when the asker gives up meanwhile, the events are still written and applied before the handler is
+        cancelled.  Raises ``InvalidEvent`` with nothing written; an error of the journal is raised and fails the actor.
+        Raises ``CallerError`` before the recovery and during another ``persist``.
         """
         if self.__stream is None:
-            raise CallerError(
-                f"{self.ref.address} has not recovered: its on_start must `await super().on_start()` first"
-            )
+            raise CallerError(f"{self.ref.address} has not recovered: on_start must `await super().on_start()` first")
         if self.__persisting:
-            raise CallerError(f"{self.ref.address} is persisting already: await one persist before the next one")
+            raise CallerError(f"{self.ref.address}: persist() was called during another one: await it first")
         events = (event, *more)
         payloads = [self.__codec__.encode(each) for each in events]
         self.__persisting = True
@@ -172,17 +174,17 @@ class EventSourcedActor(Actor, Generic[State]):
             raise given_up
 
     async def save_snapshot(self) -> None:
-        """Keep a snapshot of the state now; raises what the journal raises, and the actor goes on."""
+        """Write a snapshot of the state now; an error of the journal is raised and does not fail the actor."""
         if self.__stream is None or self.__state__ is None:
             raise CallerError(
-                f"{self.ref.address} has no state to keep yet: it recovers, or is no EventSourcedActor[State]"
+                f"{self.ref.address} cannot save a snapshot: it has not recovered, or is no EventSourcedActor[State]"
             )
         await self.__save(self.__stream, Snapshot(self.__sequence, self.__encoded_state()))
 
     async def __append(self, stream: str, payloads: list[bytes]) -> tuple[int, asyncio.CancelledError | None]:
-        """Append, and say where the stream ends now, and with what the handler was cancelled meanwhile.
+        """Append; returns the last sequence number, and the cancellation of the handler that came meanwhile, if any.
 
-        What was handed to the journal may be kept, so its outcome is waited for even then.
+        A cancelled handler still waits for the outcome, since the journal may have written the events.
         """
         append = asyncio.ensure_future(self.journal.append(stream, payloads, self.__sequence))
         given_up: asyncio.CancelledError | None = None
@@ -190,7 +192,7 @@ class EventSourcedActor(Actor, Generic[State]):
             try:
                 await asyncio.wait((append,))
             except asyncio.CancelledError as error:
-                if self.__cell__.phase == "gone":  # killed: nobody is left to apply anything, and a recovery will tell
+                if self.__cell__.phase == "gone":  # killed: the next recovery reads the outcome
                     append.add_done_callback(_forget)
                     raise
                 given_up = error
@@ -210,12 +212,12 @@ class EventSourcedActor(Actor, Generic[State]):
     # --- snapshots ---------------------------------------------------------------------------------------------------
 
     async def __recover_snapshot(self, stream: str) -> None:
-        """Take the newest snapshot for the state; one that this version of the program cannot read is passed over."""
+        """Load the newest snapshot into the state; one that this version of the program cannot read is ignored."""
         if self.__state__ is None:
             return
         snapshot = await self.journal.load_snapshot(stream)
         if snapshot is None:
-            self.__encoded_state()  # a state that cannot be kept is said at the start, not at the first snapshot
+            self.__encoded_state()  # a state that cannot be encoded raises at the start, not at the first snapshot
             return
         try:
             self.state = cast(
@@ -234,10 +236,10 @@ class EventSourcedActor(Actor, Generic[State]):
             return msgspec.msgpack.encode(self.state)
         except TypeError as error:
             kind = type(self.state).__qualname__
-            raise InvalidEvent(f"{self.ref.address}: a state of type {kind} cannot be kept: {error}") from error
+            raise InvalidEvent(f"{self.ref.address}: a state of type {kind} cannot be encoded: {error}") from error
 
     def __snapshot_if_due(self) -> None:
-        """Keep a snapshot beside the handlers once there are enough events; one at a time."""
+        """Write a snapshot in the background once there are enough events; one at a time."""
         if self.snapshot_every is None or self.__since_snapshot < self.snapshot_every or self.__saving:
             return
         self.__saving = True
@@ -246,11 +248,11 @@ class EventSourcedActor(Actor, Generic[State]):
         self.__cell__.run_in_background(self.__save_aside(cast("str", self.__stream), snapshot))
 
     async def __save_aside(self, stream: str, snapshot: Snapshot) -> None:
-        """Keep a snapshot; without one a recovery only takes longer, so to fail here is no failure of the actor."""
+        """Write a snapshot; a failure is logged and does not fail the actor, since it only makes a recovery longer."""
         try:
             await self.__save(stream, snapshot)
-        except Exception as error:  # noqa: BLE001  a journal of somebody else's may raise anything
-            log.warning("%s has no snapshot at %d: %s", self.ref.address, snapshot.sequence, error)
+        except Exception as error:  # noqa: BLE001  a user's journal may raise anything
+            log.warning("%s: the snapshot at %d failed: %s", self.ref.address, snapshot.sequence, error)
         finally:
             self.__saving = False
 
@@ -261,20 +263,20 @@ class EventSourcedActor(Actor, Generic[State]):
 
 
 def _forget(append: asyncio.Future[int]) -> None:
-    """Take the outcome that nobody waits for."""
+    """Retrieve the exception of an append that is not awaited any more, so that the loop does not log it."""
     if not append.cancelled():
         append.exception()
 
 
 def _appliers(cls: type) -> dict[type, Apply]:
-    """Collect the ``@applies`` methods of a class and its bases by event type; raises ``InvalidHandler``."""
+    """Return the ``@applies`` methods of a class and its bases by event type; raises ``InvalidHandler``."""
     methods: dict[str, Apply] = {}
     for base in reversed(cls.__mro__):
         for name, value in vars(base).items():
             if hasattr(value, _MARK):
                 methods[name] = value
             elif name in methods and callable(value):
-                raise InvalidHandler(f"{cls.__qualname__}.{name} overrides what applies an event: mark it @applies too")
+                raise InvalidHandler(f"{cls.__qualname__}.{name} overrides an @applies method: mark it @applies too")
     found: dict[type, Apply] = {}
     for method in methods.values():
         for type_ in _event_types(method):
@@ -288,7 +290,7 @@ def _appliers(cls: type) -> dict[type, Apply]:
 
 
 def _event_types(method: Apply) -> Iterable[type]:
-    """Read the annotation once, where the class is made: a subclass elsewhere may not see the names it is made of."""
+    """Read the annotation of a method once, where its class is defined: a subclass may lack the names in it."""
     known: list[type] | None = getattr(method, _MARK)
     if known is None:
         parameters = list(inspect.signature(method).parameters)
@@ -305,7 +307,7 @@ def _event_types(method: Apply) -> Iterable[type]:
 
 
 def _state_type(cls: type) -> object:
-    """Find ``State`` in the class's own ``EventSourcedActor[State]`` base, else what the parent class has."""
+    """Return the ``State`` of the class's own ``EventSourcedActor[State]`` base, else that of the parent class."""
     for base in vars(cls).get("__orig_bases__", ()):
         if get_origin(base) is EventSourcedActor:
             state: object = get_args(base)[0]

@@ -1,7 +1,7 @@
-"""Events as bytes: encoded with their tag, and decoded only into what an actor says it applies.
+"""Encodes events with their tag, and decodes only the events that an actor class applies.
 
-An event is a ``Message``.  What is read back was written by an older version of the program, perhaps: a field that was
-added since takes its default, and everything else that does not fit is an error that names it.  Nothing is guessed.
+An event is a ``Message``.  A record may have been written by an older version of the program: a field added since takes
+its default, and everything else that does not fit raises an error that names it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from ...kernel.message import Message, tag_of
 
 
 class InvalidEvent(CallerError, TypeError):
-    """An event that this actor does not apply, or that cannot be encoded."""
+    """An event that this actor class does not apply, or an event or state that cannot be encoded."""
 
 
 class EventUnreadable(ActorError):
-    """A record that this version of the program cannot read: names the tag, or the field."""
+    """A record that this version of the program cannot read; the text names the tag or the field."""
 
 
 class EventCodec:
-    """The events of one actor class.
+    """The codec of the events of one actor class.
 
-    owner: the class's name, for errors.  types: of the events it applies; a base class stands for itself only.
-    Raises ``InvalidHandler`` for a type whose fields are written without their names, since those cannot change.
+    owner: the class's name, for errors.  types: the event types that it applies; subclasses are not included.
+    Raises ``InvalidHandler`` for an ``array_like`` type: without the names of its fields it could never be changed.
     """
 
     def __init__(self, owner: str, types: Iterable[type]) -> None:
@@ -51,16 +51,16 @@ class EventCodec:
         self._text = msgspec.msgpack.Decoder(str)
 
     def encode(self, event: Message[object]) -> bytes:
-        """Return the bytes of an event; raises ``InvalidEvent``."""
+        """Return an event as bytes; raises ``InvalidEvent`` for a type that is not applied, or cannot be encoded."""
         if tag_of(type(event)) not in self._types:
             raise InvalidEvent(f"{self._owner} does not apply {type(event).__qualname__}; it applies: {self._known()}")
         try:
             return msgspec.msgpack.encode(event)
         except TypeError as error:
-            raise InvalidEvent(f"{type(event).__qualname__} cannot be kept: {error}") from error
+            raise InvalidEvent(f"{type(event).__qualname__} cannot be encoded: {error}") from error
 
     def decode(self, payload: bytes, where: str) -> Message[object]:
-        """Return the event; ``where`` names the record in an ``EventUnreadable``."""
+        """Return the event of a record; ``where`` names the record in the ``EventUnreadable`` that it may raise."""
         try:
             head = self._head.decode(payload)
             tag = next(self._text.decode(head[field]) for field in self._tag_fields if field in head)
@@ -70,19 +70,19 @@ class EventCodec:
         if fields is None:
             raise EventUnreadable(
                 f"{where} has the tag {tag!r}, which {self._owner} does not apply; it applies: {self._known()}. "
-                f"Keep the class of every event that was ever kept; one that moved keeps its tag with tag={tag!r}"
+                f"Keep the class of every event ever written; a class that moved keeps its tag with tag={tag!r}"
             )
         unknown = sorted(head.keys() - fields)
         if unknown:
             raise EventUnreadable(
                 f"{where}, a {tag!r}, has the field {unknown[0]!r}, which {self._types[tag].__qualname__} lacks: "
-                "a field that was ever kept stays, with a default"
+                "keep every field ever written, with a default"
             )
         try:
             return self._decoders[tag].decode(payload)
         except msgspec.DecodeError as error:
             raise EventUnreadable(
-                f"{where}, a {tag!r}, cannot be read: {error}; give what was added a default"
+                f"{where}, a {tag!r}, cannot be read: {error}; give added fields a default"
             ) from error
 
     def _known(self) -> str:

@@ -1,6 +1,7 @@
-"""State machines: a table (pure), a machine (pure), the actor around them, and pictures of the table.
+"""State machines, after Erlang's ``gen_statem``.
 
-Order of reading: ``table``, ``machine``, ``rows``, ``actor``, ``diagram``.
+``decorators`` declares rows, ``table`` (pure) checks them, ``machine`` (pure) decides, ``machine_actor`` is the actor,
+``diagram`` (pure) draws the table.
 """
 
 from .decorators import on as on

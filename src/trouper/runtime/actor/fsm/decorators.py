@@ -1,4 +1,4 @@
-"""The decorators that declare the rows of a state machine, and how they are read from a class."""
+"""The decorators that declare the rows of a state machine, and the function that reads them from a class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MARK = "__trouper_rows__"
 
 
 class _Declared:
-    """What one decorator said; the message types are read when the class is made."""
+    """The arguments of one decorator; the message types are read when the class is defined."""
 
     def __init__(
         self, kind: Kind, states: tuple[State, ...], to: Target | tuple[Target, ...], after_s: Delay | None
@@ -27,34 +27,38 @@ class _Declared:
 
 
 def on(*states: State, to: Target | tuple[Target, ...] = ()) -> Callable[[F], F]:
-    """Mark a method as what a message does in these states; the message is found by annotation, as with ``@handler``.
+    """Mark a method ``(self, message)`` that handles a message in these states, annotated as a handler.
 
-    to: the state to go to when the method has returned, or ``END`` to stop; or several, of which the method chooses one
-    with ``self.go(state)``, else it stays; left out, it stays.  What the method returns is the reply.
+    to: the state to enter when the method has returned, or ``END`` to stop; or a tuple of them, of which the method
+        chooses one with ``self.go(state)``.  Without ``to``, or without a choice, the state stays.
+    The return value of the method is the reply.
     """
     return _declare(_Declared("message", states, to, None))
 
 
 def on_enter(*states: State) -> Callable[[F], F]:
-    """Mark a plain method ``(self)`` to run each time one of these states is entered, the start included."""
+    """Mark a plain method ``(self)`` that runs whenever one of these states is entered, also at the start."""
     return _declare(_Declared("enter", states, (), None))
 
 
 def on_exit(*states: State) -> Callable[[F], F]:
-    """Mark a plain method ``(self)`` to run each time one of these states is left, which ``self.state`` still is."""
+    """Mark a plain method ``(self)`` that runs whenever one of these states is left, before ``self.state`` changes."""
     return _declare(_Declared("exit", states, (), None))
 
 
 def on_state_timeout(*states: State, after_s: Delay, to: Target | tuple[Target, ...] = ()) -> Callable[[F], F]:
-    """Mark a method ``(self)`` to run once the machine has been in the state for so long; leaving it cancels.
+    """Mark a method ``(self)`` that runs when the state has lasted ``after_s``; leaving the state cancels it.
 
-    after_s: seconds, above 0, or a function of the actor that returns them.  to: as in ``on``.
+    after_s: seconds, above 0, or a function that takes the actor and returns them.  to: as in ``on``.
     """
     return _declare(_Declared("state_timeout", states, to, after_s))
 
 
 def on_event_timeout(*states: State, after_s: Delay, to: Target | tuple[Target, ...] = ()) -> Callable[[F], F]:
-    """Mark a method ``(self)`` to run once nothing at all has come for so long in the state; else as ``on_state_timeout``."""
+    """Mark a method ``(self)`` that runs when no message has come for ``after_s`` in the state.
+
+    after_s, to: as in ``on_state_timeout``.
+    """
     return _declare(_Declared("event_timeout", states, to, after_s))
 
 
@@ -69,7 +73,7 @@ def _declare(declared: _Declared) -> Callable[[F], F]:
 
 
 def rows_of(cls: type) -> list[TableRow]:
-    """Collect what the decorators of a class and its bases say; raises ``InvalidHandler``."""
+    """Return the rows that the decorators of a class and its bases declare; raises ``InvalidHandler``."""
     functions: dict[str, Callable[..., object]] = {}
     for base in reversed(cls.__mro__):
         for name, value in vars(base).items():
@@ -87,8 +91,8 @@ def _rows_of_method(function: Callable[..., object]) -> Iterable[TableRow]:
         if each.kind == "message":
             messages = tuple(handlers_of_method(function))
         elif len(inspect.signature(function).parameters) != 1:
-            raise InvalidHandler(f"{function.__qualname__} must take nothing after self: no message comes with it")
+            raise InvalidHandler(f"{function.__qualname__} must take nothing after self: it gets no message")
         elif each.kind in ("enter", "exit") and inspect.iscoroutinefunction(function):
-            raise InvalidHandler(f"{function.__qualname__} must be a plain `def`: nothing may come between two states")
+            raise InvalidHandler(f"{function.__qualname__} must be a plain `def`: a change of state cannot wait")
         for state in each.states:
             yield TableRow(each.kind, state, function, messages, each.targets, each.after_s)

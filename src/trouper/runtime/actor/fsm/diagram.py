@@ -1,4 +1,4 @@
-"""Pictures of a state machine, made from its table, so that they are never out of date (PURE)."""
+"""Diagrams of a state machine, made from its table (PURE)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from .table import TableRow, TransitionTable, name_of
 
 
 def mermaid(table: TransitionTable) -> str:
-    """Return a Mermaid ``stateDiagram-v2``, which many viewers of Markdown draw."""
+    """Return a Mermaid ``stateDiagram-v2``, which many Markdown viewers render."""
     lines = ["stateDiagram-v2", f"    [*] --> {name_of(table.initial)}"]
     for state, rules in table.states.items():
         for row in table.rows_of(state):
@@ -21,7 +21,7 @@ def mermaid(table: TransitionTable) -> str:
 
 
 def text(table: TransitionTable) -> str:
-    """Return the table for a terminal: each state with its rows, and where each leads."""
+    """Return the table for a terminal: each state with its rows and their targets."""
     lines: list[str] = []
     for state, rules in table.states.items():
         lines.append(f"{name_of(state)}{' (initial)' if state == table.initial else ''}")
@@ -35,11 +35,11 @@ def text(table: TransitionTable) -> str:
 
 
 def trigger_of(row: TableRow) -> str:
-    """What sets a row off, in words."""
+    """Return what triggers a row, as text."""
     if row.kind == "message":
         return " or ".join(type_.__name__ for type_ in row.messages)
-    time = f"{row.after_s:g} s" if isinstance(row.after_s, (int, float)) else "a time of its own"
-    return f"after {time}" if row.kind == "state_timeout" else f"quiet for {time}"
+    time = f"{row.after_s:g} s" if isinstance(row.after_s, (int, float)) else "a computed time"
+    return f"after {time}" if row.kind == "state_timeout" else f"no message for {time}"
 
 
 def _targets(row: TableRow) -> str:

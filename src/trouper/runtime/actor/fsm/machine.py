@@ -1,14 +1,13 @@
-"""The machine: what follows from an event, by the rules of Erlang's ``gen_statem`` (PURE).
+"""The transition machine: returns the effects of an event, by the rules of Erlang's ``gen_statem`` (PURE).
 
-``step(event)`` returns effects in the order in which they are to be carried out; the actor shell carries them out, runs
-the user's methods, and tells the machine where they want to go.  It needs no clock: a time-out is an event, and its
-delay is in the table.
+``step(event)`` returns effects, to be carried out in their order.  The actor shell carries them out, runs the user's
+methods, and reports the chosen state with ``Finished``.  No clock is needed: a time-out is an event.
 
 Laws of this file (``gen_statem``'s documentation, "State Time-Outs", "Event Time-Outs", "Postponing Events"):
 1. A state time-out runs from the entry into the state and ends with it.
-2. A event_timeout (event) time-out runs from the last event, of whatever kind, and ends with the state.
-3. What is postponed comes again after the next change of state, in the order of its arrival, before all newer messages.
-4. A row that leads to its own state leaves it and enters it again; nothing changed, so what is postponed stays so.
+2. An event time-out runs from the last event of any kind, and ends with the state.
+3. Postponed messages come again after the next change of state, in order of arrival, ahead of all newer messages.
+4. A row that leads to its own state exits and enters it; that is no change of state, so postponed messages stay so.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A message of this type is next."""
+    """The next message has this type."""
 
     message_type: type
 
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """A timer has fired: the one that was set with this number."""
+    """The timer that was set with this number has fired."""
 
     kind: Literal["state_timeout", "event_timeout"]
     number: int
@@ -44,7 +43,7 @@ class TimedOut:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The user's method of a row has returned; ``target`` is where it chose to go, None when it did not choose."""
+    """The method of ``row`` has returned (None: a ``@handler``).  target: the chosen state; None without a choice."""
 
     row: TableRow | None
     target: Target | None = None
@@ -64,36 +63,36 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class RunFallback:
-    """Let a handler that is for all states have the message, then report ``Finished(None)``."""
+    """Run the ``@handler`` for the message, then report ``Finished(None)``."""
 
 
 @dataclass(frozen=True, slots=True)
 class PostponeMessage:
-    """Put the message aside."""
+    """Stash the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class RejectMessage:
-    """Reject the message: as many are postponed as may be."""
+    """Reject the message, since ``postponed_max`` messages are postponed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunAction:
-    """Run an enter or exit action; ``self.state`` is the state that is named."""
+    """Run an enter or exit action; ``self.state`` is the state that is entered or left."""
 
     row: TableRow
 
 
 @dataclass(frozen=True, slots=True)
 class SetState:
-    """The state is another one now."""
+    """Set ``self.state``."""
 
     state: State
 
 
 @dataclass(frozen=True, slots=True)
 class SetTimer:
-    """Set, or set anew, the timer of this kind; it comes back as ``TimedOut`` with the number."""
+    """Set or replace the timer of the row's kind; it is reported as ``TimedOut`` with this number."""
 
     row: TableRow
     number: int
@@ -108,7 +107,7 @@ class CancelTimer:
 
 @dataclass(frozen=True, slots=True)
 class ReplayPostponed:
-    """Give what is postponed back, ahead of all other messages."""
+    """Unstash the postponed messages, ahead of all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ Effect = (
 
 
 class TransitionMachine:
-    """The state of one machine.
+    """The state of one machine, changed by ``step``.
 
     postponed_max: messages; one more is refused.
     """
@@ -201,7 +200,7 @@ class TransitionMachine:
         return [*effects, *self._restart_event_timeout()]
 
     def _restart_event_timeout(self) -> list[Effect]:
-        """Something happened: the event_timeout time begins anew, unless the machine has ended."""
+        """Restart the event time-out, unless the machine has ended."""
         row = self.table.states[self.state].event_timeout
         return [] if row is None or self.ended else [self._timer(row)]
 

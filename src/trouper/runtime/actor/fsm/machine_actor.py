@@ -1,7 +1,6 @@
-"""``StateMachine``: an actor whose behaviour is a table of states, after Erlang's ``gen_statem``.
+"""``StateMachine``: an actor with a transition table, after Erlang's ``gen_statem``.
 
-The pure ``machine.py`` decides; this file runs the user's methods, sets timers, puts messages aside and gives
-them back.
+The pure ``machine.py`` decides; this file runs the user's methods, sets timers, stashes and unstashes messages.
 """
 
 from __future__ import annotations
@@ -48,22 +47,22 @@ _KEYS = {"state_timeout": ("trouper.fsm", "state_timeout"), "event_timeout": ("t
 
 
 class _Alarm(Message[None], tag="trouper.fsm.alarm"):
-    """A timer of a state machine has fired."""
+    """A timer of a state machine has fired.  number: of the ``SetTimer`` that set it."""
 
     kind: Literal["state_timeout", "event_timeout"]
     number: int
 
 
 class StateMachine(Actor, Generic[S]):
-    """An actor with states: ``class Turnstile(StateMachine[Phase])``, rows by ``@on`` and its sisters.
+    """An actor with states: ``class Turnstile(StateMachine[Phase])``, with rows declared by ``@on`` and the like.
 
-    initial: the first state; an ``Enum`` member, whose class then gives the states, or a str.
+    initial: the first state: a member of an ``Enum``, whose members are the states, or a str.
     states: all states, where they are str.
-    postponed: by state, the message types to put aside until the state changes.
-    postponed_max: messages; one more is refused with ``Reject``.
+    postponed: by state, the message types that wait until the state changes.
+    postponed_max: messages that may be postponed; more are refused with ``Reject``.
 
-    A ``@handler`` is for the states in which there is no row for its message.  A message for which there is neither is
-    a dead letter ``unhandled``.  Whoever overrides ``on_start`` calls ``super().on_start()``, which enters ``initial``.
+    A ``@handler`` handles its message in the states without a row for it.  A message without a row and a handler is a
+    dead letter ``unhandled``.  An override of ``on_start`` must call ``super().on_start()``, which enters ``initial``.
     """
 
     initial: ClassVar[State]
@@ -82,7 +81,7 @@ class StateMachine(Actor, Generic[S]):
     def __collect_handlers__(cls) -> dict[type, HandlerEntry]:
         everywhere = super().__collect_handlers__()
         if not hasattr(cls, "initial"):
-            return everywhere  # a base for others, without a table of its own
+            return everywhere  # a base class without a table of its own
         if cls.postponed_max < 1:
             raise InvalidOption(f"{cls.__qualname__}.postponed_max={cls.postponed_max} must be 1 or more")
         rows = rows_of(cls)
@@ -97,7 +96,7 @@ class StateMachine(Actor, Generic[S]):
 
     @classmethod
     def __handling(cls, type_: type) -> HandlerEntry:
-        """How a message type is handled by the table: as a plain handler, unless some state's row waits."""
+        """Return the handler entry of a message type: async when the row of some state is, else plain."""
         found = [cls.__table__.find(state, type_) for state in cls.__table__.states]
         functions = [row.function for row in found if isinstance(row, TableRow)]
         functions += [cls.__everywhere__[base].function for base in type_.__mro__ if base in cls.__everywhere__]
@@ -107,7 +106,7 @@ class StateMachine(Actor, Generic[S]):
 
     @classmethod
     def diagram(cls, form: Literal["mermaid", "text"] = "mermaid") -> str:
-        """Return a picture of the table, for documents or for a terminal."""
+        """Return the table as text. form: ``mermaid`` is a Mermaid ``stateDiagram-v2``, ``text`` is for terminals."""
         return diagram.mermaid(cls.__table__) if form == "mermaid" else diagram.text(cls.__table__)
 
     def on_start(self) -> None:
@@ -116,22 +115,23 @@ class StateMachine(Actor, Generic[S]):
         self.__step(Started())
 
     def go(self, state: S | Target) -> None:
-        """Choose where the row that is at work leads, of the states its decorator names; the last choice counts.
+        """Choose the next state in a row whose decorator names several; the last call counts.
 
-        Raises ``CallerError`` for any other state, and outside of a row.
+        state: one of the states, or ``END``, that ``to=`` of the decorator names.
+        Raises ``CallerError`` for another state, and outside of a row.
         """
         row = self.__row
         if row is None:
-            raise CallerError(f"{self.ref.address}: go({state!r}) is for a row at work, not for enter and exit actions")
+            raise CallerError(f"{self.ref.address}: go({state!r}) is for rows, not for enter and exit actions")
         if state not in row.targets:
             named = ", ".join(map(name_of, row.targets)) or "no state"
             raise CallerError(f"{self.ref.address}: {row.function.__qualname__} leads to {named}, not to {state!r}")
         self.__choice = state
 
     def become(self, *functions: Callable[..., object]) -> NoReturn:
-        """Raise ``CallerError``: a state machine changes its behaviour by its table."""
+        """Raise ``CallerError``: the table of a state machine says what it handles."""
         raise CallerError(
-            f"{self.ref.address} is a StateMachine: add a state instead of become({len(functions)} functions)"
+            f"{self.ref.address} is a StateMachine: declare a state instead of become() ({len(functions)} functions)"
         )
 
     # --- one message -------------------------------------------------------------------------------------------------
@@ -175,14 +175,14 @@ class StateMachine(Actor, Generic[S]):
             self.__finish()
 
     def __due(self, alarm: _Alarm) -> list[TableRow]:
-        """Return the row of an alarm that still counts, as one that is at work now."""
+        """Return the row of an alarm, or none when its timer has been cancelled or set again meanwhile."""
         effects = self.__running_machine().step(TimedOut(alarm.kind, alarm.number))
         rows = [effect.row for effect in effects if isinstance(effect, Run)]
         self.__row, self.__choice = rows[0] if rows else None, None
         return rows
 
     def __begin(self, message: Message[object]) -> Callable[..., object] | None:
-        """Let the machine look at a message; returns what handles it, or None when it was put aside or is nobody's."""
+        """Step the machine; returns the method for the message, None when it was postponed or is unhandled."""
         self.__row = self.__choice = None
         call: Callable[..., object] | None = None
         for effect in self.__running_machine().step(Arrived(type(message))):
@@ -194,8 +194,8 @@ class StateMachine(Actor, Generic[S]):
                 self.stash(message)
             elif isinstance(effect, RejectMessage):
                 raise Reject(
-                    f"{self.ref.address} in {name_of(self.state)} has {self.postponed_max} messages postponed, its "
-                    f"limit: {type(message).__qualname__} was refused"
+                    f"{self.ref.address} in state {name_of(self.state)} has {self.postponed_max} postponed messages, "
+                    f"its limit: {type(message).__qualname__} was refused"
                 )
             else:
                 self.__carry_out(effect)
@@ -207,7 +207,7 @@ class StateMachine(Actor, Generic[S]):
         self.__step(Finished(None if stay else row, choice))
 
     def __fallback(self, message: Message[object]) -> Callable[..., object] | None:
-        """Find a ``@handler`` for all states; without one the message is a dead letter, and its asker hears why."""
+        """Return the ``@handler`` for the message; without one it is a dead letter, and an asker gets ``Unhandled``."""
         for base in type(message).__mro__:
             if base in self.__everywhere__:
                 return self.__everywhere__[base].function
@@ -215,9 +215,11 @@ class StateMachine(Actor, Generic[S]):
         rules = self.__table__.states[self.state]
         known = ", ".join(sorted(type_.__qualname__ for type_ in rules.rows)) or "nothing"
         name = type(message).__qualname__
-        error = Unhandled(f"{self.ref.address} has no row for {name} in {name_of(self.state)}; it has: {known}")
+        error = Unhandled(
+            f"{self.ref.address} has no row for {name} in state {name_of(self.state)}; it has rows for: {known}"
+        )
         item = detach_reply(cell, message, cell)
-        cell.handled -= 1  # this handler will be counted as having handled it
+        cell.handled -= 1  # the end of this handler will count one message as handled
         if is_ask(item):
             item.refuse(error)
         cell.lose(item, "unhandled", error)
@@ -228,7 +230,7 @@ class StateMachine(Actor, Generic[S]):
 
     def __running_machine(self) -> TransitionMachine:
         if self.__machine is None:
-            raise CallerError(f"{self.ref.address} is in no state: its on_start must call super().on_start()")
+            raise CallerError(f"{self.ref.address} has no state yet: on_start must call super().on_start()")
         return self.__machine
 
     def __step(self, event: Event) -> None:
@@ -261,6 +263,4 @@ def _states_of(cls: type[StateMachine[S]]) -> Sequence[State]:
         return cls.states
     if isinstance(cls.initial, Enum):
         return list(type(cls.initial))
-    raise InvalidHandler(
-        f"{cls.__qualname__} begins in {cls.initial!r}, a str: name all of its states in states = (...)"
-    )
+    raise InvalidHandler(f"{cls.__qualname__}.initial is {cls.initial!r}, a str: list all states in states = (...)")

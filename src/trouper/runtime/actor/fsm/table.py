@@ -1,8 +1,8 @@
-"""The table of a state machine: which message does what in which state, checked as a whole (PURE).
+"""The transition table of a state machine: which method handles which message in which state (PURE).
 
-Rows are declared by decorators on the methods of a ``StateMachine``; a ``TransitionTable`` is made of them once, with the class.
-What can be known to be wrong is said then: a state that there is not, two rows for one place, a state that is never
-reached.  Complexity: a look-up is one dict access; a subclass of a row's message type is entered at its first arrival.
+Decorators on the methods of a ``StateMachine`` declare rows; a ``TransitionTable`` is made of them once, with the
+class, and checks them: unknown states, two rows for one message or time-out of a state, states that are never reached.
+Complexity: a look-up is one dict access; a subclass of a row's message type is added at its first arrival.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Kind = Literal["message", "enter", "exit", "state_timeout", "event_timeout"]
 
 
 class EndState:
-    """Where a machine goes to stop."""
+    """The target ``END``, which stops the machine."""
 
     def __repr__(self) -> str:
         return "END"
@@ -31,10 +31,10 @@ Target = State | EndState
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One line of the table: what happens in ``state``.
+    """One row of the table: ``function`` runs in ``state``.
 
-    messages: for the kind ``message`` only.  targets: where it may go; none stays.  after_s: seconds, for ``state_timeout``
-    and ``event_timeout``, or a function of the actor that gives them.
+    messages: the message types, for the kind ``message`` only.  targets: the states it may lead to; without any the
+    state stays.  after_s: seconds, or a function that takes the actor and returns them; for the time-outs only.
     """
 
     kind: Kind
@@ -47,7 +47,7 @@ class TableRow:
 
 @dataclass(slots=True)
 class StateRules:
-    """All that is said about one state."""
+    """The rows of one state, and the message types that it postpones."""
 
     enter: TableRow | None = None
     exit: TableRow | None = None
@@ -58,14 +58,15 @@ class StateRules:
 
 
 def name_of(state: Target) -> str:
-    """A state as people write it."""
+    """Return the name of a state."""
     return state.name if isinstance(state, Enum) else str(state)
 
 
 class TransitionTable:
     """The rows of one machine by state.
 
-    owner: the class's name, for errors.  Raises ``InvalidHandler`` with a sentence for whatever cannot work.
+    owner: the class's name, for errors.  states: all of them.  initial: the first.  postponed: message types by state.
+    Raises ``InvalidHandler`` for a table that cannot work.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class TransitionTable:
         self._check_reach()
 
     def find(self, state: State, type_: type) -> TableRow | Literal["postpone"] | None:
-        """Return what a message of this type, or of its nearest base that is in the table, meets in a state."""
+        """Return the row for a message type, or its nearest base class, in a state; None when there is none."""
         rules = self.states[state]
         for base in type_.__mro__:
             if base in rules.rows:
@@ -97,14 +98,14 @@ class TransitionTable:
         return None
 
     def message_types(self) -> set[type]:
-        """All message types that some state has a row for or postpones."""
+        """Return the message types that some state handles or postpones."""
         return {type_ for rules in self.states.values() for type_ in (*rules.rows, *rules.postponed)}
 
     def _check_known(self, state: Target, where: str) -> None:
         if state not in self.states and state is not END:
             known = ", ".join(map(name_of, self.states)) or "none"
             raise InvalidHandler(
-                f"{self.owner}: {where} names the state {state!r}, which there is not; there is: {known}"
+                f"{self.owner}: {where} names the state {state!r}, which does not exist; the states are: {known}"
             )
 
     def _add(self, row: TableRow) -> None:
@@ -142,7 +143,7 @@ class TransitionTable:
         rules.postponed = types
 
     def _check_reach(self) -> None:
-        """Walk from the initial state along all rows; a state that is not met can never be in."""
+        """Raise for a state that no row leads to from the initial state."""
         reached, front = {self.initial}, [self.initial]
         while front:
             for row in self.rows_of(front.pop()):
@@ -158,7 +159,7 @@ class TransitionTable:
                 )
 
     def rows_of(self, state: State) -> list[TableRow]:
-        """The rows of a state that may lead elsewhere, in order of declaration, each once."""
+        """Return the rows of a state that may change it, in order of declaration, each once."""
         rules = self.states[state]
         late = [row for row in (rules.state_timeout, rules.event_timeout) if row is not None]
         return [*{id(row): row for row in rules.rows.values()}.values(), *late]

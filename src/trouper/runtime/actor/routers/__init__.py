@@ -1,5 +1,5 @@
-"""Routers: one ref in front of several actors, and strategies for who gets the next message.
+"""Routers: one ref in front of several actors.
 
-Read ``routing`` (who is chosen), ``gathering`` (one ask answered from several), ``router`` (the actor), then ``pool``
-and ``group`` (where its routees come from).
+``strategies`` (pure) choose the routee of a message, ``gather`` answers one ask from several, ``router`` is the actor;
+``pool`` spawns its routees, ``group_router`` finds existing ones.
 """

@@ -1,7 +1,6 @@
-"""Gathering: one ask that is owed a reply, answered from the replies to several asks.
+"""``Gather``: answers one ask from the replies to several asks.
 
-No task waits for it: each reply is a callback.  When the asker gives up, or has its answer, all that is left is
-cancelled.
+It works by callbacks, without a task.  When the asker gives up or has its answer, the remaining asks are cancelled.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from ...kernel.errors import ActorStopped
 class Gather:
     """Answer ``owed`` from ``asks`` (1 or more).
 
-    first: True takes the first reply, and fails only when every ask has failed; False waits for all, takes the reply of
-    the first in order, and fails when one has failed.  Either way the first failure in time is the one that is raised.
+    first: True replies with the first reply to arrive, and fails only when every ask has failed; False waits for all,
+    replies with the reply to the first of ``asks``, and fails when one has failed.  The earliest failure is raised.
     """
 
     def __init__(self, owed: Ask[object], asks: Sequence[asyncio.Future[object]], *, first: bool) -> None:
@@ -32,7 +31,7 @@ class Gather:
         self._left -= 1
         if self._owed.done():
             if not ask.cancelled():
-                ask.exception()  # it has been seen: the loop need not complain of it
+                ask.exception()  # retrieved, so that the loop does not log it
             return
         failure = self._cancelled_error() if ask.cancelled() else ask.exception()
         if self._failure is None:
@@ -45,10 +44,10 @@ class Gather:
             self._owed.answer(self._asks[0].result())
 
     def _cancelled_error(self) -> ActorStopped:
-        """Return the failure of an ask that was not cancelled from here: whoever had asked for it has ended."""
+        """Return the failure of an ask that was cancelled by the end of the router."""
         owed = self._owed
         return ActorStopped(
-            f"{owed.target.address} ended while it gathered replies to {type(owed.message).__qualname__}"
+            f"{owed.target.address} ended before all replies to {type(owed.message).__qualname__} had come"
         )
 
     def _cancel_rest(self, _: asyncio.Future[object]) -> None:

@@ -1,4 +1,4 @@
-"""Group routers: a router in front of actors that others have spawned: refs, a service, or the members of a group."""
+"""Group routers: a router in front of existing actors: refs, the actors of a service, or the members of a group."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .strategies import RoundRobin
 
 
 class InGroup(msgspec.Struct, frozen=True):
-    """The members of a group, on all nodes, as ``node.groups`` shows them."""
+    """The members of a group on all nodes, as in ``node.groups``.  scope: the name of the group's scope."""
 
     group: str
     scope: str = DEFAULT_SCOPE
@@ -34,7 +34,7 @@ class GroupRouterActor(Router):
         self._members = members
 
     def on_start(self) -> None:
-        """Find the routees, and hear of changes."""
+        """Find the routees and subscribe to changes."""
         if isinstance(self._members, ServiceKey):
             self.node.registry.subscribe(self._members, self.ref)
             self._follow(self.node.registry.find(self._members))
@@ -47,7 +47,7 @@ class GroupRouterActor(Router):
 
     @handler
     def listing(self, message: Listing) -> None:
-        """Follow the registry; a listing of another key is a message like any other."""
+        """Follow the registry; a ``Listing`` of another key is routed as any message."""
         if message.key == self._members:
             self._follow(self.node.registry.find(message.key))
         else:
@@ -55,21 +55,21 @@ class GroupRouterActor(Router):
 
     @handler
     def group_changed(self, message: GroupMembers | GroupJoined | GroupLeft) -> None:
-        """Follow the group; news of another one is a message like any other."""
+        """Follow the group; a change of another group is routed as any message."""
         if isinstance(self._members, InGroup) and self._members == InGroup(message.group, message.scope):
             self._follow_group(self._members)
         else:
             self.route(message)
 
     def controls(self) -> tuple[Callable[..., object], ...]:
-        """Return the handlers of what is meant for the router itself."""
+        """Return the handlers of messages for the router itself."""
         return (*super().controls(), self.listing, self.group_changed)
 
     def _follow_group(self, wanted: InGroup) -> None:
         self._follow(self.node.groups.scope(wanted.scope).members(wanted.group))
 
     def _follow(self, members: Sequence[ActorRef]) -> None:
-        """Take the routees of now: news that waited in the mailbox may be old."""
+        """Set the routees to the present members: a change that waited in the mailbox may be outdated."""
         for routee in self.current:
             if routee not in members:
                 self.remove(routee)
@@ -78,14 +78,15 @@ class GroupRouterActor(Router):
 
 
 class GroupRouter(partial[GroupRouterActor]):
-    """What to spawn for a router of existing actors: ``await node.spawn(GroupRouter([a, b]))``.
+    """A router of existing actors, to be spawned: ``await node.spawn(GroupRouter([a, b]))``.
 
-    members: refs; or a ``ServiceKey``, whoever is registered under it on this node, now and later; or ``InGroup``,
-    whoever is in a group, on any node.
-    routing: the strategy.  The members are not the router's children: it neither supervises nor stops them.
+    members: refs; or a ``ServiceKey``, for the actors registered under it on this node, now and later; or ``InGroup``,
+        for the members of a group on all nodes.
+    routing: the strategy; None is ``RoundRobin()``.
+    The members are not children of the router: it neither supervises nor stops them.
     """
 
     def __new__(cls, members: Iterable[ActorRef] | ServiceKey | InGroup, *, routing: AnyRouting | None = None) -> Self:
-        """Make the recipe; nothing is spawned yet."""
+        """Return what ``spawn`` takes; nothing is spawned yet."""
         source = members if isinstance(members, ServiceKey | InGroup) else tuple(members)
         return super().__new__(cls, GroupRouterActor, source, routing or RoundRobin())

@@ -1,4 +1,4 @@
-"""Pools: a router that spawns its own routees, supervises them, and can be resized while it runs."""
+"""Pools: a router that spawns and supervises its routees, and can be resized while it runs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ Ts = TypeVarTuple("Ts")
 
 
 class Resize(Message[int]):
-    """Give a pool another number of routees; the reply is that number.
+    """Change the number of routees of a pool; the reply is that number.
 
-    New ones are spawned, and their mail waits until they have started.  Those that are too many get no more messages,
-    handle what they have, and stop, the newest first.  size: 0 or more; with 0 the pool refuses everything.
+    size: 0 or more, else the ask fails with ``Reject``; a pool of size 0 refuses all messages.
+    Messages for new routees wait until they have started.  Excess routees, the newest first, get no more messages,
+    handle their queued ones, and stop.
     """
 
     size: int
@@ -40,7 +41,7 @@ class PoolRouter(Router):
         self._restart: Restart = restart
 
     async def on_start(self) -> None:
-        """Spawn the routees; the first that does not start is the pool's failure to start."""
+        """Spawn the routees; a routee that fails to start fails the start of the pool."""
         starting = [
             spawn_awaited(self.__cell__, self._actor, self._args, name, self._restart, 5.0, significant=False)
             for name in self._free_names(self._size)
@@ -50,7 +51,7 @@ class PoolRouter(Router):
 
     @handler
     def resize(self, message: Resize) -> int:
-        """Spawn what is missing, or let go what is too many."""
+        """Spawn missing routees, or drain excess ones."""
         if message.size < 0:
             raise Reject(f"{self.ref.address} cannot have {message.size} routees: size must be 0 or more")
         now = self.current
@@ -62,25 +63,25 @@ class PoolRouter(Router):
         return message.size
 
     def controls(self) -> tuple[Callable[..., object], ...]:
-        """Return the handlers of what is meant for the router itself."""
+        """Return the handlers of messages for the router itself."""
         return (*super().controls(), self.resize)
 
     def _free_names(self, wanted: int) -> list[str]:
-        """Return the lowest numbers that no child has, so that a consistent hash finds a new routee in an old place."""
+        """Return the lowest unused numbers, so that a consistent hash gives a new routee the keys of a former one."""
         taken = self.__cell__.children or {}
         free = (str(number) for number in count(1) if str(number) not in taken)
         return [next(free) for _ in range(wanted)]
 
 
 class Pool(partial[PoolRouter]):
-    """What to spawn for a pool: ``await node.spawn(Pool(Worker, "arg", size=4), name="workers")``.
+    """A pool of equal actors, to be spawned: ``await node.spawn(Pool(Worker, "arg", size=4), name="workers")``.
 
-    actor, args: what each routee is made of, as for ``spawn``; keywords by ``functools.partial``.
-    size: routees, named ``1`` and up; 0 or more, see ``Resize``.
-    routing: the strategy.
-    restart: of each routee; one that ends for good leaves the rotation and is not replaced.
-    supervision: the strategy for the routees' failures; None is 3 restarts in 5 s in the whole pool, then the pool
-        itself fails and is restarted with all of them.
+    actor, args: of each routee, as for ``spawn``; keywords by ``functools.partial``.
+    size: the number of routees, which are named ``1`` and up; 0 or more, see ``Resize``.
+    routing: the strategy; None is ``RoundRobin()``.
+    restart: of each routee; a routee that ends for good is not replaced.
+    supervision: the strategy for failures of routees; None is at most 3 restarts in 5 s in the whole pool, after which
+        the pool fails and is restarted with all routees.
     Raises ``InvalidOption`` for a negative size.
     """
 
@@ -93,7 +94,7 @@ class Pool(partial[PoolRouter]):
         restart: Restart = "transient",
         supervision: Strategy | None = None,
     ) -> Self:
-        """Make the recipe; nothing is spawned yet."""
+        """Return what ``spawn`` takes; nothing is spawned yet."""
         if size < 0:
             raise InvalidOption(f"size={size} must be 0 or more routees")
         router = PoolRouter

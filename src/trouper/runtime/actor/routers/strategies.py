@@ -1,11 +1,11 @@
 """Routing strategies: which routee gets a message (PURE).
 
-A strategy is a value without state; ``make_picker`` makes the picker of one router, which has the state.  A picker is called
-with the message and the routees, a tuple that is another object whenever it has changed and is never empty.
+A strategy is a value without state; its ``make_picker`` returns the picker of one router, which holds the state.  A
+picker is called with the message and the routees, a tuple that is never empty and is replaced at each change.
 
-Costs for N routees: round robin, random O(1); least mailbox O(N), and O(1) when an idle routee is next in turn;
-consistent hash O(log N), after O(N log N) at each change.  The ring is that of Karger et al., "Consistent Hashing and
-Random Trees" (1997).
+Costs for N routees: round robin and random O(1); least mailbox O(N), but O(1) when the next routee is idle; consistent
+hash O(log N), and O(N log N) at each change.  The hash ring is that of Karger et al., "Consistent Hashing and Random
+Trees" (1997).
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from ...kernel.errors import InvalidOption
 
 T = TypeVar("T")
 Picker = Callable[[object, tuple[T, ...]], T]
-Key = Callable[[Any], str | bytes | int]  # each message class has its own fields, and a key function knows which
+Key = Callable[[Any], str | bytes | int]  # Any: a key function is written for the user's own message classes
 
 RING_POINTS = 100
-"""Points of each routee on the ring; the more there are, the more evenly keys are spread."""
+"""Points of each routee on the ring; more points spread keys more evenly."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoutingContext(Generic[T]):
-    """What a strategy may know besides the message.
+    """The functions that a strategy may use.
 
-    chance: gives a random number in [0, 1).  queued: how much a routee has to do; 0 is idle.  label: its name, the same
-    for a routee that takes the place of another one after a restart of the router.
+    random: returns a random number in [0, 1).  queued: the messages that a routee has to handle; 0 is idle.
+    label: the name of a routee, which is the same for its successor after a restart of the router.
     """
 
     random: Callable[[], float]
@@ -41,16 +41,16 @@ class RoutingContext(Generic[T]):
 
 
 class Routing(Protocol):
-    """A strategy that chooses one routee for each message.  Any class with this method will do."""
+    """The interface of a strategy that chooses one routee for each message."""
 
     def make_picker(self, context: RoutingContext[T]) -> Picker[T]:
-        """Make the picker of one router."""
+        """Return a function ``(message, routees) -> routee`` for one router."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RoundRobin:
-    """One after the other: of any N messages in a row each of N routees gets one."""
+    """One routee after the other: of N consecutive messages each of N routees gets one."""
 
     def make_picker(self, context: RoutingContext[T]) -> Picker[T]:  # noqa: ARG002  every strategy is begun alike
         """Make the picker of one router."""
@@ -60,7 +60,7 @@ class RoundRobin:
 
 @dataclass(frozen=True, slots=True)
 class RandomChoice:
-    """Each with the same chance, drawn from the node's seed."""
+    """A random routee, drawn from the node's seed."""
 
     def make_picker(self, context: RoutingContext[T]) -> Picker[T]:
         """Make the picker of one router."""
@@ -70,7 +70,7 @@ class RandomChoice:
 
 @dataclass(frozen=True, slots=True)
 class LeastMailbox:
-    """The one with the least to do; among equals one after the other."""
+    """The routee with the fewest queued messages; equal ones take turns."""
 
     def make_picker(self, context: RoutingContext[T]) -> Picker[T]:
         """Make the picker of one router."""
@@ -94,10 +94,10 @@ class LeastMailbox:
 
 @dataclass(frozen=True, slots=True)
 class ConsistentHash:
-    """The same routee for the same key, as long as it is there; a change of one among N moves about 1/N of the keys.
+    """The same routee for the same key while it exists; a change of one routee among N moves about 1/N of the keys.
 
-    key: message -> text, bytes or a whole number, the same in every process.  points: of each routee on the ring.
-    Raises ``InvalidOption`` for less than 1 point.
+    key: a function from the message to str, bytes or int, with the same result in every process.
+    points: of each routee on the hash ring.  Raises ``InvalidOption`` for less than 1 point.
     """
 
     key: Key
@@ -115,7 +115,7 @@ class ConsistentHash:
 
 
 class HashRing(Generic[T]):
-    """The ring of a consistent hash: each owner has some points on it, and a key belongs to the next point after it."""
+    """The ring of a consistent hash: each owner has several points; a key belongs to the owner of the next point."""
 
     def __init__(self, label: Callable[[T], str], points: int) -> None:
         self._label, self._points = label, points
@@ -124,7 +124,7 @@ class HashRing(Generic[T]):
         self._owners: list[T] = []
 
     def owner(self, key: str | bytes | int, owners: tuple[T, ...]) -> T:
-        """Return who owns a key; the ring is laid out anew only when ``owners`` is another object than before."""
+        """Return the owner of a key; the ring is rebuilt only when ``owners`` is another tuple than before."""
         if owners is not self._seen:
             self._lay_out(owners)
         place = bisect_right(self._positions, _position(_key_bytes(key)))
@@ -154,14 +154,14 @@ def _key_bytes(key: str | bytes | int) -> bytes:
         return key
     if isinstance(key, int):  # pyright: ignore[reportUnnecessaryIsInstance]  a key function is the user's
         return b"%d" % key
-    raise TypeError(f"the key {key!r} is a {type(key).__name__}: return text, bytes or a whole number")
+    raise TypeError(f"the key {key!r} is a {type(key).__name__}: return str, bytes or int")
 
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
-    """All of them.  An ask is answered when all have answered, with the first routee's reply; one failure fails it."""
+    """All routees.  An ask is answered when all have replied, with the first routee's reply; one failure fails it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScatterGatherFirst:
-    """All of them, and the first reply wins an ask: the others are cancelled.  It fails when all have failed."""
+    """All routees.  The first reply answers an ask and cancels the others; it fails when all have failed."""
