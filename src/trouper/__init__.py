@@ -3,6 +3,7 @@
 The guide is ``docs/``; the kernel, ``trouper/runtime/kernel/``, is written to be read in an hour.
 """
 
+from .node import Node as Node
 from .runtime.actor.actor import Actor as Actor
 from .runtime.actor.eventsourced.actor import EventSourcedActor as EventSourcedActor
 from .runtime.actor.eventsourced.actor import applies as applies
@@ -102,7 +103,6 @@ from .runtime.kernel.supervision import OneForAll as OneForAll
 from .runtime.kernel.supervision import OneForOne as OneForOne
 from .runtime.kernel.supervision import RestForOne as RestForOne
 from .runtime.net.code_shipping import CodeShipping as CodeShipping
-from .runtime.node.node import Node as Node
 from .runtime.node.run import run as run
 from .runtime.node.shutdown import Shutdown as Shutdown
 from .runtime.observe.accounting import Accounting as Accounting

@@ -19,8 +19,8 @@ import click
 from ..actors.cluster.admin_service import DownMember, LeaveCluster, ListedMember, ListMembers, MemberPage
 from ..actors.cluster.discovery.local import LocalDiscovery, runtime_folder
 from ..actors.cluster.discovery.port import DiscoveryFailed
+from ..node import Node
 from ..runtime.kernel.errors import ActorError, CallerError, Unhandled, WireError
-from ..runtime.node.node import Node
 from ..transports.keys import KeysInvalid, default_folder
 
 if TYPE_CHECKING:

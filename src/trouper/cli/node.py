@@ -18,8 +18,8 @@ from .groups import NamingGroup
 
 if TYPE_CHECKING:
     from ..actors.cluster.config import ClusterConfig
+    from ..node import Node
     from ..runtime.actor.actor import Actor
-    from ..runtime.node.node import Node
 
 
 class NodeCalledWrongly(click.UsageError):
@@ -79,8 +79,8 @@ def run_node(
     MODULE:FACTORY is a function, plain or async, that takes the node.  It returns None, or an actor class, which is
     then spawned.  MODULE is found as `python -m` finds it, also in the current folder.
     """
+    from ..node import Node
     from ..runtime.kernel.errors import CallerError
-    from ..runtime.node.node import Node
 
     sys.path.insert(0, str(Path.cwd()))
     try:

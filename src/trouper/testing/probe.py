@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar, cast, overload
 
+from ..node import Node
 from ..runtime.actor.actor import Actor
 from ..runtime.actor.forwarding import detach_reply
 from ..runtime.actor.handlers import handler
@@ -27,7 +28,6 @@ from ..runtime.kernel.errors import CallerError
 from ..runtime.kernel.message import Message
 from ..runtime.kernel.ref import ActorRef, Down
 from ..runtime.kernel.supervision import ChildSpec
-from ..runtime.node.node import Node
 from ..runtime.observe.reports import bounded_repr
 
 M = TypeVar("M", bound=Message[object])

@@ -12,8 +12,8 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from ..node import Node
 from ..runtime.kernel.errors import CallerError, InvalidOption
-from ..runtime.node.node import Node
 from ..transports.network_faults import Quality
 from ..transports.simulated import SimulatedNetwork
 from . import checks

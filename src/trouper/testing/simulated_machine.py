@@ -13,12 +13,12 @@ from pathlib import PurePath
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from ..node import Node
 from ..runtime.journal.file import FileJournal
 from ..runtime.journal.simulated import SimulatedCrash, SimulatedDisk
 from ..runtime.kernel.dispatcher import Dispatcher
 from ..runtime.kernel.errors import CallerError
 from ..runtime.kernel.ref import ActorRef
-from ..runtime.node.node import Node
 from ..runtime.observe.reports import bounded, trace
 from ..transports.simulated import SimulatedNetwork, SimulatedTransport
 from . import checks

@@ -17,13 +17,13 @@ from contextlib import nullcontext
 from dataclasses import astuple, dataclass
 from typing import Any, overload
 
+from ..node import Node
 from ..runtime.kernel.cell import Cell
 from ..runtime.kernel.dispatcher import Dispatcher
 from ..runtime.kernel.lifecycle import REQUEST, SUPERVISION, crash
 from ..runtime.kernel.message import Message
 from ..runtime.kernel.ref import ActorRef
 from ..runtime.kernel.supervision import Strategy
-from ..runtime.node.node import Node
 from ..runtime.observe.accounting import Accounting
 from ..runtime.observe.tracing import add_observer, remove_observer
 from ..transports.network_faults import Quality

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..node import Node
 from ..runtime.kernel.errors import CallerError
-from ..runtime.node.node import Node
 from ..transports.network_faults import Quality
 
 if TYPE_CHECKING:

@@ -131,7 +131,7 @@ def test_what_a_node_tells_is_checked_where_it_is_told() -> None:
 
 def test_a_node_that_is_in_no_cluster_says_so() -> None:
     """Before it has started, and when it was given none."""
-    with pytest.raises(NodeClosed, match=r"node a is in no cluster: give it cluster=\.\.\., or wait"):
+    with pytest.raises(NodeClosed, match=r"node a is in no cluster: give it cluster=\.\.\., or start"):
         _ = Node("a").cluster
     with pytest.raises(InvalidOption, match="needs listen"):
         Node("a", cluster=ClusterConfig())

@@ -41,7 +41,7 @@ from .shared_state import SharedState, check_text
 from .topics_api import ClusterTopics
 
 if TYPE_CHECKING:
-    from ...runtime.node.node import Node
+    from ...node import Node
 
 MANAGER_TIMEOUT_S = 30.0
 """Seconds until a request to the cluster's manager fails."""

@@ -17,7 +17,7 @@ from .splitbrain.resolver import SplitBrainSettings
 from .splitbrain.strategies import LeaseMajority
 
 if TYPE_CHECKING:
-    from ...runtime.node.node import Node
+    from ...node import Node
     from .api import Cluster
 
 METADATA_BYTES_MAX = 1_024

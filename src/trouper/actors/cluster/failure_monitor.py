@@ -15,8 +15,8 @@ from .detectors.phi import PhiAccrual, PhiSettings
 from .events import ClusterFailure, MemberDown, MemberEvent, MemberLeft, MemberReachable, MemberUnreachable
 
 if TYPE_CHECKING:
+    from ...node import Node
     from ...runtime.net.peer import Peer
-    from ...runtime.node.node import Node
 
 Handle = Callable[[Failure], object]
 HANDLERS_MAX = 1_000

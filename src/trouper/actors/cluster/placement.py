@@ -29,7 +29,7 @@ from .metadata import Metadata, is_same_host
 from .topology import LEVELS, Level, least_crowded, nearest
 
 if TYPE_CHECKING:
-    from ...runtime.node.node import Node
+    from ...node import Node
 
 NAMED_MAX: Final = 50
 """Candidates that an error names; of the others it gives the number."""

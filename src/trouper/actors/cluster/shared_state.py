@@ -23,7 +23,7 @@ from .names import ClaimLost
 from .replicated_tables import AnyEntryChanged, ReplicatedTables, TableOutcome, local_outcomes
 
 if TYPE_CHECKING:
-    from ...runtime.node.node import Node
+    from ...node import Node
     from .config import ReplicationSettings
     from .failure_monitor import FailureMonitor
     from .membership.machine import Membership

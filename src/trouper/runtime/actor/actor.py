@@ -30,7 +30,7 @@ from .stash import Stash
 from .timers import Timers
 
 if TYPE_CHECKING:
-    from ..node.node import Node
+    from ...node import Node
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -23,14 +23,14 @@ from .worker_actors import WorkersSupervisor
 from .worker_process import WorkerProcess
 
 if TYPE_CHECKING:
-    from ..node.node import Node
+    from ..node.node_base import NodeBase
 
 RESTARTED_CONNECT_S = 0.25
 """Seconds that a restarted worker waits to be connected to the other workers, one of which may be busy."""
 
 
 def make_worker_manager(
-    node: Node, workers: int | Workers, threads: int, slow_handler_s: float | None, strict_wire: bool
+    node: NodeBase, workers: int | Workers, threads: int, slow_handler_s: float | None, strict_wire: bool
 ) -> WorkerManager:
     """Return the manager of a node's workers; raises ``InvalidOption`` for settings that are wrong, and on Windows."""
     settings = workers if isinstance(workers, Workers) else Workers(workers)
@@ -45,12 +45,13 @@ class WorkerManager:
     """
 
     def __init__(
-        self, node: Node, settings: Workers, *, threads: int, slow_handler_s: float | None, strict_wire: bool
+        self, node: NodeBase, settings: Workers, *, threads: int, slow_handler_s: float | None, strict_wire: bool
     ) -> None:
         if sys.platform == "win32":
             raise InvalidOption("workers need Unix: on Windows start the nodes yourself, with listen and join")
         if node.name in settings.names:
             raise InvalidOption(f"the node has the name of one of its workers, {node.name}: give it another name")
+        self.name = "worker processes"
         self.settings = settings
         self._node, self._threads, self._slow_handler_s = node, threads, slow_handler_s
         self._strict_wire, self._network_options = strict_wire, NetworkOptions()
@@ -60,7 +61,7 @@ class WorkerManager:
 
     # --- start and end -----------------------------------------------------------------------------------------------
 
-    def open(self, options: NetworkOptions) -> NetworkOptions:
+    def network_options(self, options: NetworkOptions) -> NetworkOptions:
         """Create the folder of the sockets; returns the options of the network with the node's endpoint in it.
 
         Raises ``InvalidOption`` on a loop of virtual time.
@@ -116,7 +117,7 @@ class WorkerManager:
 
     def setup(self, name: str) -> Setup:
         """Return the setup of a worker that is about to be started."""
-        assert self._folder is not None, "open() comes before start()"
+        assert self._folder is not None, "network_options() comes before start()"
         node, folder = self._node, self._folder
         self._alive.add(self._worker_processes[name])
         return Setup(
@@ -141,7 +142,7 @@ class WorkerManager:
 
     async def wait_connected(self, process: WorkerProcess, *, is_restart: bool) -> None:
         """Wait until a worker is connected to this node, and has reported that it is connected to the other workers."""
-        assert self._folder is not None, "open() comes before start()"
+        assert self._folder is not None, "network_options() comes before start()"
         network = self._node.network
         process.generation = (await network.wait_for_peer(process.name)).node_id.generation
         others = {name: self._folder.endpoint(name) for name in self._worker_processes if name in network.peers}

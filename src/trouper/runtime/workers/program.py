@@ -24,8 +24,9 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 sys.path[:] = sys.argv[1:]
+from trouper.node import Node
 from trouper.runtime.workers.worker import main
-main()
+main(Node)
 """
 
 

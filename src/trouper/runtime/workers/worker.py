@@ -17,14 +17,14 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from types import FrameType
-from typing import NoReturn, cast
+from typing import NoReturn, TypeAlias, cast
 
 from ..journal.memory import MemoryJournal
 from ..kernel.errors import NodeClosed, TrouperError
 from ..net.code_shipping import CodeShipping
-from ..node.node import Node
+from ..node.node_base import NodeBase
 from ..node.run import loop_factory
 from ..observe.reports import brief
 from .log_forwarding import ParentPipe, forward_logs
@@ -44,6 +44,7 @@ from .protocol import (
 
 PR_SET_PDEATHSIG = 1
 READ_BYTES = 65_536
+MakeNode: TypeAlias = Callable[..., NodeBase]
 _NO_JOURNAL = (
     "{worker} has no durable journal, since that of its node {parent} is not shared with workers: place event-sourced "
     "actors on {parent}, or give that node Node(journal=MemoryJournal()) if losing their events is meant"
@@ -73,14 +74,15 @@ class WorkerMain:
     pipe: to the parent.  parent: its writing end.  stopping: whether the worker was asked to stop, by any means.
     """
 
-    def __init__(self, pipe: socket.socket) -> None:
+    def __init__(self, pipe: socket.socket, make_node: MakeNode) -> None:
         self.pipe, self.parent = pipe, ParentPipe(pipe)
+        self._make_node = make_node
         self._unpacker = Unpacker()
         self.stopping = self._stop_requested = self._remove_folder = self._stopped = False
         self._pipe_ended = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[object] | None = None
-        self._node: Node | None = None
+        self._node: NodeBase | None = None
         self._folder = ""
         self._dialled: dict[str, str] = {}
         self._connecting: asyncio.Future[None] | None = None
@@ -145,7 +147,7 @@ class WorkerMain:
             return
         self.stopping = True
         if self._loop is not None and self._task is not None:
-            self._loop.call_soon_threadsafe(self._task.cancel, "told to leave")
+            self._loop.call_soon_threadsafe(self._task.cancel, "asked to stop")
 
     def on_sigterm(self, number: int, _: FrameType | None) -> None:
         """Stop in order at the first SIGTERM; a second stop request ends the process by the signal's default."""
@@ -162,7 +164,7 @@ class WorkerMain:
         if self.stopping:
             return
         load_program(setup.program)
-        node = self._node = Node(
+        node = self._node = self._make_node(
             setup.node,
             listen=setup.endpoint,
             join=[setup.parent_endpoint],
@@ -212,9 +214,12 @@ class WorkerMain:
             pass  # the node has not started, or has shut down
 
 
-def main() -> None:
-    """Run the worker, and exit with 0 when it was asked to stop, 1 after a failure."""
-    worker = WorkerMain(_take_pipe())
+def main(make_node: MakeNode) -> None:
+    """Run the worker, and exit with 0 when it was asked to stop, 1 after a failure.
+
+    make_node: creates a node from the arguments of ``Node``.
+    """
+    worker = WorkerMain(_take_pipe(), make_node)
     setup = worker.read_setup()
     if not _exit_with_parent(setup.parent_pid):
         worker.exit_now()

@@ -1,7 +1,7 @@
-"""``Node``: the runtime of actors in one event loop.
+"""``NodeBase``: the runtime of actors in one event loop, without the features that build on it.
 
-It creates the kernel's ``System`` and owns the node's other parts: thread pool, journal, network, workers, cluster, and
-the shutdown of all of them.
+It creates the kernel's ``System`` and owns the node's thread pool, journal, network and parts, and the shutdown of
+all of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -36,53 +35,22 @@ from .opening import NetworkOptions, open_network, transports_for
 from .shutdown import AFTER_STOP, Shutdown
 
 if TYPE_CHECKING:
-    from ...actors.cluster.api import Cluster
-    from ...actors.cluster.config import ClusterConfig
     from ..kernel.journal import Journal
     from ..kernel.placement import Placement
     from ..net.code_shipping import CodeShipping
     from ..net.network import MakeTransport
     from ..session.bulk_chunks import BulkSettings
-    from ..workers.manager import WorkerManager
-    from ..workers.settings import Workers
     from .node_network import NodeNetwork
+    from .node_part import NodePart
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class Node(NodeServices, Spawner):
-    """A runtime for actors in the running event loop.
+class NodeBase(NodeServices, Spawner):
+    """A node without the features that build on it; ``trouper.node.Node`` adds them.
 
-    Use it as ``async with Node() as node``; or, where begin and end are in different places, as in a notebook or a test
-    fixture, by ``await node.start()`` and ``await node.stop()``.
-
-    name: the node's name in the addresses of its actors; None is ``local``.
-    supervision: the strategy for the actors spawned here, 3 restarts in 5 s by default.  When they fail more often the
-        node shuts down, and the ``async with`` block is cancelled and raises ``NodeFailed``.
-    ask_timeout_s: the deadline, in seconds, of an ask that names none.
-    shutdown_s: seconds for the whole shutdown, after which what is left is killed; None has no deadline.
-    threads: the size of the thread pool behind ``offload``; started on first use.
-    journal: where event-sourced actors keep their events; None is a ``MemoryJournal``, created on first use.
-    slow_handler_s: seconds for which a handler may block the loop before that is reported as ``LoopBlocked``; None does
-        not watch the loop.  On virtual time the loop is not watched.
-    listen: an endpoint, or several, at which other nodes reach this one; none makes a node without a network.  A node
-        that listens needs a name that is unique among the nodes it will meet.
-    join: endpoints of other nodes, dialled until they answer, and again whenever the session is lost.
-    keys: the folder that ``trouper keygen`` made; ``tcp://`` is encrypted and authenticated with it.  None has no keys.
-    insecure: True lets ``tcp://`` go without keys, unencrypted and open to anybody; a warning is logged.
-    allowed_modules: modules that may be imported because another node spawns an actor of theirs here; modules that are
-        loaded already need not be named.
-    bulk: how large buffers in messages are sent to and taken from other nodes; None is ``BulkSettings()``.
-    strict_wire: True copies every message between the node's own actors through the codec, as between two nodes, so
-        that a test finds what cannot be sent.  ``trouper.testing.simulate`` turns it on.
-    code_shipping: True sends actors that no module defines by value, to nodes with the same setting, and takes such
-        actors from them: a node that may connect to this one can run any code here.  ``CodeShipping`` sets its limit.
-    workers: how many worker processes to start, as nodes ``worker-1`` and so on that are connected to this node and to
-        one another; 0 starts none.  ``Workers`` sets their limits and time-outs.
-    cluster: the settings of the cluster that this node joins through one of the nodes at ``join``; None joins none, and
-        stays connected to those nodes only.
-    seed: of the node's only source of random numbers; None takes one from the operating system.
+    The arguments are those of ``Node``, which describes them.  A feature is given to ``_add_part`` before the start.
     """
 
     def __init__(
@@ -103,8 +71,6 @@ class Node(NodeServices, Spawner):
         bulk: BulkSettings | None = None,
         strict_wire: bool = False,
         code_shipping: bool | CodeShipping = False,
-        workers: int | Workers = 0,
-        cluster: ClusterConfig | None = None,
         seed: int | None = None,
     ) -> None:
         _check(ask_timeout_s, threads, slow_handler_s)
@@ -125,17 +91,8 @@ class Node(NodeServices, Spawner):
             bulk=bulk,
             seed=seed,
         )
-        if cluster is not None and not listen:
-            raise InvalidOption(f"cluster={cluster.name!r} needs listen: members reach a node at its own endpoint")
-        self._cluster_config = cluster
-        self._cluster: Cluster | None = None
+        self._parts: list[NodePart] = []
         self._network: NodeNetwork | None = None
-        self._worker_manager: WorkerManager | None = None
-        if workers != 0:
-            from ..workers.manager import make_worker_manager  # noqa: PLC0415  loaded on first use
-
-            self._worker_manager = make_worker_manager(self, workers, threads, slow_handler_s, strict_wire)
-            self.shutdown.add(AFTER_STOP, "worker processes", self._worker_manager.end)
         self._slow_handler_s, self._strict_wire = slow_handler_s, strict_wire
         self.watchdog: LoopWatchdog | None = None
         """Reports handlers that block the loop; None when ``slow_handler_s`` is None, and on virtual time."""
@@ -204,21 +161,17 @@ class Node(NodeServices, Spawner):
         return self
 
     async def _open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Open the journal, the network, the workers and the cluster."""
+        """Open the journal and the network, and start the parts."""
         if self._given_journal is not None:
             await self._given_journal.open()
-        options = (
-            self._network_options if self._worker_manager is None else self._worker_manager.open(self._network_options)
-        )
-        if (cluster := self._cluster_config) is not None:  # the cluster dials by itself
-            options = replace(options, join=(), sessions_max=cluster.sessions_max)
+        options = self._network_options
+        for part in self._parts:
+            options = part.network_options(options)
         if options.listen:
             transports = self._make_transports(options)
             self._network = await open_network(self, options, transports, self._make_generation())
-        if self._worker_manager is not None:
-            await self._worker_manager.start()
-        if cluster is not None:
-            self._cluster = await cluster.open(self, self._network_options.join)
+        for part in self._parts:
+            await part.start()
         if self._slow_handler_s is not None and not is_virtual(loop):  # after the imports above, which block the loop
             self.watchdog = LoopWatchdog(self.system, self._slow_handler_s, self._on_loop_blocked)
 
@@ -300,6 +253,11 @@ class Node(NodeServices, Spawner):
         make = partial(Supervisor, *children, strategy=strategy)
         return spawn_awaited(self.system.user, make, (), name, "transient", None, significant=False)
 
+    def _add_part(self, part: NodePart) -> None:
+        """Start a feature with the node, after the features added before it, and end it when all actors have ended."""
+        self._parts.append(part)
+        self.shutdown.add(AFTER_STOP, part.name, part.end)
+
     def __spawn_parent__(self) -> Cell:
         return self.system.user
 
@@ -317,18 +275,6 @@ class Node(NodeServices, Spawner):
     def has_network(self) -> bool:
         """Whether this node can be connected to others."""
         return self._network is not None
-
-    @property
-    def cluster(self) -> Cluster:
-        """The cluster that this node is in; raises ``NodeClosed`` when it is in none."""
-        if self._cluster is None:
-            raise NodeClosed(f"node {self.name} is in no cluster: give it cluster=..., or start it first")
-        return self._cluster
-
-    @property
-    def workers(self) -> tuple[str, ...]:
-        """The names of this node's worker processes, each a place for ``spawn``."""
-        return () if self._worker_manager is None else self._worker_manager.settings.names
 
     async def offload(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking function in the node's thread pool of ``threads``, and return what it returns.
@@ -351,8 +297,8 @@ class Node(NodeServices, Spawner):
         """Release threads and files once the node is down."""
         if self.watchdog is not None:
             self.watchdog.stop()
-        if self._worker_manager is not None:
-            self._worker_manager.close()
+        for part in self._parts:
+            part.close()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 

@@ -1,0 +1,153 @@
+"""``Node``: the runtime of actors in one event loop, with all of its features.
+
+It is the only file that names every feature of a node; ``NodeBase`` knows none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from .runtime.kernel.errors import InvalidOption, NodeClosed
+from .runtime.node.node_base import NodeBase
+from .runtime.observe.watchdog import SLOW_HANDLER_S
+
+if TYPE_CHECKING:
+    from .actors.cluster.api import Cluster
+    from .actors.cluster.config import ClusterConfig
+    from .runtime.kernel.journal import Journal
+    from .runtime.kernel.supervision import Strategy
+    from .runtime.net.code_shipping import CodeShipping
+    from .runtime.node.opening import NetworkOptions
+    from .runtime.session.bulk_chunks import BulkSettings
+    from .runtime.workers.manager import WorkerManager
+    from .runtime.workers.settings import Workers
+
+
+class Node(NodeBase):
+    """A runtime for actors in the running event loop.
+
+    Use it as ``async with Node() as node``; or, where begin and end are in different places, as in a notebook or a test
+    fixture, by ``await node.start()`` and ``await node.stop()``.
+
+    name: the node's name in the addresses of its actors; None is ``local``.
+    supervision: the strategy for the actors spawned here, 3 restarts in 5 s by default.  When they fail more often the
+        node shuts down, and the ``async with`` block is cancelled and raises ``NodeFailed``.
+    ask_timeout_s: the deadline, in seconds, of an ask that names none.
+    shutdown_s: seconds for the whole shutdown, after which what is left is killed; None has no deadline.
+    threads: the size of the thread pool behind ``offload``; started on first use.
+    journal: where event-sourced actors keep their events; None is a ``MemoryJournal``, created on first use.
+    slow_handler_s: seconds for which a handler may block the loop before that is reported as ``LoopBlocked``; None does
+        not watch the loop.  On virtual time the loop is not watched.
+    listen: an endpoint, or several, at which other nodes reach this one; none makes a node without a network.  A node
+        that listens needs a name that is unique among the nodes it will meet.
+    join: endpoints of other nodes, dialled until they answer, and again whenever the session is lost.
+    keys: the folder that ``trouper keygen`` made; ``tcp://`` is encrypted and authenticated with it.  None has no keys.
+    insecure: True lets ``tcp://`` go without keys, unencrypted and open to anybody; a warning is logged.
+    allowed_modules: modules that may be imported because another node spawns an actor of theirs here; modules that are
+        loaded already need not be named.
+    bulk: how large buffers in messages are sent to and taken from other nodes; None is ``BulkSettings()``.
+    strict_wire: True copies every message between the node's own actors through the codec, as between two nodes, so
+        that a test finds what cannot be sent.  ``trouper.testing.simulate`` turns it on.
+    code_shipping: True sends actors that no module defines by value, to nodes with the same setting, and takes such
+        actors from them: a node that may connect to this one can run any code here.  ``CodeShipping`` sets its limit.
+    workers: how many worker processes to start, as nodes ``worker-1`` and so on that are connected to this node and to
+        one another; 0 starts none.  ``Workers`` sets their limits and time-outs.
+    cluster: the settings of the cluster that this node joins through one of the nodes at ``join``; None joins none, and
+        stays connected to those nodes only.
+    seed: of the node's only source of random numbers; None takes one from the operating system.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        supervision: Strategy | None = None,
+        ask_timeout_s: float = 5.0,
+        shutdown_s: float | None = 10.0,
+        threads: int = 8,
+        journal: Journal | None = None,
+        slow_handler_s: float | None = SLOW_HANDLER_S,
+        listen: str | Sequence[str] = (),
+        join: Sequence[str] = (),
+        allowed_modules: Collection[str] = (),
+        keys: str | PathLike[str] | None = None,
+        insecure: bool = False,
+        bulk: BulkSettings | None = None,
+        strict_wire: bool = False,
+        code_shipping: bool | CodeShipping = False,
+        workers: int | Workers = 0,
+        cluster: ClusterConfig | None = None,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(
+            name,
+            supervision=supervision,
+            ask_timeout_s=ask_timeout_s,
+            shutdown_s=shutdown_s,
+            threads=threads,
+            journal=journal,
+            slow_handler_s=slow_handler_s,
+            listen=listen,
+            join=join,
+            allowed_modules=allowed_modules,
+            keys=keys,
+            insecure=insecure,
+            bulk=bulk,
+            strict_wire=strict_wire,
+            code_shipping=code_shipping,
+            seed=seed,
+        )
+        self._worker_manager: WorkerManager | None = None
+        self._cluster_part: _ClusterPart | None = None
+        if workers != 0:
+            from .runtime.workers.manager import make_worker_manager  # noqa: PLC0415  loaded on first use
+
+            self._worker_manager = make_worker_manager(self, workers, threads, slow_handler_s, strict_wire)
+            self._add_part(self._worker_manager)
+        if cluster is not None:
+            if not listen:
+                raise InvalidOption(f"cluster={cluster.name!r} needs listen: members reach a node at its own endpoint")
+            self._cluster_part = _ClusterPart(self, cluster)
+            self._add_part(self._cluster_part)
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster that this node is in; raises ``NodeClosed`` when it is in none."""
+        part = self._cluster_part
+        if part is None or part.cluster is None:
+            raise NodeClosed(f"node {self.name} is in no cluster: give it cluster=..., or start it first")
+        return part.cluster
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """The names of this node's worker processes, each a place for ``spawn``."""
+        return () if self._worker_manager is None else self._worker_manager.settings.names
+
+
+class _ClusterPart:
+    """Joins a cluster when the node starts, through the nodes at its ``join``; the cluster itself dials them."""
+
+    name = "cluster"
+
+    def __init__(self, node: Node, config: ClusterConfig) -> None:
+        self._node, self._config = node, config
+        self._seeds: tuple[str, ...] = ()
+        self.cluster: Cluster | None = None
+
+    def network_options(self, options: NetworkOptions) -> NetworkOptions:
+        """Have the network dial no endpoint by itself, and close sessions beyond the cluster's limit."""
+        self._seeds = options.join
+        return replace(options, join=(), sessions_max=self._config.sessions_max)
+
+    async def start(self) -> None:
+        """Join the cluster."""
+        self.cluster = await self._config.open(self._node, self._seeds)
+
+    async def end(self) -> None:
+        """Do nothing: the actors of the cluster have ended with the node's."""
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to release."""
