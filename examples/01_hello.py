@@ -1,4 +1,4 @@
-"""A bank account as an actor: state, handlers, `tell`, `ask`, and a business "no"."""
+"""A bank account as an actor: state, handlers, `tell`, `ask`, and a refusal (`Reject`)."""
 
 import trouper
 from trouper import Actor, Message, Node, Reject, handler

@@ -1,4 +1,4 @@
-"""A crash: the failed child is restarted by its parent, its sibling does not notice, the ref stays good."""
+"""A crash: the failed child is restarted by its parent, its sibling is not affected, the ref stays valid."""
 
 import logging
 import sys

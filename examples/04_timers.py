@@ -1,15 +1,15 @@
-"""Timers: messages to oneself, under a key, once or again and again; they die with the instance that set them."""
+"""Timers: an actor sends itself messages, once or periodically, under a key; they end with the actor's instance."""
 
 import trouper
 from trouper import Actor, Message, Node, handler
 
 
 class Tick(Message):
-    """Comes every period."""
+    """Sent every period."""
 
 
 class GiveUp(Message):
-    """Comes once, unless it is put off."""
+    """Sent once, unless the timer is set again."""
 
 
 class Heard(Message):

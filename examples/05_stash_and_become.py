@@ -1,4 +1,4 @@
-"""A connection that is not open yet: what comes too early is stashed, and handled in order once it is open."""
+"""A connection that is not open yet: early messages are stashed, and handled in order once it is open."""
 
 import logging
 import sys

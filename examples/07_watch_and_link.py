@@ -1,4 +1,4 @@
-"""Hearing of an end: `watch` sends one `Down`, `link` shares the fate."""
+"""The end of another actor: `watch` sends one `Down`, `link` makes both fail."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""A ring of actors that wait for one another is an error that names the ring, not a silence of five seconds."""
+"""A cycle of actors that wait for each other is an error that names the cycle, not a time-out after five seconds."""
 
 import trouper
 from trouper import Actor, ActorRef, DeadlockError, Message, Node, handler
@@ -15,7 +15,7 @@ class Where(Message[str]):
 
 
 class Keeper(Actor):
-    """Asks the next one, who asks the next one."""
+    """Asks the next one, which asks the next one."""
 
     @handler
     def introduce(self, msg: Introduce) -> None:

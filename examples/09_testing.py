@@ -1,4 +1,4 @@
-"""A test of an hour in no time: unmodified actors on virtual time, with a probe that expects messages."""
+"""A test of an hour in a millisecond: unmodified actors on virtual time, with a probe that expects messages."""
 
 import time
 

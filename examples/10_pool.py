@@ -1,4 +1,4 @@
-"""A pool: one ref in front of several supervised workers, and who gets which message."""
+"""A pool: one ref in front of several supervised actors, with different routing strategies."""
 
 import logging
 
@@ -7,7 +7,7 @@ from trouper import Actor, Broadcast, ConsistentHash, Message, Node, Pool, Resiz
 
 
 class Parse(Message[str]):
-    """The reply says who parsed it."""
+    """The reply names the parser."""
 
     document: str
 
@@ -17,7 +17,7 @@ class Parser(Actor):
 
     @handler
     def parse(self, msg: Parse) -> str:
-        """Parse, and say who did."""
+        """Parse, and return the own name."""
         if not msg.document:
             raise ValueError("an empty document")
         return f"{msg.document} by {self.ref.name}"

@@ -1,4 +1,4 @@
-"""An account that survives: its events are kept in files, and a new start applies them again."""
+"""A durable account: its events are stored in files, and each start applies them again."""
 
 import tempfile
 

@@ -1,4 +1,4 @@
-"""A state machine: which message does what in which state is a table, checked when the class is made."""
+"""A state machine: a table says which message does what in which state; it is checked when the class is defined."""
 
 from enum import Enum
 

@@ -24,7 +24,7 @@ class Count(Message[int]):
 
 
 class Partner(Message[int]):
-    """Ask somebody else to count a line, and reply with what that one says."""
+    """Ask another actor to count a line, and reply with its result."""
 
     who: ActorRef
     line: str

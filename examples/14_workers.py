@@ -1,4 +1,4 @@
-"""One program over processes: two workers use two cores, and one that is killed comes back behind the same ref."""
+"""One program on several processes: two workers use two cores, and a killed one is restarted behind the same refs."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""A cluster loses a node and goes on: members, a name, a group behind a router, and who is told.
+"""A cluster loses a node and goes on: members, a name, a group behind a router, and the events.
 
 Five whole nodes run in one simulated world, on virtual time, so that a minute passes in a moment and always in the same
 way.  Without ``simulate``, each node is ``Node("n1", listen=..., join=[...], cluster=ClusterConfig(...))``.

@@ -1,6 +1,6 @@
-"""Trouper: an actor runtime on asyncio.  Everything a program needs is imported from here.
+"""Trouper: an actor runtime on asyncio.  Programs import its names from here.
 
-The guide is ``docs/``; the kernel, ``trouper/runtime/kernel/``, is written to be read in an hour.
+The names of the cluster are in ``trouper.cluster``; the guides are in ``docs/``.
 """
 
 from .node import Node as Node

@@ -1,6 +1,6 @@
-"""The cluster: ``from trouper.cluster import ClusterConfig``, and all else that a program needs to know of it.
+"""The public names of the cluster: ``from trouper.cluster import ClusterConfig``.
 
-The guide is ``docs/guides/cluster.md``.  Nothing here is loaded by ``import trouper``.
+The guide is ``docs/guides/cluster.md``.  ``import trouper`` does not load this module.
 """
 
 from .actors.cluster.api import Cluster
