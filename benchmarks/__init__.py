@@ -1,16 +1,15 @@
-"""Benchmarks: Trouper beside other actor systems, interleaved, with the bars it is held to.
+"""Benchmarks: Trouper beside other actor systems, in alternating samples, with thresholds (bars).
 
-``python -m benchmarks`` runs them; ``python -m benchmarks --help`` lists the choices.  ``docs/benchmarks.md`` says how
-it is measured and holds the last committed figures.
+``python -m benchmarks`` runs them; ``python -m benchmarks --help`` lists the options.  ``docs/benchmarks.md`` describes
+the method and contains the last committed figures.
 
-    bars.py         the works, who takes part with how much, and the bars (data)
-    sampling.py     one sample is one fresh process on one core; ours and a peer's in turn
-    one.py          the inside of such a process
+    bars.py         the workloads, which peers take part with which size, and the bars (data)
+    sampling.py     samples in fresh processes on one core, of Trouper and a peer in turn
+    one.py          the program of such a process
     summary.py      medians and ratios (pure)
     report.py       table, JSON, markdown
-    machine.py      what it ran on
-    peers/          one file a peer; each has the works it can do
-    pieces.py       what the parts of a message cost, to explain the table
-    links.py        what a link costs while nothing is said over it, by shares.py (pure)
+    machine.py      facts about the machine
+    peers/          one file for each peer, with the workloads that it supports
+    pieces.py       the cost of the parts of a message, to explain the table
     savina/         the Savina actor benchmarks, as checked examples
 """

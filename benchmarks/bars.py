@@ -1,7 +1,7 @@
-"""The works, who takes part in each with how much, and the bars (data).
+"""The workloads, which peers take part in each with which size, and the bars (data).
 
-A row of the table is one figure of one work.  A bar is either a ratio to the named peer, where more is better whatever
-the unit (twice the rate and half the time are both 2.0x), or an absolute figure that must not be missed.
+A row of the table is one figure of one workload.  A bar is either a ratio to the named peer, where more is better
+whatever the unit (twice the rate and half the time are both 2.0x), or an absolute figure.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ ALL = (
 class Row:
     """One line of the table.
 
-    figure: its name in a sample.  ratio_to: the named peer.  or_to: others in its place, whichever is best at it.
+    figure: its name in a sample.  ratio_to: the named peer.  or_to: others in its place, the best of which counts.
     ratio_min, figure_max, figure_min: the bar; None is no bar.
-    moonshot: the ratio that would be a feat.  scale: what the figure is divided by before it is shown in ``unit``.
+    moonshot: a ratio beyond the bar.  scale: what the figure is divided by before it is shown in ``unit``.
     cpu_share_min: a sample whose process had its core for less of the time is left out, and counted.  For lateness
-    only: whoever takes the core for 4 ms makes every timer late, which says nothing about the loop.  0: all count.
+    only: another process that takes the core for 4 ms makes every timer late, whatever the loop does.  0: all count.
     """
 
     title: str

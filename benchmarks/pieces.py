@@ -1,7 +1,7 @@
 """``python -m benchmarks.pieces``: what the pieces cost that every message is made of, in ns on this machine.
 
 They are the steps of a tell, a hop and an ask that no design can leave out, and some that one would rather leave out.
-Medians over short runs, the empty loop taken off; they explain the table of the works, and are held to no bar.
+Medians over short runs, the empty loop taken off; they explain the table of the workloads, and have no bar.
 """
 
 from __future__ import annotations

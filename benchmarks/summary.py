@@ -106,7 +106,7 @@ def _figure(sample: Sample | None, row: Row) -> float | None:
 
 
 def _is_disturbed(sample: Sample, row: Row) -> bool:
-    """Say whether the process lost too much of its core to others; one that sleeps on purpose (the baseline) has not."""
+    """Return whether the process lost too much of its core to others; the baseline sleeps on purpose and has not."""
     return sample.peer != "baseline" and sample.cpu_share < row.cpu_share_min
 
 

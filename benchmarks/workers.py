@@ -4,7 +4,7 @@
 
 W10b begins with SIGKILL to a worker and ends with the reply of an actor that is placed there, from its next process;
 the asker asks again whenever it hears that the actor is gone.  Idle is a node with two workers and one actor in each,
-to whom nobody says anything: processor time, and how often the threads of each process were scheduled in
+which get no messages: processor time, and how often the threads of each process were scheduled in
 (``/proc/PID/task/*/status``, voluntary switches), which bounds the wake-ups of its loop from above.
 """
 

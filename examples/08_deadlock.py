@@ -5,7 +5,7 @@ from trouper import Actor, ActorRef, DeadlockError, Message, Node, handler
 
 
 class Introduce(Message):
-    """Tell an actor whom to ask."""
+    """Tell an actor which one to ask."""
 
     other: ActorRef
 

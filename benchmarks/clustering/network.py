@@ -127,7 +127,7 @@ class Network:
         self.crashed.add(name)
 
     def break_links(self, name: str) -> None:
-        """The system that a crashed process ran on resets its links: whoever has one hears of it."""
+        """The system that a crashed process ran on resets its connections: each other end hears of it."""
         for other, node in self.nodes.items():
             if other not in self.crashed and self._random.random() < LINKS_MAX / len(self.nodes):
                 self._carry_out(other, node.session_lost(name, self.now))

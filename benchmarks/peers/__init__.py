@@ -1,6 +1,6 @@
-"""One module a peer.  Each has ``WORKLOADS``: the name of a work -> a function of its size that returns the figures.
+"""One module for each peer.  Each has ``WORKLOADS``: names, and functions from a size to figures.
 
-A figure is a number by name; ``value`` is the one of the table.  Names with a unit at their end say it.
+A figure is a number by name; ``value`` is the one of the table.  Names end with their unit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Workloads = Mapping[str, Callable[[int], Figures]]
 
 OURS = "trouper"
 MODULES: Mapping[str, tuple[str, str]] = {
-    # peer -> (module in this package, attribute that holds its works)
+    # peer -> (module in this package, attribute that contains its workloads)
     "trouper": ("trouper", "ON_UVLOOP"),
     "trouper_asyncio": ("trouper", "ON_ASYNCIO"),
     "baseline": ("baseline", "WORKLOADS"),
@@ -34,7 +34,7 @@ MODULES: Mapping[str, tuple[str, str]] = {
 TITLES: Mapping[str, str] = {
     "trouper": "Trouper",
     "trouper_asyncio": "Trouper, no uvloop",
-    "baseline": "bare baseline",
+    "baseline": "baseline",
     "asyncio": "asyncio task + Queue",
     "pykka": "pykka",
     "xoscar": "xoscar",
@@ -47,23 +47,23 @@ TITLES: Mapping[str, str] = {
     "ray": "Ray",
 }
 OTHER_PYTHON: Mapping[str, str] = {"monarch": "torchmonarch", "ray": "ray"}
-"""Peers that may be installed for another Python, and the names of their packages; see ``other_python``."""
+"""Peers that may be installed for another Python, and the names of their packages."""
 
 
 def on_asyncio(work: Callable[[int], Coroutine[object, object, Figures]]) -> Callable[[int], Figures]:
-    """Make a work that is a coroutine function into a plain one, run by the loop of asyncio."""
+    """Turn a workload that is a coroutine function into a plain function, run by the loop of asyncio."""
     return lambda size: asyncio.run(work(size))
 
 
 def workloads_of(peer: str) -> Workloads:
-    """Import a peer and return its works; raises ``ImportError`` where it is not installed."""
+    """Import a peer and return its workloads; raises ``ImportError`` where it is not installed."""
     module, attribute = MODULES[peer]
     workloads: Workloads = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
     return workloads
 
 
 def installed() -> list[str]:
-    """Return the peers that can run here, without importing them."""
+    """Return the peers that are installed, without importing them."""
     from . import other_python  # it needs the types of this module
 
     absent = {name for name in ("pykka", "xoscar") if importlib.util.find_spec(name) is None}

@@ -1,4 +1,4 @@
-"""The baseline as a peer: a deque, a dict look-up and a method call in one callback (see ``trouper.cli.baseline``)."""
+"""The baseline as a peer: a deque, a dict look-up and a method call in one callback (``trouper.cli.baseline``)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Peers of another installation of Python: Ray and Monarch bring so much along that they get one of their own.
+"""Peers in another installation of Python: Ray and Monarch have many dependencies, so they get one of their own.
 
-``TROUPER_BENCHMARKS_PYTHON`` names its interpreter; left out, they are looked for in this one.  Their works are plain
-scripts in ``scripts/``, which import nothing from here and print a ``key value`` line a figure.
+``TROUPER_BENCHMARKS_PYTHON`` is the path of its interpreter; without it they are looked for in this one.  Their
+workloads are plain scripts in ``scripts/``, which import nothing from here and print a line ``figure KEY VALUE`` each.
 """
 
 from __future__ import annotations
@@ -46,5 +46,5 @@ def _workloads(script: str) -> Workloads:
     return {name: partial(_run, script, name) for name in NAMES}
 
 
-RAY = _workloads("ray_works.py")
-MONARCH = _workloads("monarch_works.py")
+RAY = _workloads("ray_workloads.py")
+MONARCH = _workloads("monarch_workloads.py")

@@ -1,4 +1,4 @@
-"""Trouper as a peer: the works of ``trouper.cli.workloads``, on uvloop and on the loop of asyncio, and cold starts."""
+"""Trouper as a peer: the workloads of ``trouper.cli.workloads``, on uvloop and on asyncio's loop, and cold starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The raw baseline between two processes: what ZeroMQ and a pipe can do with nothing above them.
+"""The baseline between two processes: what ZeroMQ and a pipe can do with nothing above them.
 
 Both sides block, in a loop that does nothing else.  The messages and the work are those of the others: notes that are
 added up, deposits whose balance comes back, encoded and decoded by msgspec.  Notes are packed by hand, 512 a frame;
@@ -122,7 +122,7 @@ def serve(kind: str, place: str) -> None:
 def _bank(kind: str) -> Generator[Channel]:
     with tempfile.TemporaryDirectory() as folder:
         place = str(Path(folder, "place"))
-        # Whoever dials a stream must find somebody there, so the other process starts when this one listens.
+        # A stream can only be dialled when the other process listens, so that one starts when this one listens.
         start = f"import time, os\nwhile not os.path.exists({place!r}): time.sleep(0.01)\n"
         start += f"from benchmarks.peers.zeromq import serve\nserve({kind!r}, {place!r})"
         process = subprocess.Popen([sys.executable, "-c", start], stderr=subprocess.DEVNULL)

@@ -44,7 +44,7 @@ class Meet(Message):
 
 
 class Change(Message):
-    """The one whom you have met has this colour."""
+    """The creature that was met has this colour."""
 
     colour: Colour
 

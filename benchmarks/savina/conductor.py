@@ -21,7 +21,7 @@ class Conductor(Actor):
         self._outcome: asyncio.Future[float] = asyncio.get_running_loop().create_future()
 
     def finish(self, outcome: float) -> None:
-        """Give the outcome to whoever has asked, or will ask."""
+        """Give the outcome to those that have asked or will ask."""
         self._outcome.set_result(outcome)
 
     @handler(reentrant=True)

@@ -2,7 +2,7 @@
 
 Two ways, both measured: on one core (``+S 1:1``, pinned as every other sample is), and as it comes, with a scheduler
 a core and free to move.  The bars are held against one core: it is the hardware that a Python process uses, it is the
-faster way in most of these works (they are ping-pong by nature), and it is the steadier one.
+faster way in most of these workloads (they are ping-pong by nature), and it is the steadier one.
 
 Between two nodes neither is pinned, and the first way is a scheduler for each node.
 """
@@ -59,7 +59,7 @@ def _run(name: str, flags: tuple[str, ...], free: bool, size: int) -> Figures:
         if compiled is None:
             compile_into(folder)
         command = ["erl", *flags, "+P", str(WORKERS_MAX), "-noshell", "-pa", compiled or folder]
-        command += ["-run", "works", "main", name, str(size)]
+        command += ["-run", "workloads", "main", name, str(size)]
         pinned = os.sched_getaffinity(0)
         if free:
             os.sched_setaffinity(0, range(os.cpu_count() or 1))
@@ -85,7 +85,7 @@ def _run_nodes(name: str, flags: tuple[str, ...], size: int) -> Figures:
         try:
             _wait_until_taken(int(port))
             helpers.append(subprocess.Popen([*command, "-name", far], env=environment))
-            near_command = [*command, "-name", near, "-run", "works", "main", name, str(size), far]
+            near_command = [*command, "-name", near, "-run", "workloads", "main", name, str(size), far]
             said = subprocess.run(near_command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
         finally:
             for helper in reversed(helpers):

@@ -1,4 +1,4 @@
-%% The gen_server that the works talk to: a counter that also echoes and crashes on request.
+%% The gen_server that the workloads talk to: a counter that also echoes and crashes on request.
 -module(bank).
 -behaviour(gen_server).
 -export([start/0, start_link/1, init/1, handle_call/3, handle_cast/2]).

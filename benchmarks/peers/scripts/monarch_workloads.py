@@ -1,4 +1,4 @@
-"""Monarch's side of the works between processes: one actor in a process of its own.  Run by ``other_python``."""
+"""Monarch's side of the workloads between processes: one actor in a process of its own.  Run by ``other_python``."""
 
 import importlib
 import os
@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-monarch: Any = importlib.import_module("monarch.actor")  # Any: it is installed elsewhere
+monarch: Any = importlib.import_module("monarch.actor")  # Any: it is installed in another Python
 
 IN_FLIGHT = 1_000
 

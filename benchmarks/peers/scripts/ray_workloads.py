@@ -1,4 +1,4 @@
-"""Ray's side of the works between processes: one actor in a worker of its own.  Run by ``other_python``, not imported."""
+"""Ray's side of the workloads between processes: one actor in a worker of its own.  Run by ``other_python``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any
 
-ray: Any = importlib.import_module("ray")  # Any: it is installed elsewhere
+ray: Any = importlib.import_module("ray")  # Any: it is installed in another Python
 
 IN_FLIGHT = 1_000
 

@@ -1,6 +1,6 @@
-%% The Erlang side of every work. `works:main([Work, Size])` prints one `key value` line a figure, and stops the VM.
-%% `works:main([Work, Size, Node])` does the same with another node, and stops that one too.
--module(works).
+%% The Erlang side of every work. `workloads:main([Work, Size])` prints one `key value` line a figure, and stops the VM.
+%% `workloads:main([Work, Size, Node])` does the same with another node, and stops that one too.
+-module(workloads).
 -export([main/1, sink/3]).
 
 main([Work, Size, Name]) ->
@@ -128,7 +128,7 @@ far_work("node_ask_many", Count, Node) ->
     [{value, per_second(Count, Started)}].
 
 far_send(Count, Node) ->
-    Sink = spawn(Node, works, sink, [Count, 0, self()]),
+    Sink = spawn(Node, workloads, sink, [Count, 0, self()]),
     send(Sink, Count),
     Sum = Count * (Count + 1) div 2,
     receive {total, Sum} -> ok end.
