@@ -1,9 +1,9 @@
 """``python -m benchmarks.bulk``: a large numpy array to another process, and an acknowledgement (W7).
 
 All contestants are set up at once and take turns, one message each; the median is printed.  The baseline copies the
-array into shared memory that both processes have touched before, and tells the other by a pipe.  ``raw`` is blocking pyzmq:
-the array as one buffer of a multipart message, without a copy on either side, and an empty message back.  What is not
-installed is left out.
+array into shared memory that both processes have touched before, and signals the other through a pipe.  ``raw`` is
+blocking pyzmq: the array as one buffer of a multipart message, without a copy on either side, and an empty message
+back.  Contestants that are not installed are left out.
 """
 
 from __future__ import annotations
