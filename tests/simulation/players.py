@@ -186,13 +186,13 @@ class Player(Actor):
     def ask_at_hand(self) -> asyncio.Future[object] | None:
         """Return the ask that is being handled; one that is answered inline becomes one when it is passed on."""
         cell, invocation = self.__cell__, self.__cell__.invocation or current_invocation.get()
-        item = invocation.item if invocation is not None and invocation.cell is cell else cell.system.dispatcher.asked
+        item = invocation.item if invocation is not None and invocation.cell is cell else cell.system.dispatcher.inline_ask
         return cast("asyncio.Future[object]", item) if isinstance(item, asyncio.Future) else None
 
     def is_asked(self) -> bool:
         """Say whether a reply is owed for what is being handled; an ask that is passed on too late is only told."""
         dispatcher = self.__cell__.system.dispatcher
-        inline = dispatcher.running is self.__cell__ and dispatcher.asked is not None
+        inline = dispatcher.running is self.__cell__ and dispatcher.inline_ask is not None
         return inline or self.ask_at_hand() is not None
 
     async def perform_slowly(self, msg: Deed) -> str:

@@ -146,10 +146,10 @@ class _MailSource(list[Mail]):
 class SeededDispatcher(Dispatcher):
     """A dispatcher whose every choice comes from a seed.  steps: the loop that counts its runs; None is its own."""
 
-    __slots__ = ("_asked", "_chance", "_inline_chance", "_now", "_runs", "_stop_chance", "_trace")
+    __slots__ = ("_inline_ask", "_chance", "_inline_chance", "_now", "_runs", "_stop_chance", "_trace")
 
     def __init__(self, loop: VirtualLoop, seed: int | str, trace: EventTrace, steps: VirtualLoop | None = None) -> None:
-        self._asked: object = None
+        self._inline_ask: object = None
         self._chance = chance = random.Random(f"{seed}/schedule")
         self._inline_chance, self._stop_chance = chance.choice([0.0, 0.5, 1.0]), chance.choice([0.0, 0.1, 0.5])
         self._now = 0.0
@@ -168,15 +168,15 @@ class SeededDispatcher(Dispatcher):
         return True
 
     @property
-    def asked(self) -> object:
+    def inline_ask(self) -> object:
         """The message that is being answered inline."""
-        return self._asked
+        return self._inline_ask
 
-    @asked.setter
-    def asked(self, message: object) -> None:
-        if self._asked is None and message is not None and self.running is not None:
+    @inline_ask.setter
+    def inline_ask(self, message: object) -> None:
+        if self._inline_ask is None and message is not None and self.running is not None:
             self._trace.add(self.running, f"inline {type(content(message)).__qualname__}")
-        self._asked = message
+        self._inline_ask = message
 
     def _count(self) -> float:
         """Be the clock that ends turns: it leaps past the limit at random."""

@@ -58,6 +58,9 @@ class SimulatedNode(Node):
         )
         self._simulation = simulation
 
+    def _make_generation(self) -> int:
+        return 1  # the same in each run, since the hashes of refs depend on it
+
     def _make_dispatcher(self, loop: asyncio.AbstractEventLoop) -> Dispatcher:
         assert isinstance(loop, VirtualLoop), "a simulated node is started by its simulation"
         return SeededDispatcher(loop, self._simulation.seed, self._simulation.trace)

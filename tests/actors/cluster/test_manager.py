@@ -7,7 +7,7 @@ import pytest
 from tests.actors.cluster.stage import PLAIN, REJOINING, Seen, Witness, found, play, view
 from trouper import Actor, ActorStopped, Message, NodeUnreachable, handler
 from trouper.actors.cluster.events import MemberEvent, MemberJoined
-from trouper.runtime.net.remote_cell import NodeId
+from trouper.runtime.kernel.address import NodeId
 from trouper.testing import Simulation
 
 

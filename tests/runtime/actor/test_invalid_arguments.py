@@ -248,7 +248,7 @@ async def test_an_ask_to_oneself(node: Node) -> None:
             return 2 * msg.n
 
     ref = await node.spawn(Selfish)
-    with pytest.raises(DeadlockError, match=r"^this ask closes a ring of waiting actors: (\S+) -> \1; "):
+    with pytest.raises(DeadlockError, match=r"^this ask closes a cycle of waiting actors: (\S+) -> \1; "):
         await ref.ask(Hold(1))
     ref.tell(Note(4))
     await settle()

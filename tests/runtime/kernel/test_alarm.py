@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from trouper.runtime.kernel.alarm import CLOCK_S, Alarm
+from trouper.runtime.kernel.clock import CLOCK_S, Alarm
 from trouper.testing import run_virtual
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.runtime.stage import Double, Fail, Hold, Note, Player, Story, cell_of, letters_of, staged, told
 from trouper import Actor, ActorRef, AskTimeout, DeadlockError, InvalidOption, Message, Node, handler
-from trouper.testing import settle
+from trouper.testing import VirtualLoop, settle
 
 
 class Relay(Message[int]):
@@ -115,6 +115,27 @@ async def test_a_deadline_is_inherited_down_the_chain(node: Node) -> None:
     await settle()
     assert asyncio.get_running_loop().time() == began + 1.5
     assert all(cell_of(ref).invocation is None for ref in chain)
+
+
+@staged
+async def test_nested_asks_keep_a_bounded_number_of_timers(node: Node) -> None:
+    """Each nested ask has another time left; their timers are shared, however many of them are made each second."""
+
+    class Passer(Actor):
+        @handler
+        async def double(self, msg: Double) -> int:
+            await asyncio.sleep(0.000_001 * msg.n)
+            return await player.ask(Hold(msg.n))
+
+    gate = asyncio.Event()
+    gate.set()
+    player, passer = await node.spawn(Player, Story(), gate), await node.spawn(Passer)
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    for number in range(1_000):
+        assert await passer.ask(Double(number)) == number
+        await asyncio.sleep(0.000_1)
+    assert len(loop.pending_timers()) < 200
 
 
 @staged

@@ -1,6 +1,6 @@
 from tests.runtime.stage import Note, Notes, Player, letters_of, staged, told
 from trouper import Mailbox, Node
-from trouper.runtime.kernel.delivery import deliver
+from trouper.runtime.kernel.ref import deliver
 from trouper.testing import settle
 
 

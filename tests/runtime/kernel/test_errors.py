@@ -44,6 +44,6 @@ def test_a_deadlock_names_its_ring_and_the_ways_out() -> None:
     error = errors.DeadlockError(("a", "b", "a"))
     assert error.cycle == ("a", "b", "a")
     assert str(error) == (
-        "this ask closes a ring of waiting actors: a -> b -> a; "
+        "this ask closes a cycle of waiting actors: a -> b -> a; "
         "let one of them tell instead of ask, or mark the handler that is asked @handler(reentrant=True)"
     )

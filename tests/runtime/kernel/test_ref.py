@@ -6,6 +6,9 @@ import pytest
 
 from tests.runtime.stage import Double, Fail, Hold, Note, Notes, Player, Story, cell_of, letters_of, staged, told
 from trouper import Actor, ActorRef, ActorStopped, Down, Message, Node, Unhandled, handler
+from trouper.runtime.kernel.address import NodeId
+from trouper.runtime.kernel.cell import Cell
+from trouper.runtime.net.remote_cell import RemoteCell
 from trouper.testing import settle
 
 
@@ -54,6 +57,70 @@ async def test_a_ref_is_a_value(node: Node) -> None:
     assert first != "ada"
     assert (first.name, first.address.path) == (second.name, second.address.path) == ("ada", "user/ada")
     assert repr(second) == f"<trouper://local/user/ada#{second.address.uid}>"
+
+
+class _Elsewhere:
+    """Finds no peer: what refs of other nodes need to exist."""
+
+    def __init__(self, node: Node) -> None:
+        self.system = node.system
+
+    def find_generation(self, node_id: NodeId) -> None:
+        """Return no peer."""
+
+
+def _ref_of(node: Node, node_id: NodeId, uid: int) -> ActorRef:
+    return RemoteCell(_Elsewhere(node), node_id, "user/ada", uid).ref
+
+
+@staged
+async def test_refs_of_two_generations_of_a_node_are_never_equal(node: Node) -> None:
+    """A ref of an earlier generation differs from one of the same path and uid, on its node too, so equality is transitive."""
+    ada = await node.spawn(Player, name="ada")
+    name, generation = node.system.node_id
+    same = _ref_of(node, NodeId(name, generation), ada.address.uid)
+    stale, alike = (_ref_of(node, NodeId(name, generation - 1), ada.address.uid) for _ in range(2))
+    assert ada == same
+    assert hash(ada) == hash(same)
+    assert stale == alike
+    assert hash(stale) == hash(alike)
+    assert stale not in (ada, same)
+    assert stale.address.path == ada.address.path
+    assert {ada: 1, stale: 2}[alike] == 2
+
+
+@staged
+async def test_two_nodes_of_one_name_have_different_refs(node: Node) -> None:
+    """The generation tells the actors of two nodes apart, though names, paths and uids are the same."""
+    first = await node.spawn(Player, name="ada")
+    async with Node(node.name) as other:
+        second = await other.spawn(Player, name="ada")
+        assert first.address == second.address
+        assert first != second
+
+
+@staged
+async def test_refs_of_many_nodes_rarely_collide(node: Node) -> None:
+    """Each node numbers its actors from 1; the hash mixes the node in, and comparing makes no address."""
+    refs = [_ref_of(node, NodeId(f"n{number}", 7), uid) for number in range(100) for uid in range(1, 101)]
+    assert len({hash(ref) for ref in refs}) > 9_900
+    assert len({hash(ref) % 2**14 for ref in refs}) > 7_000
+
+
+@staged
+async def test_comparing_refs_makes_no_addresses(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address is made by a walk through all parents, which no look-up in a dict should pay for."""
+    deep = await node.spawn(Player)
+    refs = [_ref_of(node, NodeId(f"n{number}", 7), deep.address.uid) for number in range(3)]
+    monkeypatch.setattr(Cell, "address", None)
+    monkeypatch.setattr(RemoteCell, "address", None)
+    assert len({deep, *refs, *refs}) == 4
+    monkeypatch.undo()
+
+
+def test_the_hash_of_a_ref_is_the_same_in_every_process() -> None:
+    """Sets of refs have one order in all runs of a simulation, which the hash of a text would change."""
+    assert NodeId("n1", 7).stable_hash() == 0x75B54DE9
 
 
 @staged

@@ -5,9 +5,9 @@ import pytest
 from tests.runtime.net.stage import Add, Clerk, Downs, Sum, cell_of, check_books
 from tests.runtime.stage import letters_of, play
 from trouper import ActorStopped, Message, Node, NodeUnreachable
+from trouper.runtime.kernel.address import NodeId
 from trouper.runtime.net.connector import DIALS_MAX, PACKETS_MAX
 from trouper.runtime.net.peer import Peer
-from trouper.runtime.net.remote_cell import NodeId
 from trouper.testing import settle
 
 

@@ -4,7 +4,7 @@ import gc
 
 from tests.runtime.net.stage import Add, Clerk, Downs, Sum, cell_of, paired, peer_of, remote_of, spawn_remote
 from trouper import Node
-from trouper.runtime.net.remote_cell import NodeId
+from trouper.runtime.kernel.address import NodeId
 
 
 @paired

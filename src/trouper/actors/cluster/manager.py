@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from ...runtime.actor.actor import Actor
 from ...runtime.actor.handlers import handler
-from ...runtime.kernel.alarm import Alarm
+from ...runtime.kernel.address import NodeId
+from ...runtime.kernel.clock import Alarm
 from ...runtime.kernel.message import Message
-from ...runtime.net.remote_cell import NodeId
 from . import member_info
 from .discovery.discovery_actor import DiscoveryActor, announcements
 from .events import ClusterNotice, MemberInfo

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...runtime.actor.actor import Actor
 from ...runtime.actor.handlers import handler
 from ...runtime.gossip.versioned_table import Stamp
-from ...runtime.kernel.alarm import Alarm
+from ...runtime.kernel.clock import Alarm
 from . import member_info
 from .membership.records import Member as Record
 from .membership.records import Status

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from ...runtime.actor.groups import GroupChange, GroupJoined, GroupLeft
 from ...runtime.gossip.replicated_map import EntryChanged
 from ...runtime.gossip.versioned_table import DeltaRefused, RowFull
-from ...runtime.kernel.delivery import deliver
 from ...runtime.kernel.errors import CallerError
-from ...runtime.kernel.ref import ActorRef, Down
+from ...runtime.kernel.ref import ActorRef, Down, deliver
 from .detectors.failures import DeviceFailed
 from .events import ClusterNameLost, ClusterServicesChanged
 from .groups import GroupUpdate

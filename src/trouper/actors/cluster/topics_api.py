@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from ...runtime.kernel.delivery import deliver
 from ...runtime.kernel.errors import CallerError, WireError
 from ...runtime.kernel.message import Message, message_class, tag_of
-from ...runtime.kernel.ref import ActorRef
+from ...runtime.kernel.ref import ActorRef, deliver
 from .replication_messages import TopicMessage
 
 if TYPE_CHECKING:

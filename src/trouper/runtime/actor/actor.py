@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar, TypeVarTuple, ca
 from ..kernel.ask import is_ask
 from ..kernel.bare_actor import BareActor
 from ..kernel.cell import Cell
-from ..kernel.delivery import deliver
 from ..kernel.errors import InvalidOption
 from ..kernel.handler_table import HandlerEntry
 from ..kernel.invocation import raisable
 from ..kernel.lifecycle import crash
 from ..kernel.message import Message
-from ..kernel.ref import ActorRef
+from ..kernel.ref import ActorRef, deliver
 from ..kernel.supervision import Restart
 from .forwarding import forward
 from .handlers import handlers_of_class, handlers_of_functions
@@ -148,7 +147,7 @@ class Actor(BareActor, Spawner):
         """
         given: object = awaitable
         if is_ask(given):
-            given.let_go()
+            given.detach_asker()
         waiting = cast("Coroutine[object, object, T]", given) if isinstance(given, Coroutine) else None
         if waiting is not None and self.__cell__.gone:
             waiting.close()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import cast
 
-from ..kernel.ask import Ask, check_cycle, content, current_invocation, is_ask, open_ask
+from ..kernel.ask import Ask, content, current_invocation, is_ask, open_ask
 from ..kernel.cell import Cell
+from ..kernel.deadlock import check_cycle
 from ..kernel.errors import CallerError, DeadlockError, WireError
 from ..kernel.message import Message
 from ..kernel.ref import ActorRef
@@ -20,15 +21,15 @@ def detach_reply(cell: Cell, message: Message[object] | None, target: Cell) -> o
     """
     dispatcher = cell.system.dispatcher
     running = dispatcher.running is cell
-    asked = dispatcher.asked if running else None
+    asked = dispatcher.inline_ask if running else None
     if asked is not None and not is_ask(asked):
         asked_for = message or cast("Message[object]", asked)
         try:
-            dispatcher.asked = open_ask(asked_for, target, dispatcher.inline_timeout_s, dispatcher.asker)
+            dispatcher.inline_ask = open_ask(asked_for, target, dispatcher.inline_timeout_s, dispatcher.asker)
         except DeadlockError as error:
-            dispatcher.asked = refused = Ask(asked_for, target, 0.0, None, None)
+            dispatcher.inline_ask = refused = Ask(asked_for, target, 0.0, None, None)
             refused.refuse(error)
-        return dispatcher.asked
+        return dispatcher.inline_ask
     invocation = cell.invocation if running else current_invocation.get()
     if invocation is None or invocation.cell is not cell or invocation.finished:
         if message is None:
@@ -41,7 +42,8 @@ def detach_reply(cell: Cell, message: Message[object] | None, target: Cell) -> o
         False,
         item.message,
     )  # what becomes of this handler is told of the message it was given
-    item.message, item.target = message or item.message, target
+    item.message = message or item.message
+    item.redirect(target)
     return item
 
 

@@ -15,10 +15,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from ..kernel.delivery import deliver
 from ..kernel.errors import CallerError
 from ..kernel.message import Message
-from ..kernel.ref import ActorRef, Down
+from ..kernel.ref import ActorRef, Down, deliver
 
 if TYPE_CHECKING:
     from ..kernel.system import System

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, overload
 import msgspec
 
 from ..kernel.address import Address, checked_name, parse_address
-from ..kernel.delivery import deliver
 from ..kernel.errors import ActorStopped, NameTaken
 from ..kernel.message import Message
-from ..kernel.ref import ActorRef, Down
+from ..kernel.ref import ActorRef, Down, deliver
 
 if TYPE_CHECKING:
     from ..kernel.system import System

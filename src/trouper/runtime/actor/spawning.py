@@ -29,7 +29,7 @@ class PendingSpawn:
         self.error: BaseException | None = None
         self.future: asyncio.Future[None] | None = None
 
-    def settle(self, error: BaseException | None) -> None:
+    def start_done(self, error: BaseException | None) -> None:
         """Called when the start has succeeded (``error`` is None) or failed."""
         self.error = error
         if self.future is not None and not self.future.done():

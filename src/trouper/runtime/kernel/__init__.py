@@ -1,5 +1,6 @@
-"""The kernel, to be read top to bottom in an hour.
+"""The kernel: actors of one event loop, their messages, mailboxes and supervision.  It depends on msgspec alone.
 
-Order of reading: ``errors``, ``address``, ``messages``, ``handler_table``, ``ask``, ``mailbox``, ``supervision``, ``ref``,
-``cell``, ``handling``, ``lane``, ``lifecycle``, ``dispatcher``, ``clock``, ``actor``, ``system``.
+Order of reading: ``errors``, ``address``, ``message``, ``handler_table``, ``ask``, ``deadlock``, ``mailbox``, ``supervision``,
+``ref``, ``cell``, ``invocation``, ``signals``, ``lifecycle``, ``restart``, ``dispatcher``, ``clock``, ``bare_actor``, ``system``; then
+the port ``journal``.
 """

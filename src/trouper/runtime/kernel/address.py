@@ -1,12 +1,14 @@
-"""Addresses: ``trouper://NODE/user/bank/ada#17`` as a value.
+"""Addresses and node ids.
 
-An address says where an actor is; it is not a way to send (that is ``ActorRef``).  The uid tells one actor from a
-later one of the same path.
+An address, ``trouper://NODE/user/bank/ada#17``, says where an actor is; sending needs an ``ActorRef``.  The uid tells
+one actor from a later one of the same path.
 """
 
 from __future__ import annotations
 
 import re
+import zlib
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,8 +19,19 @@ _NAME = re.compile(r"[A-Za-z0-9_.@+~:=,-]+")
 _ADDRESS = re.compile(r"trouper://(?P<node>[^/#]+)/(?P<path>[^#]*)#(?P<uid>\d+)")
 
 
+class NodeId(NamedTuple):
+    """The identity of a node: its name, and the generation that tells one start of it from the next."""
+
+    node: str
+    generation: int
+
+    def stable_hash(self) -> int:
+        """Return a hash that is equal in every process, unlike that of a text: simulations depend on the order of sets."""
+        return zlib.crc32(f"{self.node}/{self.generation}".encode())
+
+
 class Address(msgspec.Struct, frozen=True):
-    """Node name, path (``user/bank/ada``, no leading slash) and uid (unique within one incarnation of the node)."""
+    """Node name, path (``user/bank/ada``, no leading slash) and uid (unique within one generation of the node)."""
 
     node: str
     path: str
@@ -29,7 +42,7 @@ class Address(msgspec.Struct, frozen=True):
 
 
 def parse_address(text: str) -> Address:
-    """Read an address back from its text; raises ``InvalidName`` when it is none."""
+    """Read an address from its text; raises ``InvalidName`` when the text is none."""
     found = _ADDRESS.fullmatch(text)
     if found is None:
         raise InvalidName(f"{text!r} is no address: expected trouper://NODE/PATH#UID")
@@ -37,7 +50,7 @@ def parse_address(text: str) -> Address:
 
 
 def checked_name(name: str) -> str:
-    """Return the name when an address can carry it; raises ``InvalidName`` otherwise."""
+    """Return the name; raises ``InvalidName`` when an address cannot contain it."""
     if not _NAME.fullmatch(name):
         raise InvalidName(f"the name {name!r} cannot be used: take 1 or more of the characters A-Z a-z 0-9 _.@+~:=,-")
     if len(name) > NAME_CHARS_MAX:

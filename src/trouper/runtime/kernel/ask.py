@@ -1,17 +1,18 @@
-"""Asks: a message that is owed a reply, and the graph of who waits for whom.
+"""Asks: a message whose sender waits for a reply.
 
 An ``Ask`` is at once the item in the mailbox and the future that the asker awaits, so an ask costs one object.  It ends
-once: with a reply, an error, at its deadline, or cancelled; what comes later is dropped and counted.  Whether the asks
-of an actor close a ring (law 6) is decided here too, from what each busy actor waits for.
+once: with a reply, with an error, at its deadline, or by cancellation; a later reply is counted and dropped.
+``deadlock.py`` has the wait-for graph (law 6).
 """
 
 from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Generic, Protocol, TypeGuard, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeGuard, TypeVar, cast
 
-from .errors import AskTimeout, DeadlockError, InvalidOption
+from .deadlock import Wait, begin_wait, check_cycle, end_wait
+from .errors import AskTimeout, InvalidOption
 
 if TYPE_CHECKING:
     from .bare_actor import BareActor
@@ -21,38 +22,38 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class Wait(Protocol):
-    """An edge of the wait-for graph: somebody waits until ``target`` gets on."""
-
-    target: Cell
-
-
 class Envelope:
-    """What may stand in a mailbox around a message.  A bare message needs none, and so pays nothing for it."""
+    """Base of what may stand in a mailbox around a message.  A message that was told has none, and pays nothing for it."""
 
     __slots__ = ()
 
-    if TYPE_CHECKING:  # the kinds of it have the slots
+    if TYPE_CHECKING:  # the subclasses have the slots
         message: Message[object]
 
     def take(self) -> bool:
-        """Called when its turn has come; False says that nobody wants the message handled any more."""
-        raise NotImplementedError  # each kind of envelope has its own reason
+        """Called when the item is about to be handled; False when its sender no longer wants that."""
+        raise NotImplementedError  # each subclass has its own reason
 
     def on_lost(self) -> None:
         """Called when it becomes a dead letter; the default does nothing."""
 
 
 class Invocation:
-    """One handler at work: the actor, the item it handles, and what the handler is waiting for just now.
+    """One call of a handler: the actor, the item that it handles, and what it waits for.
 
-    task: the task that it runs in; None for a plain handler.  begun: the task has taken its first step; before that
-    it must not be cancelled, or it could not clean up.  excuse: why the runtime cancelled the handler; None when it
-    did not.  owes: the handler's return value is the reply; False once the item was passed on or put away.
-    over: the item is counted, whatever the handler still does.  since: the loop's time when an async handler began.
+    task: the task that it runs in; None for a plain handler.
+    begun: the task has taken its first step; before that it must not be cancelled, or it could not clean up.
+    cancel_reason: the reason of the dead letter when the runtime cancelled the handler; None when it did not.
+    reply_owed: the return value is the reply; False once the item was forwarded or stashed.
+    finished: the item is counted, whatever the handler still does.
+    since: the loop's time, in seconds, when an async handler was started.
+    waits: what the handler waits for now.  answers: the ask that a reentrant handler works on; None for other handlers.
     """
 
-    __slots__ = ("actor", "begun", "cancel_reason", "cell", "finished", "item", "reply_owed", "since", "task", "waits")
+    __slots__ = (
+        "actor", "answers", "begun", "cancel_reason", "cell", "finished", "item", "reply_owed", "since", "task",
+        "waits",
+    )  # fmt: skip
 
     def __init__(self, cell: Cell, item: object) -> None:
         self.cell = cell
@@ -63,54 +64,60 @@ class Invocation:
         self.cancel_reason: str | None = None
         self.reply_owed = True
         self.since = 0.0
-        self.waits: set[Wait] | None = None
+        self.waits: dict[Wait, None] | None = None
+        self.answers: Wait | None = None
 
-    def wait(self, wait: Wait) -> None:
-        """The handler waits for something."""
-        if self.waits is None:
-            self.waits = set()
-        self.waits.add(wait)
-
-    def end_wait(self, wait: Wait) -> None:
-        """The handler does not wait for it, or no longer."""
-        if self.waits is not None:
-            self.waits.discard(wait)
-
-    def cancel(self, cancel_reason: str) -> None:
-        """Cancel the handler, at its first step when it has not begun; the excuse says that it is no failure."""
-        self.cancel_reason = cancel_reason
+    def cancel(self, reason: str) -> None:
+        """Cancel the handler, at its first step when it has not begun; with a reason it is no failure of the actor."""
+        self.cancel_reason = reason
         if self.begun and self.task is not None:
             self.task.cancel()
 
 
-current_invocation: ContextVar[Invocation | None] = ContextVar("trouper_turn", default=None)
+current_invocation: ContextVar[Invocation | None] = ContextVar("trouper_invocation", default=None)
+"""The async handler that the running task belongs to; None outside of handlers."""
 
 
 class Ask(asyncio.Future[R], Envelope, Generic[R]):
-    """A message that is owed a reply.  Await it, or gather many; cancelling it cancels the handler that works on it.
+    """A message that is owed a reply.  It can be awaited and gathered; cancelling it cancels the handler that works on it.
 
-    owner: the actor that asks, whose end cancels the ask; None outside of actors.  asker: the handler that waits.
+    timeout_s: seconds until ``AskTimeout``.
+    owner: the actor that asks, whose end cancels the ask; None outside of actors.
+    asker: the handler that waits for the reply; None when no handler waits.
+    deadline: the deadline of the ask that the asker answers, when that comes first; None counts from now.
+    handler: the reentrant handler that works on it; None while there is none.
     """
 
-    __slots__ = ("asker", "deadline", "message", "owner", "target", "timeout_s")
+    __slots__ = ("asker", "deadline", "handler", "line", "message", "owner", "target", "timeout_s")
 
     def __init__(
-        self, message: Message[R], target: Cell, timeout_s: float, owner: Cell | None, asker: Invocation | None
+        self,
+        message: Message[R],
+        target: Cell,
+        timeout_s: float,
+        owner: Cell | None,
+        asker: Invocation | None,
+        deadline: float | None = None,
     ) -> None:
         system = target.system
         super().__init__(loop=system.loop)
         self.message, self.target, self.timeout_s = message, target, timeout_s
-        self.deadline = system.loop.time() + timeout_s
         self.owner, self.asker = owner, asker
+        self.handler: Invocation | None = None
         if owner is not None:
             owner.asks = {} if owner.asks is None else owner.asks
             owner.asks[cast("Ask[object]", self)] = None
         if asker is not None:
-            asker.wait(self)
-        system.deadlines.enter(timeout_s, self)
+            begin_wait(asker, self)
+        if deadline is None:
+            self.deadline = system.loop.time() + timeout_s
+            self.line = system.deadlines.add(timeout_s, self)
+        else:
+            self.deadline = deadline
+            self.line = system.deadlines.add_inherited(timeout_s, self)
 
     def take(self) -> bool:
-        """Say whether the asker still waits."""
+        """Return whether the asker still waits."""
         return not self.done()
 
     def answer(self, reply: object) -> None:
@@ -118,29 +125,29 @@ class Ask(asyncio.Future[R], Envelope, Generic[R]):
         if self.done():
             self.target.system.late_replies += 1
         else:
-            self._leave()
+            self._end()
             self.set_result(reply)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  it was checked
 
     def refuse(self, error: BaseException) -> None:
-        """End with an error, raised at the asker.  What a future cannot carry is wrapped."""
+        """End with an error, which is raised at the asker.  A ``StopIteration``, which no future can carry, is wrapped."""
         if self.done():
             self.target.system.late_replies += 1
         else:
-            self._leave()
+            self._end()
             self.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
 
     def cancel(self, msg: object | None = None) -> bool:
-        """Give up: the handler that works on it is cancelled, or it is passed over when its turn comes."""
+        """Give up.  The handler that works on it is cancelled; if it is queued, it becomes a dead letter later."""
         cancelled = super().cancel(msg)
         if cancelled:
-            self._leave()
+            self._end()
             self.target.abandon(self)
         return cancelled
 
     def expire(self) -> None:
-        """The deadline has come: the asker gets ``AskTimeout`` and the handler is cancelled."""
+        """Called at the deadline: the asker gets ``AskTimeout``, and the handler is cancelled."""
         if not self.done():
-            self._leave()
+            self._end()
             self.set_exception(
                 AskTimeout(
                     f"{self.target.address} did not answer {type(self.message).__qualname__} within "
@@ -149,21 +156,30 @@ class Ask(asyncio.Future[R], Envelope, Generic[R]):
             )
             self.target.abandon(self)
 
-    def let_go(self) -> None:
-        """Take this ask out of the graph: its asker's handler does not wait for it."""
+    def redirect(self, target: Cell) -> None:
+        """Have another actor answer it.  The caller puts it into that actor's mailbox."""
+        asker = self.asker
+        if asker is not None:
+            end_wait(asker, self)
+        self.target, self.handler = target, None
+        if asker is not None and not asker.finished:
+            begin_wait(asker, self)
+
+    def detach_asker(self) -> None:
+        """Remove this ask from the wait-for graph: the handler that made it does not wait for it."""
         if self.asker is not None:
-            self.asker.end_wait(self)
+            end_wait(self.asker, self)
             self.asker = None
 
-    def _leave(self) -> None:
-        self.let_go()
+    def _end(self) -> None:
+        self.detach_asker()
         if self.owner is not None and self.owner.asks is not None:
             self.owner.asks.pop(cast("Ask[object]", self), None)
-        self.target.system.deadlines.leave(self.timeout_s, self)
+        self.line.pop(self, None)
 
 
 def is_ask(item: object) -> TypeGuard[Ask[object]]:
-    """Say whether a mailbox item is owed a reply."""
+    """Return whether a mailbox item is owed a reply."""
     return isinstance(item, Ask)
 
 
@@ -173,10 +189,10 @@ def content(item: object) -> object:
 
 
 def open_ask(message: Message[R], target: Cell, timeout_s: float | None, invocation: Invocation | None) -> Ask[R]:
-    """Make an ask on behalf of a handler: its deadline is inherited, and it must not close a ring.
+    """Make an ask on behalf of a handler.  It ends at the deadline of the ask that the handler answers, if that is sooner.
 
-    timeout_s: seconds; None takes the node's.  turn: of the handler that asks; None outside of actors.
-    Raises ``DeadlockError`` and ``InvalidOption``.
+    timeout_s: seconds; None takes the node's ``ask_timeout_s``.  invocation: of the handler that asks; None outside of
+    actors.  Raises ``DeadlockError`` when the ask would close a cycle, ``InvalidOption`` for a negative time-out.
     """
     system = target.system
     timeout = system.ask_timeout_s if timeout_s is None else timeout_s
@@ -184,43 +200,14 @@ def open_ask(message: Message[R], target: Cell, timeout_s: float | None, invocat
         raise InvalidOption(f"ask of {target.address} with timeout_s={timeout}: it must be 0 or more")
     if invocation is None or invocation.finished:
         return system.make_ask(message, target, timeout, None if invocation is None else invocation.cell, None)
+    asker: Invocation | None = None
+    if invocation.task is not None:  # a plain handler waits for nothing
+        asker = invocation
+        if not target.admits_reentry(type(message)):
+            check_cycle(invocation, target)
     if is_ask(invocation.item):
-        timeout = max(0.0, min(timeout, invocation.item.deadline - system.loop.time()))
-    if invocation.task is None:  # a plain handler waits for nothing
-        return system.make_ask(message, target, timeout, invocation.cell, None)
-    if not target.admits_reentry(type(message)):
-        check_cycle(invocation, target)
-    return system.make_ask(message, target, timeout, invocation.cell, invocation)
-
-
-def check_cycle(asker: Invocation, target: Cell) -> None:
-    """Raise ``DeadlockError`` when the handler at work in ``target`` waits, directly or through others, for ``asker``.
-
-    A search of the graph of handlers, depth first; it costs nothing while the target waits for nobody.
-    """
-    came_from: dict[Invocation, Invocation | None] = {} if target.invocation is None else {target.invocation: None}
-    front = list(came_from)
-    while front:
-        invocation = front.pop()
-        if invocation is asker:
-            raise DeadlockError(_ring(asker, came_from))
-        for wait in invocation.waits or ():
-            blocker = _blocker(wait)
-            if blocker is not None and blocker not in came_from:
-                came_from[blocker] = invocation
-                front.append(blocker)
-
-
-def _blocker(wait: Wait) -> Invocation | None:
-    """Return the handler that must end before the wait can: the one that works on the ask, or is in its way."""
-    for aside in wait.target.reentrant_invocations or ():
-        if aside.item is wait:
-            return aside
-    return wait.target.invocation
-
-
-def _ring(asker: Invocation, came_from: dict[Invocation, Invocation | None]) -> tuple[str, ...]:
-    back = [asker]
-    while (before := came_from[back[-1]]) is not None:
-        back.append(before)
-    return (str(asker.cell.address), *(str(invocation.cell.address) for invocation in reversed(back)))
+        deadline = invocation.item.deadline
+        left_s = deadline - system.loop.time()
+        if left_s < timeout:
+            return system.make_ask(message, target, max(0.0, left_s), invocation.cell, asker, deadline)
+    return system.make_ask(message, target, timeout, invocation.cell, asker)

@@ -1,7 +1,7 @@
 """Actors: user state plus handlers, one message at a time.
 
-``BareActor`` is what the kernel itself needs; ``trouper.Actor`` adds the furniture: timers, stash, links, pipes.
-What can be wrong with an actor class is said when the class is made.
+``BareActor`` is what the kernel itself needs; ``trouper.Actor`` adds timers, stash, links and pipes.
+An actor class that cannot be used is refused when the class is made.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Hooked = Awaitable[None] | None
 class BareActor:
     """Base of all actors.  Subclass ``trouper.Actor`` instead.
 
-    Class attributes: ``supervision``, the strategy for this actor's children; ``mailbox``, its bounds and order;
-    ``keep_children``, True lets the children live on while this actor restarts.
+    Class attributes: ``supervision``, the strategy for this actor's children; ``mailbox``, the bounds and order of its
+    queue; ``keep_children``, True keeps the children alive while this actor restarts.
 
-    Every hook may be a plain ``def`` or an ``async def``.
+    Every hook but ``on_undelivered`` may be a plain ``def`` or an ``async def``.
     """
 
     supervision: ClassVar[Strategy] = OneForOne()
@@ -59,7 +59,7 @@ class BareActor:
 
     @classmethod
     def __collect_handlers__(cls) -> dict[type, HandlerEntry]:
-        """Collect the class's handlers; ``trouper.Actor`` finds them by their annotations."""
+        """Return the handlers of the class; ``trouper.Actor`` finds them by their annotations."""
         return {}
 
     @classmethod
@@ -74,35 +74,38 @@ class BareActor:
         """Called before the first message, at every start and restart; the spawner waits for it."""
 
     def on_stop(self) -> Hooked:
-        """Called after the last message and after the children have ended; not called by ``kill``."""
+        """Called after the last message, when the children have ended; not called after ``kill``."""
 
-    def before_restart(self, error: BaseException | None) -> Hooked:  # noqa: ARG002  for those who override it
-        """Called on the failed instance before it is replaced; calls ``on_stop`` unless overridden."""
+    def before_restart(self, error: BaseException | None) -> Hooked:  # noqa: ARG002  for classes that override it
+        """Called on the failed instance before it is replaced; calls ``on_stop`` unless overridden.
+
+        error: the failure of this actor, or of a sibling that is restarted with it; None when it stopped itself.
+        """
         return self.on_stop()
 
     def on_terminated(self, down: Down) -> Hooked:
-        """Called when a watched actor has ended and there is no handler for ``Down``."""
+        """Called when a watched actor has ended, if there is no handler for ``Down``."""
 
     def on_undelivered(self, letter: DeadLetter) -> None:
-        """Called as this actor ends, once for each message that it will never handle."""
+        """Called while this actor ends, once for each message that it will never handle."""
 
     # --- what an actor can do ----------------------------------------------------------------------------------------
 
     @property
     def ref(self) -> ActorRef:
-        """The ref to this actor: the only thing to hand to others."""
+        """The ref to this actor, to be given to other actors."""
         return self.__cell__.ref
 
     def watch(self, ref: ActorRef) -> None:
-        """Get one ``Down`` when that actor ends, at once when it has ended."""
+        """Get one ``Down`` when that actor ends; at once when it has ended already."""
         ref.watch(self.ref)
 
     def unwatch(self, ref: ActorRef) -> None:
-        """Take a watch back, and a ``Down`` that has not been handled yet."""
+        """Undo ``watch``; a ``Down`` that has not been handled yet is removed."""
         ref.unwatch(self.ref)
 
     def stop(self) -> None:
-        """End by one's own decision, after this message.  A permanent actor is restarted, any other one is gone."""
+        """Stop this actor after the current message.  A permanent actor is restarted, any other one ends for good."""
         self.__cell__.post(STOP, stop_self)
 
     def __repr__(self) -> str:

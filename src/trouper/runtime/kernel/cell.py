@@ -1,15 +1,19 @@
-"""Cells: the runtime's private side of an actor, and what happens to one message.
+"""Cells: the runtime's private side of an actor, and how a message is queued.
 
-The life of a message: ``ActorRef.tell`` appends it to ``mail``; an idle cell is queued at the dispatcher, whose fast
-path calls a plain handler straight away.  Everything else is in three files that belong to this one: ``handling.py``
-(``step``: asks, ``async def`` handlers, unknown types), ``lane.py`` (``process_signals``: signals of the system lane) and
-``lifecycle.py`` (birth, restart and death).
+``ActorRef.tell`` appends a message to ``mail``; an idle cell is queued at the dispatcher, whose fast path calls a plain
+handler directly.  Three files belong to this one: ``invocation.py`` (``step``: asks, ``async def`` handlers, unknown
+types), ``signals.py`` (``process_signals``: the system queue) and ``lifecycle.py`` (start, restart and end).
+
+An actor is in one of five phases:
+
+    starting --on_start succeeds--> live --the instance fails, or stops itself--> failed --restart--> starting
+    any of these --stop--> stopping --children and on_stop are done--> gone        any phase --kill--> gone
 
 Laws of this file:
-1. ``mail`` is None exactly while nobody has to look at the cell: it is idle, or gone.  Otherwise the cell is in the run
-   queue, or at work (on the stack or in ``task``), or ``blocked`` until a signal comes.
-2. ``slow_path`` is True whenever a plain message must not be handled the fast way; ``table`` is then empty.
-3. At most one handler is at work, reentrant ones aside: ``task`` is not None while one is waiting.
+1. ``mail`` is None exactly while the cell needs no run: it is idle, or gone.  Otherwise the cell is in the run queue, or
+   at work (on the stack or in ``task``), or ``blocked`` until a signal comes.
+2. ``slow_path`` is True whenever a plain message must not be handled by the fast path; ``table`` is then empty.
+3. At most one handler is at work, reentrant ones not counted: ``task`` is not None while one is waiting.
 4. ``received`` counts what was sent here.  Each message ends as handled or as a dead letter, or is still in flight.
 """
 
@@ -20,8 +24,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from . import invocation, lifecycle, signals
-from .address import Address
+from . import invocation as invoking
+from . import lifecycle, signals
+from .address import Address, NodeId
 from .ask import Ask, Envelope, Invocation, content, is_ask
 from .errors import ActorFailed, ActorStopped, MailboxFull, Unhandled
 from .handler_table import HandlerTable
@@ -32,6 +37,7 @@ from .signals import CLOSED
 
 if TYPE_CHECKING:
     from .bare_actor import BareActor
+    from .deadlock import Wait
     from .supervision import ChildSpec, SupervisorState
     from .system import System
 
@@ -39,7 +45,7 @@ R = TypeVar("R")
 
 
 class Observer(Protocol):
-    """Sees each message of one actor, before and after its handler; ``error`` is what the handler raised."""
+    """Is called before and after the handler of each message of one actor; ``error`` is what the handler raised."""
 
     def on_begin(self, cell: Cell, message: object) -> None: ...
 
@@ -47,51 +53,17 @@ class Observer(Protocol):
 
 
 class Cell:
-    """One actor as the runtime sees it.  All of it is private to the runtime."""
+    """One actor as the runtime sees it.  All of it is private to the runtime.
+
+    A field that is None until it is needed keeps an idle actor small.
+    """
 
     __slots__ = (
-        "actor",
-        "args",
-        "asks",
-        "background_tasks",
-        "become_stack",
-        "begun",
-        "blocked",
-        "capacity_waiter",
-        "children",
-        "downs",
-        "drain_left",
-        "ended",
-        "group_restart",
-        "handled",
-        "handler_table",
-        "high_water",
-        "invocation",
-        "mail",
-        "name",
-        "next_at",
-        "observer",
-        "parent",
-        "phase",
-        "queued",
-        "reason",
-        "received",
-        "reentrant_invocations",
-        "ref",
-        "resources",
-        "restarts",
-        "signals",
-        "slow_path",
-        "spec",
-        "started_at",
-        "supervisor_state",
-        "suspended",
-        "system",
-        "table",
-        "task",
-        "uid",
-        "watchers",
-        "watching",
+        "actor", "args", "asks", "background_tasks", "become_stack", "begun", "blocked", "capacity_waiter", "children",
+        "downs", "drain_left", "ended", "group_restart", "handled", "handler_table", "high_water", "invocation", "mail",
+        "name", "next_at", "observer", "parent", "phase", "queued", "reason", "received", "reentrant_invocations",
+        "ref", "resources", "restarts", "signals", "slow_path", "spec", "started_at", "supervisor_state", "suspended",
+        "system", "table", "task", "uid", "waited_for", "watchers", "watching",
     )  # fmt: skip
 
     def __init__(
@@ -106,7 +78,7 @@ class Cell:
         self.actor: BareActor | None = None
         self.table = CLOSED
         self.mail: Mail | None = None
-        self.phase = "starting"  # then live, failed, stopping, gone
+        self.phase = "starting"
         self.slow_path = True
         self.blocked = self.suspended = self.queued = self.begun = False
         self.received = self.handled = 0
@@ -119,6 +91,7 @@ class Cell:
         self.invocation: Invocation | None = None
         self.reentrant_invocations: dict[Invocation, None] | None = None
         self.asks: dict[Ask[object], None] | None = None
+        self.waited_for: dict[Wait, None] | None = None
         self.children: dict[str, Cell] | None = None
         self.resources: list[Resource] | None = None
         self.background_tasks: set[asyncio.Task[None]] | None = None
@@ -132,14 +105,14 @@ class Cell:
         self.capacity_waiter: CapacityWaiter | None = None
         self.ended: asyncio.Future[None] | None = None
 
-    answer_inline = invocation.answer_inline
-    step = invocation.step
-    check_reply = invocation.check_reply
-    fail_plain = invocation.fail_plain
+    answer_inline = invoking.answer_inline
+    step = invoking.step
+    check_reply = invoking.check_reply
+    fail_plain = invoking.fail_plain
     post = signals.post
     process_signals = signals.process_signals
     refresh = signals.refresh
-    settle = signals.settle
+    reschedule = signals.reschedule
     change_handler_table = signals.change_handler_table
     request_stop = lifecycle.request_stop
     request_drain = lifecycle.request_drain
@@ -152,8 +125,18 @@ class Cell:
 
     @property
     def busy(self) -> bool:
-        """Whether a handler waits, or a step of the lifecycle."""
+        """Whether a handler or a lifecycle transition waits."""
         return self.task is not None
+
+    @property
+    def node_id(self) -> NodeId:
+        """The node that the actor lives on; with ``uid`` it identifies the actor."""
+        return self.system.node_id
+
+    @property
+    def node_hash(self) -> int:
+        """``node_id.stable_hash()``, kept since each hash of a ref needs it."""
+        return self.system.node_hash
 
     @property
     def address(self) -> Address:
@@ -165,18 +148,16 @@ class Cell:
         return Address(self.system.name, "/".join(reversed(parts)), self.uid)
 
     def describe(self) -> str:
-        """One clause on what the actor is doing, for error messages."""
+        """Return one clause on what the actor is doing, for error messages."""
         if self.suspended:
             return "suspended"
-        at_work = (
-            f", at work on {type(content(self.invocation.item)).__qualname__}" if self.invocation is not None else ""
-        )
+        at_work = f", at work on {type(content(self.invocation.item)).__qualname__}" if self.invocation else ""
         return f"{self.phase}, {len(self.mail or ())} queued{at_work}"
 
     # --- a message arrives -------------------------------------------------------------------------------------------
 
     def wake(self, item: object) -> Awaitable[None]:
-        """Take the first item of an idle cell; what comes for one that is gone is a dead letter."""
+        """Queue the first item of an idle cell; an item for one that is gone becomes a dead letter."""
         if self.phase == "gone":
             self.system.count_gone(1, 0)
             self.lose(item, "killed" if self.reason == "killed" else "stopped")
@@ -197,7 +178,7 @@ class Cell:
         return DONE
 
     def accept(self, item: object) -> None:
-        """Take an item other than by ``tell``: an ask, or a message that is forwarded."""
+        """Queue an item that was sent otherwise than by ``tell``: an ask, or a message that is forwarded."""
         self.received += 1
         if self.mail is None:
             self.wake(item)
@@ -207,7 +188,7 @@ class Cell:
             self.mail.append(item)
 
     def return_to_front(self, items: Sequence[object]) -> None:
-        """Put back what was counted and taken out before, in order, ahead of all that waits."""
+        """Queue items that were counted and taken out before, in their order, ahead of all others."""
         if not items or self.gone:
             return
         mail = self.mail
@@ -220,15 +201,17 @@ class Cell:
             self.drain_left += len(items)
 
     def requeue(self, item: object) -> None:
-        """Put back what was taken to be handled and was not; a ``Down`` to its kind, where ``unwatch`` finds it."""
+        """Requeue an item whose handler never began; a ``Down`` goes back to ``downs``, where ``unwatch`` can remove it."""
         if isinstance(item, Down) and not self.gone:
             self.received -= 1
             self.downs = deque((item, *(self.downs or ())))
         else:
+            if is_ask(item):
+                item.handler = None
             self.return_to_front([item])
 
     def register_resource(self, resource: Resource) -> None:
-        """Have something released when this instance of the actor ends."""
+        """Have a resource released when this instance of the actor ends."""
         self.must_live()
         if self.resources is None:
             self.resources = []
@@ -240,9 +223,9 @@ class Cell:
             raise ActorStopped(f"{self.address} has ended ({self.reason}): its handler must not begin anything more")
 
     def enqueue_slowly(self, item: object) -> Awaitable[None]:
-        """Take an item with care: above the high-water mark, into a user's own queue, or while a handler waits."""
+        """Queue an item above the high-water mark, in a user's own queue, or while a handler waits."""
         mail, box = self.mail, self.spec.actor.mailbox
-        assert mail is not None  # whoever comes here has just seen or made it
+        assert mail is not None  # every caller has just seen or made it
         waits = self.task is not None and self.phase == "live" and not self.suspended
         if waits and self.admits_reentry(type(content(item))):
             self.step(item)
@@ -254,7 +237,7 @@ class Cell:
                 self.received -= 1
                 raise MailboxFull(f"{self.address} has {len(mail)} messages queued, its limit: await tell()")
             else:
-                lost = box.make_room(mail, item)
+                lost = box.apply_policy(mail, item)
                 self.lose(lost, "coalesced" if box.when_full == "coalesce" and lost is not item else "mailbox_full")
         except MailboxFull:
             raise
@@ -268,22 +251,25 @@ class Cell:
         return self.capacity_waiter
 
     def default_high_water(self) -> int:
-        """Return the length from which `tell` takes care: always, where the queue is a user's own."""
+        """Return the length of the queue from which on ``tell`` calls ``enqueue_slowly``: 0 for a queue of the user's own."""
         box = self.spec.actor.mailbox
         return box.high_water if box.queue is None else 0
 
     def open_to_reentry(self) -> None:
-        """Let `tell` look at each message while a handler waits, since a reentrant one need not wait for it."""
+        """While a handler waits, have ``tell`` call ``enqueue_slowly``, which begins reentrant handlers at once."""
         if self.handler_table.reentrant:
             self.high_water = 0
 
     def open_mail(self) -> Mail:
-        """Make a queue, or take a used one."""
+        """Make a queue, or take an empty one that was used before."""
         box, used = self.spec.actor.mailbox, self.system.dispatcher.idle_queues
         return used.pop() if used and box.queue is None else box.open()
 
     def lose(self, item: object, reason: str, error: BaseException | None = None, *, asked: bool | None = None) -> None:
-        """Make a dead letter of an item; an asker hears of it at once.  asked: an asker was told; None looks."""
+        """Make a dead letter of an item, and refuse it if it is an ask.
+
+        asked: whether an asker was told; None finds out from the item.
+        """
         message = content(item)
         if isinstance(item, Envelope):
             item.on_lost()
@@ -292,6 +278,7 @@ class Cell:
         self.system.dead_letter(message, self.ref, reason, error, asked=is_ask(item) if asked is None else asked)
 
     def loss(self, message: object, reason: str) -> Exception:
+        """Return the error that the asker of a lost message gets."""
         name = type(message).__qualname__
         if isinstance(message, type):
             return Unhandled(f"{self.address} was sent a class: send an instance, {message.__qualname__}(...)")
@@ -309,7 +296,7 @@ class Cell:
     # --- a handler at work -------------------------------------------------------------------------------------------
 
     def build(self) -> BareActor:
-        """Make an instance; it knows its cell before ``__init__`` runs, so that may use ``self.ref``."""
+        """Make an instance; it has its cell before ``__init__`` runs, which may use ``self.ref``."""
         cls, keywords = self.spec.actor, self.spec.keywords or {}
         actor = cls.__new__(cls)
         actor.__cell__ = self
@@ -318,13 +305,13 @@ class Cell:
         return actor
 
     def abandon(self, ask: Ask[R]) -> None:
-        """An asker has given up: cancel the handler that works on it.  If it is queued, it is passed over later."""
-        for invocation in (self.invocation, *(self.reentrant_invocations or ())):
-            if invocation is not None and invocation.item is ask and invocation.task is not None:
-                invocation.cancel("cancelled")
+        """The asker has given up: cancel the handler that works on the ask.  A queued ask becomes a dead letter later."""
+        handler = ask.handler or self.invocation
+        if handler is not None and handler.item is ask and handler.task is not None:
+            handler.cancel("cancelled")
 
     def admits_reentry(self, type_: type) -> bool:
-        """Say whether a message of this type is handled even while the actor is at work."""
+        """Return whether a message of this type is handled even while another handler is at work."""
         found = self.handler_table.find(type_)
         return found is not None and found.reentrant
 
@@ -340,10 +327,10 @@ class Cell:
         task.add_done_callback(self.background_tasks.discard)
         return task
 
-    # --- who hears of the end ----------------------------------------------------------------------------------------
+    # --- watching ----------------------------------------------------------------------------------------------------
 
     def add_watcher(self, watcher: Watcher) -> None:
-        """Owe ``watcher`` one ``Down``; to one that has ended it is paid at once."""
+        """Call ``watcher.on_down`` once, when the actor ends; at once when it has ended already."""
         if self.gone:
             watcher.on_down(Down(self.ref, "no_such_actor"))
             return
@@ -355,7 +342,7 @@ class Cell:
             watcher.watching[self] = None
 
     def remove_watcher(self, watcher: Watcher) -> None:
-        """Owe it no ``Down`` any more, and take back one that it has not handled."""
+        """Undo ``add_watcher``, and remove a ``Down`` that the watcher has not handled yet."""
         if self.watchers is not None:
             self.watchers.pop(watcher, None)
             self.watchers = self.watchers or None  # an empty dict would outweigh an idle actor

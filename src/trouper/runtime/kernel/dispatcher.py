@@ -1,5 +1,7 @@
 """The dispatcher: one run queue of cells with mail, drained by one callback of the loop.
 
+A *turn* is one call of that callback.
+
 Laws of this file:
 1. A cell is in the queue at most once, and only while it has mail or signals.
 2. A turn ends when its time is up, so that timers and I/O never starve; the clock is read every few messages.
@@ -24,40 +26,31 @@ if TYPE_CHECKING:
     from .mailbox import Mail
 
 TURN_S = 0.0015
+"""Seconds after which a turn ends."""
 TURN_RUNS_MAX = 4_096
+"""Runs of cells after which a turn ends."""
 RUN_LENGTH = 16
 INLINE_S = 0.002
+"""Seconds for which asks may be answered inline until the loop has had an iteration."""
 INLINE_ASKS_MAX = 32
+"""Asks that may be answered inline until the clock is read."""
 RENEWALS_MAX = 64
+"""How often ``INLINE_ASKS_MAX`` is granted again until the loop has had an iteration."""
 IDLE_QUEUES_MAX = 256
+"""Empty queues that are kept for other cells."""
 
 
 class Dispatcher:
-    """Runs handlers.  It knows nothing of supervision: what is no plain message it leaves to the cell.
+    """Runs plain handlers, and leaves everything else to the cell.
 
-    counter: seconds, to measure how long a turn has lasted.  queue: another one changes the order of runs, as in a
-    simulation.
-    run_length: messages a cell handles before the next cell's turn.
+    counter: seconds, to measure how long a turn has lasted.
+    queue: the run queue; a simulation gives one that changes the order of runs.
+    run_length: messages that a cell handles before the next cell runs.
     """
 
     __slots__ = (
-        "_inline_until",
-        "_loop",
-        "_renewals_left",
-        "armed",
-        "asked",
-        "asker",
-        "context",
-        "counter",
-        "entered",
-        "idle_queues",
-        "inline_budget",
-        "inline_timeout_s",
-        "queue",
-        "run_length",
-        "running",
-        "turn_callback",
-        "turns",
+        "_inline_until", "_loop", "_renewals_left", "armed", "asker", "context", "counter", "entered", "idle_queues",
+        "inline_ask", "inline_budget", "inline_timeout_s", "queue", "run_length", "running", "turn_callback", "turns",
     )  # fmt: skip
 
     def __init__(
@@ -69,47 +62,51 @@ class Dispatcher:
     ) -> None:
         self._loop, self.counter = loop, counter
         self.turn_callback: Callable[[], None] = self.turn
-        """What the loop calls when the queue gets its first cell; whoever watches for stalls may stand in between."""
+        """Called by the loop when the queue has got its first cell; the watchdog puts its own function here."""
         self.queue: deque[Cell] = deque() if queue is None else queue
         self.run_length = run_length
         self.context = copy_context()
-        """What handlers run in: nothing of the context of whoever sent the first message of a turn."""
+        """The context of handlers: without the context variables of the sender of the first message of a turn."""
         self.context.run(current_invocation.set, None)
         self.entered = False
         self.armed = False
         self.running: Cell | None = None
         """The actor whose plain handler is on the stack; None between handlers and in tasks."""
-        self.asked: object = None
-        """The message of the ask that is being answered inline; ``forward`` puts the ``Ask`` in its place."""
+        self.inline_ask: object = None
+        """The message of the ask that is being answered inline; a handler that forwards it puts an ``Ask`` in its place."""
         self.inline_timeout_s: float | None = None
+        """The time-out that the caller of that ask gave."""
         self.asker: Invocation | None = None
-        self.inline_budget = self._renewals_left = 0
-        """How many more asks may be answered inline before the clock is read; and how often that is still granted
-        before the loop must get a turn, below 0 for not before it has had one."""
+        """The handler that called that ask; None outside of async handlers."""
+        self.inline_budget = 0
+        """Asks that may still be answered inline before the clock is read."""
+        self._renewals_left = 0
+        """How often ``inline_budget`` is renewed before the loop must have an iteration; 0: counting starts with the next
+        ask; -1: nothing is granted until the loop has had one."""
         self._inline_until = 0.0
         self.idle_queues: list[Mail] = []
         """Empty queues to use again, so that a lone message costs no allocation."""
         self.turns = 0
 
     def schedule(self, cell: Cell) -> None:
-        """Queue a cell that is not queued; wakes the loop when it sleeps."""
+        """Queue a cell that is not queued, and see that a turn comes."""
         cell.queued = True
         self.queue.append(cell)
         if not self.armed:
             self.arm()
 
     def arm(self) -> None:
-        """Have the loop call ``turn``."""
+        """Have the loop call ``turn_callback`` soon."""
         self.armed = True
         self._loop.call_soon(self.turn_callback, context=self.context)
 
     def renew_inline_budget(self) -> bool:
-        """Grant more asks to be answered inline; False when it is the loop's turn."""
+        """Allow more asks to be answered inline; False when the loop must have an iteration first."""
         now, renewals_left = self.counter(), self._renewals_left
         if not renewals_left:
             renewals_left, self._inline_until = RENEWALS_MAX, now + INLINE_S
         elif renewals_left <= 1 or now >= self._inline_until:
-            # Whether the loop has had its turn meanwhile is not known: finding out costs less now than each time.
+            # Whether the loop has had an iteration meanwhile is not known: asking it now costs less than counting each.
             if renewals_left > 0:
                 self._renewals_left = -1
                 self._loop.call_soon(self.reset_inline_budget)
@@ -119,11 +116,11 @@ class Dispatcher:
         return True
 
     def reset_inline_budget(self) -> None:
-        """The loop has had its turn, so that asks may be answered inline for a while again."""
+        """Called by the loop: asks may be answered inline for a while again."""
         self._renewals_left = self.inline_budget = 0
 
     def put_back(self, mail: Mail) -> None:
-        """Keep an empty queue for another cell, if it is of the usual kind."""
+        """Keep an empty queue for another cell, unless it is a user's own kind."""
         if isinstance(mail, deque) and len(self.idle_queues) < IDLE_QUEUES_MAX:
             self.idle_queues.append(cast("Mail", mail))
 
@@ -187,9 +184,9 @@ class Dispatcher:
         self.running = None
         cell.handled += taken - left
         if cell.task is None:
-            # What `settle` does when nothing but mail counts, without its two calls.
+            # What `reschedule` does when only the mail matters; its two calls would cost as much as the handler's.
             if cell.slow_path or cell.capacity_waiter is not None or cell.mail is not mail:
-                cell.settle()
+                cell.reschedule()
             elif mail:
                 cell.queued = True
                 self.queue.append(cell)

@@ -1,8 +1,8 @@
 """Every error of Trouper: one short tree, split by whose fault it is.
 
-``CallerError``: the code that called asked for something that cannot be.  ``ActorError``: the other actor, or the
-way to it, let the caller down.  ``Reject``: nobody's fault, a business "no".  ``InternalError``: ours; please report
-it.  Each message names the actor, the value seen and the next step.
+``CallerError``: the calling code asked for something impossible.  ``ActorError``: the other actor failed, or cannot be
+reached.  ``Reject``: a business "no", which is no fault.  ``InternalError``: a fault of Trouper; please report it.
+Each message names the actor, the value seen and the next step.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class CallerError(TrouperError):
 
 
 class InvalidName(CallerError, ValueError):
-    """A name for an actor or a node that an address cannot carry."""
+    """A name of an actor or a node that an address cannot contain."""
 
 
 class NameTaken(CallerError):
@@ -57,23 +57,23 @@ class StashFull(CallerError):
 
 
 class DeadlockError(CallerError):
-    """This ask closes a ring of actors that wait for one another.
+    """This ask would close a cycle of actors that wait for each other.
 
-    On one node it was not sent; across nodes it has waited for a moment, and is taken back.
+    On one node it was not sent; across nodes it was sent, and is cancelled within a second.
 
-    ``cycle`` holds the addresses, as text, from the asker around to the asker again.
+    cycle: the addresses as text, from the asker around to the asker again.
     """
 
     def __init__(self, cycle: tuple[str, ...]) -> None:
         super().__init__(
-            f"this ask closes a ring of waiting actors: {' -> '.join(cycle)}; "
+            f"this ask closes a cycle of waiting actors: {' -> '.join(cycle)}; "
             "let one of them tell instead of ask, or mark the handler that is asked @handler(reentrant=True)"
         )
         self.cycle = cycle
 
 
 class ActorError(TrouperError):
-    """The fault of the actor that was called, or of the way to it."""
+    """The fault of the actor that was called, or of the connection to it."""
 
 
 class ActorStopped(ActorError):
@@ -81,7 +81,7 @@ class ActorStopped(ActorError):
 
 
 class ActorFailed(ActorError):
-    """The actor failed in a way that cannot be raised as such at the asker."""
+    """The actor failed with an error that cannot be raised at the asker as it is."""
 
 
 class StartFailed(ActorError):
@@ -97,7 +97,7 @@ class WrongReply(ActorError, TypeError):
 
 
 class RestartsExceeded(ActorError):
-    """A supervisor saw more failures than its intensity allows, and failed itself."""
+    """The children of a supervisor failed more often than its ``intensity`` allows, so it failed itself."""
 
 
 class LinkedActorFailed(ActorError):
@@ -105,7 +105,7 @@ class LinkedActorFailed(ActorError):
 
 
 class WireError(ActorError):
-    """A message that cannot be sent, or that came in and cannot be read; names the type and the field."""
+    """A message that cannot be encoded, or was received and cannot be decoded; names the type and the field."""
 
 
 class NodeUnreachable(ActorError):
@@ -113,11 +113,11 @@ class NodeUnreachable(ActorError):
 
 
 class NodeFailed(ActorError):
-    """A failure was escalated to the root: the node was shut down."""
+    """A failure was escalated to the root supervisor, and the node was shut down."""
 
 
 class Reject(TrouperError):
-    """A business "no": raise it in a handler to refuse a message.  It is no crash; the asker gets it as it is."""
+    """A business "no": raise it in a handler to refuse a message.  The actor does not fail, and the asker gets this error."""
 
 
 class InternalError(TrouperError):

@@ -1,6 +1,6 @@
-"""Behaviours: which function handles which message, as two tables.
+"""Handler tables: which function handles which type of message.
 
-The tables are read from annotations when a class is made, in ``runtime/actor/handlers.py``; the kernel only looks things up.
+``runtime/actor/handlers.py`` makes them from annotations when a class is made; the kernel only looks handlers up.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 Handle = Callable[[object, object], object]
 NOT_COUNTED = object()
-"""What ``handle_on_slow_path`` returns to the dispatcher: the counting is done there."""
+"""Returned to the dispatcher by ``handle_on_slow_path``, which has counted the message, or will."""
 
 
 def handle_on_slow_path(actor: object, item: object) -> object:
-    """Stand in the dispatcher's table for whatever is no plain message for a plain handler."""
+    """Stand in the dispatcher's table for everything but a plain message for a plain handler."""
     cast("BareActor", actor).__cell__.step(item)
     return NOT_COUNTED
 
@@ -34,10 +34,10 @@ class HandlerEntry:
 
 
 class HandlerTable:
-    """Two tables from message type: ``plain`` for the dispatcher's fast path, ``entries`` for everything.
+    """Two dicts by message type: ``plain`` for the dispatcher's fast path, ``entries`` with every handler.
 
-    ``plain`` sends what is not a plain message for a plain handler to ``handle_on_slow_path``.  Subclasses of a handled type are
-    found at their first arrival and entered.
+    ``plain`` has ``handle_on_slow_path`` where the handler is async.  A subclass of a handled type is added to both at its
+    first arrival.  reentrant: whether any handler is.
     """
 
     __slots__ = ("entries", "plain", "reentrant")
@@ -50,7 +50,7 @@ class HandlerTable:
         }
 
     def find(self, type_: type) -> HandlerEntry | None:
-        """Return how this type, or the nearest handled base of it, is handled; None when it is not."""
+        """Return the entry for this type, or for its nearest handled base; None when there is none."""
         entry = self.entries.get(type_)
         if entry is None:
             entry = next((self.entries[base] for base in type_.__mro__ if base in self.entries), None)

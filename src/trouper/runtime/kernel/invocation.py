@@ -1,7 +1,7 @@
-"""Handling: how one message is given to its handler, and what comes of it.
+"""Invocations: how one message is given to its handler, and what follows from the handler's end.
 
-A part of ``cell.py`` that reads better by itself.  The dispatcher's fast path handles a plain message with a plain
-handler alone; an ask of an idle actor comes to ``answer_inline``; everything else comes to ``step``.
+The dispatcher's fast path gives a plain message to a plain handler by itself; an ask of an idle actor comes to
+``answer_inline``; everything else comes to ``step``.  These functions are methods of ``Cell``.
 
 Law of this file: each item counts once, as handled or as a dead letter, whatever its handler does.
 """
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from . import lifecycle
 from .ask import Envelope, Invocation, content, current_invocation, is_ask
+from .deadlock import end_waits
 from .errors import ActorFailed, Reject, WrongReply
 from .handler_table import Handle, HandlerEntry
 
@@ -24,35 +25,35 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 BATCH = 16
-"""Async handlers that one task runs before other actors get a turn."""
+"""Async handlers that one task runs before other actors run."""
 
 
 def answer_inline(cell: Cell, call: Handle, message: Message[R], timeout_s: float | None) -> asyncio.Future[R]:
-    """Run a plain handler for an ask of an idle actor on the asker's stack; there is nothing it could overtake."""
+    """Run a plain handler for an ask of an idle actor on the asker's stack; no message is queued that it could overtake."""
     system = cell.system
     dispatcher = system.dispatcher
     dispatcher.inline_budget -= 1
-    dispatcher.running, dispatcher.asked, dispatcher.inline_timeout_s = cell, message, timeout_s
+    dispatcher.running, dispatcher.inline_ask, dispatcher.inline_timeout_s = cell, message, timeout_s
     dispatcher.asker = current_invocation.get()
     cell.received += 1
     future: asyncio.Future[R] = system.loop.create_future()
     outside = not dispatcher.entered
     try:
-        if outside:  # this is `System.enter`, without its call
+        if outside:  # as `System.enter` does; a call of it would cost a tenth of the ask
             dispatcher.entered = True
             reply = dispatcher.context.run(call, cell.actor, message)
         else:
             reply = call(cell.actor, message)
-        if dispatcher.asked is not message:  # the handler has passed it on: an Ask stands in its place
-            future = cast("asyncio.Future[R]", dispatcher.asked)
+        if dispatcher.inline_ask is not message:  # the handler has forwarded it: an Ask stands in its place
+            future = cast("asyncio.Future[R]", dispatcher.inline_ask)
             cell.handled += 1
         else:
             check_reply(cell, message, reply)
             cell.handled += 1
             future.set_result(reply)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  it was checked
     except BaseException as error:  # noqa: BLE001  whatever a handler raises is its actor's failure
-        if dispatcher.asked is not message:
-            future = cast("asyncio.Future[R]", dispatcher.asked)
+        if dispatcher.inline_ask is not message:
+            future = cast("asyncio.Future[R]", dispatcher.inline_ask)
         else:
             future.set_exception(raisable(cell, error))
         if isinstance(error, Reject):
@@ -60,14 +61,14 @@ def answer_inline(cell: Cell, call: Handle, message: Message[R], timeout_s: floa
         else:
             _failed(cell, error, message, cell.actor, asked=True)
     finally:
-        dispatcher.running = dispatcher.asked = dispatcher.asker = None
+        dispatcher.running = dispatcher.inline_ask = dispatcher.asker = None
         if outside:
             dispatcher.entered = False
     return future
 
 
 def step(cell: Cell, item: object) -> None:
-    """Handle one item in whatever way it needs; an async handler is only begun."""
+    """Handle one item: run its plain handler, or start its async handler."""
     if isinstance(item, Envelope) and not item.take():
         cell.lose(item, "expired")
         return
@@ -83,7 +84,9 @@ def step(cell: Cell, item: object) -> None:
         invocation.since = cell.system.loop.time()
         cell.reentrant_invocations = {} if cell.reentrant_invocations is None else cell.reentrant_invocations
         cell.reentrant_invocations[invocation] = None
-        invocation.task = cell.system.begin_task(_serve_aside(invocation, entry))
+        if is_ask(item):
+            item.handler, invocation.answers = invocation, item
+        invocation.task = cell.system.begin_task(_serve_reentrant(invocation, entry))
         if cell.task is None:  # the next message waits until this one has begun
             cell.begun, cell.task = False, invocation.task
     else:
@@ -110,7 +113,7 @@ def _handle_plain(cell: Cell, invocation: Invocation, entry: HandlerEntry) -> No
 
 
 async def _serve(cell: Cell, entry: HandlerEntry | None) -> None:
-    """Be the cell's task: run async handlers one after the other until something else is next."""
+    """Run as the cell's task: call async handlers one after the other, until the next item is for no such handler."""
     me = asyncio.current_task()
     for left in reversed(range(BATCH)):
         invocation = cell.invocation
@@ -129,27 +132,27 @@ async def _serve(cell: Cell, entry: HandlerEntry | None) -> None:
             break
         cell.invocation = Invocation(cell, item)
         cell.invocation.task, cell.invocation.since = me, cell.system.loop.time()
-    if cell.task is me:  # else it was killed, or its end has its own task
+    if cell.task is me:  # else the actor was killed, or is ending in another task
         cell.task = cell.invocation = None
-        cell.settle()
+        cell.reschedule()
 
 
-async def _serve_aside(invocation: Invocation, entry: HandlerEntry) -> None:
+async def _serve_reentrant(invocation: Invocation, entry: HandlerEntry) -> None:
     """Run one reentrant handler in a task of its own."""
     if invocation.cell.task is invocation.task:
         invocation.cell.task = None
-        invocation.cell.settle()
+        invocation.cell.reschedule()
     await _run(invocation, entry)
     if invocation.cell.reentrant_invocations is not None:
         invocation.cell.reentrant_invocations.pop(invocation, None)
 
 
 async def _run(invocation: Invocation, entry: HandlerEntry) -> None:
-    """Run one async handler.  When the runtime has cancelled it, its message is lost but the actor goes on."""
+    """Run one async handler.  When the runtime has cancelled it, its message is lost and the actor goes on."""
     current_invocation.set(invocation)
     invocation.begun = True
     if invocation.cancel_reason is not None and invocation.cell.phase == "failed" and not invocation.finished:
-        invocation.finished = True  # no handler has seen it: it is for the next instance
+        invocation.finished = True  # no handler has seen the item: the next instance gets it
         invocation.cell.requeue(invocation.item)
         return
     error: BaseException | None = None
@@ -168,9 +171,10 @@ async def _run(invocation: Invocation, entry: HandlerEntry) -> None:
 
 
 def _conclude(invocation: Invocation, reply: object, error: BaseException | None) -> None:
-    """A handler has ended: answer what is owed, and count.  A turn that is over already was counted then."""
+    """End an invocation: send the reply that is owed, and count the item unless that was done before."""
     cell, item = invocation.cell, invocation.item
-    invocation.waits = None
+    if invocation.waits:
+        end_waits(invocation)
     if invocation.finished:
         return
     invocation.finished = True
@@ -197,7 +201,7 @@ def _conclude(invocation: Invocation, reply: object, error: BaseException | None
 
 
 def _failed(cell: Cell, error: BaseException, item: object, actor: object, *, asked: bool | None = None) -> None:
-    """The message is a dead letter, and it is the supervisor's turn; an instance replaced meanwhile fails nobody."""
+    """Make the message a dead letter, and fail the actor, unless the error is a ``Reject`` or of a replaced instance."""
     rejected = isinstance(error, Reject)
     cell.lose(item, "rejected" if rejected else "failed", error, asked=asked)
     if not rejected and cell.phase == "live" and actor is cell.actor:
@@ -205,12 +209,12 @@ def _failed(cell: Cell, error: BaseException, item: object, actor: object, *, as
 
 
 def fail_plain(cell: Cell, error: BaseException, message: object) -> None:
-    """A plain handler has raised on the dispatcher's fast path."""
+    """Called when a plain handler has raised on the dispatcher's fast path."""
     _failed(cell, error, message, cell.actor)
 
 
 def check_reply(cell: Cell, message: object, reply: object) -> None:
-    """Raise ``WrongReply`` when a handler returned what its message does not promise, or forgot an ``async``."""
+    """Raise ``WrongReply`` when a handler returned a value of another type than its message promises, or an awaitable."""
     wanted: tuple[type, ...] | None = getattr(type(message), "__reply__", None)
     if wanted is not None and isinstance(reply, wanted):
         return
@@ -230,7 +234,7 @@ def check_reply(cell: Cell, message: object, reply: object) -> None:
 
 
 def raisable(cell: Cell, error: BaseException) -> Exception:
-    """Return the error as the asker shall see it: itself, unless raising it there would mean something else."""
+    """Return the error to raise at the asker: itself, or an ``ActorFailed`` where it would cancel or stop the asker."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
     wrapped = ActorFailed(f"{cell.address} ended its handler with {error!r}, which cannot be raised at an asker")

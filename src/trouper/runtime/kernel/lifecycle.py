@@ -1,14 +1,13 @@
-"""Lifecycle: how an actor starts, fails, restarts and stops, and who hears of it.
+"""Lifecycle: how an actor starts, fails, restarts and stops, and how its watchers are told.
 
-A part of ``cell.py`` that reads better by itself.  Each step is a coroutine, run on the spot when nothing in it can
-wait (no children, plain hooks), else as the cell's task.  When an instance has failed, or has left by itself, the cell
-stands still and ``System.instance_ended`` is called: ``runtime/kernel/restart.py`` asks the pure ``supervision.SupervisorState``
-what becomes of it, and posts ``restart`` or ``end`` here.
+A *transition* is a coroutine.  It runs at once when nothing in it can wait (no children, plain hooks), else as the cell's
+task.  When an instance has failed, or has stopped itself, the cell handles nothing and ``System.instance_ended`` is
+called: ``restart.py`` asks the pure ``supervision.SupervisorState`` what to do, and posts ``restart`` or ``stop``.
 
 Laws of this file:
-1. A name is free again before anybody hears of the end.
+1. A name is free again before any watcher is told of the end.
 2. Children end before their parent, the newest first.
-3. Everyone who watches gets exactly one ``Down``.
+3. Each watcher gets exactly one ``Down``.
 4. A task that has not taken its first step is never cancelled: it could not clean up.
 """
 
@@ -29,89 +28,89 @@ if TYPE_CHECKING:
     from .message import Message
 
 KILL, STOP, SUPERVISION, REQUEST = range(4)
-"""Priorities of the system lane, the most urgent first."""
+"""Priorities of signals, the most urgent first."""
 KILL_GRACE_S = 1.0
-"""Seconds that a killed actor's task may take to unwind before its end is announced all the same."""
+"""Seconds that a killed actor's task may take to unwind; then the actor counts as ended all the same."""
 Signal = Callable[["Cell", object], None]
-Step = Coroutine[object, object, None]
+Transition = Coroutine[object, object, None]
 
 
 class Watcher(Protocol):
-    """Who hears of an actor's end: another cell, a link, a peer node."""
+    """Is told of an actor's end: another cell, a link, a peer node."""
 
     def on_down(self, down: Down) -> None: ...
 
 
 class Resource(Protocol):
-    """What an actor's instance owns and gives back when it ends: timers, a stash."""
+    """Belongs to one instance of an actor, and is released when that ends: timers, a stash."""
 
     @property
     def retained(self) -> int:
-        """How many messages it keeps from the mailbox."""
+        """Number of messages that it keeps, taken from the mailbox."""
         ...
 
     def release(self, cell: Cell, *, restarting: bool) -> None: ...
 
 
-class Spawner(Protocol):
-    """Who waits for a start; ``error`` is None when it went well."""
+class StartWaiter(Protocol):
+    """Is told how a start ended; ``error`` is None when it succeeded."""
 
-    def settle(self, error: BaseException | None) -> None: ...
-
-
-# --- running a step --------------------------------------------------------------------------------------------------
+    def start_done(self, error: BaseException | None) -> None: ...
 
 
-def run_transition(cell: Cell, step: Step, *, may_wait: bool) -> None:
-    """Run a step of the lifecycle: on the spot, or as the cell's task where it may have to wait."""
+# --- running a transition --------------------------------------------------------------------------------------------
+
+
+def run_transition(cell: Cell, transition: Transition, *, may_wait: bool) -> None:
+    """Run a transition: at once, or as the cell's task where it may have to wait."""
     if may_wait:
         cell.begun = False
-        cell.task = cell.system.begin_task(_as_task(cell, step), current_invocation.get())
+        cell.task = cell.system.begin_task(_as_task(cell, transition), current_invocation.get())
         return
     try:
-        cell.system.enter(step.send, None)
+        cell.system.enter(transition.send, None)
     except StopIteration:
         return
-    step.close()
-    raise InternalError(f"{cell.address}: a step of the lifecycle waited though it must not")
+    transition.close()
+    raise InternalError(f"{cell.address}: a lifecycle transition waited that must not wait")
 
 
-async def _as_task(cell: Cell, step: Step) -> None:
+async def _as_task(cell: Cell, transition: Transition) -> None:
     me, cell.begun = cell.task, True
-    await step
+    await transition
     if cell.task is me:
         cell.task = None
-        cell.settle()
+        cell.reschedule()
 
 
 def may_wait(cell: Cell) -> bool:
-    """Say whether ending this instance, or beginning the next one, may have to wait."""
+    """Return whether ending this instance, or starting the next one, may have to wait."""
     return bool(cell.children) or bool(cell.reentrant_invocations) or cell.spec.actor.__async_hooks__
 
 
 async def _hook(cell: Cell, limit_s: float | None, hook: Callable[..., Awaitable[None] | None], *args: object) -> None:
-    """Call a hook of the user's, plain or async, for at most ``limit_s`` seconds."""
-    waits = hook(*args)
-    if waits is None:
+    """Call a user's hook, plain or async; an async one may take ``limit_s`` seconds, None is for ever."""
+    result = hook(*args)
+    if result is None:
         return
-    if cell.task is None:  # nothing can be waited for here, since no hook of the class is declared to wait
-        if isinstance(waits, Coroutine):
-            waits.close()
-        raise WrongReply(f"{hook.__qualname__} of {cell.address} returned {waits!r}: make it `async def`")
+    if cell.task is None:  # the transition must not wait, since no hook of the class is async
+        if isinstance(result, Coroutine):
+            result.close()
+        raise WrongReply(f"{hook.__qualname__} of {cell.address} returned {result!r}: make it `async def`")
     async with asyncio.timeout(limit_s):
-        await waits
+        await result
 
 
 # --- start, restart, stop --------------------------------------------------------------------------------------------
 
 
-def start(cell: Cell, spawner: Spawner | None) -> None:
-    """Make the first instance.  ``spawner`` hears how it went; None leaves a failure to the supervisor."""
-    run_transition(cell, begin(cell, spawner, restarting=False), may_wait=cell.spec.actor.__async_start__)
+def start(cell: Cell, waiter: StartWaiter | None) -> None:
+    """Make and start the first instance.  ``waiter`` is told the result; None leaves a failure to the supervisor."""
+    run_transition(cell, begin(cell, waiter, restarting=False), may_wait=cell.spec.actor.__async_start__)
 
 
-async def begin(cell: Cell, spawner: Spawner | None, *, restarting: bool) -> None:
-    """Make an instance and start it.  A failure is the spawner's, or the supervisor's when there is none."""
+async def begin(cell: Cell, waiter: StartWaiter | None, *, restarting: bool) -> None:
+    """Make an instance and start it.  A failure goes to the waiter, or to the supervisor when there is none."""
     error: BaseException | None = None
     if not cell.gone:
         cell.phase, cell.supervisor_state, cell.become_stack = "starting", None, None
@@ -125,28 +124,28 @@ async def begin(cell: Cell, spawner: Spawner | None, *, restarting: bool) -> Non
     if error is None and cell.phase == "starting":
         cell.phase = "live"
         cell.refresh()
-        _tell(cell, "restarted" if restarting else "started")
-    if cell.phase == "failed":  # a sibling has failed meanwhile: a round of restarts is about to end this instance too
+        _notify(cell, "restarted" if restarting else "started")
+    if cell.phase == "failed":  # a sibling has failed meanwhile: a group restart is about to end this instance too
         error = None
     if error is None and not cell.gone:
-        if spawner is not None:
-            spawner.settle(None)
-    elif spawner is not None:
+        if waiter is not None:
+            waiter.start_done(None)
+    elif waiter is not None:
         if not cell.gone:
             await _end_children(cell)
             finish(cell, "failed", error)
         why = "it was killed meanwhile" if error is None else cell.system.reporter.brief(error)
         failed = StartFailed(f"{cell.address} did not start: {why}")
         failed.__cause__ = error
-        spawner.settle(failed)
+        waiter.start_done(failed)
     elif error is not None and not cell.gone:
         crash(cell, error, None)
 
 
-async def _halt(
+async def _stop_instance(
     cell: Cell, *, restarting: bool, hook: Callable[..., Awaitable[None] | None], args: tuple[object, ...]
 ) -> None:
-    """End an instance: reentrant handlers and children, the user's hook, then what the instance owned."""
+    """End an instance: wait for reentrant handlers and children, call the user's hook, then release its resources."""
     if cell.reentrant_invocations:
         await asyncio.wait(
             [invocation.task for invocation in cell.reentrant_invocations if invocation.task is not None],
@@ -156,7 +155,7 @@ async def _halt(
         await _end_children(cell)
     try:
         await _hook(cell, cell.spec.shutdown_s, hook, *args)
-    except BaseException as error:  # noqa: BLE001  an end must not be kept from ending
+    except BaseException as error:  # noqa: BLE001  a failing hook must not keep the actor from ending
         if not cell.gone:
             cell.system.reporter.problem(f"{cell.address} failed in {hook.__qualname__} and ends all the same", error)
     if not cell.gone:
@@ -164,8 +163,9 @@ async def _halt(
 
 
 async def _end_children(cell: Cell) -> None:
-    """Stop the children, newest first after those that are ending already.  One that needs time where nobody can wait
-    is killed.
+    """Stop the children: first those that are stopping already, then the newest first.
+
+    Where this transition must not wait, a child that needs time is killed.
     """
     newest_first = list(reversed((cell.children or {}).values()))
     for child in sorted(newest_first, key=lambda each: each.phase != "stopping"):
@@ -180,7 +180,7 @@ async def _end_children(cell: Cell) -> None:
 
 def _release(cell: Cell, *, restarting: bool) -> None:
     for invocation in list(cell.reentrant_invocations or ()):
-        _cut_off(cell, invocation, "cancelled")
+        _cancel_and_count(cell, invocation, "cancelled")
     for task in list(cell.background_tasks or ()):
         task.cancel()
     for ask in list(cell.asks or ()):
@@ -190,30 +190,30 @@ def _release(cell: Cell, *, restarting: bool) -> None:
         resource.release(cell, restarting=restarting)
 
 
-def _cut_off(cell: Cell, invocation: Invocation, cancel_reason: str) -> None:
-    """Cancel a handler and count its message now, whatever the handler still does."""
+def _cancel_and_count(cell: Cell, invocation: Invocation, reason: str) -> None:
+    """Cancel a handler, and count its message now, whatever the handler still does."""
     if not invocation.finished:
         invocation.finished = True
-        cell.lose(invocation.item, cancel_reason)
-    invocation.cancel(cancel_reason)
+        cell.lose(invocation.item, reason)
+    invocation.cancel(reason)
 
 
 def _no_hook() -> None:
-    """There is no instance to tell."""
+    """Stands for the hook where there is no instance."""
 
 
 async def stop_for_restart(cell: Cell, error: object) -> None:
-    """End an instance that will be replaced; it hears of the error that is to blame."""
+    """End an instance that will be replaced; ``before_restart`` gets the error of this or of another instance."""
     old, cell.actor = cell.actor, None
     if old is None:
         _release(cell, restarting=True)
     else:
         failure = error if isinstance(error, BaseException) else None
-        await _halt(cell, restarting=True, hook=old.before_restart, args=(failure,))
+        await _stop_instance(cell, restarting=True, hook=old.before_restart, args=(failure,))
 
 
 def restart(cell: Cell, error: object) -> None:
-    """Signal: end the instance and make another one; the ref, the mailbox and the watchers stay."""
+    """Signal: replace the instance; the ref, the mailbox and the watchers stay."""
     if cell.phase == "failed":
         run_transition(cell, _restart(cell, error), may_wait=may_wait(cell))
 
@@ -224,7 +224,7 @@ async def _restart(cell: Cell, error: object) -> None:
 
 
 def stop(cell: Cell, error: object) -> None:
-    """Signal: end for good, in order; ``error`` is the failure that is the reason, or None."""
+    """Signal: end for good, in order; ``error`` is the failure that caused it, or None."""
     if cell.phase in ("stopping", "gone"):
         return
     cell.phase = "stopping"
@@ -235,12 +235,12 @@ def stop(cell: Cell, error: object) -> None:
 async def _stop(cell: Cell, error: BaseException | None) -> None:
     if not cell.gone:
         hook = _no_hook if cell.actor is None else cell.actor.on_stop
-        await _halt(cell, restarting=False, hook=hook, args=())
+        await _stop_instance(cell, restarting=False, hook=hook, args=())
     finish(cell, "stopped" if error is None else "failed", error)
 
 
 def finish(cell: Cell, reason: str, error: BaseException | None) -> None:
-    """The end: the name is free, what was queued is dead letters, and everyone hears of it."""
+    """End the actor: free its name, make dead letters of what is queued, tell the watchers."""
     if cell.gone:
         return
     _release(cell, restarting=False)
@@ -252,7 +252,7 @@ def finish(cell: Cell, reason: str, error: BaseException | None) -> None:
     for item in list(mail or ()):
         cell.lose(item, "killed" if reason == "killed" else "stopped")
         if actor is not None:
-            _tell_undelivered(cell, actor, DeadLetter(cast("Message[object]", content(item)), cell.ref, reason))
+            _call_on_undelivered(cell, actor, DeadLetter(cast("Message[object]", content(item)), cell.ref, reason))
     if cell.parent is not None and cell.parent.children is not None:
         cell.parent.children.pop(cell.name, None)
     if cell.capacity_waiter is not None:
@@ -264,26 +264,26 @@ def finish(cell: Cell, reason: str, error: BaseException | None) -> None:
     watchers, cell.watchers = cell.watchers, None
     for watcher in watchers or ():
         watcher.on_down(down)
-    _tell(cell, "ended")
-    _announce(cell)
+    _notify(cell, "ended")
+    _resolve_ended(cell)
 
 
-def _tell_undelivered(cell: Cell, actor: BareActor, letter: DeadLetter) -> None:
+def _call_on_undelivered(cell: Cell, actor: BareActor, letter: DeadLetter) -> None:
     try:
         actor.on_undelivered(letter)
-    except BaseException as error:  # noqa: BLE001  an end must not be kept from ending
+    except BaseException as error:  # noqa: BLE001  a failing hook must not keep the actor from ending
         cell.system.reporter.problem(f"{cell.address} failed in on_undelivered and ends all the same", error)
 
 
-def _tell(cell: Cell, what: str) -> None:
-    for hear in cell.system.on_lifecycle:
+def _notify(cell: Cell, event: str) -> None:
+    for listener in cell.system.on_lifecycle:
         try:
-            hear(cell, what)
-        except Exception as error:  # noqa: BLE001  one who listens badly must not keep a life from its course
-            cell.system.reporter.problem(f"{hear!r} failed to hear that {cell.address} has {what}", error)
+            listener(cell, event)
+        except Exception as error:  # noqa: BLE001  a failing listener must not keep a transition from its end
+            cell.system.reporter.problem(f"{listener!r} failed when it was told that {cell.address} has {event}", error)
 
 
-def _announce(cell: Cell) -> None:
+def _resolve_ended(cell: Cell) -> None:
     if cell.ended is not None and not cell.ended.done():
         cell.ended.set_result(None)
 
@@ -292,7 +292,7 @@ def _announce(cell: Cell) -> None:
 
 
 def request_stop(cell: Cell) -> None:
-    """Stop after the message at work: on the spot when none is, and within ``shutdown_s`` otherwise."""
+    """Stop after the current message: at once when there is none, else within ``shutdown_s``, then kill."""
     if cell.phase in ("gone", "stopping"):
         return
     if cell.task is None and cell.system.dispatcher.running is not cell and cell.phase != "starting":
@@ -300,10 +300,10 @@ def request_stop(cell: Cell) -> None:
         return
     cell.post(STOP, stop)
     if cell.task is not None and cell.spec.shutdown_s is not None:
-        cell.system.loop.call_later(cell.spec.shutdown_s, _lose_patience, cell, cell.task)
+        cell.system.loop.call_later(cell.spec.shutdown_s, _kill_overdue, cell, cell.task)
 
 
-def _lose_patience(cell: Cell, task: asyncio.Task[None]) -> None:
+def _kill_overdue(cell: Cell, task: asyncio.Task[None]) -> None:
     if cell.task is task and not cell.gone:
         limit = f"{cell.spec.shutdown_s:g} s ({cell.describe()})"
         cell.system.reporter.problem(f"{cell.address} did not end within {limit}: it is killed")
@@ -311,7 +311,7 @@ def _lose_patience(cell: Cell, task: asyncio.Task[None]) -> None:
 
 
 def request_drain(cell: Cell) -> None:
-    """Stop after what is queued now."""
+    """Stop after the messages that are queued now."""
     if cell.mail is None:
         request_stop(cell)
     elif cell.phase != "stopping" and cell.drain_left is None:
@@ -320,7 +320,7 @@ def request_drain(cell: Cell) -> None:
 
 
 def request_kill(cell: Cell) -> None:
-    """End at once; from within a plain handler of it, or of one below it, right after that handler."""
+    """End at once; when called in a plain handler of the actor, or of a descendant, right after that handler."""
     running = cell.system.dispatcher.running
     while running is not None and running is not cell:
         running = running.parent
@@ -336,12 +336,12 @@ def _kill_now(cell: Cell, _: object) -> None:
 
 
 def kill(cell: Cell) -> None:
-    """End at once, from the leaves to the cell; a task that is waiting is cancelled, and gets a moment to unwind."""
-    doomed = [cell]
-    for next_one in doomed:
-        doomed.extend((next_one.children or {}).values())
-    for next_one in reversed(doomed):
-        _kill_one(next_one)
+    """End the actor and its descendants at once, the leaves first; tasks are cancelled and get ``KILL_GRACE_S`` to unwind."""
+    tree = [cell]
+    for each in tree:
+        tree.extend((each.children or {}).values())
+    for each in reversed(tree):
+        _kill_one(each)
 
 
 def _kill_one(cell: Cell) -> None:
@@ -354,26 +354,26 @@ def _kill_one(cell: Cell) -> None:
         return
     ended, cell.ended = cell.end_future(), None
     if invocation is not None:
-        _cut_off(cell, invocation, "killed")
+        _cancel_and_count(cell, invocation, "killed")
     elif cell.begun:
         task.cancel()
     finish(cell, "killed", None)
     cell.ended = ended
-    task.add_done_callback(lambda _: _announce(cell))
-    cell.system.loop.call_later(KILL_GRACE_S, _announce, cell)
+    task.add_done_callback(lambda _: _resolve_ended(cell))
+    cell.system.loop.call_later(KILL_GRACE_S, _resolve_ended, cell)
 
 
 # --- failure ---------------------------------------------------------------------------------------------------------
 
 
 def crash(cell: Cell, error: BaseException, item: object) -> None:
-    """The actor failed: it handles nothing until its supervisor's plan has been carried out."""
+    """Fail the actor: it handles nothing until the supervisor has restarted or stopped it."""
     mark_failed(cell, error, item)
     cell.system.instance_ended(cell, error)
 
 
 def mark_failed(cell: Cell, error: BaseException, item: object) -> None:
-    """The first half of ``crash``, for a supervisor that fails by its children: who comes next is decided in a loop."""
+    """The first half of ``crash``, for ``restart.py``, which goes up the tree of supervisors in a loop."""
     cell.phase = "failed"
     cell.refresh()
     cell.system.reporter.crash(cell, error, content(item))
@@ -381,20 +381,20 @@ def mark_failed(cell: Cell, error: BaseException, item: object) -> None:
         if invocation is not None and not invocation.finished and invocation.task is not None:
             invocation.cancel("cancelled")
     if cell.task is not None and cell.spec.shutdown_s is not None:
-        cell.system.loop.call_later(cell.spec.shutdown_s, _let_go, cell, cell.task)
+        cell.system.loop.call_later(cell.spec.shutdown_s, _abandon_handler, cell, cell.task)
 
 
-def _let_go(cell: Cell, task: asyncio.Task[None]) -> None:
-    """A failed actor's handler will not end: its message is lost, and the restart does not wait for it any longer."""
+def _abandon_handler(cell: Cell, task: asyncio.Task[None]) -> None:
+    """The handler of a failed actor does not end: its message is lost, and the restart no longer waits for it."""
     if cell.task is task and cell.invocation is not None and cell.phase == "failed":
-        cell.system.reporter.problem(f"{cell.address}: a handler goes on though its actor has failed: let go of")
+        cell.system.reporter.problem(f"{cell.address}: a handler goes on though its actor has failed: it is abandoned")
         invocation, cell.invocation, cell.task = cell.invocation, None, None
-        _cut_off(cell, invocation, "cancelled")
-        cell.settle()
+        _cancel_and_count(cell, invocation, "cancelled")
+        cell.reschedule()
 
 
 def stop_self(cell: Cell, _: object = None) -> None:
-    """Signal: the actor ends by its own decision; a permanent one is restarted."""
+    """Signal: the actor stops itself; a permanent one is restarted."""
     if cell.phase == "live":
         cell.phase = "failed"
         cell.refresh()

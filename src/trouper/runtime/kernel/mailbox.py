@@ -1,9 +1,9 @@
-"""Mailboxes: how much may wait for an actor, and what gives way when it is full.
+"""Mailboxes: how many messages may wait for an actor, and which is dropped when it is full.
 
-``Mailbox`` is the setting on an actor class; the queue itself is made when the first message waits, and given back
-when it is empty, so an idle actor has none.  Below ``high_water`` a sender is never held; from there to ``limit``
-awaiting ``tell`` waits; at ``limit`` the policy decides.  System signals do not pass through here (law 3).
-Other orders than that of arrival are in ``runtime/actor/queues.py``.
+``Mailbox`` is the setting on an actor class.  The queue itself is made when the first message waits, and given back
+when it is empty, so an idle actor has none.  Below ``high_water`` awaiting ``tell`` returns at once; from there to
+``limit`` it waits; at ``limit`` the policy decides.  System signals do not pass through here (law 3).
+Queues in other orders than that of arrival are in ``runtime/actor/queues.py``.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, cast, get_args
 
-from .ask import check_cycle, current_invocation
+from .ask import current_invocation
+from .deadlock import begin_wait, check_cycle, end_wait
 from .errors import DeadlockError, InvalidOption
 
 if TYPE_CHECKING:
+    from .ask import Invocation
     from .cell import Cell
 
 Policy = Literal["drop_newest", "drop_oldest", "coalesce", "raise_full"]
 
 
 class Mail(Protocol):
-    """What the runtime needs of a queue; ``collections.deque`` is the usual one."""
+    """The operations of a queue that the runtime uses; ``collections.deque`` has them."""
 
     def append(self, item: object, /) -> None: ...
     def appendleft(self, item: object, /) -> None: ...
@@ -35,10 +37,10 @@ class Mail(Protocol):
 
 
 class Coalescing(Mail, Protocol):
-    """A queue that can put an item in the place of a queued one."""
+    """A queue that can replace a queued item by a new one."""
 
     def replace(self, item: object, /) -> object | None:
-        """Return the item that gave way, or None when there was none to replace."""
+        """Return the item that was replaced, or None when there was none to replace, and then nothing was stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,11 @@ class Mailbox:
     """The mailbox of an actor class.
 
     high_water: messages; ``await tell`` waits while as many or more are queued.
-    limit: messages; at this many ``when_full`` applies.
+    limit: messages; when as many are queued, ``when_full`` applies to the next one.
     when_full: ``drop_newest``, ``drop_oldest``, ``raise_full`` (at the sender), or ``coalesce``: the newest message
-        replaces the queued one that ``queue`` finds equal in kind; without such a one the newest is dropped.
-    queue: makes the queue; None is a deque, the order of arrival.
-    rate_per_s: messages handled in a second at most, evenly spaced; None does not throttle.
+        replaces the queued one that ``queue`` finds to have the same key; if there is none, the newest is dropped.
+    queue: a function that makes the queue; None is a deque, in the order of arrival.
+    rate_per_s: messages handled per second at most, evenly spaced; None for no limit.
     Raises ``InvalidOption`` for a setting outside of its range.
     """
 
@@ -76,8 +78,8 @@ class Mailbox:
         """Make an empty queue."""
         return deque[object]() if self.queue is None else self.queue()
 
-    def make_room(self, mail: Mail, item: object) -> object:
-        """Decide at the limit: store the item or not, and return the one that gave way."""
+    def apply_policy(self, mail: Mail, item: object) -> object:
+        """Apply ``when_full``: store the item or not; returns the item that is dropped."""
         if self.when_full == "coalesce":
             replaced = cast("Coalescing", mail).replace(item)
             return item if replaced is None else replaced
@@ -89,7 +91,7 @@ class Mailbox:
 
 
 class CapacityWaiter:
-    """Awaits room in a mailbox.  An actor that would wait for itself, also through others, goes on without waiting."""
+    """Awaits capacity in a mailbox.  A handler that would wait for itself, also through others, does not wait."""
 
     __slots__ = ("_high_water", "_waiting", "target")
 
@@ -99,31 +101,42 @@ class CapacityWaiter:
         self._waiting: list[asyncio.Future[None]] = []
 
     def __await__(self) -> Generator[object, None, None]:
-        invocation = current_invocation.get()
-        if invocation is not None:
+        asker = current_invocation.get()
+        wait = _CapacityWait(self.target, asker)
+        if asker is not None:
             try:
-                check_cycle(invocation, self.target)
+                check_cycle(asker, self.target)
             except DeadlockError:
                 return
-            invocation.wait(self)
+            begin_wait(asker, wait)
         try:
             while not self.has_capacity:
                 future = self.target.system.loop.create_future()
                 self._waiting.append(future)
                 yield from future
         finally:
-            if invocation is not None:
-                invocation.end_wait(self)
+            if asker is not None:
+                end_wait(asker, wait)
 
     @property
     def has_capacity(self) -> bool:
-        """Whether nobody need wait now."""
+        """Whether a sender may go on."""
         return self.target.mail is None or len(self.target.mail) < self._high_water
 
     def release(self) -> None:
-        """Wake all who wait, when there is room again."""
+        """Wake all waiting senders if there is capacity again."""
         if self._waiting and self.has_capacity:
             waiting, self._waiting = self._waiting, []
             for future in waiting:
                 if not future.done():
                     future.set_result(None)
+
+
+class _CapacityWait:
+    """The edge of the wait-for graph for one handler that waits for capacity."""
+
+    __slots__ = ("asker", "handler", "target")
+
+    def __init__(self, target: Cell, asker: Invocation | None) -> None:
+        self.target, self.asker = target, asker
+        self.handler: Invocation | None = None

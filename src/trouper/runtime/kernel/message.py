@@ -2,11 +2,11 @@
 
 A message is a ``msgspec.Struct`` whose class says what the reply is: ``class Deposit(Message[int])`` is answered
 with an ``int``, ``class Note(Message)`` with nothing.  Within one loop a message is passed by reference, never
-copied; that is safe because it is frozen.  It is not an envelope: who asked, and until when, is in ``ask.py``.
+copied; that is safe because it is frozen.  The asker and the deadline are not in the message but in the ``Ask``.
 
 Laws of this file:
 1. Every concrete message class has one tag, by default ``module.Class``, and no two live classes share a tag.
-2. A script's ``__main__`` is named by its file's stem, so that another process which imports it agrees on the tag.
+2. In a script, ``__main__`` is replaced by the stem of its file, so that a process which imports it has the same tag.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def message_class(tag: str) -> type[Message[object]] | None:
 
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class MessageMeta(msgspec.StructMeta):
-    """Makes each message class frozen, tagged and registered.  It adds no behaviour to instances."""
+    """Makes each message class frozen, and registers its tag."""
 
     def __new__(
         mcls: type[MessageMeta],
@@ -79,14 +79,14 @@ class MessageMeta(msgspec.StructMeta):
         return made
 
 
-# Said again for mypy, which finds the decorator of msgspec.Struct before that of the metaclass.
+# Repeated for mypy, which finds the decorator of msgspec.Struct before that of the metaclass.
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class Message(msgspec.Struct, Generic[R], metaclass=MessageMeta):
     """Base of all messages; ``R`` is the type of the reply, None when it is left out.
 
     Fields are declared as in a dataclass and may hold what msgpack can carry (numbers, text, bytes, containers,
     other structs) and ``ActorRef``.  Class keywords of ``msgspec.Struct`` work; ``tag="..."`` overrides the tag.
-    ``local=True`` is for a class whose fields hold what lives here only: it never leaves its node.
+    ``local=True`` is for a class whose fields only mean something on this node: it is never sent to another one.
     Raises ``TagTaken`` when the class is made and another class, made elsewhere, owns the tag.
     """
 
@@ -102,7 +102,7 @@ def tag_of(cls: type) -> str:
 
 
 def reply_annotation(cls: type) -> object:
-    """Return the type of the reply to a message class, as it was written."""
+    """Return the type of the reply to a message class, as written in its base ``Message[...]``."""
     return cast("type[Message[object]]", cls).__reply_annotation__
 
 
@@ -115,7 +115,7 @@ def _default_tag(namespace: Mapping[str, object]) -> str:
 
 
 def _register(tag: str, made: type[Message[object]]) -> None:
-    """Take the tag for a class.  Making the same class again (a reload, a notebook cell) replaces the old one."""
+    """Register the tag of a class.  Making the same class again (a reload, a notebook cell) replaces the old one."""
     owner = _by_tag.get(tag)
     if owner is not None and (owner.__module__, owner.__qualname__) != (made.__module__, made.__qualname__):
         raise TagTaken(
@@ -129,7 +129,7 @@ def _reply_annotation(
     namespace: Mapping[str, Any],  # Any: a class body holds anything
     bases: tuple[type, ...],
 ) -> object:
-    """Find R: in the class's own ``Message[R]`` base, else what the parent class has, else None."""
+    """Return R of the class's own ``Message[R]`` base, else that of the parent class, else None."""
     originals: tuple[object, ...] = namespace.get("__orig_bases__", ())
     for base in originals:
         if cast("object", get_origin(base)) is Message:

@@ -1,7 +1,7 @@
-"""Supervising: carries out what the pure ``supervision.SupervisorState`` decides when a child has failed or left.
+"""Restarts: carries out what the pure ``supervision.SupervisorState`` decides when a child has failed or stopped itself.
 
-It happens at once, even while the parent's own handler is waiting: a parent that asks its failed child must not be the
-one who keeps it from being restarted.
+It is done at once, even while the parent's own handler is waiting: a parent that asks its failed child must not keep
+that child from being restarted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .lifecycle import (
     STOP,
     SUPERVISION,
     Signal,
-    Step,
+    Transition,
     begin,
     mark_failed,
     may_wait,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class _RestartTypes(Mapping[str, Restart]):
-    """The live children as the pure ledger wants to see them."""
+    """The restart types of the living children by name, as ``ChildEnded`` wants them."""
 
     __slots__ = ("_children",)
 
@@ -51,18 +51,18 @@ class _RestartTypes(Mapping[str, Restart]):
 
 
 def instance_ended(child: Cell, error: BaseException | None) -> None:
-    """Ask the parent's ledger what becomes of the children, and carry it out; then the parent's parent, if that fails.
+    """Restart or stop the children as the parent's strategy says; if the parent fails by it, go on with its parent.
 
-    error: the failure, or None when the child left by its own decision.
+    error: the failure, or None when the child stopped itself.
     """
-    next_one: tuple[Cell, BaseException] | None = _one_ended(child, error)
-    while next_one is not None:
-        mark_failed(*next_one, None)
-        next_one = _one_ended(*next_one)
+    failed: tuple[Cell, BaseException] | None = _one_ended(child, error)
+    while failed is not None:
+        mark_failed(*failed, None)
+        failed = _one_ended(*failed)
 
 
 def _one_ended(child: Cell, error: BaseException | None) -> tuple[Cell, BaseException] | None:
-    """Deal with the end of one instance; returns the supervisor that fails by it, with its error."""
+    """Handle the end of one instance; returns the supervisor that fails by it, with its error, or None."""
     parent = child.parent
     if parent is None or parent.children is None or parent.phase in ("stopping", "gone"):
         child.post(STOP, stop, error)
@@ -111,7 +111,7 @@ def _carry_out(parent: Cell, child: Cell, plan: RestartPlan, error: BaseExceptio
         for cell in together:
             cell.phase = "failed"
             cell.refresh()
-            if cell.group_restart is not None:  # its members are all in the new round
+            if cell.group_restart is not None:  # its members are all in the new one
                 cell.group_restart.cancel()
         task = parent.system.background(_GroupRestart(together, set(plan.end), plan.delay_s, error).run())
         for cell in together:
@@ -119,9 +119,9 @@ def _carry_out(parent: Cell, child: Cell, plan: RestartPlan, error: BaseExceptio
 
 
 class _GroupRestart:
-    """One restart of several children: stop all, newest first; wait; start all, oldest first, but those that end.
+    """A restart of several children: stop all, newest first; wait; start all but those that end, oldest first.
 
-    A failure on the way begins another round by itself.
+    A failure meanwhile begins another group restart by itself.
     """
 
     def __init__(self, cells: list[Cell], ending: set[str], delay_s: float, error: BaseException | None) -> None:
@@ -144,7 +144,7 @@ class _GroupRestart:
                 return
 
     async def _step(self, cell: Cell, signal: Signal) -> None:
-        """Have one cell take one step, for as long as it lives; a handler that is at work too long is cancelled."""
+        """Run one signal of one cell to its end, or until the actor ends; a handler that takes too long is cancelled."""
         self._stepped.clear()
         cell.post(SUPERVISION, signal)
         if cell.task is not None and cell.invocation is not None and cell.spec.shutdown_s is not None:
@@ -167,8 +167,8 @@ class _GroupRestart:
         else:
             run_transition(cell, self._start(cell), may_wait=may_wait(cell))
 
-    async def _then(self, step: Step) -> None:
-        await step
+    async def _then(self, transition: Transition) -> None:
+        await transition
         self._stepped.set()
 
     async def _start(self, cell: Cell) -> None:

@@ -1,6 +1,6 @@
-"""The system lane: signals ahead of all messages, and the rules of who looks at a cell when.
+"""The system queue of a cell: signals run ahead of all messages.  Also, when a cell is in the run queue.
 
-A part of ``cell.py`` that reads better by itself; its laws 1 and 2 are kept here.
+Laws 1 and 2 of ``cell.py`` are kept here.  These functions are methods of ``Cell``.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from .handler_table import HandlerTable
 
 CLOSED: dict[type, Handle] = {}
-"""The table of a cell whose messages must not be handled the fast way."""
+"""The table of a cell whose messages must not be handled by the fast path."""
 
 
 def post(cell: Cell, priority: int, signal: Signal, payload: object = None) -> None:
-    """Queue a signal ahead of all messages; it runs as soon as no handler is at work."""
+    """Queue a signal; it runs as soon as no handler is at work, by priority, then in the order of posting."""
     if cell.gone:
         return
     if cell.signals is None:
@@ -37,22 +37,22 @@ def post(cell: Cell, priority: int, signal: Signal, payload: object = None) -> N
 
 
 def process_signals(cell: Cell) -> None:
-    """Do what is no plain run: the signals, then one message under observation, at a rate, or of a drain."""
+    """Run all signals, then handle one item that the fast path must not handle, if there is one."""
     while not cell.busy:
         if not cell.signals:
             break
         _, _, signal, payload = heappop(cell.signals)
         signal(cell, payload)
     if cell.busy or cell.gone:
-        return  # whoever has the task settles the cell when it is done
+        return  # the task reschedules the cell when it is done
     cell.refresh()
     if cell.phase == "live" and not cell.suspended and cell.slow_path:
-        _attend_message(cell)
-    cell.settle()
+        _handle_one(cell)
+    cell.reschedule()
 
 
-def _attend_message(cell: Cell) -> None:
-    """Handle one item that the fast path must not: a ``Down``, or a message that is watched, paced or drained."""
+def _handle_one(cell: Cell) -> None:
+    """Handle a ``Down``, or one message of an actor that is observed, limited in rate or draining."""
     if cell.downs:
         cell.received += 1
         cell.step(cell.downs.popleft())
@@ -75,7 +75,7 @@ def _attend_message(cell: Cell) -> None:
 
 
 def refresh(cell: Cell, _: object = None) -> None:
-    """Open or close the fast path, as the cell's state wants it."""
+    """Open or close the fast path, according to the state of the cell."""
     plain = (
         cell.phase == "live"
         and not cell.suspended
@@ -87,8 +87,8 @@ def refresh(cell: Cell, _: object = None) -> None:
     cell.slow_path = not plain or bool(cell.signals) or bool(cell.downs)
 
 
-def settle(cell: Cell) -> None:
-    """Give the cell back after its turn: into the run queue again, parked, or idle."""
+def reschedule(cell: Cell) -> None:
+    """After a run: put the cell into the run queue again, mark it ``blocked``, or make it idle."""
     mail = cell.mail
     if not cell.high_water:
         cell.high_water = cell.default_high_water()
@@ -107,7 +107,7 @@ def settle(cell: Cell) -> None:
 
 
 def change_handler_table(cell: Cell, handler_table: HandlerTable) -> None:
-    """Handle messages otherwise from the next one on; the attention makes a running batch notice."""
+    """Use another handler table from the next message on, also in a run that has begun."""
     cell.handler_table = handler_table
     cell.post(REQUEST, refresh)
     cell.table = CLOSED

@@ -1,12 +1,12 @@
 """Supervision: OTP's rules as a pure machine (PURE).
 
-``SupervisorState.step(event, now)`` says what becomes of the children when one of them ends; the cell carries it out.  The
-rules are those of Erlang/OTP's ``supervisor`` (its module documentation): three strategies, three restart types,
-"more than ``intensity`` restarts within ``period_s`` seconds" makes the supervisor fail itself, children start oldest first and
-stop newest first, and ``auto_shutdown`` by significant children.  Unlike OTP's, a restart keeps the ref and the
-mailbox, and can wait out a backoff.
+``SupervisorState.step(event, now)`` decides what happens to the children when one of them ends; ``restart.py`` carries it
+out.  The rules are those of Erlang/OTP's ``supervisor`` (its module documentation): three strategies, three restart
+types, a supervisor that fails itself after more than ``intensity`` restarts within ``period_s`` seconds, children that start
+oldest first and stop newest first, and ``auto_shutdown`` by significant children.  Unlike OTP's, a restart keeps the ref
+and the mailbox, and can be delayed by a backoff.
 
-Law of this file: the same ledger, event, time and random number give the same plan.
+Law of this file: the same state, event, time and random number give the same plan.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ AutoShutdown = Literal["never", "any_significant", "all_significant"]
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Wait before a restart: ``first_s``, doubled at each failure in the window up to ``max_s``, times 1 +- jitter."""
+    """Delay before a restart: ``first_s`` seconds, doubled at each failure in the period, at most ``max_s``, times 1 +- ``jitter``.
+
+    Raises ``InvalidOption`` unless 0 < first_s <= max_s and 0 <= jitter < 1.
+    """
 
     first_s: float = 0.1
     max_s: float = 30.0
@@ -38,7 +41,7 @@ class Backoff:
             raise InvalidOption(f"{self}: wants 0 < first_s <= max_s and 0 <= jitter < 1")
 
     def delay_s(self, failures: int, chance: float) -> float:
-        """Return the wait in seconds after the n-th failure (from 1); ``chance`` is a random number in [0, 1)."""
+        """Return the delay in seconds after the n-th failure, from 1; ``chance`` is a random number in [0, 1)."""
         doubled = self.first_s * 2.0 ** min(failures - 1, 60)
         return min(self.max_s, doubled) * (1.0 + self.jitter * (2.0 * chance - 1.0))
 
@@ -48,8 +51,10 @@ class Strategy:
     """What a supervisor does when a child fails; use one of the three subclasses.
 
     intensity, period_s: more than ``intensity`` restarts in ``period_s`` seconds fail the supervisor; 0 allows none.
-    backoff: None restarts at once.
-    auto_shutdown: whether the supervisor ends when a significant child (or all of them) ends by itself.
+    backoff: the delay before a restart; None restarts at once.
+    auto_shutdown: ``any_significant`` stops the supervisor when a significant child ends by itself, ``all_significant`` when
+        the last one does.
+    Raises ``InvalidOption`` for a setting outside of its range.
     """
 
     intensity: int = 3
@@ -73,7 +78,7 @@ class OneForOne(Strategy):
 
     __slots__ = ()
 
-    def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:  # noqa: ARG002  the port's arguments
+    def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:  # noqa: ARG002  the base class's arguments
         """Return the failed child alone."""
         return (failed,)
 
@@ -83,7 +88,7 @@ class OneForAll(Strategy):
 
     __slots__ = ()
 
-    def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:  # noqa: ARG002  the port's arguments
+    def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:  # noqa: ARG002  the base class's arguments
         """Return all children."""
         return tuple(children)
 
@@ -101,13 +106,14 @@ class RestForOne(Strategy):
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """How a child is kept.
+    """How a child is made, restarted and stopped.
 
     restart: ``permanent`` restarts whenever it ends by itself, ``transient`` when it fails, ``temporary`` never.
-    shutdown_s: seconds that the message at work, and then ``on_stop``, may take when it is stopped, before it is
+    shutdown_s: seconds that the current message, and then ``on_stop``, may take when the child is stopped, before it is
         killed; None waits for ever.
-    significant: its end may end the supervisor, see ``Strategy.auto_shutdown``; a permanent child cannot be.
-    keywords: of the actor's ``__init__``; None for none.
+    significant: its end may end the supervisor (``Strategy.auto_shutdown``); a permanent child cannot be.
+    keywords: keyword arguments of the actor's ``__init__``; None for none.
+    Raises ``InvalidOption`` for a setting outside of its range.
     """
 
     actor: type[BareActor]
@@ -129,11 +135,12 @@ class ChildSpec:
 
 @dataclass(frozen=True, slots=True)
 class ChildEnded:
-    """The event: a child's instance ended.  ``failed`` is False when it ended by its own decision (a normal end).
+    """The event: a child's instance ended.  ``failed`` is False when it stopped itself (a normal end).
 
-    children: the restart type of every living child by name, oldest first, the one that ended among them; a live view
-    will do, since only one_for_all and rest_for_one go through it.  significant: whether the one that ended is
-    significant, and other_significant: how many living others are.  chance: a random number in [0, 1) for the jitter.
+    children: the restart type of every living child by name, oldest first, with the one that ended; it may be a view of
+        changing data, since only one_for_all and rest_for_one iterate over it.
+    significant: whether the child that ended is.  other_significant: how many other living children are.
+    chance: a random number in [0, 1), for the jitter.
     """
 
     name: str
@@ -146,8 +153,11 @@ class ChildEnded:
 
 @dataclass(frozen=True, slots=True)
 class RestartPlan:
-    """The effects.  First ``end`` is stopped for good (newest first), then ``restart`` is stopped newest first and
-    started oldest first after ``delay_s``.  ``escalate``: the supervisor fails.  ``shut_down``: it stops normally.
+    """The effects of one step.
+
+    end: children to stop for good, in this order.  restart: children to restart after that, oldest first; they are
+        stopped in the reverse order, and started after ``delay_s`` seconds.
+    escalate: the supervisor fails.  shut_down: the supervisor stops normally.
     """
 
     end: tuple[str, ...] = ()
@@ -159,16 +169,16 @@ class RestartPlan:
 
 @dataclass(slots=True)
 class SupervisorState:
-    """The memory of one supervisor: its strategy and the times, in seconds, of the restarts in the window."""
+    """The state of one supervisor: its strategy, and the times, in seconds, of the restarts in the current period."""
 
     strategy: Strategy
     _restarts: deque[float] = field(default_factory=deque[float])
 
     def step(self, event: ChildEnded, now: float) -> RestartPlan:
-        """Decide what becomes of the children now that one has ended."""
+        """Decide what happens to the children now that one has ended.  now: seconds."""
         types = event.children
-        own = types[event.name]
-        if own == "temporary" or (own == "transient" and not event.failed):
+        restart = types[event.name]
+        if restart == "temporary" or (restart == "transient" and not event.failed):
             return RestartPlan(end=(event.name,), shut_down=self._shuts_down(event))
         if not self._admit(now):
             return RestartPlan(end=(event.name,), escalate=True)
@@ -181,7 +191,7 @@ class SupervisorState:
         )
 
     def _admit(self, now: float) -> bool:
-        """Count this restart; False when it is one too many within the window."""
+        """Count this restart; False when it is one too many in the period."""
         while self._restarts and self._restarts[0] < now - self.strategy.period_s:
             self._restarts.popleft()
         self._restarts.append(now)

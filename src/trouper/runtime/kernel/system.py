@@ -1,7 +1,7 @@
 """The system: the actors of one loop, their root, and what all of them share.
 
-``trouper.Node`` wraps it and is what users see.  The system spawns, counts, takes dead letters and shuts down; it has
-no network, no files, and reads no clock but the loop's.
+``trouper.Node`` wraps it and is what users see.  The system spawns, and counts messages and dead letters; it has no
+network and no files, and reads no clock but the loop's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from .address import checked_name
+from .address import NodeId, checked_name
 from .ask import Ask, current_invocation
 from .bare_actor import BareActor
 from .cell import Cell
@@ -22,6 +22,7 @@ from .dispatcher import Dispatcher
 from .errors import NameTaken, NodeClosed
 from .lifecycle import start
 from .ref import ActorRef
+from .restart import instance_ended
 from .supervision import ChildSpec, OneForOne
 
 if TYPE_CHECKING:
@@ -32,21 +33,21 @@ T = TypeVar("T")
 
 
 class Reporter(Protocol):
-    """Where the kernel says what went wrong; it writes no logs by itself."""
+    """Is told of failures; the kernel itself writes no log."""
 
     def problem(self, text: str, error: BaseException | None = None) -> None:
-        """Something went wrong, and is dealt with."""
+        """Report a failure that the runtime has handled."""
 
     def crash(self, cell: Cell, error: BaseException, message: object) -> None:
-        """An actor failed, handling ``message``; None when it was in none of its handlers."""
+        """Report that an actor failed while it handled ``message``; None when no handler was at work."""
 
     def letter(
         self, message: object, target: ActorRef, reason: str, error: BaseException | None, *, asked: bool
     ) -> None:
-        """A message became a dead letter; ``asked``: its asker was told."""
+        """Report a dead letter; ``asked``: its asker was told."""
 
     def brief(self, error: BaseException) -> str:
-        """One line for a failure, bounded in size."""
+        """Return one line for a failure, bounded in size."""
         ...
 
     def trace(self, error: BaseException) -> str:
@@ -59,7 +60,7 @@ class Guardian(BareActor):
 
 
 class Root(Guardian):
-    """Above the guardians: it restarts none of them, since what they were made of would be gone."""
+    """The parent of the guardians; it restarts neither, since their actors would be lost."""
 
     supervision = OneForOne(intensity=0)
 
@@ -67,11 +68,14 @@ class Root(Guardian):
 class System:
     """The runtime of one loop.
 
-    seed: of the only source of chance in the kernel.  dispatcher: another one makes a simulation.
-    ask_timeout_s: the deadline of an ask that names none.  guardian: the class of ``/user``, with its strategy.
-    make_ref, make_ask: the classes of its refs and asks; others may look at each message and reply on its way.
-    reporter: where it says what went wrong.  instance_ended: decides what becomes of an actor whose instance has failed
-    (with the error) or has left (None).  escalated: called with the error when a failure has reached the root.
+    name, generation: of the node.
+    dispatcher: runs the actors; a simulation gives one of its own.
+    seed: of the only source of random numbers in the kernel; None is drawn.
+    ask_timeout_s: seconds; the time-out of an ask that names none.
+    guardian: the class of ``/user``, with its strategy.
+    make_ref, make_ask: the classes of its refs and asks; a subclass can check or copy each message and reply.
+    reporter: is told of failures.
+    escalated: called with the error when a failure has reached the root.
     """
 
     def __init__(
@@ -79,16 +83,18 @@ class System:
         name: str,
         dispatcher: Dispatcher,
         *,
+        generation: int = 0,
         seed: int | None = None,
         ask_timeout_s: float = 5.0,
         guardian: type[BareActor] = Guardian,
         make_ref: Callable[[Cell], ActorRef] = ActorRef,
         make_ask: type[Ask[Any]] = Ask,  # Any: of whatever reply
         reporter: Reporter,
-        instance_ended: Callable[[Cell, BaseException | None], None],
         escalated: Callable[[BaseException], None],
     ) -> None:
         self.name = checked_name(name)
+        self.node_id = NodeId(name, generation)
+        self.node_hash = self.node_id.stable_hash()
         self.loop = asyncio.get_running_loop()
         self.dispatcher = dispatcher
         self.deadlines = Deadlines(self.loop)
@@ -99,11 +105,11 @@ class System:
         self.reporter = reporter
         self.instance_ended, self.escalated = instance_ended, escalated
         self.host: object = None
-        """The node around this system, for ``Actor.node``."""
+        """The node that this system belongs to, for ``Actor.node``."""
         self.placement: Callable[[], Placement] | None = None
         """Returns what starts actors on other nodes; None where nothing does."""
         self.on_lifecycle: tuple[Callable[[Cell, str], None], ...] = ()
-        """Who is called with ``started``, ``restarted`` or ``ended``."""
+        """Called with the cell and ``started``, ``restarted`` or ``ended``."""
         self.late_replies = 0
         self.dead_letters: Counter[str] = Counter()
         self.closing = False
@@ -115,7 +121,7 @@ class System:
         self.user = self.spawn(self.root, ChildSpec(guardian, shutdown_s=None), (), "user")
 
     def spawn(self, parent: Cell, spec: ChildSpec, args: tuple[object, ...], name: str | None) -> Cell:
-        """Start a child and leave a failure of its start to the parent's supervision."""
+        """Start a child; a failure of its start is left to the parent's supervision."""
         cell = self.make_child(parent, spec, args, name)
         start(cell, None)
         return cell
@@ -123,7 +129,7 @@ class System:
     def make_child(
         self, parent: Cell, spec: ChildSpec, args: tuple[object, ...], name: str | None, kind: type[Cell] = Cell
     ) -> Cell:
-        """Make a cell that is yet to be started; raises ``NodeClosed``, ``InvalidName`` and ``NameTaken``."""
+        """Make a cell, to be started by the caller; raises ``NodeClosed``, ``InvalidName`` and ``NameTaken``."""
         if self.closing or parent.phase in ("stopping", "gone"):
             state = "closing" if self.closing else parent.phase
             raise NodeClosed(f"{parent.address} takes no new actors: it is {state}")
@@ -136,7 +142,7 @@ class System:
         return cell
 
     def enter(self, function: Callable[..., T], *args: object) -> T:
-        """Call a function in the context of the node's handlers."""
+        """Call a function in the context of handlers."""
         dispatcher = self.dispatcher
         if dispatcher.entered:
             return function(*args)
@@ -147,17 +153,19 @@ class System:
             dispatcher.entered = False
 
     def begin_task(
-        self, step: Coroutine[object, object, None], invocation: Invocation | None = None
+        self, coroutine: Coroutine[object, object, None], invocation: Invocation | None = None
     ) -> asyncio.Task[None]:
-        """Begin a task in a context of its own; ``invocation`` is the handler that waits for it, None when none does."""
+        """Start a task in a context of its own; ``invocation`` is the handler that waits for it, None when none does."""
         context = self.dispatcher.context.copy()
         if invocation is not None:
             context.run(current_invocation.set, invocation)
-        return asyncio.Task(step, loop=self.loop, context=context)  # and not by a factory, whose task may begin at once
+        return asyncio.Task(
+            coroutine, loop=self.loop, context=context
+        )  # a task factory may start it before this returns
 
-    def background(self, step: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        """Begin a task that belongs to no actor's instance; it is cancelled when the node ends."""
-        task = self.begin_task(step)
+    def background(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Start a task that belongs to no actor's instance; it is cancelled when the node ends."""
+        task = self.begin_task(coroutine)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
@@ -165,17 +173,17 @@ class System:
     def dead_letter(
         self, message: object, target: ActorRef, reason: str, error: BaseException | None, *, asked: bool
     ) -> None:
-        """Count a message that no handler took, and report it."""
+        """Count and report a message that no handler took."""
         self.dead_letters[reason] += 1
         self.reporter.letter(message, target, reason, error, asked=asked)
 
     def count_gone(self, received: int, handled: int) -> None:
-        """Keep the counters of a cell that has ended, or of a message to one."""
+        """Add the counters of a cell that has ended, or of a message to one."""
         self.received_by_gone += received
         self.handled_by_gone += handled
 
     def cells(self) -> Iterator[Cell]:
-        """Go through all living cells, parents before children."""
+        """Iterate over all living cells, parents before children."""
         front = [self.root]
         while front:
             cell = front.pop()

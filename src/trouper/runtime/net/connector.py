@@ -12,10 +12,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from ..kernel.address import NodeId
     from ..kernel.message import Message
     from ..session.session import Session
     from .peer import Peer
-    from .remote_cell import NodeId
 
 DIAL_S = 10.0
 """Seconds that a node may take to answer when it is dialled for data that waits."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from .remote_cell import NodeId, PeerFinder, RemoteCell
+from ..kernel.address import NodeId
+from .remote_cell import PeerFinder, RemoteCell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

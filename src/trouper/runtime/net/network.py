@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..kernel.alarm import Alarm
+from ..kernel.address import NodeId
 from ..kernel.ask import current_invocation
 from ..kernel.cell import Cell
+from ..kernel.clock import Alarm
 from ..kernel.errors import InvalidOption, NodeClosed, NodeUnreachable, TrouperError, WireError
 from ..kernel.ref import ActorRef
 from ..session import effects
@@ -35,7 +36,6 @@ from .connector import Connector
 from .control import FindActor, SpawnActor
 from .directory import Directory
 from .peer import LocalActors, Peer, RequestHandler
-from .remote_cell import NodeId
 from .spawn_request import resolve_spawn, stop_with_owner
 
 if TYPE_CHECKING:

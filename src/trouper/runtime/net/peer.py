@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast
 
 import msgspec
 
+from ..kernel.address import NodeId
 from ..kernel.ask import Ask, Envelope, content, is_ask
 from ..kernel.cell import Cell
 from ..kernel.errors import ActorStopped, MailboxFull, Unhandled, WireError
@@ -43,7 +44,7 @@ from .control import (
 from .control_handler import ControlHandler
 from .errors import UnreadableMessage, failure_of, raised_from
 from .incoming_asks import IncomingAsks
-from .remote_cell import NodeId, RemoteCell
+from .remote_cell import RemoteCell
 from .send_buffer import LIMIT, SendBuffer, SendPort
 
 if TYPE_CHECKING:

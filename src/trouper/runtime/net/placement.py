@@ -195,7 +195,7 @@ class PlacedCell(Cell):
         # As `_forward` does, without its calls: each message to another node passes here.
         self.received -= 1
         if isinstance(item, Envelope) and is_ask(item):
-            item.target = remote
+            item.redirect(remote)
         return remote.wake(item)
 
     def step(self, item: object) -> None:
@@ -213,7 +213,7 @@ class PlacedCell(Cell):
         self.received -= 1
         if not is_ask(item):
             return remote.ref.tell(cast("Message[object]", item))
-        item.target = remote
+        item.redirect(remote)
         remote.accept(item)
         return DONE
 

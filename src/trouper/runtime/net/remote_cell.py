@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Generator
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from ..kernel.address import Address
+from ..kernel.address import Address, NodeId
 from ..kernel.ask import Ask
 from ..kernel.bare_actor import BareActor
 from ..kernel.cell import Cell
@@ -31,16 +31,6 @@ R = TypeVar("R")
 _REMOTE_SPEC = ChildSpec(BareActor)
 
 
-class NodeId(NamedTuple):
-    """One run of a node.
-
-    node: its name.  generation: random, made when the node starts.
-    """
-
-    node: str
-    generation: int
-
-
 class PeerFinder(Protocol):
     """Finds the peer that a remote cell sends to."""
 
@@ -54,34 +44,22 @@ class PeerFinder(Protocol):
         ...
 
 
-class RemoteAddress(Address, frozen=True, kw_only=True):
-    """An address with the generation of the node; addresses of two generations are not equal."""
-
-    generation: int
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Address) or (self.node, self.path, self.uid) != (other.node, other.path, other.uid):
-            return False
-        return not isinstance(other, RemoteAddress) or self.generation == other.generation
-
-    def __hash__(self) -> int:
-        return hash((self.node, self.path, self.uid))
-
-
 class RemoteCell(Cell):
     """The cell of an actor on another node.  It has no mailbox: ``wake`` gets every message and sends it."""
 
-    __slots__ = ("__weakref__", "_capacity", "_finder", "_path", "_peer", "_watched", "node_id")
+    __slots__ = ("__weakref__", "_capacity", "_finder", "_node_hash", "_node_id", "_path", "_peer", "_watched")
 
     def __init__(self, finder: PeerFinder, node_id: NodeId, path: str, uid: int) -> None:
         # As of an actor without an instance, handlers or mailbox; the actor's own cell, on its node, has the real ones.
         self.spec, self.handler_table, self.args = _REMOTE_SPEC, BareActor.__handler_table__, ()
         self._finder = finder
         self._peer: Peer | None = None
-        self.system, self.node_id, self._path, self.uid = finder.system, node_id, path, uid
+        self.system, self._node_id, self._path, self.uid = finder.system, node_id, path, uid
+        self._node_hash = node_id.stable_hash()
         self.name = path.rpartition("/")[2]
         self.ref = ActorRef(self)
         self.table, self.mail, self.invocation, self.reentrant_invocations, self.asks = CLOSED, None, None, None, None
+        self.waited_for = None
         self.phase, self.reason, self.suspended = "live", "", False
         self.received = self.handled = self.restarts = self.high_water = 0
         self.watchers = self.watching = self.downs = self.ended = self.parent = self.actor = self.task = None
@@ -90,9 +68,19 @@ class RemoteCell(Cell):
         self._watched = False
 
     @property
+    def node_id(self) -> NodeId:
+        """The node that the actor lives on."""
+        return self._node_id
+
+    @property
+    def node_hash(self) -> int:
+        """``node_id.stable_hash()``."""
+        return self._node_hash
+
+    @property
     def address(self) -> Address:
-        """The address of the actor, with the generation of its node."""
-        return RemoteAddress(self.node_id.node, self._path, self.uid, generation=self.node_id.generation)
+        """Where the actor is."""
+        return Address(self.node_id.node, self._path, self.uid)
 
     def find_peer(self) -> Peer | None:
         """Return the peer to send to; None when the node cannot be reached."""

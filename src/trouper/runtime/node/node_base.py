@@ -24,7 +24,6 @@ from ..kernel.cell import Cell
 from ..kernel.dispatcher import Dispatcher
 from ..kernel.errors import InvalidOption, NodeClosed, NodeFailed
 from ..kernel.ref import ActorRef
-from ..kernel.restart import instance_ended
 from ..kernel.supervision import OneForOne, Strategy
 from ..kernel.system import Guardian, System
 from ..observe.reports import brief
@@ -136,13 +135,13 @@ class NodeBase(NodeServices, Spawner):
         self._system = System(
             self.name,
             self._make_dispatcher(loop),
+            generation=self._make_generation(),
             seed=self._seed,
             ask_timeout_s=self._ask_timeout_s,
             guardian=guardian,
             make_ref=make_ref,
             make_ask=make_ask,
             reporter=self.reports,
-            instance_ended=instance_ended,
             escalated=self._escalated,
         )
         self._system.host = self
@@ -169,7 +168,7 @@ class NodeBase(NodeServices, Spawner):
             options = part.network_options(options)
         if options.listen:
             transports = self._make_transports(options)
-            self._network = await open_network(self, options, transports, self._make_generation())
+            self._network = await open_network(self, options, transports, self.system.node_id.generation)
         for part in self._parts:
             await part.start()
         if self._slow_handler_s is not None and not is_virtual(loop):  # after the imports above, which block the loop

@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from ..kernel.delivery import deliver
 from ..kernel.errors import InvalidOption
-from ..kernel.ref import ActorRef, DeadLetter, Down
+from ..kernel.ref import ActorRef, DeadLetter, Down, deliver
 
 if TYPE_CHECKING:
     from ..kernel.system import System

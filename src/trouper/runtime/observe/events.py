@@ -16,10 +16,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, Self, TypeVar, cast
 
-from ..kernel.delivery import deliver
 from ..kernel.errors import InvalidOption
 from ..kernel.message import Message
-from ..kernel.ref import ActorRef, DeadLetter, Down
+from ..kernel.ref import ActorRef, DeadLetter, Down, deliver
 
 if TYPE_CHECKING:
     from ..kernel.cell import Cell

@@ -19,10 +19,9 @@ from typing import Literal, Self
 import msgspec
 
 from ..kernel.cell import Cell, Observer
-from ..kernel.delivery import deliver
 from ..kernel.errors import InvalidOption, Reject
 from ..kernel.message import Message
-from ..kernel.ref import ActorRef, Down
+from ..kernel.ref import ActorRef, Down, deliver
 from .reports import bounded, bounded_repr, brief
 
 TRACED_MAX = 100_000

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ....runtime.actor.actor import Actor
 from ....runtime.actor.handlers import handler
-from ....runtime.kernel.alarm import Alarm
+from ....runtime.kernel.clock import Alarm
 from ..events import ClusterNotice
 from ..messages import AlarmDue, ContactEndpoint, DialEnded, Discovered, JoinRefused, ViewChanged
 from . import discovery_loop as pure

@@ -14,11 +14,10 @@ from collections.abc import Callable
 
 from ...kernel.ask import Ask, is_ask
 from ...kernel.cell import Cell
-from ...kernel.delivery import deliver
 from ...kernel.errors import MailboxFull, Reject, TrouperError
 from ...kernel.mailbox import CapacityWaiter
 from ...kernel.message import Message
-from ...kernel.ref import ActorRef, Down
+from ...kernel.ref import ActorRef, Down, deliver
 from ..actor import Actor
 from ..forwarding import detach_reply, forward
 from ..handlers import handler
