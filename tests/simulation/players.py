@@ -186,7 +186,9 @@ class Player(Actor):
     def ask_at_hand(self) -> asyncio.Future[object] | None:
         """Return the ask that is being handled; one that is answered inline becomes one when it is passed on."""
         cell, invocation = self.__cell__, self.__cell__.invocation or current_invocation.get()
-        item = invocation.item if invocation is not None and invocation.cell is cell else cell.system.dispatcher.inline_ask
+        item = cell.system.dispatcher.inline_ask
+        if invocation is not None and invocation.cell is cell:
+            item = invocation.item
         return cast("asyncio.Future[object]", item) if isinstance(item, asyncio.Future) else None
 
     def is_asked(self) -> bool:

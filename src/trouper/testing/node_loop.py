@@ -5,8 +5,8 @@ clock, or be gone from one moment to the next.  ``NodeLoop`` runs only when the 
 in which nodes get their turns is drawn from the seed.  The scenario runs in the world, and may await what nodes have.
 
 Laws of this file:
-1. A loop that has died runs nothing any more, not even a ``finally``; what it held is kept until ``dispose``, since Python
-   would run that as soon as it let go of it.
+1. A loop that has died runs nothing any more, not even a ``finally``; what it held is kept until ``dispose``, since
+   Python would run that as soon as it let go of it.
 2. A task is woken in its own loop, whichever loop the future that it awaited is of.
 3. A loop that stands still loses nothing: what is due meanwhile is done afterwards, and its clock goes on.
 """

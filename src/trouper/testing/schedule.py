@@ -146,7 +146,7 @@ class _MailSource(list[Mail]):
 class SeededDispatcher(Dispatcher):
     """A dispatcher whose every choice comes from a seed.  steps: the loop that counts its runs; None is its own."""
 
-    __slots__ = ("_inline_ask", "_chance", "_inline_chance", "_now", "_runs", "_stop_chance", "_trace")
+    __slots__ = ("_chance", "_inline_ask", "_inline_chance", "_now", "_runs", "_stop_chance", "_trace")
 
     def __init__(self, loop: VirtualLoop, seed: int | str, trace: EventTrace, steps: VirtualLoop | None = None) -> None:
         self._inline_ask: object = None

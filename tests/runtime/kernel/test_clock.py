@@ -29,7 +29,7 @@ tenths = st.integers(0, 20).map(lambda tenths: tenths / 10)
 def test_each_item_expires_once_at_its_deadline_unless_it_was_removed(
     plans: list[tuple[float, float, float | None]],
 ) -> None:
-    """Items are added and removed at any time, with any time-outs, in one line or many: the model is one timer for each."""
+    """Items are added and removed at any time, with any time-outs; the model is one timer for each item."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -43,9 +43,7 @@ def test_each_item_expires_once_at_its_deadline_unless_it_was_removed(
             loop.call_at(start + add_s, add, index, timeout_s)
             if remove_s is not None:
                 # Half a tick later than any deadline, so that the model need not say who comes first.
-                loop.call_at(
-                    start + add_s + remove_s + 0.05, lambda i: lines[i].pop(items[i], None), index
-                )
+                loop.call_at(start + add_s + remove_s + 0.05, lambda i: lines[i].pop(items[i], None), index)
         await asyncio.sleep(10.0)
         for index, (_, timeout_s, remove_s) in enumerate(plans):
             stays = remove_s is None or remove_s + 0.05 > timeout_s
@@ -107,7 +105,7 @@ def test_an_item_that_is_added_while_another_expires_has_its_own_deadline() -> N
 
 
 def test_a_timer_that_fires_early_is_not_set_again_for_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """uvloop fires up to half a millisecond early, and would fire again at once until the deadline has come."""
+    """A uvloop fires up to half a millisecond early, and would fire again at once until the deadline has come."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -154,7 +152,7 @@ def test_inherited_deadlines_expire_late_by_a_64th_at_most(plans: list[tuple[flo
 
 
 def test_inherited_deadlines_share_a_bounded_number_of_timers() -> None:
-    """Twenty thousand asks a second, each with another time left, keep at most 64 timers for each doubling of that time."""
+    """Of 20,000 asks a second, each with another time left, at most 64 timers are left for each doubling of it."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from types import FrameType
 from typing import cast
 
@@ -205,7 +206,7 @@ def test_the_search_from_both_ends_finds_what_a_search_of_the_whole_graph_finds(
         assert asking in reached
         numbers = [int(text) for text in error.cycle]
         assert (numbers[0], numbers[1], numbers[-1]) == (asking, asked, asking)
-        assert all(goal in leads_to[source] for source, goal in zip(numbers[1:], numbers[2:], strict=False))
+        assert all(goal in leads_to[source] for source, goal in pairwise(numbers[1:]))
     else:
         assert asking not in reached
 

@@ -75,7 +75,7 @@ def _ref_of(node: Node, node_id: NodeId, uid: int) -> ActorRef:
 
 @staged
 async def test_refs_of_two_generations_of_a_node_are_never_equal(node: Node) -> None:
-    """A ref of an earlier generation differs from one of the same path and uid, on its node too, so equality is transitive."""
+    """A ref of an earlier generation differs from one of the same path and uid, also on its own node."""
     ada = await node.spawn(Player, name="ada")
     name, generation = node.system.node_id
     same = _ref_of(node, NodeId(name, generation), ada.address.uid)

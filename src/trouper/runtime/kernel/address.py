@@ -26,7 +26,7 @@ class NodeId(NamedTuple):
     generation: int
 
     def stable_hash(self) -> int:
-        """Return a hash that is equal in every process, unlike that of a text: simulations depend on the order of sets."""
+        """Return a hash that is the same in every process, so that sets of refs have one order in all simulations."""
         return zlib.crc32(f"{self.node}/{self.generation}".encode())
 
 

@@ -23,7 +23,7 @@ R = TypeVar("R")
 
 
 class Envelope:
-    """Base of what may stand in a mailbox around a message.  A message that was told has none, and pays nothing for it."""
+    """Base of what may stand in a mailbox around a message; a message that was told has none."""
 
     __slots__ = ()
 
@@ -79,7 +79,7 @@ current_invocation: ContextVar[Invocation | None] = ContextVar("trouper_invocati
 
 
 class Ask(asyncio.Future[R], Envelope, Generic[R]):
-    """A message that is owed a reply.  It can be awaited and gathered; cancelling it cancels the handler that works on it.
+    """A message that is owed a reply, and the future of that reply; cancelling it cancels the handler that works on it.
 
     timeout_s: seconds until ``AskTimeout``.
     owner: the actor that asks, whose end cancels the ask; None outside of actors.
@@ -129,7 +129,7 @@ class Ask(asyncio.Future[R], Envelope, Generic[R]):
             self.set_result(reply)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  it was checked
 
     def refuse(self, error: BaseException) -> None:
-        """End with an error, which is raised at the asker.  A ``StopIteration``, which no future can carry, is wrapped."""
+        """End with an error, which is raised at the asker.  A ``StopIteration`` is wrapped: no future can carry it."""
         if self.done():
             self.target.system.late_replies += 1
         else:
@@ -189,7 +189,7 @@ def content(item: object) -> object:
 
 
 def open_ask(message: Message[R], target: Cell, timeout_s: float | None, invocation: Invocation | None) -> Ask[R]:
-    """Make an ask on behalf of a handler.  It ends at the deadline of the ask that the handler answers, if that is sooner.
+    """Make an ask on behalf of a handler; the deadline of the ask that the handler answers is inherited.
 
     timeout_s: seconds; None takes the node's ``ask_timeout_s``.  invocation: of the handler that asks; None outside of
     actors.  Raises ``DeadlockError`` when the ask would close a cycle, ``InvalidOption`` for a negative time-out.

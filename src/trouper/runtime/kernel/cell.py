@@ -10,8 +10,8 @@ An actor is in one of five phases:
     any of these --stop--> stopping --children and on_stop are done--> gone        any phase --kill--> gone
 
 Laws of this file:
-1. ``mail`` is None exactly while the cell needs no run: it is idle, or gone.  Otherwise the cell is in the run queue, or
-   at work (on the stack or in ``task``), or ``blocked`` until a signal comes.
+1. ``mail`` is None exactly while the cell needs no run: it is idle, or gone.  Otherwise the cell is in the run queue,
+   or at work (on the stack or in ``task``), or ``blocked`` until a signal comes.
 2. ``slow_path`` is True whenever a plain message must not be handled by the fast path; ``table`` is then empty.
 3. At most one handler is at work, reentrant ones not counted: ``task`` is not None while one is waiting.
 4. ``received`` counts what was sent here.  Each message ends as handled or as a dead letter, or is still in flight.
@@ -25,7 +25,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from . import invocation as invoking
-from . import lifecycle, signals
+from . import lifecycle
+from . import signals as signalling
 from .address import Address, NodeId
 from .ask import Ask, Envelope, Invocation, content, is_ask
 from .errors import ActorFailed, ActorStopped, MailboxFull, Unhandled
@@ -109,11 +110,11 @@ class Cell:
     step = invoking.step
     check_reply = invoking.check_reply
     fail_plain = invoking.fail_plain
-    post = signals.post
-    process_signals = signals.process_signals
-    refresh = signals.refresh
-    reschedule = signals.reschedule
-    change_handler_table = signals.change_handler_table
+    post = signalling.post
+    process_signals = signalling.process_signals
+    refresh = signalling.refresh
+    reschedule = signalling.reschedule
+    change_handler_table = signalling.change_handler_table
     request_stop = lifecycle.request_stop
     request_drain = lifecycle.request_drain
     request_kill = lifecycle.request_kill
@@ -201,7 +202,7 @@ class Cell:
             self.drain_left += len(items)
 
     def requeue(self, item: object) -> None:
-        """Requeue an item whose handler never began; a ``Down`` goes back to ``downs``, where ``unwatch`` can remove it."""
+        """Requeue an item whose handler never began; a ``Down`` goes back to ``downs``, for ``unwatch`` to remove."""
         if isinstance(item, Down) and not self.gone:
             self.received -= 1
             self.downs = deque((item, *(self.downs or ())))
@@ -251,7 +252,7 @@ class Cell:
         return self.capacity_waiter
 
     def default_high_water(self) -> int:
-        """Return the length of the queue from which on ``tell`` calls ``enqueue_slowly``: 0 for a queue of the user's own."""
+        """Return the length from which on ``tell`` calls ``enqueue_slowly``; 0 for a queue of the user's own."""
         box = self.spec.actor.mailbox
         return box.high_water if box.queue is None else 0
 
@@ -305,7 +306,7 @@ class Cell:
         return actor
 
     def abandon(self, ask: Ask[R]) -> None:
-        """The asker has given up: cancel the handler that works on the ask.  A queued ask becomes a dead letter later."""
+        """Cancel the handler that works on an ask whose asker has given up; a queued ask is lost later."""
         handler = ask.handler or self.invocation
         if handler is not None and handler.item is ask and handler.task is not None:
             handler.cancel("cancelled")
@@ -361,7 +362,7 @@ class Cell:
         if self.downs is None:
             self.downs = deque()
         self.downs.append(down)
-        self.post(SUPERVISION, signals.refresh)
+        self.post(SUPERVISION, signalling.refresh)
 
     def end_future(self) -> asyncio.Future[None]:
         """Return a future that is done once the actor has ended and its tasks have unwound."""

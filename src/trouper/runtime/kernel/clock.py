@@ -35,10 +35,10 @@ Line = dict[Expiring, None]
 class Deadlines:
     """Calls ``expire`` of each item at its deadline, with few timers of the loop.
 
-    Items with one time-out expire in the order in which they were added, so each time-out has a *line* with one timer for
-    its first item.  Deadlines that are inherited have no time-out in common: they are rounded up to a grid, and those
-    of one point share a *bucket* with one timer.  The grid is at most 1/64 of the time left, or 1/128 s.  So there are at most
-    ``LINES_MAX`` lines, 64 buckets for each doubling of the time left, and 128 for the last second.
+    Items with one time-out expire in the order in which they were added, so each time-out has a *line* with one timer
+    for its first item.  Deadlines that are inherited have no time-out in common: they are rounded up to a grid, and
+    those of one point share a *bucket* with one timer.  The grid is at most 1/64 of the time left, or 1/128 s.  So
+    there are at most ``LINES_MAX`` lines, 64 buckets for each doubling of the time left, and 128 for the last second.
 
     Adding costs one look-up; ``line.pop(item, None)`` on what ``add`` returned removes an item before its deadline.
     """

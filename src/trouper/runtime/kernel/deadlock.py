@@ -1,12 +1,13 @@
 """The wait-for graph of one node, and the search for the cycle that a new wait would close (law 6).
 
-The vertices are handlers at work (``Invocation``).  A handler points at its waits, a wait at the actor that it waits for, and that
-actor at the handler that must end first.  Waits are entered in both directions, in ``Invocation.waits`` and in
-``Cell.waited_for``, so that the search can start from both ends.
+The vertices are handlers at work (``Invocation``).  A handler points at its waits, a wait at the actor that it waits
+for, and that actor at the handler that must end first.  Waits are entered in both directions, in ``Invocation.waits``
+and in ``Cell.waited_for``, so that the search can start from both ends.
 
-Complexity: entering and leaving a wait is O(1).  The search alternates between the two ends and stops as soon as either of
-them is exhausted, so it costs at most twice the smaller side.  The usual ask, of an actor that is idle or whose handler waits
-for nothing, or by a handler that nobody waits for, is O(1), however many handlers are at work elsewhere.
+Complexity: entering and leaving a wait is O(1).  The search alternates between the two ends and stops as soon as
+either of them is exhausted, so it costs at most twice the smaller side.  The usual ask, of an actor that is idle or
+whose handler waits for nothing, or by a handler that nobody waits for, is O(1), however many handlers are at work
+elsewhere.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def end_waits(asker: Invocation) -> None:
 
 
 def check_cycle(asker: Invocation, target: Cell) -> None:
-    """Raise ``DeadlockError`` when the handler at work in ``target`` waits, directly or through others, for ``asker``."""
+    """Raise ``DeadlockError`` if the handler at work in ``target`` waits, directly or indirectly, for ``asker``."""
     first = target.invocation
     if first is None:
         return
@@ -74,7 +75,7 @@ def check_cycle(asker: Invocation, target: Cell) -> None:
 
 
 def _find_path(start: Invocation, end: Invocation) -> list[Invocation] | None:
-    """Return the handlers from ``start`` to ``end``, each of which waits for the next one; None when there is no path."""
+    """Return the handlers from ``start`` to ``end``, each waiting for the next one; None when there is no path."""
     came_from: dict[Invocation, Invocation | None] = {start: None}
     leads_to: dict[Invocation, Invocation | None] = {end: None}
     forward, backward = _explore(came_from, _blockers), _explore(leads_to, _waiters)

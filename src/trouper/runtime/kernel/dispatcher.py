@@ -73,7 +73,7 @@ class Dispatcher:
         self.running: Cell | None = None
         """The actor whose plain handler is on the stack; None between handlers and in tasks."""
         self.inline_ask: object = None
-        """The message of the ask that is being answered inline; a handler that forwards it puts an ``Ask`` in its place."""
+        """The message of the ask that is being answered inline; when it is forwarded, an ``Ask`` takes its place."""
         self.inline_timeout_s: float | None = None
         """The time-out that the caller of that ask gave."""
         self.asker: Invocation | None = None
@@ -81,8 +81,10 @@ class Dispatcher:
         self.inline_budget = 0
         """Asks that may still be answered inline before the clock is read."""
         self._renewals_left = 0
-        """How often ``inline_budget`` is renewed before the loop must have an iteration; 0: counting starts with the next
-        ask; -1: nothing is granted until the loop has had one."""
+        """How often ``inline_budget`` is renewed before the loop must have an iteration.
+
+        0: counting starts with the next ask.  -1: nothing is granted until the loop has had an iteration.
+        """
         self._inline_until = 0.0
         self.idle_queues: list[Mail] = []
         """Empty queues to use again, so that a lone message costs no allocation."""

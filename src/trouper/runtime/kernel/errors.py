@@ -117,7 +117,7 @@ class NodeFailed(ActorError):
 
 
 class Reject(TrouperError):
-    """A business "no": raise it in a handler to refuse a message.  The actor does not fail, and the asker gets this error."""
+    """A business "no": raise it in a handler to refuse a message.  The actor goes on, and the asker gets this error."""
 
 
 class InternalError(TrouperError):

@@ -36,8 +36,8 @@ class HandlerEntry:
 class HandlerTable:
     """Two dicts by message type: ``plain`` for the dispatcher's fast path, ``entries`` with every handler.
 
-    ``plain`` has ``handle_on_slow_path`` where the handler is async.  A subclass of a handled type is added to both at its
-    first arrival.  reentrant: whether any handler is.
+    ``plain`` has ``handle_on_slow_path`` where the handler is async.  A subclass of a handled type is added to both at
+    its first arrival.  reentrant: whether any handler is.
     """
 
     __slots__ = ("entries", "plain", "reentrant")

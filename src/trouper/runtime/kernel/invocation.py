@@ -29,7 +29,7 @@ BATCH = 16
 
 
 def answer_inline(cell: Cell, call: Handle, message: Message[R], timeout_s: float | None) -> asyncio.Future[R]:
-    """Run a plain handler for an ask of an idle actor on the asker's stack; no message is queued that it could overtake."""
+    """Run a plain handler for an ask of an idle actor on the asker's stack; it overtakes no message: none is queued."""
     system = cell.system
     dispatcher = system.dispatcher
     dispatcher.inline_budget -= 1
@@ -201,7 +201,7 @@ def _conclude(invocation: Invocation, reply: object, error: BaseException | None
 
 
 def _failed(cell: Cell, error: BaseException, item: object, actor: object, *, asked: bool | None = None) -> None:
-    """Make the message a dead letter, and fail the actor, unless the error is a ``Reject`` or of a replaced instance."""
+    """Make the message a dead letter; fail the actor, unless the error is a ``Reject`` or of a replaced instance."""
     rejected = isinstance(error, Reject)
     cell.lose(item, "rejected" if rejected else "failed", error, asked=asked)
     if not rejected and cell.phase == "live" and actor is cell.actor:
@@ -214,7 +214,7 @@ def fail_plain(cell: Cell, error: BaseException, message: object) -> None:
 
 
 def check_reply(cell: Cell, message: object, reply: object) -> None:
-    """Raise ``WrongReply`` when a handler returned a value of another type than its message promises, or an awaitable."""
+    """Raise ``WrongReply`` for an awaitable, or a value of another type than the message promises."""
     wanted: tuple[type, ...] | None = getattr(type(message), "__reply__", None)
     if wanted is not None and isinstance(reply, wanted):
         return

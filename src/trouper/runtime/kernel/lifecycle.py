@@ -1,8 +1,9 @@
 """Lifecycle: how an actor starts, fails, restarts and stops, and how its watchers are told.
 
-A *transition* is a coroutine.  It runs at once when nothing in it can wait (no children, plain hooks), else as the cell's
-task.  When an instance has failed, or has stopped itself, the cell handles nothing and ``System.instance_ended`` is
-called: ``restart.py`` asks the pure ``supervision.SupervisorState`` what to do, and posts ``restart`` or ``stop``.
+A *transition* is a coroutine.  It runs at once when nothing in it can wait (no children, plain hooks), else as the
+cell's task.  When an instance has failed, or has stopped itself, the cell handles nothing and
+``System.instance_ended`` is called: ``restart.py`` asks the pure ``supervision.SupervisorState`` what to do, and posts
+``restart`` or ``stop``.
 
 Laws of this file:
 1. A name is free again before any watcher is told of the end.
@@ -336,7 +337,7 @@ def _kill_now(cell: Cell, _: object) -> None:
 
 
 def kill(cell: Cell) -> None:
-    """End the actor and its descendants at once, the leaves first; tasks are cancelled and get ``KILL_GRACE_S`` to unwind."""
+    """End the actor and its descendants at once, leaves first; tasks are cancelled, and get ``KILL_GRACE_S``."""
     tree = [cell]
     for each in tree:
         tree.extend((each.children or {}).values())

@@ -60,7 +60,7 @@ class ActorRef:
             dispatcher = cell.system.dispatcher
             if cell.phase != "live" or not (dispatcher.armed and dispatcher.idle_queues and cell.high_water):
                 return cell.wake(message)
-            # As `wake` does when a turn is due and an empty queue is at hand; a call of it would cost a fifth of the tell.
+            # As `wake` does when a turn is due and an empty queue is at hand; a call would cost a fifth of the tell.
             mail = cell.mail = dispatcher.idle_queues.pop()
             mail.append(message)
             cell.queued = True
@@ -72,7 +72,7 @@ class ActorRef:
         return DONE
 
     def ask(self, message: Message[R], timeout_s: float | None = None) -> asyncio.Future[R]:
-        """Send a message, and return a future of the reply.  The message is queued when it returns, so asks can be gathered.
+        """Send a message, and return a future of the reply.  The message is queued when it returns: asks can be gathered.
 
         timeout_s: seconds until ``AskTimeout``; None takes the node's ``ask_timeout_s``.  In a handler that answers an
         ask itself, the deadline is not later than that ask's.  Cancelling the future, and the time-out, cancel the
@@ -96,7 +96,7 @@ class ActorRef:
         return ask
 
     def stop(self) -> Awaitable[None]:
-        """Stop the actor after the current message; queued messages become dead letters.  Awaiting waits for the end."""
+        """Stop the actor after the current message; queued ones become dead letters.  Awaiting waits for the end."""
         self._cell.request_stop()
         return _End(self._cell)
 
@@ -106,7 +106,7 @@ class ActorRef:
         return _End(self._cell)
 
     def kill(self) -> Awaitable[None]:
-        """End the actor at once: a running handler is cancelled, ``on_stop`` is not called.  Awaiting waits for the end."""
+        """End the actor at once, cancelling its handler, without ``on_stop``.  Awaiting waits for the end."""
         self._cell.request_kill()
         return _End(self._cell)
 
@@ -168,7 +168,8 @@ class _End:
 def deliver(ref: ActorRef, message: Message[object]) -> None:
     """Tell on behalf of the runtime: where the mailbox raises ``MailboxFull``, the message becomes a dead letter.
 
-    It is for notices such as listings, group changes and events, whose cause must not suffer from a receiver that is full.
+    It is for notices such as listings, group changes and events, whose cause must not suffer from a receiver that is
+    full.
     """
     try:
         ref.tell(message)

@@ -1,4 +1,4 @@
-"""Restarts: carries out what the pure ``supervision.SupervisorState`` decides when a child has failed or stopped itself.
+"""Restarts: carries out what ``supervision.SupervisorState`` decides when a child has failed or stopped itself.
 
 It is done at once, even while the parent's own handler is waiting: a parent that asks its failed child must not keep
 that child from being restarted.
@@ -144,7 +144,7 @@ class _GroupRestart:
                 return
 
     async def _step(self, cell: Cell, signal: Signal) -> None:
-        """Run one signal of one cell to its end, or until the actor ends; a handler that takes too long is cancelled."""
+        """Run one signal of a cell to its end, or until the actor ends; a handler that takes too long is cancelled."""
         self._stepped.clear()
         cell.post(SUPERVISION, signal)
         if cell.task is not None and cell.invocation is not None and cell.spec.shutdown_s is not None:

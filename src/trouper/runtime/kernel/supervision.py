@@ -1,10 +1,10 @@
 """Supervision: OTP's rules as a pure machine (PURE).
 
-``SupervisorState.step(event, now)`` decides what happens to the children when one of them ends; ``restart.py`` carries it
-out.  The rules are those of Erlang/OTP's ``supervisor`` (its module documentation): three strategies, three restart
-types, a supervisor that fails itself after more than ``intensity`` restarts within ``period_s`` seconds, children that start
-oldest first and stop newest first, and ``auto_shutdown`` by significant children.  Unlike OTP's, a restart keeps the ref
-and the mailbox, and can be delayed by a backoff.
+``SupervisorState.step(event, now)`` decides what happens to the children when one of them ends; ``restart.py`` carries
+it out.  The rules are those of Erlang/OTP's ``supervisor`` (its module documentation): three strategies, three restart
+types, a supervisor that fails itself after more than ``intensity`` restarts within ``period_s`` seconds, children that
+start oldest first and stop newest first, and ``auto_shutdown`` by significant children.  Unlike OTP's, a restart keeps
+the ref and the mailbox, and can be delayed by a backoff.
 
 Law of this file: the same state, event, time and random number give the same plan.
 """
@@ -27,8 +27,9 @@ AutoShutdown = Literal["never", "any_significant", "all_significant"]
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Delay before a restart: ``first_s`` seconds, doubled at each failure in the period, at most ``max_s``, times 1 +- ``jitter``.
+    """Delay before a restart: ``first_s``, doubled at each failure in the period up to ``max_s``, times 1 +- jitter.
 
+    first_s, max_s: seconds.  jitter: a share in [0, 1).
     Raises ``InvalidOption`` unless 0 < first_s <= max_s and 0 <= jitter < 1.
     """
 
@@ -52,8 +53,8 @@ class Strategy:
 
     intensity, period_s: more than ``intensity`` restarts in ``period_s`` seconds fail the supervisor; 0 allows none.
     backoff: the delay before a restart; None restarts at once.
-    auto_shutdown: ``any_significant`` stops the supervisor when a significant child ends by itself, ``all_significant`` when
-        the last one does.
+    auto_shutdown: ``any_significant`` stops the supervisor when a significant child ends by itself,
+        ``all_significant`` when the last one does.
     Raises ``InvalidOption`` for a setting outside of its range.
     """
 
@@ -78,7 +79,7 @@ class OneForOne(Strategy):
 
     __slots__ = ()
 
-    def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:  # noqa: ARG002  the base class's arguments
+    def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:  # noqa: ARG002  as the base class
         """Return the failed child alone."""
         return (failed,)
 
@@ -88,7 +89,7 @@ class OneForAll(Strategy):
 
     __slots__ = ()
 
-    def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:  # noqa: ARG002  the base class's arguments
+    def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:  # noqa: ARG002  as the base class
         """Return all children."""
         return tuple(children)
 

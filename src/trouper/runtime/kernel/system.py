@@ -155,7 +155,7 @@ class System:
     def begin_task(
         self, coroutine: Coroutine[object, object, None], invocation: Invocation | None = None
     ) -> asyncio.Task[None]:
-        """Start a task in a context of its own; ``invocation`` is the handler that waits for it, None when none does."""
+        """Start a task in a context of its own.  invocation: the handler that waits for it; None when none does."""
         context = self.dispatcher.context.copy()
         if invocation is not None:
             context.run(current_invocation.set, invocation)
