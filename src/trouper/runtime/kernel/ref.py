@@ -72,7 +72,7 @@ class ActorRef:
         return DONE
 
     def ask(self, message: Message[R], timeout_s: float | None = None) -> asyncio.Future[R]:
-        """Send a message, and return a future of the reply.  The message is queued when it returns: asks can be gathered.
+        """Send a message, and return a future of the reply.  It is queued when this returns: asks can be gathered.
 
         timeout_s: seconds until ``AskTimeout``; None takes the node's ``ask_timeout_s``.  In a handler that answers an
         ask itself, the deadline is not later than that ask's.  Cancelling the future, and the time-out, cancel the
