@@ -47,7 +47,7 @@ class Child:
 class Model:
     """The tree under ``/user``, which restarts its one child without end.
 
-    ``climbed``: the end of a child has ended its supervisor since somebody set this to False.
+    ``climbed``: the end of a child has ended its supervisor since this was set to False.
     """
 
     def __init__(self, top: Spec) -> None:

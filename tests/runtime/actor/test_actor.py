@@ -10,17 +10,17 @@ from trouper.testing import settle
 
 
 class Change(Message):
-    """Take on another behaviour: a number of those there are, or -1 for the one before."""
+    """Change the handlers: to those of a number, or with -1 back to the previous ones."""
 
     to: int
 
 
 class Which(Message[int]):
-    """The number of the behaviour that handles this."""
+    """The reply is the number of the handlers in use."""
 
 
 class Chameleon(Actor):
-    """Has a first behaviour, 0, and others by number."""
+    """Has handlers 0 at first, and others by number."""
 
     @handler
     def which(self, msg: Which) -> int:
@@ -48,7 +48,7 @@ class _Numbered:
 
 @given(st.lists(st.integers(-1, 3) | st.just("fail"), max_size=30))
 def test_become_and_unbecome_are_a_stack(happening: list[int | str]) -> None:
-    """Whatever is taken on and given back; the first behaviour is always there, and a restart returns to it."""
+    """In any order of calls; the handlers of the class are at the bottom, and a restart returns to them."""
 
     async def scene(node: Node) -> None:
         model = [0]
@@ -129,7 +129,7 @@ async def test_behaviours_may_be_async_and_functions(node: Node) -> None:
 
 @staged
 async def test_behaviours_are_limited(node: Node) -> None:
-    """A stack that only grows is a mistake, and is said before it eats the memory."""
+    """A stack that only grows is a mistake, and is limited."""
     errors: list[str] = []
 
     class Growing(Player):
@@ -152,7 +152,7 @@ async def test_behaviours_are_limited(node: Node) -> None:
 
 
 class Fetch(Message):
-    """Wait for this long beside the handlers, then note the number; a negative one fails."""
+    """Pipe a sleep of this length to a note of the number; a negative number fails."""
 
     number: int
     wait_s: float = 1.0
@@ -202,7 +202,7 @@ async def test_a_pipe_that_fails_fails_its_actor_or_says_so(node: Node) -> None:
 @pytest.mark.parametrize("end", ["fail", "stop", "kill"])
 @staged
 async def test_a_pipe_dies_with_its_instance(node: Node, end: str) -> None:
-    """It is cancelled, and tells the next instance nothing."""
+    """It is cancelled, and sends nothing to the next instance."""
     story = Story()
     ref = await node.spawn(Fetcher, story)
     ref.tell(Fetch(7))
@@ -234,7 +234,7 @@ async def test_a_pipe_that_never_began_is_closed(node: Node) -> None:
 
 @staged
 async def test_a_pipe_of_an_ask_does_not_hold_the_handler(node: Node) -> None:
-    """An actor may pipe an ask to one that asks it back: nobody waits, so nothing is a ring."""
+    """An actor may pipe an ask to one that asks it back: no handler waits, so there is no cycle."""
     story = Story()
 
     class Asking(Player):
@@ -261,7 +261,7 @@ async def test_a_pipe_of_an_ask_does_not_hold_the_handler(node: Node) -> None:
 
 @staged
 async def test_a_mapper_that_fails_fails_its_actor(node: Node) -> None:
-    """It is the actor's own code."""
+    """The mapper is the actor's own code."""
 
     class Mapping(Player):
         @handler
@@ -280,7 +280,7 @@ async def test_a_mapper_that_fails_fails_its_actor(node: Node) -> None:
 
 @staged
 async def test_a_pipe_of_something_that_was_cancelled_says_so(node: Node) -> None:
-    """Somebody else's cancellation is a failure of what was awaited, not silence."""
+    """An awaitable that is cancelled from outside fails the actor, as any exception does."""
 
     class Piping(Player):
         @handler

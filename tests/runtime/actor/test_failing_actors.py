@@ -98,7 +98,7 @@ async def test_an_exception_in_on_stop_keeps_nothing_from_ending(
 @pytest.mark.parametrize("where", ["__init__", "on_start", "async on_start"])
 @staged
 async def test_whatever_a_start_raises_is_a_failed_start(node: Node, where: str, error: BaseException) -> None:
-    """The spawner gets `StartFailed` with the cause, and nobody else is concerned."""
+    """The spawner gets `StartFailed` with the cause, and no other actor is affected."""
 
     class InInit(Actor):
         def __init__(self) -> None:

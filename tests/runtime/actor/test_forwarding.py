@@ -91,7 +91,7 @@ async def test_an_error_of_the_target_reaches_the_asker(node: Node, passer: type
 @queued
 @staged
 async def test_a_forward_keeps_the_deadline(node: Node, passer: type[Player], queued: bool) -> None:
-    """The time began when the asker asked, and its end cancels the handler of whoever has the message by then."""
+    """The time began when the asker asked; at its end the handler of the actor that has the message is cancelled."""
     story = Story()
     ref, target = await node.spawn(passer), await node.spawn(Player, story)
     began = asyncio.get_running_loop().time()
@@ -105,7 +105,7 @@ async def test_a_forward_keeps_the_deadline(node: Node, passer: type[Player], qu
 @passers
 @staged
 async def test_a_told_message_is_forwarded_as_told(node: Node, passer: type[Player]) -> None:
-    """Nobody is owed anything; the message has to be named, since the runtime does not keep it."""
+    """There is no reply to give; the message must be passed, since the runtime does not keep it."""
     ref, target = await node.spawn(passer), await node.spawn(Player)
 
     class Telling(Player):
@@ -135,7 +135,7 @@ async def test_a_forwarder_that_fails_afterwards_fails_alone(node: Node, passer:
 @queued
 @staged
 async def test_a_forward_back_to_the_asker_is_a_deadlock(node: Node, queued: bool) -> None:
-    """The asker gets `DeadlockError` at once, and the forwarder is not to blame."""
+    """The asker gets `DeadlockError` at once, and the forwarder does not fail."""
     passer = await node.spawn(Passer)
 
     class Asking(Player):

@@ -28,7 +28,7 @@ class Onlooker(Actor):
     @handler
     def left(self, msg: GroupLeft) -> None:
         self.seen[msg.group].subtract(msg.members)
-        self.seen[msg.group] += Counter()  # forgets who is there no times
+        self.seen[msg.group] += Counter()  # removes members with a count of 0
 
 
 class Mourner(Actor):
@@ -83,7 +83,7 @@ async def test_a_broadcast_reaches_each_member_once(node: Node) -> None:
     node.groups.join("crew", ada, bob, ada)
     assert node.groups.broadcast("crew", Note(7)) == 2
     assert [await ref.ask(Notes()) for ref in (ada, bob, eve)] == [[7], [7], []]
-    assert node.groups.broadcast("nobody", Note(8)) == 0
+    assert node.groups.broadcast("empty", Note(8)) == 0
 
 
 @staged
@@ -108,7 +108,7 @@ async def test_a_monitor_gets_the_members_and_then_each_change(node: Node) -> No
 
 @staged
 async def test_who_monitors_all_groups_hears_of_each_change_once(node: Node) -> None:
-    """A group that comes later is heard of too, and somebody who monitors it twice over hears once."""
+    """Groups made later are included, and a monitor of both kinds gets each change once."""
     probe, ada = Probe(node), await node.spawn(Player)
     node.groups.join("crew", ada)
     node.groups.monitor_all(probe.ref)
@@ -205,3 +205,20 @@ async def _take(scope: GroupScope, step: Step, refs: Sequence[ActorRef], model: 
             await ref.stop()
             for members in model.values():
                 members.pop(ref, None)
+
+
+@staged
+async def test_monitors_that_end_leave_nothing_behind(node: Node) -> None:
+    """Each is removed without a search of all groups; an actor may be a member and a monitor at once."""
+    scope = node.groups.scope("many")
+    players = [await node.spawn(Player) for _ in range(20)]
+    for number, player in enumerate(players):
+        scope.monitor(f"g{number}", player)
+        scope.monitor_all(player)
+        scope.join("all", player)
+    assert scope.demonitor("g0", players[0])
+    assert not scope.demonitor("g0", players[0])
+    for player in players:
+        await player.kill()
+    kept = {name: value for name, value in vars(scope).items() if isinstance(value, dict) and value}
+    assert kept == {}

@@ -143,7 +143,7 @@ async def test_a_watcher_that_has_ended(node: Node) -> None:
 @pytest.mark.parametrize(("end", "fails"), [("stop", False), ("kill", True)])
 @staged
 async def test_a_link_to_an_actor_that_has_ended(node: Node, end: str, fails: bool) -> None:
-    """One that ended abnormally fails whoever links to it; one that was stopped in order does not."""
+    """An actor that ended abnormally fails an actor that links to it; one that was stopped does not."""
     story = Story()
     dead = await node.spawn(Player)
     await getattr(dead, end)()

@@ -8,7 +8,7 @@ from trouper.testing import settle
 
 
 class Bind(Message):
-    """Link yourself to this actor, or take the link back."""
+    """Link to this actor, or unlink from it."""
 
     other: ActorRef
     bound: bool = True
@@ -21,22 +21,22 @@ class Linker(Player):
 
 
 @pytest.mark.parametrize("end", ["kill", "fail"])
-@pytest.mark.parametrize("who", [0, 1])
+@pytest.mark.parametrize("index", [0, 1])
 @staged
-async def test_when_one_ends_abnormally_the_other_fails(node: Node, who: int, end: str) -> None:
-    """A link is mutual: it does not matter who made it."""
+async def test_when_one_ends_abnormally_the_other_fails(node: Node, index: int, end: str) -> None:
+    """A link is mutual: either actor may make it."""
     errors: list[BaseException] = []
     node.reports.on_crash.append(lambda cell, error, text: errors.append(error))
     refs = [await node.spawn(Linker, restart="temporary") for _ in range(2)]
     refs[0].tell(Bind(refs[1]))
     await settle()
     if end == "kill":
-        refs[who].kill()
+        refs[index].kill()
     else:
-        refs[who].tell(Fail())
-    assert await refs[1 - who].wait_stopped() == "failed"
+        refs[index].tell(Fail())
+    assert await refs[1 - index].wait_stopped() == "failed"
     assert isinstance(errors[-1], LinkedActorFailed)
-    assert str(errors[-1]).startswith(f"{refs[1 - who].address} is linked to an actor that ended: ")
+    assert str(errors[-1]).startswith(f"{refs[1 - index].address} is linked to an actor that ended: ")
 
 
 @staged
@@ -52,7 +52,7 @@ async def test_an_orderly_end_does_not_travel_along_a_link(node: Node) -> None:
 
 @staged
 async def test_a_restart_is_no_end(node: Node) -> None:
-    """An actor that fails and is restarted is still there: the link holds, and nobody else fails."""
+    """An actor that fails and is restarted has not ended: the link stays, and the other actor does not fail."""
     refs = [await node.spawn(Linker) for _ in range(2)]
     refs[0].tell(Bind(refs[1]))
     await settle()
@@ -91,7 +91,7 @@ async def test_a_failure_travels_along_a_chain_of_links(node: Node) -> None:
 
 @staged
 async def test_a_link_fails_an_actor_between_two_messages(node: Node) -> None:
-    """It takes the system lane: ahead of mail, which waits for the next instance."""
+    """It uses the system queue, ahead of messages, which wait for the next instance."""
     story, letters = Story(), letters_of(node)
     one, two = await node.spawn(Linker, story), await node.spawn(Linker)
     one.tell(Bind(two))

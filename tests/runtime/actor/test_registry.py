@@ -25,7 +25,7 @@ PRICES = ServiceKey("prices")
 
 
 class Mourner(Actor):
-    """Notes what the registry knows when it hears of an end."""
+    """Notes what the registry has when it handles a `Down`."""
 
     def __init__(self, name: str, found: list[object]) -> None:
         self.name, self.found = name, found
@@ -42,7 +42,7 @@ class SelfRegistering(Player):
 
 
 class Follower(Actor):
-    """Keeps the listings it is told."""
+    """Keeps the listings that it gets."""
 
     def __init__(self, listings: list[Listing]) -> None:
         self.listings = listings
@@ -90,7 +90,7 @@ async def test_a_name_that_no_address_could_carry_is_refused(node: Node) -> None
 
 @staged
 async def test_an_actor_that_has_ended_gets_no_name(node: Node) -> None:
-    """Who registers an actor under a name is told when it has ended; under a key it is passed over."""
+    """Registering an ended actor raises for a name, and does nothing for a service key."""
     ada = await node.spawn(Player, name="ada")
     await ada.stop()
     message = f"{ada.address} has ended, so it cannot be registered as 'bank': spawn a new one"
@@ -183,7 +183,7 @@ async def test_a_subscriber_that_has_ended_is_told_nothing(node: Node) -> None:
 
 @staged
 async def test_who_has_nothing_here_is_not_watched(node: Node) -> None:
-    """After the last registration was taken back, the registry holds on to nothing."""
+    """After the last registration is removed, the registry has no entry and no watch."""
     ada = await node.spawn(Player)
     node.registry.register("bank", ada)
     node.registry.register(PRICES, ada)

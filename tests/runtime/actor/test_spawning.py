@@ -7,8 +7,8 @@ from typing import cast
 
 import pytest
 
-from tests.runtime.stage import Double, Fail, Hold, Note, Player, Story, cell_of, staged
-from trouper import Actor, ActorRef, InvalidHandler, Node, StartFailed, handler
+from tests.runtime.stage import Double, Fail, Hold, Note, Player, Story, cell_of, play, staged
+from trouper import Actor, ActorRef, InvalidHandler, Message, Node, StartFailed, handler
 from trouper.testing import settle
 
 
@@ -234,3 +234,34 @@ async def test_wrong_arguments_are_a_failed_start(node: Node) -> None:
     with pytest.raises(StartFailed) as caught:
         await node.spawn(cast("type[Actor]", Counter))
     assert isinstance(caught.value.__cause__, TypeError)
+
+
+class Born(Message[ActorRef]):
+    """The reply is a new child of the actor.  place: the ``place`` argument of ``spawn``."""
+
+    place: str | None
+
+
+class Kid(Actor):
+    """Does nothing."""
+
+
+class Parent(Actor):
+    """Spawns children."""
+
+    @handler
+    async def born(self, msg: Born) -> ActorRef:
+        return await self.spawn(Kid, place=msg.place)
+
+
+def test_a_child_is_under_the_actor_that_spawns_it_and_the_own_node_needs_no_network() -> None:
+    """A node spawns under ``/user``; the name of the own node as the place is the same as None."""
+
+    async def main() -> None:
+        async with Node("n1") as node:
+            parent = await node.spawn(Parent, name="parent", place="n1")
+            for place in (None, "n1"):
+                kid = await parent.ask(Born(place))
+                assert kid.address.path == f"user/parent/{kid.name}"
+
+    play(main)

@@ -131,7 +131,7 @@ async def test_a_stashed_ask_keeps_its_deadline(node: Node, queued: bool) -> Non
 @pytest.mark.parametrize("end", ["stop", "kill", "drain"])
 @staged
 async def test_what_is_stashed_at_the_end_is_dead_letters(node: Node, end: str) -> None:
-    """Whoever asked hears of it, and nothing is lost."""
+    """The asker gets the error, and no message is lost."""
     letters = letters_of(node)
     ref = await node.spawn(Stasher)
     asked = ref.ask(Double(1))

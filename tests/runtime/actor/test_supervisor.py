@@ -38,7 +38,7 @@ from trouper.testing import settle
 
 
 class Named(Actor):
-    """Writes its starts and stops, under its name, into a story."""
+    """Appends its starts and stops, with its name, to a list."""
 
     def __init__(self, story: Story) -> None:
         self.story = story
@@ -98,7 +98,7 @@ async def test_children_start_oldest_first_and_stop_newest_first(node: Node) -> 
 
 @staged
 async def test_a_tree_stands_whole_or_not_at_all(node: Node) -> None:
-    """When a child cannot start, those before it are stopped, the spawner hears why, and the name is free."""
+    """When a child cannot start, those before it are stopped, the spawner gets the reason, and the name is free."""
     story = Story()
     with pytest.raises(StartFailed) as raised:
         await node.supervise(
@@ -186,7 +186,7 @@ def test_what_is_wrong_with_a_child_is_said_when_it_is_written() -> None:
 
 @staged
 async def test_what_is_wrong_with_a_list_fails_its_supervisor(node: Node) -> None:
-    """Two children of one name, and a significant one where nobody would heed it."""
+    """Two children of one name, and a significant child while `auto_shutdown` is never."""
     for children, why in (
         ([Child(Player), Child(Player)], r"two children have the name 'player': pass name=...$"),
         (
@@ -242,9 +242,9 @@ async def test_what_cannot_be_done_is_refused_and_harms_nobody(node: Node) -> No
         (handle.start_child(Child(Broken)), "start_failed", r"did not start: ValueError: cannot start$"),
         (handle.restart_child("a"), "running", r"runs: terminate it first$"),
         (handle.delete_child("a"), "running", r"runs: terminate it first$"),
-        (handle.restart_child("who"), "not_found", r"has no child 'who'; its children: a, gone, echo$"),
-        (handle.delete_child("who"), "not_found", r"has no child 'who'"),
-        (handle.terminate_child("who"), "not_found", r"has no child 'who'"),
+        (handle.restart_child("absent"), "not_found", r"has no child 'absent'; its children: a, gone, echo$"),
+        (handle.delete_child("absent"), "not_found", r"has no child 'absent'"),
+        (handle.terminate_child("absent"), "not_found", r"has no child 'absent'"),
     ):
         with pytest.raises(ChildRefused, match=text) as raised:
             await doing
@@ -297,11 +297,11 @@ async def test_a_child_fails_while_its_supervisor_is_busy_with_another(node: Nod
 
 
 class Leave(Message[None]):
-    """Stop yourself."""
+    """The actor stops itself."""
 
 
 class Leaves(Player):
-    """Stops itself when it is told so."""
+    """An actor that can stop itself."""
 
     @handler
     def leave(self, _: Leave) -> None:
@@ -309,7 +309,7 @@ class Leaves(Player):
 
 
 def significant(name: str) -> Child:
-    """A child whose end matters."""
+    """A significant child."""
     return Child(Leaves, name=name, restart="transient", significant=True)
 
 
@@ -334,7 +334,7 @@ async def test_a_supervisor_ends_with_its_significant_children(node: Node) -> No
 
 
 def test_a_restart_storm_ends_at_the_root(caplog: pytest.LogCaptureFixture) -> None:
-    """A child that can never run takes its supervisors down, level by level, in bounded time, and the node says why."""
+    """A child that can never run fails its supervisors, level by level, in bounded time, and the node reports why."""
     caplog.set_level(logging.CRITICAL, "trouper")
 
     async def storm(node: Node) -> None:

@@ -41,7 +41,7 @@ class Fail(Message[None]):
 
 
 class Leave(Message[None]):
-    """Stop yourself."""
+    """The actor stops itself."""
 
 
 @dataclass(eq=False)
@@ -53,7 +53,7 @@ class World:
 
 
 class Worker(Actor):
-    """Writes its life into the history."""
+    """Appends its starts and stops to the history."""
 
     def __init__(self, world: World, path: str) -> None:
         self.world, self.path, self.up = world, path, False
@@ -168,7 +168,7 @@ class Comparison:
         await self.node.spawn(made.actor, name=self.top.name, restart=self.top.restart, shutdown_s=None)
 
     def check(self) -> None:
-        """Who is alive, in which order, and who was started and stopped since the last check, in which order.
+        """The living children in order, and those started and stopped since the last check in order.
 
         When the end of a child has ended its supervisor, its subtree and its ancestors' other children end at the
         same time: then the order is compared among the children of each supervisor.
@@ -230,7 +230,7 @@ class Comparison:
         parent = child if child.spec.strategy is not None else child.parent
         assert parent is not None, "every worker has a supervisor"
         handle = SupervisorHandle(self.ref(parent))
-        names = list(parent.listed) or ["nobody"]
+        names = list(parent.listed) or ["absent"]
         name = names[number % len(names)]
         refusal: str | None = None
         expected: str | None = None

@@ -232,7 +232,7 @@ async def test_a_timer_may_be_set_while_the_actor_is_made(node: Node) -> None:
 
 @staged
 async def test_a_tick_that_finds_the_mailbox_full_is_a_dead_letter_and_the_timer_goes_on(node: Node) -> None:
-    """With `raise_full` too: a timer has no sender who could be told."""
+    """With `raise_full` too: a timer has no sender to raise at."""
 
     class Small(Player):
         mailbox = Mailbox(high_water=1, limit=1, when_full="raise_full")

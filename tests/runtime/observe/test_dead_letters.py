@@ -35,7 +35,7 @@ from trouper.testing import Probe, settle
 
 
 class Strange(Message):
-    """Nobody on the stage handles it."""
+    """A message that no actor here handles."""
 
 
 class Overflowing(Actor):
@@ -111,7 +111,7 @@ async def test_subscribers_see_letters_from_then_on(node: Node) -> None:
 
 @staged
 async def test_a_subscriber_that_cannot_keep_up_makes_no_endless_chain(node: Node) -> None:
-    """A letter that is itself lost is counted, and shown to nobody."""
+    """A letter that is itself lost is counted, and shown to no subscriber."""
     seen: list[DeadLetter] = []
     node.dead_letters.subscribe(await node.spawn(Overflowing, seen))
     player = await node.spawn(Player)
@@ -140,7 +140,7 @@ async def test_a_function_that_loses_messages_itself_is_not_called_with_them(nod
 
 
 def test_a_function_that_raises_is_reported_and_not_felt(caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever lost the message goes on, later subscribers see it, and the log has the traceback."""
+    """The code that lost the message goes on, later subscribers see it, and the log has the traceback."""
 
     async def scene(node: Node) -> None:
         seen: list[DeadLetter] = []
@@ -180,7 +180,7 @@ async def test_a_letter_is_replayed_to_its_target_or_to_another(node: Node) -> N
 
 @staged
 async def test_the_message_of_an_ask_is_replayed_as_a_tell(node: Node) -> None:
-    """Its asker has heard already, so nobody is owed the reply."""
+    """Its asker has been answered already."""
     player = await node.spawn(Player)
     with pytest.raises(ValueError, match=r"^boom$"):
         await player.ask(Fail())
@@ -213,7 +213,7 @@ def test_an_unhandled_message_is_warned_of_with_the_handlers_there_are(caplog: p
 
 
 def test_what_an_asker_has_heard_of_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    """An ask that nobody handles raises at the asker; it is counted, and not told twice."""
+    """An unhandled ask raises at the asker; it is counted, and not logged besides."""
 
     async def scene(node: Node) -> None:
         player = await node.spawn(Player)

@@ -190,7 +190,7 @@ async def test_a_stream_that_another_thread_drops_is_unsubscribed_in_the_loop(no
 
 
 def test_streams_end_with_the_node() -> None:
-    """Who reads until the end gets there; a stream made after it ends at once."""
+    """A reader gets to the end; a stream made after it ends at once."""
 
     async def main() -> None:
         async with Node() as node:
@@ -244,7 +244,7 @@ async def test_dead_letters_are_events(node: Node) -> None:
 
 @staged
 async def test_nothing_is_built_when_nobody_has_subscribed(node: Node) -> None:
-    """The runtime's hooks are taken while somebody wants their events, and given back after."""
+    """The hooks of the runtime are used only while there are subscribers for their events."""
     probe = Probe(node)
     node.events.subscribe(Order, probe.ref)
     assert _hears_nothing(node)

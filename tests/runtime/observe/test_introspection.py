@@ -67,7 +67,7 @@ async def test_stats_of_an_actor_that_waits_for_nothing(node: Node) -> None:
 
 @staged
 async def test_stats_of_an_actor_that_is_busy(node: Node) -> None:
-    """What it works on and for how long, and who waits first and for how long."""
+    """The running message and its time, and the oldest queued message and its time."""
     gate = asyncio.Event()
     player = await node.spawn(Player, None, gate)
     held = player.ask(Hold(7))
@@ -166,8 +166,8 @@ async def test_a_tree_is_a_picture_of_all_below_a_path(node: Node) -> None:
     cut = node.introspection.tree("user/top", actors_max=3)
     assert [(child.name, child.omitted) for child in cut.children] == [("child0", 0)]
     assert cut.omitted == 1
-    with pytest.raises(InvalidOption, match=r"^there is no actor 'user/nobody': .*/user#3 has no child 'nobody'$"):
-        node.introspection.tree("user/nobody")
+    with pytest.raises(InvalidOption, match=r"^there is no actor 'user/absent': .*/user#3 has no child 'absent'$"):
+        node.introspection.tree("user/absent")
 
 
 @staged
@@ -202,7 +202,7 @@ async def test_an_actor_that_has_ended_keeps_its_counts(node: Node) -> None:
 
 @staged
 async def test_a_suspended_actor_handles_nothing_until_it_is_resumed(node: Node) -> None:
-    """Mail waits in order, asks inline do not slip through, and the system lane goes on."""
+    """Mail waits in order, asks inline do not slip through, and the system queue is processed."""
     player = await node.spawn(Player)
     node.introspection.suspend(player)
     player.tell(Note(1))

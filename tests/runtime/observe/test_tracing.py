@@ -115,7 +115,7 @@ async def test_a_trace_is_sent_to_an_actor(node: Node) -> None:
 
 @staged
 async def test_a_trace_ends_with_its_actor_and_when_it_is_closed(node: Node) -> None:
-    """Who reads is not left waiting."""
+    """The reader is not left waiting."""
     player, other = await node.spawn(Player), await node.spawn(Player)
     trace = node.introspection.trace(player, 10)
     player.tell(Note(1))
@@ -175,7 +175,7 @@ async def test_several_observe_one_actor(node: Node) -> None:
 
 @pytest.mark.parametrize("count", [0, -1, 100_001])
 def test_a_trace_has_bounds(count: int) -> None:
-    """Nobody asks for none, or for more than can be kept."""
+    """A trace of no messages and one of too many are refused."""
 
     @staged
     async def scene(node: Node) -> None:

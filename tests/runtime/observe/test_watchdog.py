@@ -1,7 +1,7 @@
-"""Who blocked the loop: found by looking at a real loop, in real time, while it is really held.
+"""The loop watchdog, on a real loop in real time that is really blocked.
 
-A stall here waits for an event that never comes, for a few tenths of a second; nothing is asserted that a slow machine
-could break, except that a thread gets to run within those.
+A block waits for an event that never comes, for a few tenths of a second.  The tests assume only that a thread gets to
+run within that time.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def watched(scene: Callable[[Node, Next], Coroutine[object, object, None]]) -> N
 
 
 def test_a_plain_handler_is_named_with_its_line(caplog: pytest.LogCaptureFixture) -> None:
-    """The log says who, for how long and where; the event, the counters and the recorder say it too."""
+    """The log names the actor, the time and the place; so do the event, the counters and the recorder."""
     caplog.set_level(logging.WARNING, "trouper")
 
     async def scene(node: Node, report: Next) -> None:
@@ -129,7 +129,7 @@ def test_every_kind_of_handler_is_named(message: Message[int], name: str) -> Non
 
     async def scene(node: Node, report: Next) -> None:
         holder = await node.spawn(Holder)
-        holder.tell(Quick())  # the watch wakes; out of deep idleness only what is told is found at once
+        holder.tell(Quick())  # wakes the thread: on an idle loop only a told message is found at once
         await asyncio.sleep(0)
         await holder.ask(message, timeout_s=20)
         stall = await report()
@@ -139,7 +139,7 @@ def test_every_kind_of_handler_is_named(message: Message[int], name: str) -> Non
 
 
 def test_a_hook_and_code_outside_of_actors_are_named() -> None:
-    """Whatever holds the loop is found, not handlers alone."""
+    """Everything that blocks the loop is found, not handlers alone."""
 
     async def scene(node: Node, report: Next) -> None:
         holder = await node.spawn(Holder)
@@ -174,7 +174,7 @@ def test_one_place_is_logged_once_in_a_while_and_counted_each_time(caplog: pytes
 def test_a_stall_that_does_not_end_is_reported_while_it_lasts(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An endless loop would never get to its end, so it is said before."""
+    """An endless block would otherwise never be reported."""
     caplog.set_level(logging.WARNING, "trouper")
     monkeypatch.setattr(watchdog, "ONGOING_REPORT_S", 0.2)
 
@@ -261,7 +261,7 @@ def test_nothing_is_watched_where_it_makes_no_sense() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "culprit"),
+    ("lines", "expected"),
     [
         ("aaaa", "a"),
         ("aaab", "a"),
@@ -272,11 +272,11 @@ def test_nothing_is_watched_where_it_makes_no_sense() -> None:
         ("", None),
     ],
 )
-def test_only_who_was_seen_most_of_the_time_is_blamed(lines: str, culprit: str | None) -> None:
-    """A loop that was busy with many short handlers has no culprit; a blank is a look that saw nobody."""
+def test_only_a_handler_in_most_samples_is_named(lines: str, expected: str | None) -> None:
+    """A loop that was busy with many short handlers has no such handler; a blank is a sample of no handler."""
     samples = [None if line == " " else LoopSample(None, line, "file.py", number) for number, line in enumerate(lines)]
     found = watchdog._main_sample(samples)  # noqa: SLF001  the decision alone, without a thread
-    assert (None if found is None else found.handler) == culprit
+    assert (None if found is None else found.handler) == expected
 
 
 def test_the_line_where_it_was_seen_most_is_named() -> None:

@@ -23,8 +23,7 @@ from ..kernel.supervision import Restart
 from .forwarding import forward
 from .handlers import handlers_of_class, handlers_of_functions
 from .links import link, unlink
-from .spawner import Spawner
-from .spawning import spawn_nowait
+from .spawning import SpawnMixin, spawn_nowait
 from .stash import Stash
 from .timers import Timers
 
@@ -38,7 +37,7 @@ BECOME_MAX = 1_000
 """Calls of ``become`` that may be outstanding, each undone by one ``unbecome``."""
 
 
-class Actor(BareActor, Spawner):
+class Actor(BareActor, SpawnMixin):
     """User state plus handlers; one message is handled at a time, also across awaits.
 
     Subclass it, mark methods with ``@handler``, and spawn it: ``await node.spawn(Account, "ada")``.

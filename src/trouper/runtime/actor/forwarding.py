@@ -7,7 +7,7 @@ from typing import cast
 from ..kernel.ask import Ask, content, current_invocation, is_ask, open_ask
 from ..kernel.cell import Cell
 from ..kernel.deadlock import check_cycle
-from ..kernel.errors import CallerError, DeadlockError, WireError
+from ..kernel.errors import CallerError, DeadlockError
 from ..kernel.message import Message
 from ..kernel.ref import ActorRef
 
@@ -59,22 +59,6 @@ def forward(cell: Cell, target: Cell, message: Message[object] | None) -> None:
         except DeadlockError as error:
             item.refuse(error)
     if type(target.ref) is not ActorRef:
-        item = _copied(item, target.ref)
+        item = target.ref._forwarded(item)  # noqa: SLF001  a ref is the runtime's own
     if not is_ask(item) or not item.done():
         target.accept(item)
-
-
-def _copied(item: object, ref: ActorRef) -> object:
-    """Take a message through the codec; when it cannot travel, its asker hears so, or else who passes it on."""
-    from ..node.strict_wire import copier_of  # noqa: PLC0415  only who uses it pays for it
-
-    copier = copier_of(ref)
-    if copier is None:
-        return item
-    if not is_ask(item):
-        return copier.message(cast("Message[object]", item))
-    try:
-        item.message = copier.message(item.message)
-    except WireError as error:
-        item.refuse(error)
-    return item

@@ -61,9 +61,11 @@ class GroupScope:
         self._members: dict[str, dict[str, Counter[ActorRef]]] = {}
         """Group -> node -> member -> how often it has joined.  Empty entries are removed."""
         self._groups_of: dict[ActorRef, dict[str, None]] = {}
-        """The groups that each watched actor has joined; empty for one that only monitors."""
+        """The groups that each member on this node has joined."""
         self._monitors: dict[str | None, dict[ActorRef, None]] = {}
         """The monitors of each group; under None, those of all groups."""
+        self._monitored_by: dict[ActorRef, dict[str | None, None]] = {}
+        """The groups that each monitor monitors, so that its end needs no search."""
 
     # --- members -----------------------------------------------------------------------------------------------------
 
@@ -182,19 +184,23 @@ class GroupScope:
     def demonitor(self, group: str | None, watcher: ActorRef) -> bool:
         """Undo ``monitor``, or with None ``monitor_all``; False when there was none.  Sent changes still arrive."""
         monitors = self._monitors.get(group, {})
-        found = watcher in monitors
-        monitors.pop(watcher, None)
-        if found and not monitors:
+        if watcher not in monitors:
+            return False
+        del monitors[watcher]
+        if not monitors:
             del self._monitors[group]
-        if found:
-            self._unwatch_if_unused(watcher)
-        return found
+        monitored = self._monitored_by[watcher]
+        del monitored[group]
+        if not monitored:
+            del self._monitored_by[watcher]
+        self._unwatch_if_unused(watcher)
+        return True
 
     def _add_monitor(self, group: str | None, watcher: ActorRef) -> bool:
         cell = watcher._cell  # noqa: SLF001  a ref is the runtime's own
         if not cell.gone:
             self._monitors.setdefault(group, {})[watcher] = None
-            self._groups_of.setdefault(watcher, {})
+            self._monitored_by.setdefault(watcher, {})[group] = None
             cell.add_watcher(self)
         return not cell.gone
 
@@ -214,8 +220,8 @@ class GroupScope:
     def on_down(self, down: Down) -> None:
         """Remove an actor that has ended from all groups; called before any actor handles its ``Down``."""
         gone = down.ref
-        for group in [group for group, monitors in self._monitors.items() if gone in monitors]:
-            self.demonitor(group, gone)
+        for monitored in list(self._monitored_by.get(gone, ())):
+            self.demonitor(monitored, gone)
         for group in list(self._groups_of.get(gone, ())):
             times = self._members[group][self._system.name][gone]
             self._take_out(group, gone, times)
@@ -224,8 +230,9 @@ class GroupScope:
 
     def _unwatch_if_unused(self, ref: ActorRef) -> None:
         """Stop watching an actor that is neither a member nor a monitor."""
-        if not self._groups_of.get(ref) and not any(ref in monitors for monitors in self._monitors.values()):
+        if not self._groups_of.get(ref):
             self._groups_of.pop(ref, None)
+        if ref not in self._groups_of and ref not in self._monitored_by:
             ref._cell.remove_watcher(self)  # noqa: SLF001  a ref is the runtime's own
 
 

@@ -28,7 +28,7 @@ from ..kernel.ref import ActorRef
 from ..kernel.supervision import Restart, Strategy, SupervisorState
 from .actor import Actor
 from .handlers import handler
-from .spawner import start_child
+from .spawning import start_child
 
 if TYPE_CHECKING:
     from ..kernel.placement import Place

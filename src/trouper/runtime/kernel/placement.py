@@ -29,8 +29,8 @@ class Placement(Protocol):
         significant: bool,
         /,
     ) -> Awaitable[ActorRef]:
-        """Start a child of ``parent`` on the node that ``place`` names; the arguments are those of ``Spawner.spawn``.
+        """Start a child of ``parent`` on the node that ``place`` names; the arguments are those of ``SpawnMixin.spawn``.
 
-        Raises ``NodeUnreachable`` for a node that is not connected, and what ``Spawner.spawn`` raises.
+        Raises ``NodeUnreachable`` for a node that is not connected, and what ``SpawnMixin.spawn`` raises.
         """
         ...

@@ -143,6 +143,10 @@ class ActorRef:
         cell = self._cell
         return cell.uid ^ cell.node_hash
 
+    def _forwarded(self, item: object) -> object:
+        """Return the mailbox item that this actor gets when ``item`` is forwarded to it; a subclass may copy it."""
+        return item
+
     def __repr__(self) -> str:
         return f"<{self.address}>"
 

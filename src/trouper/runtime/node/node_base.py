@@ -16,8 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 
-from ..actor.spawner import Spawner
-from ..actor.spawning import begin_child, spawn_awaited
+from ..actor.spawning import SpawnMixin, begin_child, spawn_awaited
 from ..actor.supervisor import Child, Supervisor
 from ..kernel.ask import Ask
 from ..kernel.cell import Cell
@@ -46,7 +45,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class NodeBase(NodeServices, Spawner):
+class NodeBase(NodeServices, SpawnMixin):
     """A node without the features that build on it; ``trouper.node.Node`` adds them.
 
     The arguments are those of ``Node``, which describes them.  A feature is given to ``_add_part`` before the start.

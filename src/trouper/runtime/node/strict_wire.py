@@ -56,6 +56,16 @@ class StrictRef(ActorRef):
             answered.set_exception(error)
         return answered
 
+    def _forwarded(self, item: object) -> object:
+        """Copy a forwarded message; raises ``WireError`` when it cannot be encoded, which an asker gets instead."""
+        if not is_ask(item):
+            return self.copier.message(cast("Message[object]", item))
+        try:
+            item.message = self.copier.message(item.message)
+        except WireError as error:
+            item.refuse(error)
+        return item
+
 
 class StrictAsk(Ask[R]):
     """An ask on a node with ``strict_wire=True``."""

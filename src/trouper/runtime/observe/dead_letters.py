@@ -1,8 +1,8 @@
 """Dead letters: keeps, counts and shows the messages that no handler took, and warns of them in the log.
 
 The kernel makes a dead letter of every message that it cannot give to a handler, with a reason.  This file keeps the
-last ones, calls subscribers, and logs warnings, but only of losses that nobody was told of: an asker gets an error, a
-failure has its own report, and coalesced and rejected messages were dropped by a decision of the program.
+last ones, calls subscribers, and logs warnings, but only of losses that are reported nowhere else: an asker gets an
+error, a failure has its own report, and coalesced and rejected messages were dropped by a decision of the program.
 
 Laws of this file:
 1. A dead letter never causes another one by itself, however its subscribers behave.

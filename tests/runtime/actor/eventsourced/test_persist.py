@@ -247,7 +247,7 @@ async def test_when_a_persist_fails_nothing_is_applied_and_the_actor_recovers(ke
 
 @virtual_time
 async def test_a_handler_that_catches_the_failure_of_a_persist_does_not_hide_it() -> None:
-    """The actor is restarted all the same: without a recovery nobody knows what is in the journal."""
+    """The actor is restarted all the same: only a recovery shows what is in the journal."""
 
     class Careless(Account):
         starts = 0

@@ -37,7 +37,7 @@ def nowhere() -> object:
 
 
 def stateless() -> object:
-    """States that nobody names."""
+    """States without names."""
     return type("Stateless", (StateMachine,), {"initial": "a"})
 
 

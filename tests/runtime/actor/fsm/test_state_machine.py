@@ -35,7 +35,7 @@ class Coin(Message[int]):
 
 
 class Push(Message[bool]):
-    """The reply is whether somebody came through."""
+    """The reply is whether a person passed."""
 
 
 class Repair(Message):

@@ -80,9 +80,9 @@ def test_any_machine_as_an_actor_does_what_the_naive_interpreter_does(plan: Plan
             return [*log, f"left {accounting.dead}"]
 
     expected = reference(plan, letters)
-    nobody = sum(line.endswith(" none") for line in expected)
+    unhandled = sum(line.endswith(" none") for line in expected)
     left = expected[-1].count(",") + (expected[-1] != "left []")
     assert run_virtual(main) == [
         *(line for line in expected[:-1] if not line.endswith(" none")),
-        f"left {left + nobody}",
+        f"left {left + unhandled}",
     ]

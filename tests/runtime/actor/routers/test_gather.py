@@ -70,7 +70,7 @@ OUTCOMES = st.lists(st.integers() | st.text(max_size=3), min_size=1, max_size=5)
 
 @given(OUTCOMES.flatmap(lambda outcomes: st.tuples(st.just(outcomes), st.permutations(range(len(outcomes))))))
 def test_the_first_reply_wins(drawn: tuple[list[Outcome], list[int]]) -> None:
-    """Whoever replies first is the answer; when all have failed, the first failure is."""
+    """The first reply is the answer; when all have failed, the first failure is."""
     outcomes, order = drawn
     in_time = [outcomes[place] for place in order]
     expected = next((outcome for outcome in in_time if isinstance(outcome, int)), in_time[0])
@@ -88,7 +88,7 @@ def test_all_are_waited_for(drawn: tuple[list[Outcome], list[int]]) -> None:
 
 @staged
 async def test_the_others_are_cancelled_when_one_has_won(node: Node) -> None:
-    """Nobody works on for an answer that is there already."""
+    """The remaining asks are cancelled, and so are the handlers that work on them."""
     asked, owed = await _owed(node)
     asks = _futures(3)
     Gather(owed, asks, first=True)
@@ -100,7 +100,7 @@ async def test_the_others_are_cancelled_when_one_has_won(node: Node) -> None:
 
 @staged
 async def test_an_asker_hears_when_the_asks_were_cut_off(node: Node) -> None:
-    """Asks that end with whoever made them end the one that is owed with ActorStopped, not with a cancellation."""
+    """Asks that are cancelled by the end of the router end the original ask with `ActorStopped`, not as cancelled."""
     asked, owed = await _owed(node)
     asks = _futures(2)
     Gather(owed, asks, first=True)
@@ -114,7 +114,7 @@ async def test_an_asker_hears_when_the_asks_were_cut_off(node: Node) -> None:
 
 @pytest.mark.parametrize("first", [True, False])
 def test_all_are_cancelled_when_the_asker_gives_up(*, first: bool) -> None:
-    """A deadline and a cancellation reach everybody who was asked."""
+    """A deadline and a cancellation reach every routee."""
 
     async def scene(node: Node) -> None:
         asked, owed = await _owed(node)

@@ -22,7 +22,7 @@ async def test_a_router_of_refs_leaves_them_as_they_are(node: Node) -> None:
 
 @staged
 async def test_a_router_of_a_service_follows_the_registry(node: Node) -> None:
-    """Who is registered at the start, and who comes and goes later."""
+    """The actors registered at the start, and those that come and go later."""
     ada, bob = await _two(node)
     node.registry.register(PRICES, ada)
     router = await node.spawn(GroupRouter(PRICES))
@@ -65,7 +65,7 @@ async def test_a_listing_of_another_service_is_a_message_like_any_other(node: No
 
 @staged
 async def test_a_router_of_a_group_follows_its_members(node: Node) -> None:
-    """Who is in it at the start, and who joins and leaves later; news of another group is a message like any other."""
+    """Its members at the start, and those that join and leave later; changes of another group are routed."""
     ada, bob = await _two(node)
     node.groups.join("band", ada)
     router = await node.spawn(GroupRouter(InGroup("band")))

@@ -23,7 +23,7 @@ from trouper.testing import settle
 
 
 class Who(Message[str]):
-    """The reply is the name of whoever handled it, and what it was made with."""
+    """The reply is the name of the actor that handled it, and its arguments."""
 
 
 class Leave(Message):
@@ -116,7 +116,7 @@ async def test_a_routee_that_leaves_is_not_replaced_unless_it_is_permanent(node:
 
 @staged
 async def test_a_pool_whose_routees_do_not_start_does_not_start(node: Node) -> None:
-    """The spawner hears of it, and nothing is left behind."""
+    """The spawner gets the failure, and no child is left."""
     with pytest.raises(StartFailed):
         await node.spawn(Pool(Stillborn, size=2), name="pool")
     assert node.find("user/pool") is None

@@ -30,7 +30,7 @@ from trouper.testing import settle
 
 
 class Who(Message[ActorRef]):
-    """The reply is the ref of whoever handled it."""
+    """The reply is the ref of the actor that handled it."""
 
 
 class Ready(Player):
@@ -122,7 +122,7 @@ async def test_each_strategy_finds_its_routee(node: Node) -> None:
 
 @staged
 async def test_a_message_that_no_strategy_can_place_is_refused(node: Node) -> None:
-    """A key function that fails is no crash: the asker hears of it, a tell is a dead letter."""
+    """A key function that fails is no crash: the asker gets the error, a tell is a dead letter."""
     letters = letters_of(node)
     routing = ConsistentHash(lambda message: message.n)
     router = await node.spawn(GroupRouter(await _players(node), routing=routing))
@@ -295,7 +295,7 @@ async def test_who_asked_a_router_that_ends_is_not_left_waiting(node: Node) -> N
 
 @staged
 async def test_a_router_to_all_without_routees_says_so(node: Node) -> None:
-    """Nobody waits for answers that cannot come."""
+    """The ask fails at once."""
     router = await node.spawn(GroupRouter([], routing=Broadcast()))
     with pytest.raises(Unroutable):
         await router.ask(Who())
@@ -303,7 +303,7 @@ async def test_a_router_to_all_without_routees_says_so(node: Node) -> None:
 
 @staged
 async def test_a_broadcast_feels_pressure(node: Node) -> None:
-    """The slowest routee sets the pace, and nobody loses a message."""
+    """The slowest routee sets the pace, and no message is lost."""
     gate = asyncio.Event()
     narrow, player = await node.spawn(Narrow, None, gate), await node.spawn(Player)
     router = await node.spawn(GroupRouter([narrow, player], routing=Broadcast()))
@@ -321,7 +321,7 @@ async def test_a_broadcast_feels_pressure(node: Node) -> None:
 
 @staged
 async def test_load_is_what_is_queued_and_at_work(node: Node) -> None:
-    """Idle is 0, busy is 1 and what waits; who is not live counts as full."""
+    """Idle is 0, busy is 1 and the queued messages; an actor that is not live counts as full."""
     player = await node.spawn(Player)
     assert load(player) == 0
     player.tell(Hold())

@@ -39,7 +39,7 @@ def test_round_robin_is_fair_after_a_change(before: list[str], after: list[str])
 
 
 def test_random_choice_draws_from_the_node_s_seed() -> None:
-    """The same source of chance gives the same choices, and everybody is chosen about as often."""
+    """The same random source gives the same choices, and each routee is chosen about as often."""
     routees = ("a", "b", "c", "d")
     one, two = _begin(RandomChoice()), _begin(RandomChoice())
     first = [one(None, routees) for _ in range(4_000)]
@@ -49,7 +49,7 @@ def test_random_choice_draws_from_the_node_s_seed() -> None:
 
 @given(st.dictionaries(st.text(max_size=3), st.integers(0, 3), min_size=1, max_size=6))
 def test_least_mailbox_gives_to_who_has_least(loads: dict[str, int]) -> None:
-    """Whoever is chosen has no more to do than anybody else, also while the loads grow."""
+    """The chosen routee has no more to do than any other, also while the loads grow."""
     pick = _begin(LeastMailbox(), loads)
     for _ in range(20):
         chosen = pick(None, tuple(loads))
