@@ -126,7 +126,7 @@ async def test_an_append_that_the_disk_refuses_fails_with_its_reason_and_the_nex
 
 @virtual_time
 async def test_an_append_that_is_given_up_is_there_whole_or_not_at_all() -> None:
-    """Cancelling whoever waits neither breaks the stream nor stops those that wait beside it."""
+    """Cancelling a caller neither breaks the stream nor stops the other callers."""
     async with FileJournal("j", disk=SimulatedDisk()) as journal:
         tasks = [asyncio.ensure_future(journal.append("s", [b"%d" % number] * 2)) for number in range(4)]
         await asyncio.sleep(0)
@@ -218,7 +218,7 @@ def test_each_stream_has_a_folder_of_its_own_on_every_file_system(streams: list[
 
 @virtual_time
 async def test_a_read_whose_file_is_truncated_away_meanwhile_says_so() -> None:
-    """Between two pieces a reader holds nothing; when its file is gone it raises instead of leaving records out."""
+    """Between two reads a reader has no file open; when its file is gone it raises instead of skipping records."""
     async with FileJournal("j", disk=SimulatedDisk(), segment_bytes=60, read_bytes=40) as journal:
         for number in range(6):
             await journal.append("s", [b"%d" % number * 30])
@@ -265,7 +265,7 @@ def test_the_loop_goes_on_while_the_disk_is_slow(tmp_path: Path) -> None:
 
 @virtual_time
 async def test_a_reopened_journal_makes_durable_what_it_found() -> None:
-    """What the process before wrote without an fsync is durable before anybody acts on having read it."""
+    """Data that an earlier process wrote without an fsync is durable before it can be read."""
     disk = SimulatedDisk()
     lost = FileJournal("j", disk=disk, fsync="never")
     await lost.open()

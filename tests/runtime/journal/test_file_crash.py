@@ -175,7 +175,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("fsync", ["every_append", "every_s", "never"])
 def test_a_process_that_is_killed_loses_nothing_acknowledged(fsync: Fsync, tmp_path: Path) -> None:
-    """A real process, a real disk: it is killed while it appends, and what it was told is there, under any policy."""
+    """A real process is killed while it appends; what was acknowledged is on the disk, under any policy."""
     last = 0
     for life in range(2):
         with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Frames come back as they were written, a torn end is told from damage, and no damage passes for data."""
+"""Frames are read as they were written, a torn end is told from damage, and damage is never read as data."""
 
 import re
 

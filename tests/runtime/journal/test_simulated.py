@@ -87,7 +87,7 @@ def test_a_fault_fails_one_operation_and_a_full_disk_takes_a_part() -> None:
 
 
 def test_locks_and_damage() -> None:
-    """A lock is held once and freed by a crash; damage flips the bits it is told to."""
+    """A lock is exclusive and released by a crash; damage flips the given bits."""
     disk = SimulatedDisk()
     disk.lock(FILE)
     with pytest.raises(JournalLocked, match=r"^folder/file is locked already"):

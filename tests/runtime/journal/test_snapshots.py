@@ -1,4 +1,4 @@
-"""Snapshots: at no moment is there less to load, and a damaged one is passed over."""
+"""Snapshots: at no moment is there less to load, and a damaged one is skipped."""
 
 import logging
 from pathlib import PurePath
@@ -68,7 +68,7 @@ def test_a_snapshot_damaged_at_any_byte_is_passed_over_for_the_older_one(caplog:
 
 
 def test_a_snapshot_that_was_cut_is_passed_over_and_none_is_none() -> None:
-    """When all are broken there is none: whoever asks falls back to the records."""
+    """When all are damaged there is none, and a recovery reads the records."""
     disk = SimulatedDisk()
     files = _saved(disk)
     for sequence in (3, 6):

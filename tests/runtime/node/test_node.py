@@ -20,8 +20,8 @@ from trouper.runtime.session.transport import EndpointTaken
 from trouper.testing import run_virtual, settle
 
 
-def test_a_node_is_named_and_its_addresses_with_it() -> None:
-    """`local` unless it says otherwise; a name must fit into an address."""
+def test_the_name_of_a_node_is_in_its_addresses() -> None:
+    """The default is `local`; a name must be valid in an address."""
 
     async def main() -> None:
         async with Node() as node, Node("stage-2") as other:
@@ -34,8 +34,8 @@ def test_a_node_is_named_and_its_addresses_with_it() -> None:
     play(main)
 
 
-def test_two_nodes_in_one_loop_are_strangers_that_may_talk() -> None:
-    """Each has its own actors, books and end; refs work across, since it is one loop."""
+def test_two_nodes_in_one_loop_are_independent() -> None:
+    """Each has its own actors, counters and end; refs work across them, since it is one loop."""
 
     async def main() -> None:
         async with Node("one") as one:
@@ -50,7 +50,7 @@ def test_two_nodes_in_one_loop_are_strangers_that_may_talk() -> None:
 
 
 def test_a_node_is_used_once() -> None:
-    """Entering it again is a mistake, and says what to do."""
+    """Entering it again is an error that says what to do."""
 
     async def main() -> None:
         node = Node()
@@ -65,7 +65,7 @@ def test_a_node_is_used_once() -> None:
 
 
 def test_leaving_the_block_ends_all_actors_in_order() -> None:
-    """Newest first, hooks called, mail accounted for."""
+    """Newest first, hooks called, messages accounted for."""
     story = Story()
 
     class Named(Player):
@@ -85,7 +85,7 @@ def test_leaving_the_block_ends_all_actors_in_order() -> None:
 
 
 def test_an_error_in_the_block_is_raised_after_the_shutdown() -> None:
-    """The very error, when the actors have ended in order."""
+    """The error itself, after the actors have ended in order."""
     story = Story()
 
     async def scene(node: Node) -> None:
@@ -118,7 +118,7 @@ def test_cancelling_the_block_shuts_down_in_order() -> None:
 
 
 def test_the_default_deadline_of_asks_is_the_nodes() -> None:
-    """`ask_timeout_s` is for all asks that name none."""
+    """`ask_timeout_s` is for all asks that name no deadline."""
 
     async def scene(node: Node) -> None:
         ref, began = await node.spawn(Player), asyncio.get_running_loop().time()
@@ -131,7 +131,7 @@ def test_the_default_deadline_of_asks_is_the_nodes() -> None:
 
 @pytest.mark.parametrize("shutdown_s", [0.0, 3.0])
 def test_a_shutdown_has_one_deadline_for_all(shutdown_s: float) -> None:
-    """Then the rest is killed, however many there are and however patient each of them is."""
+    """Then the remaining actors are killed, however many there are and whatever their own limits."""
 
     async def main() -> float:
         async with Node(shutdown_s=shutdown_s) as node:
@@ -145,7 +145,7 @@ def test_a_shutdown_has_one_deadline_for_all(shutdown_s: float) -> None:
 
 
 def test_without_a_deadline_a_shutdown_waits() -> None:
-    """`None` waits for as long as it takes."""
+    """`None` has no deadline."""
 
     class Slow(Player):
         @handler
@@ -165,7 +165,7 @@ def test_without_a_deadline_a_shutdown_waits() -> None:
 
 
 def test_a_failed_node_says_what_failed() -> None:
-    """The block is cancelled, everything ends in order, and the cause is there to look at."""
+    """The block is cancelled, everything ends in order, and the error has the cause."""
     story = Story()
 
     async def scene(node: Node) -> None:
@@ -180,7 +180,7 @@ def test_a_failed_node_says_what_failed() -> None:
 
 
 def test_a_failure_in_the_last_moment_is_not_lost() -> None:
-    """A block that ends by itself just as its node fails raises all the same, and nothing is left cancelled."""
+    """A block that ends just as its node fails raises all the same, and the task is not left cancelled."""
 
     async def scene(node: Node) -> None:
         ref = await node.spawn(Player)
@@ -220,7 +220,7 @@ def test_a_handler_may_end_the_program() -> None:
 
 
 def test_blocking_work_runs_in_threads() -> None:
-    """The loop goes on meanwhile; the result or the error comes back, and the threads are the node's."""
+    """The loop goes on meanwhile; the result or the error is returned, and the threads are the node's."""
 
     async def main() -> None:
         async with Node("stage", threads=2) as node:
@@ -236,7 +236,7 @@ def test_blocking_work_runs_in_threads() -> None:
 
 
 def test_blocking_work_that_runs_out_of_an_iterator_does_not_hang() -> None:
-    """A future cannot carry `StopIteration`, so it comes wrapped; on real threads and on virtual time."""
+    """A future cannot hold `StopIteration`, so it is wrapped; on real threads and on virtual time."""
 
     async def scene(node: Node) -> None:
         empty: list[int] = []
@@ -264,7 +264,7 @@ async def test_an_actor_may_offload(node: Node) -> None:
 
 
 @staged
-async def test_refs_outlive_their_node_in_peace(node: Node) -> None:
+async def test_refs_may_be_used_after_their_node_has_ended(node: Node) -> None:
     """After the shutdown every ref answers as that of an actor that has ended."""
     inner: list[object] = []
     async with Node("inner") as other:
@@ -284,7 +284,7 @@ async def test_refs_outlive_their_node_in_peace(node: Node) -> None:
 
 
 def test_a_shutdown_that_is_asked_for_twice_happens_once() -> None:
-    """Whoever asks again waits for the one that is under way, the end of the block among them."""
+    """A second caller waits for the shutdown that is under way, and so does the end of the block."""
     story = Story()
 
     class Slow(Actor):
@@ -315,7 +315,7 @@ async def _endpoint_taken() -> None:
 
 
 def test_a_node_that_cannot_start_leaves_nothing_behind() -> None:
-    """A taken endpoint is raised at the `async with`, and the actors that stood already have ended."""
+    """The error of a taken endpoint is raised at the `async with`, and the actors that ran have ended."""
     run_virtual(_endpoint_taken)
 
 
@@ -393,7 +393,7 @@ def test_a_failure_does_not_wait_for_a_block_that_goes_on() -> None:
 
 
 def test_a_node_that_fails_while_it_starts_raises_the_failure() -> None:
-    """``start`` and the block's begin raise ``NodeFailed``, and the task is not left cancelled."""
+    """``start`` and entering the block raise ``NodeFailed``, and the task is not left cancelled."""
 
     class Journal(MemoryJournal):
         async def open(self) -> None:

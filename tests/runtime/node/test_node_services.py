@@ -1,4 +1,4 @@
-"""What a node has besides actors is made once, when it is asked for."""
+"""The services of a node are created once, on first use."""
 
 import pytest
 
@@ -6,8 +6,8 @@ from tests.runtime.stage import play
 from trouper import MemoryJournal, Node, NodeClosed
 
 
-def test_each_fitting_is_made_once() -> None:
-    """Asking again gives the same one; a journal that was given is the journal."""
+def test_each_service_is_created_once() -> None:
+    """A second access gives the same object; a given journal is the journal."""
     journal = MemoryJournal()
 
     async def main() -> None:

@@ -24,8 +24,8 @@ from trouper.runtime.node.services.lookup import RegistryLookup
 from trouper.transports.keys import KeysInvalid, KeysMissing, make_cluster_keys
 
 
-def test_to_join_one_must_listen() -> None:
-    """Peers send to a node at an endpoint of its own."""
+def test_join_needs_listen() -> None:
+    """Peers connect back to an endpoint of the node."""
     with pytest.raises(InvalidOption) as caught:
         NetworkOptions((), ("inprocess://b",))
     assert str(caught.value) == (
@@ -33,8 +33,8 @@ def test_to_join_one_must_listen() -> None:
     )
 
 
-def test_an_endpoint_of_no_known_transport_is_refused() -> None:
-    """The error says what there is."""
+def test_an_endpoint_of_an_unknown_transport_is_refused() -> None:
+    """The error lists the known schemes."""
 
     async def main() -> None:
         with pytest.raises(
@@ -58,7 +58,7 @@ def test_a_node_may_listen_at_several_endpoints() -> None:
     play(main)
 
 
-def test_nodes_are_linked_by_sockets_of_the_host(tmp_path: Path) -> None:
+def test_nodes_connect_by_sockets_of_the_host(tmp_path: Path) -> None:
     """Over ``ipc://``, on a real loop: spawn, order, a typed error, a watch, and no task is left behind."""
     folder = tmp_path / "sockets"
     folder.mkdir(mode=0o700)
@@ -83,8 +83,8 @@ def test_nodes_are_linked_by_sockets_of_the_host(tmp_path: Path) -> None:
     check_books(a, b)
 
 
-def test_tcp_without_keys_is_refused_in_words() -> None:
-    """Nobody listens on an open port by accident."""
+def test_tcp_without_keys_is_refused() -> None:
+    """A node does not listen on an open port by accident."""
 
     async def main() -> None:
         with pytest.raises(TrouperError, match=r"^tcp://127\.0\.0\.1:0: tcp wants keys"):
@@ -94,7 +94,7 @@ def test_tcp_without_keys_is_refused_in_words() -> None:
 
 
 def test_nodes_of_one_cluster_talk_over_encrypted_tcp(tmp_path: Path) -> None:
-    """With the keys of one cluster they link, over loopback; a node with other keys is let in by nobody."""
+    """Nodes with the same keys connect over loopback; a node with other keys is refused by both."""
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     make_cluster_keys(ours)
     make_cluster_keys(theirs)
@@ -117,7 +117,7 @@ def test_nodes_of_one_cluster_talk_over_encrypted_tcp(tmp_path: Path) -> None:
 
 
 def test_tcp_without_keys_has_to_be_asked_for(tmp_path: Path) -> None:
-    """It is refused with what to do, and so is a folder without keys."""
+    """The error says what to do, and so does that for a folder without keys."""
 
     async def main() -> None:
         with pytest.raises(KeysMissing):

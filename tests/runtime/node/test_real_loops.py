@@ -1,4 +1,4 @@
-"""The same scenes on every real loop, and under asyncio's debug mode: virtual time must not be a world apart."""
+"""The same scenes on every real loop, and under asyncio's debug mode: they behave as virtual time does."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,14 +23,14 @@ NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
 
 def new_debug_loop() -> asyncio.AbstractEventLoop:
-    """A loop that looks twice: at calls from other threads, and at coroutines that nobody awaited."""
+    """A loop in debug mode, which reports calls from other threads and coroutines that were not awaited."""
     loop = asyncio.new_event_loop()
     loop.set_debug(True)
     return loop
 
 
 def new_uvloop() -> asyncio.AbstractEventLoop:
-    """The loop that `trouper.run` takes where it is installed."""
+    """The loop that `trouper.run` uses where it is installed."""
     uvloop = pytest.importorskip("uvloop", reason="there is no uvloop for this platform")
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
@@ -40,7 +40,7 @@ every_loop = pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, new_de
 
 
 def perform(new_loop: NewLoop, scene: Callable[[Node], Awaitable[None]]) -> None:
-    """Run a scene on a loop; the loop must not complain, and the books must balance."""
+    """Run a scene on a loop; the loop must report nothing, and every message must be accounted for."""
     complaints: list[dict[str, object]] = []
     node = Node()
 
@@ -65,7 +65,7 @@ class Asking(Player):
 
 @every_loop
 def test_messages_asks_failures_and_ends(new_loop: NewLoop) -> None:
-    """A tour of the kernel: order, asks, deadlines, cancellation, restarts, rings, watches, ends."""
+    """Order, asks, deadlines, cancellation, restarts, cycles of asks, watches, ends."""
 
     async def scene(node: Node) -> None:
         letters, downs, gate = letters_of(node), Story(), asyncio.Event()
@@ -101,7 +101,7 @@ def test_messages_asks_failures_and_ends(new_loop: NewLoop) -> None:
 
 @every_loop
 def test_starts_timers_pipes_and_threads(new_loop: NewLoop) -> None:
-    """What takes the loop's own time and threads."""
+    """Features that use the loop's own time and threads."""
     noted = asyncio.Event()
 
     class Busy(Player):
@@ -135,7 +135,7 @@ def test_starts_timers_pipes_and_threads(new_loop: NewLoop) -> None:
 
 @every_loop
 def test_a_chain_of_a_thousand_actors(new_loop: NewLoop) -> None:
-    """A token passes through all of them, and they end together, in any order of their mail."""
+    """A token passes through all of them, and they end together, in any order of their messages."""
 
     class Link(Actor):
         def __init__(self, end: asyncio.Future[int], next_one: ActorRef | None) -> None:

@@ -1,4 +1,4 @@
-"""`trouper.run` on real loops: what it returns and raises, and what signals do.  Nothing waits for time to pass."""
+"""`trouper.run` on real loops: what it returns and raises, and what signals do.  No test waits for time to pass."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ def test_run_returns_what_main_returns() -> None:
 
 
 def test_run_raises_what_main_raises() -> None:
-    """The very error."""
+    """The error itself."""
 
     async def main() -> None:
         raise Reject("not today")
@@ -41,7 +41,7 @@ def test_run_raises_what_main_raises() -> None:
 
 
 @posix
-def test_run_uses_the_fastest_loop_there_is() -> None:
+def test_run_uses_the_fastest_available_loop() -> None:
     """uvloop, where it is installed."""
 
     async def main() -> str:
@@ -57,7 +57,7 @@ def test_run_uses_the_fastest_loop_there_is() -> None:
 def test_a_signal_shuts_the_nodes_down_in_order(
     number: signal.Signals, outcome: type[BaseException], code: int | None
 ) -> None:
-    """Actors are stopped and their hooks called; then the program ends as programs do by that signal."""
+    """Actors are stopped and their hooks called; then the program ends as the signal's default would end it."""
     story = Story()
 
     async def main() -> None:
@@ -119,7 +119,7 @@ def _signal_when_ready(process: subprocess.Popen[str], *numbers: signal.Signals)
 
 @posix
 def test_a_second_signal_ends_a_shutdown_that_hangs() -> None:
-    """Whoever does not want to wait presses Ctrl-C again."""
+    """A user who does not want to wait presses Ctrl-C again."""
     process = _program(
         "class Slow(Actor):",
         "    async def on_stop(self) -> None:",
@@ -138,7 +138,7 @@ def test_a_second_signal_ends_a_shutdown_that_hangs() -> None:
 
 @posix
 def test_ctrl_c_ends_a_program_whose_loop_is_blocked() -> None:
-    """A handler in an endless loop keeps everything from running, but not from being ended."""
+    """A handler in an endless loop blocks everything but the second signal."""
     process = _program(
         "class Endless(Actor):",
         "    @handler",
@@ -160,7 +160,7 @@ def test_ctrl_c_ends_a_program_whose_loop_is_blocked() -> None:
 
 
 def test_a_keyboard_interrupt_in_a_handler_ends_the_program_in_order() -> None:
-    """It shuts the node down, hooks and all, and is raised again: nobody swallows a Ctrl-C."""
+    """It shuts the node down in order, hooks included, and is raised again."""
     story = Story()
 
     class Interrupted(Player):
@@ -180,7 +180,7 @@ def test_a_keyboard_interrupt_in_a_handler_ends_the_program_in_order() -> None:
 
 
 def test_an_exit_in_a_handler_ends_the_program_with_its_code() -> None:
-    """`sys.exit(3)` means it, wherever it stands."""
+    """`sys.exit(3)` ends the program with 3, in a handler too."""
 
     class Leaving(Actor):
         @handler
@@ -198,7 +198,7 @@ def test_an_exit_in_a_handler_ends_the_program_with_its_code() -> None:
 
 
 def test_run_inside_a_loop_is_refused() -> None:
-    """As `asyncio.run` refuses it, and without a warning about a coroutine."""
+    """As `asyncio.run` does, without a warning about a coroutine."""
 
     async def inner() -> None:
         raise AssertionError("never begun")

@@ -1,4 +1,4 @@
-"""The way down: phases, tasks that fail or hang, one deadline, and the signals that begin it."""
+"""Shutdown: phases, tasks that fail or hang, one deadline, and the signals that begin it."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ STANDARD = (BEFORE_STOP, STOP_USER_ACTORS, STOP_SYSTEM, AFTER_STOP)
 
 
 class Go(Message[None]):
-    """Do what you are for."""
+    """Do the actor's one task."""
 
 
 class Quiet(Actor):
-    """Says when it is stopped."""
+    """Records when it is stopped."""
 
     def __init__(self, said: list[str]) -> None:
         self.said = said
@@ -41,7 +41,7 @@ class Quiet(Actor):
 
 
 class Deaf(Actor):
-    """Its handler takes an hour, and says whether it was cut short."""
+    """Its handler takes an hour, and records whether it was cancelled."""
 
     def __init__(self, said: list[str]) -> None:
         self.said = said
@@ -55,7 +55,7 @@ class Deaf(Actor):
 
 
 def says(said: list[str], what: str, seconds: float = 0) -> Callable[[], Coroutine[object, object, None]]:
-    """Make a task that takes a while and then says something."""
+    """Return a task that takes a while and then records a text."""
 
     async def task() -> None:
         await asyncio.sleep(seconds)
@@ -70,12 +70,12 @@ async def raises() -> None:
 
 
 async def hangs() -> None:
-    """Never end."""
+    """Never return."""
     await asyncio.get_running_loop().create_future()
 
 
 def outcomes(node: Node) -> dict[str, str]:
-    """What became of each task."""
+    """Return the outcome of each task."""
     return {report.name: report.outcome for report in node.shutdown.reports}
 
 
@@ -100,7 +100,7 @@ async def test_phases_run_in_order_and_their_tasks_concurrently() -> None:
 
 
 @virtual_time
-async def test_a_phase_of_ones_own_comes_where_it_says() -> None:
+async def test_an_added_phase_comes_where_it_says() -> None:
     """``after`` and ``before`` put a phase between others."""
     said: list[str] = []
     async with Node() as node:
@@ -113,7 +113,7 @@ async def test_a_phase_of_ones_own_comes_where_it_says() -> None:
 
 
 def _has_ring(after: dict[str, frozenset[str]]) -> bool:
-    """Whether somebody comes, over however many steps, after itself."""
+    """Whether a phase comes, over any number of steps, after itself."""
     reach = {name: set(names) for name, names in after.items()}
     for _ in after:
         for names in reach.values():
@@ -123,7 +123,7 @@ def _has_ring(after: dict[str, frozenset[str]]) -> bool:
 
 @given(st.dictionaries(st.sampled_from("abcdefgh"), st.frozensets(st.sampled_from("abcdefgh")), max_size=8))
 def test_each_phase_comes_after_those_it_names(after: dict[str, frozenset[str]]) -> None:
-    """For any graph: an order that keeps every arrow, or an error that names what is wrong."""
+    """For any graph: an order that keeps every edge, or an error that names what is wrong."""
     phases = [Phase(name, names) for name, names in after.items()]
     unknown = any(not names <= after.keys() for names in after.values())
     if unknown or _has_ring(after):
@@ -154,7 +154,7 @@ async def test_a_task_that_fails_is_reported_and_the_rest_goes_on(caplog: pytest
 
 @virtual_time
 async def test_a_task_that_hangs_is_cancelled_after_its_phase_s_time() -> None:
-    """Five seconds unless the phase says otherwise, and never more than half of what is left."""
+    """Five seconds by default, and never more than half of the time that is left."""
     said: list[str] = []
     async with Node(shutdown_s=100) as node:
         node.shutdown.add_phase("long", before=[BEFORE_STOP], timeout_s=70)
@@ -198,7 +198,7 @@ async def test_what_is_left_at_the_deadline_is_killed() -> None:
 
 @virtual_time
 async def test_a_task_whose_own_wait_was_cancelled_has_failed() -> None:
-    """A CancelledError that nobody sent to the task is an error of the task, not the end of the shutdown."""
+    """A CancelledError that was not sent to the task is an error of the task, not the end of the shutdown."""
     said: list[str] = []
 
     async def awaits_a_cancelled_one() -> None:
@@ -218,7 +218,7 @@ async def test_a_task_whose_own_wait_was_cancelled_has_failed() -> None:
 
 @virtual_time
 async def test_a_second_call_waits_for_the_first() -> None:
-    """Whoever calls, the phases run once, and all callers return when the node is down."""
+    """The phases run once, and all callers return when the node is down."""
     said: list[str] = []
     async with Node() as node:
         node.shutdown.add(BEFORE_STOP, "once", says(said, "once", 3))
@@ -230,7 +230,7 @@ async def test_a_second_call_waits_for_the_first() -> None:
 
 
 class Ender(Actor):
-    """Ends the node, in one way or the other."""
+    """Ends the node by a call in a handler."""
 
     @handler
     async def go(self, _: Go) -> None:
@@ -243,7 +243,7 @@ class Ender(Actor):
 
 @virtual_time
 async def test_an_actor_begins_the_shutdown_without_waiting_for_it() -> None:
-    """In a handler waiting is refused, since it would be for its own end; whoever waits outside hears of it."""
+    """In a handler waiting is refused, since it would be for its own end; outside, `wait` returns at the end."""
     async with Node() as node:
         ender: ActorRef = await node.spawn(Ender)
         ender.tell(Go())
@@ -253,7 +253,7 @@ async def test_an_actor_begins_the_shutdown_without_waiting_for_it() -> None:
 
 @virtual_time
 async def test_nothing_is_added_once_it_has_begun() -> None:
-    """Tasks, phases and actors come too late."""
+    """Tasks, phases and actors are refused."""
     async with Node() as node:
         node.shutdown.add(BEFORE_STOP, "taken", hangs)
         with pytest.raises(InvalidOption, match=r"^phase before_stop has a task 'taken' already: choose another name$"):
@@ -302,7 +302,7 @@ def test_a_block_that_is_cancelled_twice_is_left_at_once() -> None:
 
 
 class Quitter(Actor):
-    """Raises what is no ordinary error."""
+    """Raises an error that is not an Exception."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -327,7 +327,7 @@ class SlowQuitter(Actor):
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
 @pytest.mark.parametrize("actor", [Quitter, SlowQuitter])
 def test_a_handler_ends_the_program_in_order(error: BaseException, actor: type[Quitter | SlowQuitter]) -> None:
-    """The actor fails like with any error, the node goes down in order, and the block raises that very error."""
+    """The actor fails as with any error, the node shuts down in order, and the block raises that error itself."""
     said: list[str] = []
 
     async def main() -> Node:
@@ -355,7 +355,7 @@ def test_a_handler_ends_the_program_in_order(error: BaseException, actor: type[Q
 
 
 class Odd(BaseException):
-    """No Exception, and no wish to end the program."""
+    """A BaseException that does not end the program."""
 
 
 @virtual_time

@@ -64,7 +64,7 @@ def run_and_signal(tmp_path: Path, work_s: float, *numbers: signal.Signals) -> t
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as these do not exist there")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 128 + signal.SIGTERM)])
 def test_a_signal_ends_a_real_program_in_order(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    """The block is left, goodbyes are said, the handler at work may finish, actors stop newest first, files close."""
+    """The block ends, shutdown tasks run, a running handler may finish, actors stop newest first, files are closed."""
     returned, lines, errors = run_and_signal(tmp_path, 0.2, number)
     assert lines == [
         "ready", "block left", "goodbye", "work done", "busy stops", "idle stops", "closed"
@@ -74,6 +74,6 @@ def test_a_signal_ends_a_real_program_in_order(tmp_path: Path, number: signal.Si
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as these do not exist there")
 def test_a_second_signal_ends_the_program_at_once(tmp_path: Path) -> None:
-    """Who cannot wait presses twice."""
+    """A user who does not want to wait sends a second signal."""
     returned, lines, errors = run_and_signal(tmp_path, 60, signal.SIGTERM, signal.SIGTERM)
     assert (returned, lines) == (-signal.SIGTERM, ["ready", "block left", "goodbye"][: len(lines)]), errors

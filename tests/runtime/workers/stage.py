@@ -1,4 +1,4 @@
-"""What the tests of worker workers share: an actor that does what it should not, and ways to see a process end."""
+"""What the tests of workers share: an actor that misbehaves on request, and ways to see a process end."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from trouper.runtime.workers.socket_folder import PREFIX
 
 T = TypeVar("T")
 QUICK = Workers(2, stop_s=0.5, terminate_s=0.5)
-"""Two workers with little patience."""
+"""Two workers with short time-outs."""
 GONE_S = 20.0
-"""How long a test waits for what should take moments, so that it does not fail by a busy machine."""
+"""Seconds that a test waits for an event that takes moments, so that a busy machine does not fail it."""
 Held = Literal["sleep", "spin", "native"]
 
 
@@ -35,7 +35,7 @@ class Pid(Message[int]):
 
 
 class Myself(Message[ActorRef]):
-    """The reply is the actor itself, as it is in this life of its process."""
+    """The reply is the actor's own ref on the node where it runs."""
 
 
 class Write(Message[None]):
@@ -53,13 +53,13 @@ class Log(Message[None]):
 
 
 class Hold(Message[None]):
-    """Hold the loop for a minute: asleep, at work, or without giving back the interpreter."""
+    """Block the loop for a minute: asleep, in Python code, or in C code that does not release the interpreter."""
 
     how: Held
 
 
 class Exit(Message[None]):
-    """End the process without a word, with this exit code; 256 is SIGKILL."""
+    """End the process at once with this exit code; 256 is SIGKILL."""
 
     code: int
 
@@ -77,11 +77,11 @@ class Observe(Message[None]):
 
 
 class Heard(Message[list[str]]):
-    """The reply is the reasons of the ends that it has heard of."""
+    """The reply is the reasons of the `Down` signals that the actor got."""
 
 
 class Clerk(Actor):
-    """Knows all of these."""
+    """Handles all of these messages."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
@@ -157,7 +157,7 @@ async def pid_once_changed(ref: ActorRef, old: int) -> int:
 
 
 class Witness:
-    """Sees whether workers that are no children of ours end."""
+    """Sees whether processes end that are not children of the test."""
 
     def __init__(self, pids: list[int]) -> None:
         self._open = {os.pidfd_open(pid): pid for pid in pids}
@@ -229,5 +229,5 @@ def _take_terminal() -> None:
 
 
 def folders(base: Path) -> list[Path]:
-    """The folders of workers that are left below ``base``."""
+    """Return the socket folders that are left below ``base``."""
     return list(base.glob(f"{PREFIX}*"))

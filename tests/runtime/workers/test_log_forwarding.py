@@ -1,4 +1,4 @@
-"""Records and lines of workers come home."""
+"""Log records and lines of output of workers are shown by their node."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from trouper.runtime.workers.log_forwarding import RECORD_CHARS_MAX, LogForwarde
 from trouper.runtime.workers.protocol import ForwardedRecord, Unpacker, read_from_worker
 
 
-def test_what_a_worker_logs_and_writes_is_shown_here(
+def test_what_a_worker_logs_and_writes_is_shown_by_its_node(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the worker's name before it, the logger and level kept; nothing written before a crash is lost."""
+    """With the worker's name before the text, by the same logger and level; nothing written before a crash is lost."""
     caplog.set_level(logging.INFO, "shop")
 
     async def scene() -> None:
@@ -42,7 +42,7 @@ def test_what_a_worker_logs_and_writes_is_shown_here(
 
 
 def test_a_record_keeps_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    """It is text by then, and shown as it would be here."""
+    """The traceback is sent as text and shown as a local one."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         try:
@@ -59,8 +59,8 @@ def test_a_record_keeps_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.records[0].created == record.created
 
 
-def test_a_node_that_does_not_read_costs_records_and_no_time() -> None:
-    """A full pipe makes no worker wait; how many were left out is said with the next one that goes through."""
+def test_a_node_that_does_not_read_loses_records_and_blocks_no_worker() -> None:
+    """A full pipe does not block the worker; the count of omitted records comes with the next record."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         handler = LogForwarder(ParentPipe(theirs))
@@ -84,7 +84,7 @@ def test_a_node_that_does_not_read_costs_records_and_no_time() -> None:
 
 
 def test_a_record_is_bounded() -> None:
-    """A log of a gigabyte does not go through the pipe."""
+    """A log text of a gigabyte is cut before it is sent."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         LogForwarder(ParentPipe(theirs)).emit(logging.LogRecord("shop", 40, "shop.py", 7, "x" * 10**6, (), None))
@@ -94,8 +94,8 @@ def test_a_record_is_bounded() -> None:
     assert len(message.text) < RECORD_CHARS_MAX + 50
 
 
-def test_a_level_that_is_off_here_is_not_shown(caplog: pytest.LogCaptureFixture) -> None:
-    """The logger of this process decides, whatever the worker's thought."""
+def test_a_level_that_is_off_in_the_node_is_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    """The level of the logger in this process decides, not that of the worker's."""
     caplog.set_level(logging.ERROR, "quiet")
     log_record(
         "worker-1", ForwardedRecord("quiet", logging.INFO, "psst", None, 0.0, "x.py", 1, "f", "MainThread", omitted=3)

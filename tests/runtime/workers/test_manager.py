@@ -1,4 +1,4 @@
-"""What a node holds of its workers: settings that cannot be, workers that cannot start, and nothing that is left."""
+"""The workers of a node: settings that are refused, workers that cannot start, and nothing that is left behind."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("count", [-1, WORKERS_MAX + 1, 10**9])
-def test_a_count_that_cannot_be_is_refused(count: int) -> None:
-    """The error says the value and the limit."""
+def test_a_count_out_of_range_is_refused(count: int) -> None:
+    """The error names the value and the limit."""
     with pytest.raises(InvalidOption, match=f"workers={count} must be 0 for none, or up to {WORKERS_MAX}"):
         Node(workers=count)
 
 
 def test_a_node_with_the_name_of_a_worker_is_refused() -> None:
-    """Two nodes of one name cannot be linked."""
+    """Two nodes of one name cannot be connected."""
     with pytest.raises(InvalidOption, match="the node has the name of one of its workers, worker-2"):
         Node("worker-2", workers=2)
 
 
-def test_processes_are_no_part_of_a_simulation(tmp_path: Path) -> None:
-    """Real workers on virtual time would make a test that nobody can replay."""
+def test_workers_are_refused_on_virtual_time(tmp_path: Path) -> None:
+    """Worker processes run in real time, so a test on virtual time with them could not be replayed."""
 
     async def scene() -> None:
         with pytest.raises(InvalidOption, match="this loop's time is virtual"):
@@ -61,8 +61,8 @@ def test_processes_are_no_part_of_a_simulation(tmp_path: Path) -> None:
     assert folders(tmp_path) == []
 
 
-def test_a_node_without_processes_has_no_workers() -> None:
-    """And costs nothing."""
+def test_a_node_without_workers_has_none() -> None:
+    """A node without workers has none, and no network."""
 
     async def scene() -> None:
         async with Node() as node:
@@ -89,7 +89,7 @@ BOOTS = {
 def test_workers_that_cannot_start_are_an_error_that_says_why(
     boot: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its text has the worker, how it ended and what it said last; no process and no folder is left."""
+    """Its text names the worker, how it ended and its last output; no process and no folder is left."""
     code, expected = BOOTS[boot]
     monkeypatch.setattr(program, "BOOT", code)
 
@@ -103,8 +103,8 @@ def test_workers_that_cannot_start_are_an_error_that_says_why(
     assert folders(tmp_path) == []
 
 
-def test_an_interpreter_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system's own words are in it."""
+def test_a_missing_interpreter_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of the operating system is in the text."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
 
     async def scene() -> None:
@@ -139,7 +139,7 @@ SCRIPTS = {
 
 @pytest.mark.parametrize("kind", SCRIPTS)
 def test_a_worker_imports_the_script_and_does_not_run_it(kind: str, tmp_path: Path) -> None:
-    """A script without the guard, or that fails when it is imported, is a clear error and no bomb."""
+    """A script without the guard, or that fails when it is imported, is a clear error and starts nothing."""
     text, code, expected = SCRIPTS[kind]
     script = tmp_path / "script.py"
     script.write_text(f"import asyncio, trouper\nfrom trouper import Node\n{text}\n")
@@ -156,7 +156,7 @@ def test_a_worker_imports_the_script_and_does_not_run_it(kind: str, tmp_path: Pa
 
 
 def test_a_script_with_the_name_of_a_module_is_refused(tmp_path: Path) -> None:
-    """It would hide that module from the worker."""
+    """Its module would replace that one in the worker."""
     script = tmp_path / "asyncio_.py"
     script.write_text("")
     sys.modules["asyncio_"] = asyncio
@@ -168,7 +168,7 @@ def test_a_script_with_the_name_of_a_module_is_refused(tmp_path: Path) -> None:
 
 
 def test_workers_take_over_what_their_node_was_given() -> None:
-    """Code that no module defines, the limits of large buffers, and strictness."""
+    """Code that no module defines, the limits of large buffers, and strict_wire."""
 
     class Local(Actor):
         """No module has it."""
@@ -190,8 +190,8 @@ def test_workers_take_over_what_their_node_was_given() -> None:
     asyncio.run(main())
 
 
-def test_workers_hear_of_the_end_of_one_that_this_node_has_no_link_to_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else they took leave, for all the time that they have, of a process that is not there."""
+def test_workers_are_told_of_the_end_of_one_whose_session_this_node_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise they would wait for a process that has ended until their time-out."""
 
     async def scene() -> None:
         told: list[object] = []

@@ -1,4 +1,4 @@
-"""Lines of a stream, bounded in length and rate."""
+"""The lines of a stream are bounded in length and rate."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +8,7 @@ from trouper.runtime.workers.output_lines import LAST_LINES_KEPT, OutputLines
 
 @given(st.lists(st.sampled_from(["", "a", "bc", "ä", "x" * 7]), max_size=20), st.lists(st.integers(1, 9), max_size=30))
 def test_lines_are_the_same_however_the_bytes_come(lines: list[str], cuts: list[int]) -> None:
-    """Cut anywhere, also within a letter, the same lines come out, the last of them without a newline at its end."""
+    """Split anywhere, also within a character, the same lines come out, the last one without a newline too."""
     data = "\n".join(lines).encode()
     made = OutputLines(100, 1_000)
     found: list[str] = []
@@ -22,13 +22,13 @@ def test_lines_are_the_same_however_the_bytes_come(lines: list[str], cuts: list[
 
 
 def test_a_long_line_comes_in_parts_before_it_ends() -> None:
-    """What is held is never more than the limit."""
+    """The buffer never exceeds the limit."""
     made = OutputLines(4, 1_000)
     assert made.feed(b"abcdefghij", 0.0) == ["abcd", "efgh"]
     assert made.feed(b"\n1234\n", 0.0) == ["ij", "1234"]
 
 
-def test_lines_beyond_the_rate_are_counted_and_said() -> None:
+def test_lines_beyond_the_rate_are_counted() -> None:
     """As many lines as a second allows; a notice with the count of omitted lines comes before the next line."""
     made = OutputLines(100, 2)
     assert made.feed(b"1\n2\n3\n4\n", 0.0) == ["1", "2"]
@@ -39,6 +39,6 @@ def test_lines_beyond_the_rate_are_counted_and_said() -> None:
     assert made.last[-3:] == ["7", "8", "9"]
 
 
-def test_bytes_that_are_no_text_are_shown() -> None:
-    """And a carriage return at the end is not part of the line."""
+def test_bytes_that_are_not_text_are_shown() -> None:
+    """A carriage return at the end is not part of the line."""
     assert OutputLines(100, 10).feed(b"\xff\r\n", 0.0) == ["\\xff"]

@@ -1,4 +1,4 @@
-"""What of a program is carried over to its workers."""
+"""What a worker takes over of its parent's program."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _main(file: str | None, spec: str | None = None) -> ModuleType:
 
 
 def test_a_worker_is_this_interpreter_with_this_path() -> None:
-    """The command line has no secrets: where to search for modules, and nothing else."""
+    """The command line contains the module search path, and no secret."""
     words = command()
     assert words[0] == sys.executable
     assert "" not in words
@@ -43,7 +43,7 @@ def test_a_worker_is_this_interpreter_with_this_path() -> None:
 def test_the_script_is_the_file_that_python_was_told_to_run(
     file: str | None, spec: str | None, is_script: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A package's __main__, an installed command and an interactive session have none."""
+    """A package's __main__, an installed command and an interactive session are not scripts."""
     for name in ("shop.py", "command"):
         (tmp_path / name).write_text("")
     monkeypatch.setitem(sys.modules, "__main__", _main(None if file is None else str(tmp_path / file), spec))
@@ -52,8 +52,8 @@ def test_the_script_is_the_file_that_python_was_told_to_run(
     assert program.script_name == ("shop" if is_script else "")
 
 
-def test_levels_of_loggers_are_carried_over() -> None:
-    """Those that were set; the root's is under the empty name."""
+def test_levels_of_loggers_are_taken_over() -> None:
+    """Those that were set; the root's name is empty."""
     logging.getLogger("carried.over").setLevel(logging.ERROR)
     levels = this_program().levels
     assert levels["carried.over"] == logging.ERROR
@@ -62,7 +62,7 @@ def test_levels_of_loggers_are_carried_over() -> None:
 
 
 def test_a_script_is_imported_under_the_name_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that its classes have the names that the parent gives them; relative imports go on working."""
+    """So that its classes have the names that the parent gives them; relative imports still work."""
     (tmp_path / "shop_script.py").write_text("from .decoder import JSONDecoder\nif __name__ == '__main__': 1 / 0\n")
     monkeypatch.setitem(sys.modules, "__main__", _main(str(tmp_path / "shop_script.py"), "json.shop_script"))
     sys.modules["__main__"].__package__ = "json"

@@ -1,4 +1,4 @@
-"""What goes through the pipe between a node and a worker."""
+"""The messages on the pipe between a node and a worker."""
 
 import msgspec
 import pytest
@@ -26,7 +26,7 @@ TO = [Stop(), WorkerEnded("worker-1", 7, "killed"), ConnectPeers({"worker-2": "i
 def test_messages_are_the_same_however_the_bytes_come(
     messages: list[Stop | WorkerEnded | ConnectPeers], cuts: list[int]
 ) -> None:
-    """Cut anywhere, each comes out whole and in order."""
+    """Split anywhere, each comes out complete and in order."""
     data = b"".join(map(pack, messages))
     unpacker = Unpacker()
     found: list[object] = []
@@ -37,7 +37,7 @@ def test_messages_are_the_same_however_the_bytes_come(
 
 
 def test_a_message_that_is_too_long_is_refused_on_both_sides() -> None:
-    """Before it is held."""
+    """It is refused before it is buffered."""
     with pytest.raises(WireError, match=f"a FatalError of .* bytes is too long: the limit is {MESSAGE_BYTES_MAX}"):
         pack(FatalError("x" * MESSAGE_BYTES_MAX))
     with pytest.raises(WireError, match="a message of 4294967295 bytes is too long"):
@@ -45,8 +45,8 @@ def test_a_message_that_is_too_long_is_refused_on_both_sides() -> None:
 
 
 @given(st.binary(max_size=60))
-def test_what_is_no_message_is_an_error(body: bytes) -> None:
-    """Whatever comes in is a message or an error of the decoder."""
+def test_bytes_that_are_not_a_message_are_an_error(body: bytes) -> None:
+    """Any bytes are a message or an error of the decoder."""
     try:
         assert read_from_worker(body) is not None
     except msgspec.MsgspecError:
@@ -54,7 +54,7 @@ def test_what_is_no_message_is_an_error(body: bytes) -> None:
 
 
 def test_the_two_directions_have_their_own_messages() -> None:
-    """A worker cannot tell its parent to leave."""
+    """A worker cannot send its parent a stop request."""
     with pytest.raises(msgspec.ValidationError):
         read_from_worker(pack(Stop())[4:])
     assert read_from_worker(pack(Ready())[4:]) == Ready()

@@ -1,4 +1,4 @@
-"""Settings of worker workers that cannot be."""
+"""Settings of workers that are out of range."""
 
 from collections.abc import Callable
 
@@ -18,13 +18,13 @@ WRONG: dict[str, Callable[[], Workers]] = {
 
 @pytest.mark.parametrize("text", WRONG)
 def test_a_setting_out_of_its_range_is_refused(text: str) -> None:
-    """The error says the setting, its value and what it must be."""
+    """The error names the setting, its value and what it must be."""
     with pytest.raises(InvalidOption, match=text):
         WRONG[text]()
 
 
 def test_workers_are_numbered_from_one() -> None:
-    """These are the places for spawn; stopping one takes no longer than its ladder, and a second."""
+    """The names are the places for spawn; stopping a worker takes at most all of its time-outs and a second."""
     settings = Workers(3, stop_s=4.0, terminate_s=2.0)
     assert settings.names == ("worker-1", "worker-2", "worker-3")
     assert settings.stop_total_s == 7.0

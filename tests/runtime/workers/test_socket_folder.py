@@ -1,4 +1,4 @@
-"""The folder of the sockets: private, removed, and swept when nobody was left to remove it."""
+"""The folder of the sockets: private, removed, and removed later when every process was killed."""
 
 import stat
 from pathlib import Path
@@ -14,7 +14,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_folder_is_private_and_removed_with_what_is_in_it(tmp_path: Path) -> None:
-    """Nobody else can enter it, and nothing of it is left."""
+    """No other user can enter it, and nothing of it is left."""
     made = SocketFolder()
     assert made.path.parent == tmp_path
     assert stat.S_IMODE(made.path.stat().st_mode) == 0o700
@@ -25,7 +25,7 @@ def test_a_folder_is_private_and_removed_with_what_is_in_it(tmp_path: Path) -> N
 
 
 def test_a_folder_whose_node_is_gone_is_swept_and_one_in_use_is_not(tmp_path: Path) -> None:
-    """A lock tells them apart; what is no folder of ours, or is being made, is left alone."""
+    """A lock tells them apart; another folder, or one that is being created, is left alone."""
     (tmp_path / "else").mkdir()
     (tmp_path / f"{PREFIX}new").mkdir()
     left = tmp_path / f"{PREFIX}left"
@@ -41,7 +41,7 @@ def test_a_folder_whose_node_is_gone_is_swept_and_one_in_use_is_not(tmp_path: Pa
 
 
 def test_without_a_runtime_folder_it_is_among_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where that folder is named and is not there."""
+    """Also where the runtime folder is set and does not exist."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "gone"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     made = SocketFolder()

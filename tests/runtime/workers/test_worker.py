@@ -1,4 +1,4 @@
-"""Nothing is left of a program, however it ends; each of these is a real one, with two real workers."""
+"""Nothing is left of a program, however it ends; each test runs a real one with two real workers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _lose_parent(program: subprocess.Popen[str]) -> str:
 
 @pytest.mark.parametrize("held", [None, "sleep", "spin"])
 def test_a_parent_killed_by_sigkill_leaves_no_process_and_no_file(tmp_path: Path, held: Held | None) -> None:
-    """The workers end at once, also one whose handler holds the loop, asleep or at work."""
+    """The workers end at once, also one whose handler blocks the loop, asleep or in Python code."""
     program, pids = start_program(tmp_path, held)
     witness = Witness(pids)
     assert len(folders(tmp_path)) == 1
@@ -33,8 +33,8 @@ def test_a_parent_killed_by_sigkill_leaves_no_process_and_no_file(tmp_path: Path
     _lose_parent(program)
 
 
-def test_a_worker_that_never_gives_back_the_interpreter_ends_with_its_parent(tmp_path: Path) -> None:
-    """The system kills it: no Python of its own could run."""
+def test_a_worker_that_never_releases_the_interpreter_ends_with_its_parent(tmp_path: Path) -> None:
+    """The operating system kills it, since no Python code of its own can run."""
     program, pids = start_program(tmp_path, "native")
     witness = Witness(pids)
     program.kill()
@@ -45,7 +45,7 @@ def test_a_worker_that_never_gives_back_the_interpreter_ends_with_its_parent(tmp
 
 @pytest.mark.parametrize("held", [None, "sleep", "native"])
 def test_sigterm_to_the_parent_ends_all_in_order(tmp_path: Path, held: Held | None) -> None:
-    """A worker that does not heed the goodbye gets SIGTERM, then SIGKILL; nothing is left."""
+    """A worker that ignores the stop request gets SIGTERM, then SIGKILL; nothing is left."""
     program, pids = start_program(tmp_path, held)
     witness = Witness(pids)
     program.terminate()
@@ -56,8 +56,8 @@ def test_sigterm_to_the_parent_ends_all_in_order(tmp_path: Path, held: Held | No
     assert held or "Traceback" not in errors
 
 
-def test_a_worker_that_gets_sigterm_leaves_in_order(tmp_path: Path) -> None:
-    """As a service manager does that signals all processes of a service; its parent then starts it again, or ends."""
+def test_a_worker_that_gets_sigterm_stops_in_order(tmp_path: Path) -> None:
+    """As when a service manager signals all processes of a service; its parent then starts it again, or ends."""
     program, pids = start_program(tmp_path, None)
     witness = Witness(pids)
     for pid in (*pids, program.pid):
@@ -70,7 +70,7 @@ def test_a_worker_that_gets_sigterm_leaves_in_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_in_a_terminal_ends_all(tmp_path: Path, times: int) -> None:
-    """SIGINT goes to every process of the terminal's foreground; once ends in order, twice ends at once."""
+    """SIGINT goes to every process in the terminal's foreground; one ends in order, a second ends at once."""
     ours, theirs = pty.openpty()
     program, pids = start_program(tmp_path, None, terminal=theirs)
     os.close(theirs)

@@ -1,4 +1,4 @@
-"""Worker processes as supervised children: real processes, one scene each."""
+"""Worker processes as supervised children, with real processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from trouper.runtime.net.peer import Peer
 
 
 def test_actors_run_in_workers_which_reach_one_another() -> None:
-    """Each place is a process of its own; a ref that goes from one worker to another works there at once."""
+    """Each place is a process of its own; a ref that is sent from one worker to another works there at once."""
 
     async def scene() -> None:
         async with Node(workers=QUICK) as node:
@@ -47,7 +47,7 @@ def test_actors_run_in_workers_which_reach_one_another() -> None:
 
 @pytest.mark.parametrize("code", [256, 3, 0])
 def test_a_worker_that_dies_is_started_again_with_its_actors(code: int, caplog: pytest.LogCaptureFixture) -> None:
-    """Whether killed or ended by itself: actors are back behind their refs, and who watched the old life hears."""
+    """Killed or ended by itself: its actors are back behind their refs, and watchers of the old ones get `Down`."""
 
     async def scene() -> None:
         async with Node(workers=QUICK) as node:
@@ -70,7 +70,7 @@ def test_a_worker_that_dies_is_started_again_with_its_actors(code: int, caplog: 
 
 
 def test_deaths_beyond_the_intensity_fail_the_node() -> None:
-    """The error names the worker, how it ended, and the last that it wrote to stderr."""
+    """The error names the worker, how it ended, and its last lines of stderr."""
 
     async def scene() -> None:
         async with Node(workers=replace(QUICK, intensity=0), shutdown_s=1.0) as node:
@@ -82,8 +82,8 @@ def test_deaths_beyond_the_intensity_fail_the_node() -> None:
         run(scene())
 
 
-def test_a_worker_is_stopped_though_a_handler_holds_it() -> None:
-    """The node goes down within the times that were set for the ladder, and not after the minute of the handler."""
+def test_a_worker_is_stopped_though_a_handler_blocks_it() -> None:
+    """The node is down within the time-outs that were set, not after the minute of the handler."""
 
     async def scene() -> float:
         async with Node(workers=QUICK) as node:
@@ -96,8 +96,8 @@ def test_a_worker_is_stopped_though_a_handler_holds_it() -> None:
     assert run(scene()) < 50
 
 
-def test_a_parent_that_is_held_while_its_workers_start_finds_them_ready() -> None:
-    """Nothing of the start has to be in time with the parent's loop."""
+def test_a_parent_that_is_blocked_while_its_workers_start_finds_them_ready() -> None:
+    """The start of a worker does not depend on a responsive loop in the parent."""
 
     async def scene() -> None:
         asyncio.get_running_loop().call_later(0.05, time.sleep, 1.0)

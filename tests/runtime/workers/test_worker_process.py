@@ -1,4 +1,4 @@
-"""One process of a worker, seen from its parent; what runs in it is made up here."""
+"""One process of a worker, as its parent sees it; a test chooses what runs in it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SETUP = Setup(
     "worker-1", "", "local", 0, "", "", Program([], None, "", "", {}), 5.0, 2.0, 1, None, False, False, None, None
 )
 READY = "import os, sys; os.read(0, 1); os.write(0, b'\\0\\0\\0\\x0c\\x81\\xa4type\\xa5Ready')\n"
-"""Wait for the setup, and say that all is well."""
+"""Wait for the setup, then report that the worker is ready."""
 PATIENCE = Workers(1, stop_s=0.1, terminate_s=0.1)
 
 
 @pytest.fixture
 def boot(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Set what the next process runs."""
+    """Set the program of the next process."""
     return lambda code: monkeypatch.setattr(program, "BOOT", code)
 
 
@@ -48,8 +48,8 @@ def _play(scene: Callable[[], Coroutine[object, object, None]]) -> None:
         ("import os; os.kill(os.getpid(), 9)", "was killed by SIGKILL"),
     ],
 )
-def test_an_end_is_told_once_and_in_words(code: str, how: str, boot: Callable[[str], None]) -> None:
-    """Whoever has made it hears before anybody who waits for it."""
+def test_an_end_is_reported_once_with_its_cause(code: str, how: str, boot: Callable[[str], None]) -> None:
+    """``on_end`` is called before the tasks that wait for ``ended``."""
     boot(code)
 
     async def scene() -> None:
@@ -65,8 +65,10 @@ def test_an_end_is_told_once_and_in_words(code: str, how: str, boot: Callable[[s
     _play(scene)
 
 
-def test_the_last_of_stderr_is_in_the_words(boot: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> None:
-    """All that was written is shown, and the last lines are kept for the report."""
+def test_the_last_lines_of_stderr_are_in_the_report(
+    boot: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All output is shown, and the last lines are kept for the report."""
     boot("import sys; sys.stderr.write(''.join(f'line {n}\\n' for n in range(100)) + 'the end')")
 
     async def scene() -> None:
@@ -85,7 +87,7 @@ LAST = [f"line {n}" for n in range(81, 100)]
 def test_a_child_of_the_process_that_holds_its_output_is_not_waited_for(
     boot: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The end is known at once, and the rest of the output is waited for only for a moment."""
+    """The end is reported at once, and the rest of the output is waited for only for a moment."""
     boot("import os, time\nchild = os.fork()\nif child:\n    print(child)\nelse:\n    time.sleep(60)")
 
     async def scene() -> None:
@@ -104,8 +106,8 @@ def test_a_child_of_the_process_that_holds_its_output_is_not_waited_for(
 @pytest.mark.parametrize(
     ("deaf", "number"), [("", signal.SIGTERM), ("signal.signal(signal.SIGTERM, signal.SIG_IGN)", signal.SIGKILL)]
 )
-def test_who_does_not_leave_is_ended(deaf: str, number: signal.Signals, boot: Callable[[str], None]) -> None:
-    """First the goodbye, then SIGTERM, then SIGKILL."""
+def test_a_worker_that_does_not_stop_is_ended(deaf: str, number: signal.Signals, boot: Callable[[str], None]) -> None:
+    """A stop request comes first, then SIGTERM, then SIGKILL."""
     boot(f"import signal, time\n{deaf}\n{READY}time.sleep(60)")
 
     async def scene() -> None:
@@ -119,8 +121,8 @@ def test_who_does_not_leave_is_ended(deaf: str, number: signal.Signals, boot: Ca
     _play(scene)
 
 
-def test_a_process_that_is_given_up_while_it_is_started_does_not_live(boot: Callable[[str], None]) -> None:
-    """Asked for before there is a process, the kill comes as soon as there is one."""
+def test_a_process_that_is_killed_while_it_starts_ends(boot: Callable[[str], None]) -> None:
+    """A kill that is requested before the process exists is carried out once it does."""
     boot("import time; time.sleep(60)")
 
     async def scene() -> None:
