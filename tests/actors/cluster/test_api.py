@@ -1,6 +1,7 @@
-"""What a program sees of the cluster: waiting, placing, changing what the node tells."""
+"""The API of the cluster: waiting, placing, and changing the metadata of a node."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -9,6 +10,9 @@ import pytest
 
 from tests.actors.cluster.stage import PLAIN, found, play
 from trouper import Actor, ActorRef, InvalidOption, Message, Node, NodeClosed, handler
+from trouper.actors.cluster import member_info
+from trouper.actors.cluster.events import MemberInfo
+from trouper.actors.cluster.membership.records import Member
 from trouper.actors.cluster.metrics_poller import MetricsPoller
 from trouper.actors.cluster.node_metrics import NodeMetrics
 from trouper.cluster import (
@@ -78,6 +82,70 @@ def test_a_policy_is_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(MetricsPoller, "measure", measure)
     play(_place, nodes=4, config=zoned)
+
+
+async def _counted(sim: Simulation) -> None:
+    n1 = sim["n1"]
+
+    async def put(node: Node) -> ActorRef:
+        return await node.spawn(Resident, place=roles("b"))
+
+    refs = [await sim.run_on("n1", put) for _ in range(4)]
+    where = Counter([await ref.ask(Where()) for ref in refs])
+    assert n1.network.placed_actors == where
+    crashed = next(iter(where))
+    sim.crash(crashed)
+    await asyncio.sleep(40.0)
+    assert n1.network.placed_actors == {({"n2", "n4"} - {crashed}).pop(): 4}
+    for ref in refs:
+        await ref.stop()
+    assert n1.network.placed_actors == {}
+
+
+def test_placed_actors_are_counted_as_they_come_and_go() -> None:
+    """By the node where each runs now, after it was placed on another one too; no cell is searched for that."""
+    play(_counted, nodes=4, config=zoned)
+
+
+def test_a_choice_decodes_no_member_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member's metadata is decoded when its record has changed, however many actors are placed."""
+    decoded: list[str] = []
+    read = member_info.read
+
+    def counting(member: Member) -> MemberInfo:
+        decoded.append(member.name)
+        return read(member)
+
+    async def scene(sim: Simulation) -> None:
+        async def choose(node: Node) -> None:
+            node.cluster.choose(spread(by="zone"))
+            assert node.cluster.members() == node.cluster.members()
+
+        await sim.run_on("n1", choose)
+        monkeypatch.setattr(member_info, "read", counting)
+        for _ in range(10):
+            await sim.run_on("n1", choose)
+        assert decoded == []
+        await sim["n2"].cluster.update(labels={"gpu": "h100"})
+        await asyncio.sleep(2.0)
+        decoded.clear()
+        assert sim["n1"].cluster.choose(labels(gpu="h100")) == "n2"
+
+    play(scene, nodes=4, config=zoned)
+
+
+async def _waits(sim: Simulation) -> None:
+    cluster = sim["n1"].cluster
+    for _ in range(100):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await cluster.wait_changed()
+    assert not cluster._waiting  # noqa: SLF001  what a cancelled wait leaves behind is seen nowhere else
+
+
+def test_a_wait_that_is_cancelled_leaves_nothing_behind() -> None:
+    """Such as a wait with a time-out, in a loop, on a quiet cluster."""
+    play(_waits)
 
 
 async def _placed_anew(sim: Simulation) -> None:

@@ -58,15 +58,15 @@ def test_an_empty_default_is_not_shared() -> None:
             {"labels": {"a": "x" * 65}},
             "the value of 'a' among the labels, 'xxxxxxxxxxxxxxxxxxxx'..., has 65 characters; 64 are the limit",
         ),
-        ({"versions": {"a\n": ""}}, "a name among the versions, 'a\\n', holds signs that cannot be printed"),
+        ({"versions": {"a\n": ""}}, "a name among the versions, 'a\\n', has characters that cannot be printed"),
         ({"roles": frozenset({""})}, "a role is empty"),
         ({"roles": frozenset(map(str, range(17)))}, "a node has 17 roles; 16 are the limit"),
         (
             {"location": Location(zone="z" * 65)},
             "the zone of the location, 'zzzzzzzzzzzzzzzzzzzz'..., has 65 characters; 64 are the limit",
         ),
-        ({"facts": Facts(cores=0)}, "a node has 1 core or more and no negative memory, not 0, 0"),
-        ({"facts": Facts(memory_bytes=-1)}, "a node has 1 core or more and no negative memory, not 1, -1"),
+        ({"facts": Facts(cores=0)}, "a node must have 1 core or more and 0 bytes of memory or more, not 0, 0"),
+        ({"facts": Facts(memory_bytes=-1)}, "a node must have 1 core or more and 0 bytes of memory or more, not 1, -1"),
         ({"facts": Facts(devices=("d",) * 33)}, "a node has 33 devices; 32 are the limit"),
         ({"facts": Facts(gpus=(Gpu(name=""),))}, "the name of a device is empty"),
     ],
@@ -77,7 +77,7 @@ def test_metadata_over_a_limit_is_refused(change: dict[str, object], problem: st
     with pytest.raises(MetadataInvalid) as caught:
         check(wrong)
     assert str(caught.value) == problem
-    with pytest.raises(WireError, match=r"^metadata that came in cannot be used: "):
+    with pytest.raises(WireError, match=r"^received metadata is invalid: "):
         decode(msgspec.msgpack.encode(wrong), 100_000)
 
 
@@ -87,7 +87,7 @@ def test_the_whole_is_limited_too() -> None:
     with pytest.raises(MetadataInvalid, match=rf"has \d+ bytes, more than {METADATA_BYTES_MAX}: use fewer or shorter"):
         encode(large)
     encoded = encode(large, 10_000)
-    with pytest.raises(WireError, match=rf"^metadata of \d+ bytes came in; {METADATA_BYTES_MAX} are the limit$"):
+    with pytest.raises(WireError, match=rf"^received metadata of \d+ bytes; {METADATA_BYTES_MAX} are the limit$"):
         decode(encoded)
     with pytest.raises(InvalidOption, match=r"^bytes_max=0 must be 1 or more$"):
         encode(large, 0)

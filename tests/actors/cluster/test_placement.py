@@ -93,7 +93,7 @@ def test_spread_takes_the_emptiest_zone() -> None:
     assert chosen(spread(by="zone"), nodes) == {"c"}
     assert chosen(spread(by="host"), nodes) == {"a"}
     assert chosen(spread(), nodes) == {"a"}
-    with pytest.raises(InvalidOption, match=r"^spread\(by='cell'\): take one of region, zone, rack, host$"):
+    with pytest.raises(InvalidOption, match=r"^spread\(by='cell'\): use one of region, zone, rack, host$"):
         spread(by="cell")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  wrong on purpose
 
 
@@ -127,7 +127,7 @@ def test_otherwise_is_for_when_nobody_fits() -> None:
         choose(labels(gpu="a100").otherwise(roles("batch")), [A], lambda: 0.0)
     assert str(caught.value) == (
         "no node fits (labels(gpu='a100')).otherwise(roles('batch')):"
-        " a (it has no label gpu; it has not the role batch)"
+        " a (it has no label gpu; it does not have the role batch)"
     )
 
 
@@ -137,7 +137,7 @@ def test_same_host_is_that_of_a_node_or_of_the_one_that_asks() -> None:
     nodes = [*ALL, beside]
     assert chosen(same_host("a"), nodes) == {"a", "a2"}
     assert chosen(same_host(), nodes, origin="b") == {"b"}
-    with pytest.raises(NoNodeFits, match="the node 'x', whose host is meant, is not known here"):
+    with pytest.raises(NoNodeFits, match="the node 'x', whose host is wanted, is not known here"):
         choose(same_host("x"), nodes, lambda: 0.0)
 
 
@@ -176,7 +176,8 @@ def test_who_fits_nowhere_is_told_why_of_each_candidate() -> None:
         choose(policy, nodes, lambda: 0.0)
     assert str(caught.value) == (
         "no node fits roles('web') | least_loaded() | labels(disk='slow', gpu='a100') | needs(cores=8):"
-        " a (its label disk is 'fast', it has no label gpu), b (others were preferred), n (it has not the role web),"
+        " a (its label disk is 'fast', it has no label gpu), b (others were preferred),"
+        " n (it does not have the role web),"
         " z (cannot be reached)"
     )
     assert set(caught.value.refusals) == {"a", "b", "n", "z"}

@@ -1,9 +1,11 @@
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trouper.actors.cluster.metadata import Location
-from trouper.actors.cluster.topology import LEVELS, Distance, Level, counts, distance, least_crowded, nearest, path
+from trouper.actors.cluster.topology import LEVELS, Distance, Level, distance, least_crowded, nearest, path
 from trouper.runtime.kernel.errors import InvalidOption
 
 HERE = Location(region="eu", zone="a", rack="r1", host="n1")
@@ -24,12 +26,12 @@ LEVEL: st.SearchStrategy[Level] = st.sampled_from(LEVELS)
     ],
 )
 def test_distance_is_the_smallest_place_that_holds_both(other: Location, expected: Distance) -> None:
-    """Equal names below a difference tell nothing: racks of two zones may have one name."""
+    """Equal names below a difference are ignored: racks of two zones may have one name."""
     assert distance(HERE, other) == distance(other, HERE) == expected
 
 
-def test_levels_that_nobody_names_are_passed_over() -> None:
-    """A cluster without regions and racks has hosts and zones all the same."""
+def test_levels_that_neither_node_names_are_ignored() -> None:
+    """A cluster without regions and racks still has hosts and zones."""
     assert distance(Location(host="n1"), Location(host="n1")) == Distance.SAME_HOST
     assert distance(Location(zone="a", host="n1"), Location(zone="a", host="n2")) == Distance.SAME_ZONE
     assert distance(Location(zone="a"), Location(zone="a")) == Distance.SAME_ZONE
@@ -55,22 +57,24 @@ def test_the_nearest_are_all_of_the_least_distance(origin: Location, others: lis
 
 @given(st.lists(LOCATION, max_size=12), LEVEL)
 def test_spreading_one_by_one_fills_places_evenly(locations: list[Location], level: Level) -> None:
-    """Who always takes a least crowded place has no two places that differ by more than one."""
+    """Always taking a least crowded place keeps all places within one of each other."""
     placed = dict.fromkeys(range(len(locations)), 0)
     for _ in range(3 * len(locations)):
         candidates = least_crowded(list(placed), locations.__getitem__, placed.__getitem__, level)
         placed[candidates[0]] += 1
-    totals = counts(placed, locations.__getitem__, placed.__getitem__, level).values()
-    assert sum(totals) == 3 * len(locations)
-    assert max(totals, default=0) - min(totals, default=0) <= 1
+    totals = Counter({path(location, level): 0 for location in locations})
+    for index, count in placed.items():
+        totals[path(locations[index], level)] += count
+    assert totals.total() == 3 * len(locations)
+    assert max(totals.values(), default=0) - min(totals.values(), default=0) <= 1
 
 
 def test_a_place_is_named_from_the_top() -> None:
-    """Rack r1 of zone a is another one than that of zone b."""
+    """Rack r1 of zone a and rack r1 of zone b are two racks."""
     assert path(HERE, "rack") == ("eu", "a", "r1") != path(Location(region="eu", zone="b", rack="r1"), "rack")
     assert [path(HERE, level)[-1] for level in LEVELS] == ["eu", "a", "r1", "n1"]
     with pytest.raises(
-        InvalidOption, match=r"^'cell' is no level of the topology: take one of region, zone, rack, host$"
+        InvalidOption, match=r"^'cell' is not a level of the topology: use one of region, zone, rack, host$"
     ):
         path(HERE, "cell")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  wrong on purpose
 

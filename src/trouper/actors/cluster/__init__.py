@@ -1,5 +1,5 @@
-"""The cluster: who belongs to it, how nodes find one another, where actors are put.
+"""The cluster: membership, discovery, split-brain resolution, replicated names, groups, topics, services, placement.
 
-A file that decides is marked pure and is shared by the actors, the simulator and the tests.  Nothing is imported here:
-a program pays only for what it names.
+Files marked pure hold the decisions; the actors, the simulator and the tests share them.  Nothing is imported here, so
+a program loads only the modules that it names.
 """

@@ -78,7 +78,8 @@ class Cluster:
         self.node, self.config, self._seeds = node, config, seeds
         self._metadata = metadata
         self._infos = MemberInfoCache()
-        self._candidates: dict[str, tuple[MemberInfo, NodeMetrics, float | None, Candidate]] = {}
+        self._candidates: list[Candidate] = []
+        self._candidates_of: tuple[Sequence[MemberInfo], int, Mapping[str, float]] | None = None
         self._has_started = False
         self._started_at = node.system.loop.time()
         self._life = node.network.node_id.generation
@@ -97,7 +98,7 @@ class Cluster:
 
     def member_infos(self) -> Sequence[MemberInfo]:
         """Return ``members()`` without a copy: the same sequence, not to be changed, until a member changes."""
-        return self._infos.read(self.machine.members())
+        return self._infos.read(list(self.machine.records().values()))
 
     def member(self, name: str) -> MemberInfo | None:
         """Return the member of this name; None when there is none."""
@@ -203,40 +204,40 @@ class Cluster:
         self.metrics_poller.poll()
         return choose(policy, self._current_candidates(), self.node.system.random, origin=self.node.name).name
 
-    def _current_candidates(self) -> list[Candidate]:
-        """Return the members as candidates; one whose data has not changed is the same object as the last time."""
-        me, known, placed = self.node.name, self._candidates, self.node.network.placed_actors
-        round_trips_s = self.round_trips.smoothed_s()
-        metrics_of = self.metrics_poller.of
-        candidates: list[Candidate] = []
-        for member in self.member_infos():
-            name = member.name
-            metrics, round_trip_s, count = metrics_of(name), round_trips_s.get(name), placed.get(name, 0)
-            before = known.get(name)
-            if before is not None and before[0] is member and before[1] is metrics and before[2] == round_trip_s:
-                candidate = before[3]
-                if candidate.placed != count:
-                    candidate = msgspec.structs.replace(candidate, placed=count)
-                    known[name] = (member, metrics, round_trip_s, candidate)
-                candidates.append(candidate)
-                continue
-            measured = dict(metrics.round_trips_s)
-            if round_trip_s is not None:  # a round trip takes as long from here to there as from there to here
-                measured[me] = round_trip_s
-            candidate = Candidate(
-                name=name,
-                metadata=member.metadata,
-                load=metrics.load,
-                round_trips_s=measured,
-                placed=count,
-                reachable=member.status == "alive",
+    def _current_candidates(self) -> Sequence[Candidate]:
+        """Return the members as candidates, by name; they are made again only after a change of what they hold."""
+        me, placed = self.node.name, self.node.network.placed_actors
+        infos, reports, round_trips_s = self.member_infos(), self.metrics_poller.version, self.round_trips.smoothed_s()
+        before = self._candidates_of
+        if before is None or before[0] is not infos or before[1:] != (reports, round_trips_s):
+            self._candidates_of = (infos, reports, round_trips_s)
+            self._candidates = [self._candidate(info, round_trips_s) for info in infos]
+        own = self.metrics_poller.of(me)
+        self._candidates = [
+            candidate
+            if candidate.placed == placed.get(candidate.name, 0) and candidate.name != me
+            else msgspec.structs.replace(
+                candidate,
+                placed=placed.get(candidate.name, 0),
+                load=own.load if candidate.name == me else candidate.load,
+                round_trips_s=own.round_trips_s if candidate.name == me else candidate.round_trips_s,
             )
-            known[name] = (member, metrics, round_trip_s, candidate)
-            candidates.append(candidate)
-        if len(known) > len(candidates):
-            names = {candidate.name for candidate in candidates}
-            self._candidates = {name: entry for name, entry in known.items() if name in names}
-        return candidates
+            for candidate in self._candidates
+        ]
+        return self._candidates
+
+    def _candidate(self, member: MemberInfo, round_trips_s: Mapping[str, float]) -> Candidate:
+        metrics = self.metrics_poller.of(member.name)
+        measured = dict(metrics.round_trips_s)
+        if member.name in round_trips_s:  # a round trip takes as long from here to there as from there to here
+            measured[self.node.name] = round_trips_s[member.name]
+        return Candidate(
+            name=member.name,
+            metadata=member.metadata,
+            load=metrics.load,
+            round_trips_s=measured,
+            reachable=member.status == "alive",
+        )
 
     async def poll_metrics(self, timeout_s: float = 1.0) -> Mapping[str, NodeMetrics]:
         """Request the load and the round-trip times of the members, and wait ``timeout_s`` at most for the replies.

@@ -1,7 +1,7 @@
-"""Detecting the facts of a node's host: cores, memory, GPUs, devices, versions.
+"""Detects the facts of a node's host: cores, memory, GPUs, devices, versions.
 
-Nothing here raises for what cannot be found out: it stays at its default.  GPUs are asked of ``nvidia-smi`` or read
-from the driver's files; no library of theirs is loaded, which would take memory on each of them.
+A fact that cannot be detected keeps its default; nothing is raised.  GPUs are listed by ``nvidia-smi`` or by the files
+of the driver; no GPU library is loaded, which would take memory on each GPU.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from typing import Final
 from .metadata import DEVICE_CHARS_MAX, DEVICES_MAX, Facts, Gpu
 
 GPU_S_MAX: Final = 5.0
-"""How long ``nvidia-smi`` may take; it wakes sleeping devices, which takes seconds."""
+"""The time limit of ``nvidia-smi``; it wakes sleeping devices, which takes seconds."""
 OUTPUT_BYTES_MAX: Final = 65_536
-"""Of what ``nvidia-smi`` says, and of a file of the system."""
+"""The most output of ``nvidia-smi``, and the most bytes read of a file of the system."""
 _DEVICES: Final = (
     ("infiniband", "sys/class/infiniband"),
     ("accelerator", "sys/class/accel"),
     ("kfd", "sys/class/kfd/kfd/topology/nodes"),
     ("render", "sys/class/drm"),
 )
-"""Kinds of devices, and the folders of the system that list them."""
+"""The kinds of devices, and the system's folders that list them."""
 
 
 async def detect(*, root: Path = Path("/"), gpu_s_max: float = GPU_S_MAX) -> Facts:
-    """Detect the facts of this host.
+    """Return the facts of this host.
 
-    root: where the system's files are, for tests.  gpu_s_max: how long ``nvidia-smi`` may take; 0 does not ask it.
+    root: the root of the system's files, for tests.  gpu_s_max: the time limit of ``nvidia-smi``; 0 does not run it.
     """
     gpus = await _ask_nvidia_smi(gpu_s_max) if gpu_s_max > 0 else None
     return await asyncio.to_thread(_detect, root, gpus)
 
 
 def read_nvidia_smi(output: str) -> tuple[Gpu, ...]:
-    """Read lines of ``name, memory in MiB``, as ``nvidia-smi --format=csv,noheader,nounits`` writes them."""
+    """Return the GPUs of lines of ``name, memory in MiB``, as ``--format=csv,noheader,nounits`` writes them."""
     gpus: list[Gpu] = []
     for line in output.splitlines():
         name, comma, mebibytes = line.rpartition(",")
@@ -52,7 +52,7 @@ def read_nvidia_smi(output: str) -> tuple[Gpu, ...]:
 
 
 async def _ask_nvidia_smi(timeout_s: float) -> tuple[Gpu, ...] | None:
-    """What it says; None when there is none, it fails, or takes too long."""
+    """Return the GPUs that it lists; None when it is not installed, fails, or takes too long."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return None
@@ -67,7 +67,7 @@ async def _ask_nvidia_smi(timeout_s: float) -> tuple[Gpu, ...] | None:
         )
     except OSError:
         return None
-    assert process.stdout is not None, "it was asked for"
+    assert process.stdout is not None, "a pipe was requested"
     try:
         async with asyncio.timeout(timeout_s):
             output = b""
@@ -79,7 +79,7 @@ async def _ask_nvidia_smi(timeout_s: float) -> tuple[Gpu, ...] | None:
     finally:
         if process.returncode is None:
             process.kill()
-            # The wait ends when the pipe has, and that when it has been read: here by a reader that keeps nothing.
+            # The process is reaped once its pipe is at the end, so the rest is read and dropped.
             while await process.stdout.read(OUTPUT_BYTES_MAX):
                 pass
             await process.wait()
@@ -101,7 +101,7 @@ def _detect(root: Path, gpus: tuple[Gpu, ...] | None) -> Facts:
 
 
 def load_of(cores: int) -> float | None:
-    """Return the runnable work for each of so many cores, over the last minute; None where no system tells."""
+    """Return the runnable work for each core, over the last minute; None where the system does not tell."""
     try:
         return os.getloadavg()[0] / max(1, cores)
     except (AttributeError, OSError):  # not on every system
@@ -109,7 +109,7 @@ def load_of(cores: int) -> float | None:
 
 
 def _cores(root: Path) -> int:
-    """The cores of this process: those of its affinity, and no more than its control group pays for."""
+    """Return the cores that this process may use, by its affinity and the quota of its control group."""
     try:
         count = len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system
@@ -121,7 +121,7 @@ def _cores(root: Path) -> int:
 
 
 def _memory_bytes(root: Path) -> int:
-    """The memory of the host, or what the control group leaves of it."""
+    """Return the memory of the host, or the limit of the control group if it is lower."""
     import psutil  # noqa: PLC0415  `import trouper` does not pay for it
 
     total = psutil.virtual_memory().total
@@ -130,7 +130,7 @@ def _memory_bytes(root: Path) -> int:
 
 
 def _driver_gpus(root: Path) -> tuple[Gpu, ...]:
-    """The GPUs that the driver of NVIDIA lists in files, without their memory."""
+    """Return the GPUs that the files of NVIDIA's driver list, without their memory."""
     found: list[Gpu] = []
     for folder in _entries(root / "proc/driver/nvidia/gpus"):
         for line in _text(folder / "information").splitlines():
@@ -141,7 +141,7 @@ def _driver_gpus(root: Path) -> tuple[Gpu, ...]:
 
 
 def _devices(root: Path) -> tuple[str, ...]:
-    """Other devices that compute or connect, as ``KIND:NAME``."""
+    """Return accelerators and network devices, as ``KIND:NAME``."""
     found = [
         _cleaned(f"{kind}:{entry.name}")
         for kind, folder in _DEVICES
@@ -152,7 +152,7 @@ def _devices(root: Path) -> tuple[str, ...]:
 
 
 def _boot_time() -> str:
-    """When the host started, which tells two of its lives apart where the system gives them no name."""
+    """Return the time of the host's start, where the system has no boot id."""
     import psutil  # noqa: PLC0415  `import trouper` does not pay for it
 
     return f"{psutil.boot_time():.0f}"
@@ -173,7 +173,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _text(path: Path) -> str:
-    """A small file of the system; empty when it cannot be read."""
+    """Return the text of a small file of the system; empty when it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(OUTPUT_BYTES_MAX).decode("utf-8", "replace").strip()
@@ -182,5 +182,5 @@ def _text(path: Path) -> str:
 
 
 def _cleaned(text: str) -> str:
-    """A text of the system as metadata takes it."""
+    """Return a text of the system in the form that metadata allows."""
     return "".join(sign for sign in text.strip() if sign.isprintable())[:DEVICE_CHARS_MAX]

@@ -74,11 +74,13 @@ class MemberInfoCache:
         self._decoded: dict[str, tuple[Member, MemberInfo]] = {}
 
     def read(self, records: list[Member]) -> Sequence[MemberInfo]:
-        """Return the decoded records by name; the same sequence as the last time when no record has changed."""
+        """Return the members among the records, decoded, by name; the same sequence until a record changes."""
         if len(records) == len(self._records) and all(map(is_, records, self._records)):
             return self._infos
         decoded: dict[str, tuple[Member, MemberInfo]] = {}
         for record in records:
+            if record.is_over:
+                continue
             known = self._decoded.get(record.name)
             decoded[record.name] = known if known is not None and known[0] is record else (record, read(record))
         self._records, self._decoded = records, decoded

@@ -1,7 +1,7 @@
-"""What a node tells the others about itself: facts, location, roles, labels, versions (PURE).
+"""The metadata of a node: facts, location, roles, labels, versions (PURE).
 
-``Facts`` are detected (see ``facts``), the rest is said by whoever runs the node.  All of it travels with membership,
-to every node of the cluster, so its size is limited where it is made, and again where it is read.
+``Facts`` are detected, the rest is configured.  The membership carries the metadata of each node to every other node,
+so its size is limited where it is made, and again where it is read.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ import msgspec
 from ...runtime.kernel.errors import CallerError, InvalidOption, WireError
 
 METADATA_BYTES_MAX: Final = 4_096
-"""Of one node's metadata, encoded.  A cluster of 1,000 nodes then holds 4 MB of it at most, on each node."""
+"""The largest encoded metadata of one node.  In a cluster of 1,000 nodes each node then holds 4 MB at most."""
 LABELS_MAX: Final = 32
 LABEL_CHARS_MAX: Final = 64
-"""Of a label's name, and of its value."""
+"""The longest name of a label, and the longest value."""
 ROLES_MAX: Final = 16
 NAME_CHARS_MAX: Final = 64
-"""Of a role, a region, a zone, a rack and a host."""
+"""The longest role, region, zone, rack and host."""
 DEVICES_MAX: Final = 32
-"""GPUs, and other devices, that a node tells of; the detector leaves the others out."""
+"""The most GPUs, and the most other devices, of one node; the detection leaves further ones out."""
 DEVICE_CHARS_MAX: Final = 64
 
 
 class MetadataInvalid(CallerError, ValueError):
-    """Metadata that a node cannot have: over a limit, or a name that is none."""
+    """Metadata of a node is invalid: over a limit, or with a name that is not printable."""
 
 
 class Location(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a node stands, from the largest to the smallest; empty when it is not said.
+    """Where a node is, from the largest level to the smallest; an empty name is not known.
 
     region: such as ``eu-west``.  zone: what fails together, such as ``eu-west-1a``.  rack: within the zone.
-    host: the machine.  A name is unique within what it stands in, so rack ``r1`` of two zones is two racks.
+    host: the machine.  A name is unique within the level above, so rack ``r1`` of two zones is two racks.
     """
 
     region: str = ""
@@ -44,18 +44,18 @@ class Location(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Gpu(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A graphics processor.  name: as its driver calls it.  memory_bytes: 0 when it is not known."""
+    """A graphics processor.  name: as the driver gives it.  memory_bytes: 0 when it is not known."""
 
     name: str
     memory_bytes: int = 0
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was detected on a node's host, and of its process.
+    """The detected facts of a node's host and process.
 
-    cores: that this process may use, which containers and affinity make fewer than the host has.
-    memory_bytes: that it may use; 0 when it is not known.  gpus, devices: the first ``DEVICES_MAX`` of them.
-    host: its name.  boot_id: differs between hosts and between starts of one host; empty when it is not known.
+    cores: that the process may use; containers and affinity can make them fewer than the host has.
+    memory_bytes: that the process may use; 0 when it is not known.  gpus, devices: the first ``DEVICES_MAX`` of them.
+    host: the name of the host.  boot_id: differs between hosts and between boots of one host; empty if not known.
     system: such as ``Linux 6.1 x86_64``.  python, trouper: versions.
     """
 
@@ -71,10 +71,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All that a node tells about itself.  Make one with ``make_metadata``, which checks it.
+    """The metadata of a node.  Make it with ``make_metadata``, which checks it.
 
-    roles: what the node is there for.  labels: whatever placement shall go by, such as ``{"gpu": "a100"}``.
-    versions: of the program's own parts, such as ``{"prices": "2.3"}``; limited as labels are.
+    roles: the purposes of the node.  labels: names and values that placement can require, such as ``{"gpu": "a100"}``.
+    versions: of the program's parts, such as ``{"prices": "2.3"}``; limited as labels are.
     """
 
     facts: Facts = Facts()
@@ -92,9 +92,10 @@ def make_metadata(
     labels: Mapping[str, str] | None = None,
     versions: Mapping[str, str] | None = None,
 ) -> Metadata:
-    """Put metadata together and check it; raises ``MetadataInvalid`` with what is wrong and what is allowed.
+    """Return checked metadata; raises ``MetadataInvalid``, which says what is wrong and what is allowed.
 
-    location: None for one with the detected host alone; a location without a host gets that host.
+    facts: as ``detect`` returns them.  location: None for the detected host alone; a location without a host gets the
+    detected one.  roles, labels, versions: as in ``Metadata``; None for no labels, no versions.
     """
     place = location or Location()
     if not place.host:
@@ -105,7 +106,7 @@ def make_metadata(
 
 
 def check(metadata: Metadata) -> None:
-    """Raise ``MetadataInvalid`` when any part is over its limit."""
+    """Raise ``MetadataInvalid`` when a part of the metadata is over its limit."""
     place = metadata.location
     for field, text in (("region", place.region), ("zone", place.zone), ("rack", place.rack), ("host", place.host)):
         _check_text(f"the {field} of the location", text, NAME_CHARS_MAX, may_be_empty=True)
@@ -120,7 +121,7 @@ def check(metadata: Metadata) -> None:
     facts = metadata.facts
     if facts.cores < 1 or facts.memory_bytes < 0:
         raise MetadataInvalid(
-            f"a node has 1 core or more and no negative memory, not {facts.cores}, {facts.memory_bytes}"
+            f"a node must have 1 core or more and 0 bytes of memory or more, not {facts.cores}, {facts.memory_bytes}"
         )
     _check_count("GPUs", len(facts.gpus), DEVICES_MAX)
     _check_count("devices", len(facts.devices), DEVICES_MAX)
@@ -129,9 +130,9 @@ def check(metadata: Metadata) -> None:
 
 
 def encode(metadata: Metadata, bytes_max: int = METADATA_BYTES_MAX) -> bytes:
-    """The metadata as bytes, the same for equal metadata; raises ``MetadataInvalid`` when they are too many.
+    """Return the metadata as bytes, equal for equal metadata; raises ``MetadataInvalid`` when they are too many.
 
-    bytes_max: the setting of the cluster, 1 or more.
+    bytes_max: the limit of the cluster, 1 or more; ``InvalidOption`` otherwise.
     """
     if bytes_max < 1:
         raise InvalidOption(f"bytes_max={bytes_max} must be 1 or more")
@@ -144,19 +145,19 @@ def encode(metadata: Metadata, bytes_max: int = METADATA_BYTES_MAX) -> bytes:
 
 
 def decode(encoded: bytes, bytes_max: int = METADATA_BYTES_MAX) -> Metadata:
-    """Read another node's metadata; raises ``WireError`` when it is none, or over a limit."""
+    """Return another node's metadata; raises ``WireError`` when it cannot be decoded, or is over a limit."""
     if len(encoded) > bytes_max:
-        raise WireError(f"metadata of {len(encoded)} bytes came in; {bytes_max} are the limit")
+        raise WireError(f"received metadata of {len(encoded)} bytes; {bytes_max} are the limit")
     try:
         metadata = msgspec.msgpack.decode(encoded, type=Metadata)
         check(metadata)
     except (msgspec.DecodeError, UnicodeDecodeError, MetadataInvalid) as error:  # a ValidationError is a DecodeError
-        raise WireError(f"metadata that came in cannot be used: {error}") from error
+        raise WireError(f"received metadata is invalid: {error}") from error
     return metadata
 
 
 def is_same_host(one: Facts, other: Facts) -> bool:
-    """Whether two nodes run on one host, in one of its lives: containers share a boot id, and differ by host name."""
+    """Return whether two nodes run on one host since one boot: containers share the boot id and differ by host name."""
     return bool(one.boot_id) and one.boot_id == other.boot_id and one.host == other.host
 
 
@@ -166,7 +167,7 @@ def _check_text(what: str, text: str, chars_max: int, *, may_be_empty: bool = Fa
     if len(text) > chars_max:
         raise MetadataInvalid(f"{what}, {text[:20]!r}..., has {len(text)} characters; {chars_max} are the limit")
     if not text.isprintable():
-        raise MetadataInvalid(f"{what}, {text!r}, holds signs that cannot be printed")
+        raise MetadataInvalid(f"{what}, {text!r}, has characters that cannot be printed")
 
 
 def _check_count(what: str, count: int, count_max: int) -> None:

@@ -26,6 +26,8 @@ class MetricsPoller:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster, self._table = cluster, MetricsTable()
         self._members: Sequence[MemberInfo] = ()
+        self.version = 0
+        """Grows with each report, and with each change of the members."""
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
 
     def of(self, member: str) -> NodeMetrics:
@@ -50,6 +52,7 @@ class MetricsPoller:
         members = cluster.member_infos()
         if members is not self._members:
             self._members = members
+            self.version += 1
             alive = {member.name for member in members if member.status == "alive"}
             self._table.set_members(alive - {cluster.node.name})
         asked = self._table.due(cluster.node.system.loop.time())
@@ -88,6 +91,7 @@ class MetricsPoller:
         """Keep the metrics of a member."""
         assert isinstance(message, NodeMetricsReply), "it is registered for this message"
         self._table.report(peer.node, message.metrics)
+        self.version += 1
         for reply in self._waiting.pop(peer.node, ()):
             if not reply.done():
                 reply.set_result(None)

@@ -1,18 +1,19 @@
-"""Placement: on which node to put an actor, as policies that are put together (PURE).
+"""Placement policies: on which node to start an actor (PURE).
 
     choose(labels(gpu="a100") | spread(by="zone") | least_loaded(), candidates, chance)
 
-A policy *narrows* the candidates.  A *condition* (``labels``, ``roles``, ``needs``, ``same_host``) refuses those that
-do not meet it, each with a reason; a *preference* (``least_loaded``, ``spread``, ``near``) keeps the best, and all of
-them when they are equally good.  ``a | b`` applies b to what a has kept, so the first one counts most, and conditions
-come first; ``a.otherwise(b)`` applies b only when a keeps nobody.  Of those that are left, chance takes one.
+A policy *narrows* the candidates. A *condition* (``labels``, ``roles``, ``needs``, ``same_host``) refuses the
+candidates that do not meet it, each with a reason; a *preference* (``least_loaded``, ``spread``, ``near``) keeps the
+best ones, all of them when they are equally good. ``a | b`` applies b to the candidates that a keeps, so the first
+policy has priority, and conditions come first; ``a.otherwise(b)`` applies b only when a keeps none. One of the rest is
+taken at random.
 
 Laws of this file:
-1. Nobody is placed on a node that cannot be reached, whatever the policy.
-2. A preference refuses nobody as long as there is one candidate: a placement fails by conditions alone.
-   (``near`` and ``same_host`` need to know of a node, and say so when they do not.)
-3. The same policy, candidates and chances give the same node; the order of the candidates is not asked for.
-4. When nobody fits, the error names each candidate, and why it was refused.
+1. No actor is placed on a node that cannot be reached, whatever the policy.
+2. A preference keeps at least one candidate if there is one: a placement fails by conditions alone.
+   (``near`` and ``same_host`` refer to a node, and refuse all candidates when it is not known.)
+3. The same policy, candidates and chances give the same node, in whichever order the candidates come.
+4. When no node fits, the error names each candidate, and why it was refused.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isnan
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
@@ -32,18 +34,18 @@ if TYPE_CHECKING:
     from ...node import Node
 
 NAMED_MAX: Final = 50
-"""Candidates that an error names; of the others it gives the number."""
+"""The most candidates that an error names; it gives the number of the others."""
 MARGIN: Final = 0.25
-"""A round-trip time that is longer by less than this part of the shortest is as good: so much is noise."""
+"""A round-trip time that exceeds the shortest by less than this fraction of it counts as equal: it is noise."""
 MARGIN_S: Final = 0.0002
-"""And so is one that is longer by less than this many seconds, as on one network they all are."""
+"""A round-trip time that exceeds the shortest by fewer seconds than this counts as equal, as within one network."""
 
 Chance: TypeAlias = Callable[[], float]
-"""Gives random numbers in [0, 1); ``random.Random(seed).random`` is one."""
+"""Returns random numbers in [0, 1), such as ``random.Random(seed).random``."""
 
 
 class NoNodeFits(NodeUnreachable):
-    """No node meets the conditions now.  ``refusals`` holds the reason of each candidate, by its name."""
+    """No node meets the conditions of a policy.  refusals: the reason of each candidate, by name."""
 
     def __init__(self, policy: str, refusals: Mapping[str, str]) -> None:
         named = [f"{name} ({reason})" for name, reason in sorted(refusals.items())[:NAMED_MAX]]
@@ -54,12 +56,12 @@ class NoNodeFits(NodeUnreachable):
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """A node on which an actor may be put, as it is known where the choice is made.
+    """A node that an actor may be placed on, as the choosing node knows it.
 
-    name: of the node.  load: from 0, less is better, of one meaning for all candidates; None when it is not known.
-    round_trips_s: what this node measured to others, in seconds, by their names.
-    placed: actors of the group in question that it has already, for ``spread``.
-    reachable: whether it can be reached from where the choice is made.
+    name: of the node.  load: from 0, smaller is better, in one unit for all candidates; None when it is not known.
+    round_trips_s: the round-trip times that the candidate has measured to other nodes, in seconds, by name.
+    placed: how many actors the choosing node has placed there that still run, of whatever class; for ``spread``.
+    reachable: whether the choosing node can reach it.
     """
 
     name: str
@@ -72,10 +74,10 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class PlacementContext:
-    """Where a choice is made.
+    """What a policy needs to know beside the candidates.
 
-    origin: the name of the node that asks; empty when it is none of the candidates.
-    everybody: all candidates, those that cannot be reached among them.
+    origin: the name of the choosing node; empty when it is not one of the candidates.
+    everybody: all candidates, including those that cannot be reached.
     """
 
     all_candidates: tuple[Candidate, ...]
@@ -83,13 +85,13 @@ class PlacementContext:
     origin: str = ""
 
     def find(self, name: str) -> Candidate | None:
-        """The candidate of a name; None when there is none."""
+        """Return the candidate of a name; None when there is none."""
         return next((candidate for candidate in self.all_candidates if candidate.name == name), None)
 
 
 @dataclass(slots=True)
 class Narrowed:
-    """What a policy made of the candidates.  refused: reasons, by name; those who were merely not best have none."""
+    """The result of a policy.  refused: reasons by name, without the candidates that were only not the best."""
 
     kept: Sequence[Candidate]
     refused: dict[str, str] = field(default_factory=dict[str, str])
@@ -100,9 +102,9 @@ Narrow: TypeAlias = Callable[[Sequence[Candidate], PlacementContext], Narrowed]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How to narrow candidates; the functions below make them, and ``|`` puts them together.
+    """A function that narrows candidates; the functions of this file make policies, and ``|`` combines them.
 
-    text: how it was written, for errors.
+    text: the policy as it was written, for errors.
     """
 
     text: str
@@ -112,7 +114,7 @@ class Policy:
         return self.text
 
     def __call__(self, node: Node) -> str:
-        """Choose a member of the node's cluster: a policy is what ``spawn`` takes as ``place``.
+        """Return the name of a member of the node's cluster: ``spawn(place=policy)`` calls this.
 
         Raises ``NoNodeFits``, and ``NodeClosed`` on a node that is in no cluster.
         """
@@ -122,7 +124,7 @@ class Policy:
         return self.then(other)
 
     def then(self, other: Policy) -> Policy:
-        """This policy, then the other one on those that it keeps; the same as ``self | other``."""
+        """Return a policy that applies the other one to what this one keeps; the same as ``self | other``."""
 
         def narrow(candidates: Sequence[Candidate], context: PlacementContext) -> Narrowed:
             first = self.narrow(candidates, context)
@@ -132,7 +134,7 @@ class Policy:
         return Policy(f"{self} | {other}", narrow)
 
     def otherwise(self, other: Policy) -> Policy:
-        """This policy, or the other one when this one keeps nobody."""
+        """Return a policy that applies the other one when this one keeps no candidate."""
 
         def narrow(candidates: Sequence[Candidate], context: PlacementContext) -> Narrowed:
             first = self.narrow(candidates, context)
@@ -149,15 +151,15 @@ class Policy:
 
 
 def choose(policy: Policy, candidates: Sequence[Candidate], chance: Chance, *, origin: str = "") -> Candidate:
-    """Choose a node; raises ``NoNodeFits`` when nobody is left.
+    """Choose one candidate; raises ``NoNodeFits`` when the policy keeps none.
 
-    origin: the name of the node that asks, for ``same_host()`` and ``near()``.
+    origin: the name of the choosing node, for ``same_host()`` and ``near()``.
     """
-    all_candidates = tuple(sorted(candidates, key=lambda candidate: candidate.name))
+    all_candidates = tuple(sorted(candidates, key=attrgetter("name")))
     reachable = [candidate for candidate in all_candidates if candidate.reachable]
     narrowed = policy.narrow(reachable, PlacementContext(all_candidates, chance, origin))
     if not narrowed.kept:
-        # Whoever has no reason met every condition that it came to, but somebody was preferred who met fewer.
+        # A candidate without a reason met each condition applied to it, but a preference dropped it before a later one.
         reasons = {
             each.name: "others were preferred" if each.reachable else "cannot be reached" for each in all_candidates
         }
@@ -166,19 +168,19 @@ def choose(policy: Policy, candidates: Sequence[Candidate], chance: Chance, *, o
 
 
 def any_node() -> Policy:
-    """Any node, by chance."""
+    """Keep all nodes."""
     return Policy("any_node()", lambda candidates, _: Narrowed(candidates))
 
 
 def least_loaded() -> Policy:
-    """The nodes with the least load; those whose load is not known come after all others."""
+    """Keep the nodes with the least load; a node whose load is not known comes after all others."""
     return Policy("least_loaded()", lambda candidates, _: Narrowed(_best(candidates, _load)))
 
 
 def power_of_two_choices() -> Policy:
-    """Of two nodes, drawn by chance, the one with less load.
+    """Draw two nodes at random, and keep the one with less load.
 
-    Nodes that choose at the same time, by loads that are a little old, then do not all come to the same one
+    So nodes that choose at the same time, by loads that are a little old, do not all choose the same node
     (Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, 2001).
     """
 
@@ -191,12 +193,13 @@ def power_of_two_choices() -> Policy:
 
 
 def spread(by: Level = "host") -> Policy:
-    """The nodes in those places of a level (``region``, ``zone``, ``rack``, ``host``) that have the fewest so far.
+    """Keep the nodes in those places of a level that have the fewest actors of the choosing node.
 
-    What counts is ``Candidate.placed``.  A place whose nodes cannot be reached, or were refused, is none to spread to.
+    by: the level: ``region``, ``zone``, ``rack`` or ``host``.  The actors are counted by ``Candidate.placed``.  Nodes
+    that cannot be reached, or were refused before, do not count.  Raises ``InvalidOption`` for another level.
     """
     if by not in LEVELS:
-        raise InvalidOption(f"spread(by={by!r}): take one of {', '.join(LEVELS)}")
+        raise InvalidOption(f"spread(by={by!r}): use one of {', '.join(LEVELS)}")
     return Policy(
         f"spread(by={by!r})",
         lambda candidates, _: Narrowed(
@@ -206,7 +209,7 @@ def spread(by: Level = "host") -> Policy:
 
 
 def labels(**wanted: str) -> Policy:
-    """The nodes that have all of these labels, with these values."""
+    """Keep the nodes that have all of these labels, with these values."""
 
     def problem(candidate: Candidate, _: PlacementContext) -> str:
         has = candidate.metadata.labels
@@ -221,17 +224,17 @@ def labels(**wanted: str) -> Policy:
 
 
 def roles(*wanted: str) -> Policy:
-    """The nodes that have all of these roles."""
+    """Keep the nodes that have all of these roles."""
 
     def problem(candidate: Candidate, _: PlacementContext) -> str:
         missing = [role for role in wanted if role not in candidate.metadata.roles]
-        return f"it has not the role {', '.join(missing)}" if missing else ""
+        return f"it does not have the role {', '.join(missing)}" if missing else ""
 
     return Policy(f"roles({', '.join(map(repr, wanted))})", _condition(problem))
 
 
 def needs(*, cores: int = 0, memory_bytes: int = 0, gpus: int = 0) -> Policy:
-    """The nodes whose host has so much of each, used or not."""
+    """Keep the nodes that have at least this many cores, bytes of memory and GPUs, in use or not."""
 
     def problem(candidate: Candidate, _: PlacementContext) -> str:
         facts = candidate.metadata.facts
@@ -247,13 +250,13 @@ def needs(*, cores: int = 0, memory_bytes: int = 0, gpus: int = 0) -> Policy:
 
 
 def same_host(node: str = "") -> Policy:
-    """The nodes on the same host as another one, that one included.  node: empty means the node that asks."""
+    """Keep the nodes on the same host as another node, which included.  node: its name; empty for the choosing node."""
 
     def problem(candidate: Candidate, context: PlacementContext) -> str:
         name = node or context.origin
         other = context.find(name)
         if other is None:
-            return f"the node {name!r}, whose host is meant, is not known here"
+            return f"the node {name!r}, whose host is wanted, is not known here"
         here = other.metadata.facts
         if candidate.name == name or is_same_host(candidate.metadata.facts, here):
             return ""
@@ -263,11 +266,11 @@ def same_host(node: str = "") -> Policy:
 
 
 def near(node: str = "") -> Policy:
-    """The nodes with the shortest round trip to another one, as they have measured it; that one itself is the nearest.
+    """Keep the nodes with the shortest round-trip time to another node; that node itself has time 0.
 
-    Times within ``MARGIN`` and ``MARGIN_S`` of the shortest are as good.  Where nobody has measured, those count as
-    near whose location is; a node that has not measured is refused while others have.
-    node: empty means the node that asks.
+    Times within ``MARGIN`` or ``MARGIN_S`` of the shortest count as equal.  A node that has not measured is refused if
+    others have; if none has, the nodes with the nearest location are kept.
+    node: the name of the other node; empty for the choosing node.
     """
 
     def narrow(candidates: Sequence[Candidate], context: PlacementContext) -> Narrowed:
@@ -288,7 +291,7 @@ def near(node: str = "") -> Policy:
 
 
 def _condition(problem: Callable[[Candidate, PlacementContext], str]) -> Narrow:
-    """A condition from what is wrong with a candidate, which is nothing when the text is empty."""
+    """Return a condition.  problem: returns why a candidate is refused; empty when it is not."""
 
     def narrow(candidates: Sequence[Candidate], context: PlacementContext) -> Narrowed:
         problems = {candidate.name: problem(candidate, context) for candidate in candidates}
@@ -299,7 +302,7 @@ def _condition(problem: Callable[[Candidate, PlacementContext], str]) -> Narrow:
 
 
 def _best(candidates: Sequence[Candidate], cost: Callable[[Candidate], float]) -> list[Candidate]:
-    """The candidates of the least cost; none of none."""
+    """Return the candidates with the least cost."""
     costs = [cost(candidate) for candidate in candidates]
     least = min(costs, default=inf)
     return [candidate for candidate, its in zip(candidates, costs, strict=True) if its == least]

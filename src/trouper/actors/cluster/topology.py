@@ -1,12 +1,11 @@
 """The topology of a cluster: hosts in racks in zones in regions, and how far apart two nodes are (PURE).
 
-A level that neither node names tells nothing, and is passed over; one that only one of them names, or that they name
-differently, sets them apart.  Names count within what they stand in: rack ``r1`` of two zones is two racks.
+A level that neither node names is ignored; a level that only one of them names, or that they name differently,
+separates them. A name is unique within the level above: rack ``r1`` of two zones is two racks.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import Literal, TypeAlias, TypeVar
@@ -16,12 +15,12 @@ from .metadata import Location
 
 Level: TypeAlias = Literal["region", "zone", "rack", "host"]
 LEVELS: tuple[Level, ...] = ("region", "zone", "rack", "host")
-"""From the largest to the smallest."""
+"""The levels, from the largest to the smallest."""
 T = TypeVar("T")
 
 
 class Distance(IntEnum):
-    """How far apart two nodes are: the smallest level that holds both.  Less is nearer."""
+    """How far apart two nodes are: the smallest level that both are in.  A smaller value is nearer."""
 
     SAME_HOST = 0
     SAME_RACK = 1
@@ -31,15 +30,18 @@ class Distance(IntEnum):
 
 
 def path(location: Location, level: Level) -> tuple[str, ...]:
-    """The names from the region down to a level, which together name one place there is; raises ``InvalidOption``."""
+    """Return the names from the region down to a level, which together identify one place.
+
+    Raises ``InvalidOption`` for a level that does not exist.
+    """
     if level not in LEVELS:
-        raise InvalidOption(f"{level!r} is no level of the topology: take one of {', '.join(LEVELS)}")
+        raise InvalidOption(f"{level!r} is not a level of the topology: use one of {', '.join(LEVELS)}")
     names = (location.region, location.zone, location.rack, location.host)
     return names[: LEVELS.index(level) + 1]
 
 
 def distance(one: Location, other: Location) -> Distance:
-    """How far apart two locations are.  Two that say nothing at all are ``OTHER``: nothing is known of them."""
+    """Return how far apart two locations are; two empty ones are ``OTHER``, since nothing is known of them."""
     names = tuple(zip(path(one, "host"), path(other, "host"), strict=True))
     nearest = Distance.OTHER
     for (mine, yours), shared in zip(
@@ -53,29 +55,24 @@ def distance(one: Location, other: Location) -> Distance:
 
 
 def nearest(origin: Location, items: Iterable[T], location: Callable[[T], Location]) -> list[T]:
-    """The items that are nearest to the origin, all equally far, in their order; none of none."""
+    """Return the items that are nearest to the origin, all at the same distance, in their order."""
     placed = [(distance(origin, location(item)), item) for item in items]
     least = min((far for far, _ in placed), default=Distance.OTHER)
     return [item for far, item in placed if far == least]
 
 
-def counts(
-    items: Iterable[T], location: Callable[[T], Location], weight: Callable[[T], int], level: Level
-) -> Counter[tuple[str, ...]]:
-    """What stands in each place of a level, by its ``path``: the sum of the weights of its items."""
-    totals = Counter[tuple[str, ...]]()
-    for item in items:
-        totals[path(location(item), level)] += weight(item)
-    return totals
-
-
 def least_crowded(
     items: Sequence[T], location: Callable[[T], Location], weight: Callable[[T], int], level: Level
 ) -> list[T]:
-    """The items that stand in the places of a level with the least weight in all, in their order; none of none.
+    """Return the items in those places of a level that have the smallest total weight, in their order.
 
-    weight: what an item adds to its place, such as the number of actors that it already has.
+    weight: what an item adds to its place, such as the number of actors on it.
     """
-    totals = counts(items, location, weight, level)
+    depth = len(path(Location(), level))
+    locations = map(location, items)
+    places = [(each.region, each.zone, each.rack, each.host)[:depth] for each in locations]
+    totals: dict[tuple[str, ...], int] = {}
+    for item, place in zip(items, places, strict=True):
+        totals[place] = totals.get(place, 0) + weight(item)
     least = min(totals.values(), default=0)
-    return [item for item in items if totals[path(location(item), level)] == least]
+    return [item for item, place in zip(items, places, strict=True) if totals[place] == least]
