@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from tests.simulation.cluster_messages import Deed
 from trouper import Actor, ActorRef, DeadLetter, Down, Node
 from trouper.runtime.kernel.cell import Cell
-from trouper.runtime.net.placement import PlacedCell
-from trouper.runtime.net.remote_cell import RemoteCell
+from trouper.runtime.net.remote_cell import PlacedCell, RemoteCell
 from trouper.testing import Simulation
 from trouper.testing.node_loop import NodeLoop
 

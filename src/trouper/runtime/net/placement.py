@@ -18,13 +18,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Protocol, cast
 
-from ..kernel.ask import Envelope, is_ask
 from ..kernel.bare_actor import BareActor
 from ..kernel.cell import Cell
 from ..kernel.errors import (
     ActorFailed,
     ActorStopped,
-    InternalError,
     InvalidOption,
     NodeClosed,
     NodeUnreachable,
@@ -32,17 +30,14 @@ from ..kernel.errors import (
     TrouperError,
 )
 from ..kernel.handler_table import HandlerEntry, HandlerTable
-from ..kernel.lifecycle import SUPERVISION, crash, mark_failed, request_stop, restart, stop_self
-from ..kernel.message import Message
+from ..kernel.lifecycle import SUPERVISION, crash, mark_failed, restart, stop_self
 from ..kernel.placement import Place
-from ..kernel.ref import DONE, ActorRef, Down
-from ..kernel.signals import CLOSED
+from ..kernel.ref import ActorRef, Down
 from ..kernel.supervision import ChildSpec, OneForOne, Restart
-from .remote_cell import RemoteCell
+from .remote_cell import PlacedCell
 from .spawn_request import spawn_request
 
 if TYPE_CHECKING:
-    from ..kernel.system import System
     from .control import SpawnActor
     from .network import Network
 
@@ -165,81 +160,6 @@ class _Placed:
             if isinstance(error.__cause__, TrouperError):
                 raise error.__cause__ from None
             raise
-
-
-class PlacedCell(Cell):
-    """The cell of a proxy.  While the actor on the other node lives, messages are sent on to it at once."""
-
-    __slots__ = ("ending", "remote", "stop_requested")
-
-    def __init__(
-        self, system: System, parent: Cell | None, name: str | None, spec: ChildSpec, args: tuple[object, ...]
-    ) -> None:
-        super().__init__(system, parent, name, spec, args)
-        self.remote: Cell | None = None
-        self.ending = False
-        self.stop_requested: asyncio.Future[None] | None = None
-        """Done when a proxy that waits for its node is to stop; None while it does not wait."""
-
-    def default_high_water(self) -> int:
-        """Return 0, so that no message is queued without a check whether it has to be."""
-        return 0
-
-    def wake(self, item: object) -> Awaitable[None]:
-        """Send an item on, unless it has to wait for the next start."""
-        remote = self.remote
-        if self.table is CLOSED or remote is None:
-            return super().wake(item)
-        if type(remote) is not RemoteCell:
-            return self._forward(item)
-        # As `_forward` does, without its calls: each message to another node passes here.
-        self.received -= 1
-        if isinstance(item, Envelope) and is_ask(item):
-            item.redirect(remote)
-        return remote.wake(item)
-
-    def step(self, item: object) -> None:
-        """Send an item on that had to wait."""
-        if isinstance(item, Envelope) and not item.take():
-            self.lose(item, "expired")
-        else:
-            self._forward(item)
-
-    def _forward(self, item: object) -> Awaitable[None]:
-        """Send an item on to the actor on the other node, which counts it from now on."""
-        remote = self.remote
-        if remote is None:
-            raise InternalError(f"{self.address} is live, and has no actor on another node")
-        self.received -= 1
-        if not is_ask(item):
-            return remote.ref.tell(cast("Message[object]", item))
-        item.redirect(remote)
-        remote.accept(item)
-        return DONE
-
-    def request_stop(self) -> None:
-        """Stop; the actor is told after the messages that were sent to it before."""
-        if self.remote is not None and not self.ending:
-            self.ending = True
-            self.remote.request_stop()
-        self._stop()
-
-    def request_drain(self) -> None:
-        """Stop once the actor has handled what it was sent."""
-        if self.remote is not None and not self.ending:
-            self.ending = True
-            self.remote.request_drain()
-        self._stop()
-
-    def _stop(self) -> None:
-        request_stop(self)
-        if self.stop_requested is not None and not self.stop_requested.done():
-            self.stop_requested.set_result(None)
-
-    def describe(self) -> str:
-        """Say in one clause where the actor runs, for error messages."""
-        where = "not placed at the moment" if self.remote is None else f"placed at {self.remote.address}"
-        return f"{self.phase}, {where}"
 
 
 class PlacedActor(BareActor):

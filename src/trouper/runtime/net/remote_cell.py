@@ -1,22 +1,27 @@
-"""The cell of an actor on another node: what its refs send is put into the frames to that node.
+"""Cells whose actors run on other nodes: what their refs send is put into the frames to those nodes.
 
-There is one cell for each such actor (``directory``), whatever becomes of the sessions with its node.  The loss of the
-node ends what was under way, and sends each ``Down`` that is due; the cell itself ends with the actor, or with that
-generation of the node.  When the same generation is connected again, the ref reaches the actor again.
+There is one ``RemoteCell`` for each such actor that this node has a ref to (``directory``), whatever becomes of the
+sessions with its node.  The loss of the node ends what was under way, and sends each ``Down`` that is due; the cell
+itself ends with the actor, or with that generation of the node.  When the same generation is connected again, the ref
+reaches the actor again.
+
+A ``PlacedCell`` is the cell of a child that ``placement`` keeps on another node; it sends on to that child's
+``RemoteCell``.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Generator
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from ..kernel.address import Address, NodeId
-from ..kernel.ask import Ask
+from ..kernel.ask import Ask, Envelope, is_ask
 from ..kernel.bare_actor import BareActor
 from ..kernel.cell import Cell
 from ..kernel.errors import InternalError
-from ..kernel.lifecycle import Signal, Watcher
+from ..kernel.lifecycle import Signal, Watcher, request_stop
+from ..kernel.message import Message
 from ..kernel.ref import DONE, ActorRef, Down
 from ..kernel.signals import CLOSED
 from ..kernel.supervision import ChildSpec
@@ -235,3 +240,78 @@ class _RemoteCapacity:
 
     def __await__(self) -> Generator[object, None, None]:
         return self._cell.wait_for_capacity().__await__()
+
+
+class PlacedCell(Cell):
+    """The cell of a proxy.  While the actor on the other node lives, messages are sent on to it at once."""
+
+    __slots__ = ("ending", "remote", "stop_requested")
+
+    def __init__(
+        self, system: System, parent: Cell | None, name: str | None, spec: ChildSpec, args: tuple[object, ...]
+    ) -> None:
+        super().__init__(system, parent, name, spec, args)
+        self.remote: Cell | None = None
+        self.ending = False
+        self.stop_requested: asyncio.Future[None] | None = None
+        """Done when a proxy that waits for its node is to stop; None while it does not wait."""
+
+    def default_high_water(self) -> int:
+        """Return 0, so that no message is queued without a check whether it has to be."""
+        return 0
+
+    def wake(self, item: object) -> Awaitable[None]:
+        """Send an item on, unless it has to wait for the next start."""
+        remote = self.remote
+        if self.table is CLOSED or remote is None:
+            return super().wake(item)
+        if type(remote) is not RemoteCell:
+            return self._forward(item)
+        # As `_forward` does, without its calls: each message to another node passes here.
+        self.received -= 1
+        if isinstance(item, Envelope) and is_ask(item):
+            item.redirect(remote)
+        return remote.wake(item)
+
+    def step(self, item: object) -> None:
+        """Send an item on that had to wait."""
+        if isinstance(item, Envelope) and not item.take():
+            self.lose(item, "expired")
+        else:
+            self._forward(item)
+
+    def _forward(self, item: object) -> Awaitable[None]:
+        """Send an item on to the actor on the other node, which counts it from now on."""
+        remote = self.remote
+        if remote is None:
+            raise InternalError(f"{self.address} is live, and has no actor on another node")
+        self.received -= 1
+        if not is_ask(item):
+            return remote.ref.tell(cast("Message[object]", item))
+        item.redirect(remote)
+        remote.accept(item)
+        return DONE
+
+    def request_stop(self) -> None:
+        """Stop; the actor is told after the messages that were sent to it before."""
+        if self.remote is not None and not self.ending:
+            self.ending = True
+            self.remote.request_stop()
+        self._stop()
+
+    def request_drain(self) -> None:
+        """Stop once the actor has handled what it was sent."""
+        if self.remote is not None and not self.ending:
+            self.ending = True
+            self.remote.request_drain()
+        self._stop()
+
+    def _stop(self) -> None:
+        request_stop(self)
+        if self.stop_requested is not None and not self.stop_requested.done():
+            self.stop_requested.set_result(None)
+
+    def describe(self) -> str:
+        """Say in one clause where the actor runs, for error messages."""
+        where = "not placed at the moment" if self.remote is None else f"placed at {self.remote.address}"
+        return f"{self.phase}, {where}"

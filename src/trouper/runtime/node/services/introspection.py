@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ...kernel.errors import ActorStopped, CallerError
 from ...kernel.message import Message
 from ...kernel.ref import ActorRef
-from ...net.placement import PlacedCell
-from ...net.remote_cell import RemoteCell
+from ...net.remote_cell import PlacedCell, RemoteCell
 from ...observe.introspection import ActorState, ActorStats, ActorTree, MailboxPeek
 
 if TYPE_CHECKING:
