@@ -129,6 +129,8 @@ async def test_a_tell_that_cannot_be_read_is_told_to_its_sender(
     for n in range(3 * NOT_READ_MAX):
         ada.tell(Version(n))
         await settle()
+    there = [record.message for record in caplog.records if record.message.startswith("dead letter (decode_error")]
+    assert there, "the node that could not read it warns too"
     told = [record.message for record in caplog.records if "node b could not read a message" in record.message]
     assert told == [f"node b could not read a message to {ada.address}: the fields of Version differ"] * NOT_READ_MAX
     await asyncio.sleep(NOT_READ_S)
