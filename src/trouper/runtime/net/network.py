@@ -284,12 +284,12 @@ class Network:
         """Return the connected node that listens at an endpoint; None for none."""
         return self._peer_at.get(endpoint)
 
-    def send(self, session: Session, parts: tuple[Buffer, ...], lane: int) -> bool:
+    def send(self, session: Session, parts: tuple[Buffer, ...], stream: int) -> bool:
         """Give a body to a session; False when the session has no capacity for it now."""
         session.in_use = True  # whatever this begins: `_close_unused` looks again before the session may end
         if session.state != "up" and session.state != "broken":
             return False
-        wanted = self._sessions.send(session, parts, lane, self._now())
+        wanted = self._sessions.send(session, parts, stream, self._now())
         if wanted is None:
             return False
         self._carry_out(wanted)
