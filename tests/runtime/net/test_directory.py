@@ -3,7 +3,7 @@
 import gc
 
 from tests.runtime.net.stage import Add, Clerk, Downs, Sum, cell_of, paired, peer_of, remote_of, spawn_remote
-from trouper import Node
+from trouper import Node, ServiceKey
 from trouper.runtime.kernel.address import NodeId
 
 
@@ -62,3 +62,22 @@ async def test_an_actor_of_this_node_that_is_not_found_here_has_ended(a: Node, b
     """Its refs are dead, and say so."""
     ghost = a.network.directory.cell(a.network.node_id, 999, "user/ghost")
     assert (ghost.gone, await ghost.ref.wait_stopped()) == (True, "no_such_actor")
+
+
+@paired
+async def test_a_ref_of_an_earlier_generation_of_this_node_is_not_the_ref_of_its_actor(a: Node, b: Node) -> None:
+    """It came back from a peer after this node was restarted: path and uid are the same, the actor is another one."""
+    ada = await a.spawn(Clerk, name="ada")
+    cell, directory = cell_of(ada), a.network.directory
+    earlier, now = NodeId("a", a.network.node_id.generation - 1), a.network.node_id
+    stale, stale_there = (node.network.directory.cell(earlier, cell.uid, "user/ada").ref for node in (a, b))
+    assert (stale == ada, ada == stale, len({stale, ada})) == (False, False, 2)
+    assert stale == stale_there
+    assert directory.cell(now, cell.uid, "user/ada").ref == ada, "however it came, it is the actor of this generation"
+    refs = [ada, stale, stale_there, directory.cell(now, cell.uid, "user/ada").ref]
+    assert all(one == three for one in refs for two in refs for three in refs if one == two and two == three)
+    key = ServiceKey("clerks")
+    a.registry.register(key, ada)
+    assert a.registry.unregister(key, stale) is False
+    assert list(a.registry.find(key)) == [ada]
+    assert await stale.wait_stopped() == "node_lost"
