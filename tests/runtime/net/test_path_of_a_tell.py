@@ -9,8 +9,8 @@ from tests.runtime.net.stage import Add, Clerk, Sum, paired
 from trouper import ActorRef, Node
 from trouper.testing import settle
 
-FILES_MAX = 12
-"""Files of `src/trouper/runtime/` that a tell to a child on another node may pass; the transport has one or two more."""
+FILES_MAX = 13
+"""Files of the runtime that a tell to a child on another node may pass; the transport has one or two more."""
 PAGE = ROOT / "docs/internals/life-of-a-message.md"
 
 

@@ -211,7 +211,7 @@ class SendBuffer:
                     break
                 bodies_left -= 1
                 self._encode(self._next_items())
-            elif self._transfers:
+            elif self._bulk_bytes and self._transfers:
                 if moved_bytes >= BULK_TURN_BYTES:
                     self._arm()
                     break
