@@ -69,7 +69,7 @@ class Observe(Message[None]):
 
 
 class Downs(Message[list[str]]):
-    """The reply is the reasons of all that was heard of ends."""
+    """The reply is the reasons of all Downs that came."""
 
 
 class Anything(Message[object]):
@@ -169,7 +169,7 @@ def cell_of(ref: ActorRef) -> Cell:
 
 
 def remote_of(ref: ActorRef) -> RemoteCell:
-    """The local side of an actor elsewhere."""
+    """The cell of a remote actor."""
     cell = cell_of(ref)
     assert isinstance(cell, RemoteCell)
     return cell
@@ -203,7 +203,7 @@ def pair() -> tuple[Node, Node]:
 
 
 def paired(scene: Callable[Concatenate[Node, Node, P], Coroutine[object, object, None]]) -> Callable[P, None]:
-    """Make a test of ``async def test_...(a, b, fixtures...)``: it runs on two nodes that are linked."""
+    """Make a test of ``async def test_...(a, b, fixtures...)``: it runs on two connected nodes."""
 
     def test(*args: P.args, **kwargs: P.kwargs) -> None:
         a, b = pair()

@@ -20,7 +20,7 @@ Make = Callable[[int, list[int]], Message[int]]
 
 
 def local_actor() -> tuple[Callable[[int], Actor], Make, type[Message[int]]]:
-    """An actor and a message, as a class and as what makes one, that exist only while somebody holds them."""
+    """An actor and a message that no module defines."""
     extra = 100
 
     class Hello(Message[int]):
@@ -44,7 +44,7 @@ def local_actor() -> tuple[Callable[[int], Actor], Make, type[Message[int]]]:
 
 
 def play_linked(a: Node, b: Node, scene: Callable[[], Coroutine[object, object, None]]) -> None:
-    """Run a scene on two nodes that are linked."""
+    """Run a scene on two connected nodes."""
 
     async def main() -> None:
         async with a, b:
@@ -55,7 +55,7 @@ def play_linked(a: Node, b: Node, scene: Callable[[], Coroutine[object, object, 
     check_books(a, b)
 
 
-def test_a_class_inside_a_function_is_spawned_elsewhere() -> None:
+def test_a_class_inside_a_function_is_spawned_on_another_node() -> None:
     """With its closure, its arguments and its messages; the arguments are checked as ever."""
     a = Node("a", listen="inprocess://a", code_shipping=True)
     b = Node("b", listen="inprocess://b", join=["inprocess://a"], code_shipping=CodeShipping(10_000))
@@ -70,7 +70,7 @@ def test_a_class_inside_a_function_is_spawned_elsewhere() -> None:
     play_linked(a, b, scene)
 
 
-def test_a_function_inside_a_function_is_spawned_elsewhere() -> None:
+def test_a_function_inside_a_function_is_spawned_on_another_node() -> None:
     """It is found by no name either."""
     a = Node("a", listen="inprocess://a", code_shipping=True)
     b = Node("b", listen="inprocess://b", join=["inprocess://a"], code_shipping=True)
@@ -89,7 +89,7 @@ def test_a_function_inside_a_function_is_spawned_elsewhere() -> None:
     play_linked(a, b, scene)
 
 
-def test_both_nodes_must_have_said_so() -> None:
+def test_both_nodes_must_opt_in() -> None:
     """One that has not refuses code by name, and loads nothing of it."""
     a = Node("a", listen="inprocess://a", code_shipping=True)
     b = Node("b", listen="inprocess://b", join=["inprocess://a"])

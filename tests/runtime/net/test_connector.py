@@ -1,4 +1,4 @@
-"""Nodes that are known and not linked are dialled when there is something to send."""
+"""Nodes with a known address and no session are dialled when data is to be sent."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def unknown_session_frames() -> tuple[Node, Node]:
 
 
 def test_the_first_message_to_a_known_node_opens_the_link() -> None:
-    """What is told before the link stands arrives in order, asks are answered, watches hold."""
+    """Messages sent before the session begins arrive in order, asks are answered, watches hold."""
     a, c = unknown_session_frames()
 
     async def main() -> None:
@@ -49,7 +49,7 @@ def test_the_first_message_to_a_known_node_opens_the_link() -> None:
 
 
 def test_what_cannot_be_reached_is_given_up_in_time() -> None:
-    """The messages are dead letters, the asks and watches hear of it, and nobody is dialled any more."""
+    """The messages are dead letters, the asks and watches fail, and no node is dialled any more."""
     a, _ = unknown_session_frames()
 
     async def main() -> None:
@@ -92,7 +92,7 @@ def test_another_life_at_the_endpoint_is_another_node() -> None:
 
 
 def test_packets_go_to_whoever_listens_at_an_endpoint() -> None:
-    """In order, and no more of them wait than is allowed; those that may be lost are, where nobody answers in time."""
+    """In order, and no more of them wait than is allowed; unreliable ones are dropped when no node answers in time."""
     a, c = unknown_session_frames()
     seen: list[int] = []
 

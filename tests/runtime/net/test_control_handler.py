@@ -28,7 +28,7 @@ async def test_what_comes_too_late_for_an_actor_is_passed_over(a: Node, b: Node)
 
 @paired
 async def test_a_node_that_goes_down_tells_of_no_single_end(a: Node, b: Node) -> None:
-    """Its peers hear that the node is lost, once for each actor that they watch."""
+    """Its peers get one Down for each actor that they watch."""
     ada = await spawn_remote(a, "b", Clerk)
     ended = cell_of(ada).end_future()
     await b.stop()

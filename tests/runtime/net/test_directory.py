@@ -1,4 +1,4 @@
-"""One cell for each actor elsewhere, over all links to its node."""
+"""One cell for each remote actor, over all sessions with its node."""
 
 import gc
 
@@ -8,8 +8,8 @@ from trouper.runtime.kernel.address import NodeId
 
 
 @paired
-async def test_a_ref_reaches_its_actor_again_when_the_same_life_is_linked_again(a: Node, b: Node) -> None:
-    """The loss was told to the watchers, once; a new watch and a new ask find the actor as it was."""
+async def test_a_ref_reaches_its_actor_again_when_the_same_generation_is_connected_again(a: Node, b: Node) -> None:
+    """The watchers got one Down; a new watch and a new ask find the actor as it was."""
     ada, ben = await spawn_remote(a, "b", Clerk, 7, name="ada"), await a.spawn(Clerk)
     ada.watch(ben)
     peer = peer_of(ada)
@@ -29,8 +29,8 @@ async def test_a_ref_reaches_its_actor_again_when_the_same_life_is_linked_again(
 
 
 @paired
-async def test_an_actor_has_one_cell_here_and_none_when_nobody_holds_a_ref(a: Node, b: Node) -> None:
-    """Whatever names it, it is the same object, so that a signal about it reaches all who hold it."""
+async def test_an_actor_has_one_cell_here_and_none_without_a_ref(a: Node, b: Node) -> None:
+    """However it was found, its cell is the same object, so that a signal about it reaches all refs."""
     ada = await spawn_remote(a, "b", Clerk, name="ada")
     cell, directory = remote_of(ada), a.network.directory
     assert await a.network.whereis("b", "user/ada") is ada
@@ -42,8 +42,8 @@ async def test_an_actor_has_one_cell_here_and_none_when_nobody_holds_a_ref(a: No
 
 
 @paired
-async def test_a_new_life_of_a_node_ends_the_actors_of_the_old_one(a: Node, b: Node) -> None:
-    """Also those that are heard of only afterwards."""
+async def test_a_new_generation_of_a_node_ends_the_actors_of_the_old_one(a: Node, b: Node) -> None:
+    """Also those whose refs come only afterwards."""
     directory = a.network.directory
     old, new = NodeId("z", 5), NodeId("z", 6)
     directory.begin_generation(old)

@@ -1,4 +1,4 @@
-"""In a cluster with more nodes than links, links come and go, and nothing is lost by it."""
+"""In a cluster with more nodes than sessions, sessions come and go, and no message is lost by it."""
 
 import asyncio
 from dataclasses import replace
@@ -38,7 +38,7 @@ class Keeper(Actor):
 
 
 class Sender(Actor):
-    """Sends a number to one keeper after the other, for ever, with pauses in which links may end."""
+    """Sends a number to one keeper after the other, with pauses in which sessions may end."""
 
     def __init__(self, keepers: list[ActorRef]) -> None:
         self.keepers = keepers
@@ -81,6 +81,6 @@ async def _many(sim: Simulation) -> None:
     assert sum(links) / len(links) < 12
 
 
-def test_messages_find_their_way_over_links_that_come_and_go() -> None:
-    """In order, each once, and nobody is held to be lost for it."""
+def test_messages_arrive_over_sessions_that_come_and_go() -> None:
+    """In order, each once, and no member is taken for lost."""
     play(_many, nodes=NODES, config=FEW)

@@ -22,8 +22,8 @@ class LongFarewell(Clerk):
 
 
 @paired
-async def test_who_hears_of_a_failure_has_heard_of_the_end(a: Node, b: Node) -> None:
-    """The error comes behind the end of the actor that failed, so what is sent because of it goes to the next life."""
+async def test_an_error_reply_comes_after_the_end_of_its_actor(a: Node, b: Node) -> None:
+    """A message that is sent because of the error then reaches the actor's successor."""
     ada = await a.spawn(LongFarewell, 0.9, place="b")
     with pytest.raises(ValueError, match="no such value"):
         await ada.ask(Ruin("value"))

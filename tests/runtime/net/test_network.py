@@ -64,7 +64,7 @@ def test_a_node_does_not_join_itself() -> None:
     check_books(a)
 
 
-def test_two_nodes_of_one_name_are_not_linked() -> None:
+def test_two_nodes_of_one_name_are_not_connected() -> None:
     """Each goes on by itself; the node that dialled knows why."""
     one = Node("a", listen="inprocess://one")
     two = Node("a", listen="inprocess://two", join=["inprocess://one"])
@@ -81,7 +81,7 @@ def test_two_nodes_of_one_name_are_not_linked() -> None:
     check_books(one, two)
 
 
-def test_a_node_that_closes_lets_nobody_wait_for_a_peer() -> None:
+def test_a_closing_node_ends_all_waits_for_peers() -> None:
     """The wait ends with an error instead of never."""
     a = Node("a", listen="inprocess://a", join=["inprocess://nobody"])
 
@@ -95,8 +95,8 @@ def test_a_node_that_closes_lets_nobody_wait_for_a_peer() -> None:
     play(main)
 
 
-def test_what_is_said_last_still_goes_out() -> None:
-    """A node that leaves sends what its actors told in their last moments."""
+def test_messages_sent_while_a_node_closes_still_go_out() -> None:
+    """A node that closes sends the last messages of its actors."""
     a, b = Node("a", listen="inprocess://a"), Node("b", listen="inprocess://b", join=["inprocess://a"])
 
     async def main() -> None:
@@ -183,7 +183,7 @@ def test_a_link_that_breaks_and_heals_loses_nothing(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_partition_that_lasts_is_a_lost_node_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Watchers on both sides hear once; asks fail; what was told is dead letters, and the books balance."""
+    """Watchers on both sides get one Down; asks fail; tells are dead letters, and the books balance."""
 
     async def scene(a: Node, b: Node, between: SimulatedNetwork) -> None:
         ada, ben = await spawn_remote(a, "b", Clerk), await a.spawn(Clerk)
@@ -214,7 +214,7 @@ def test_a_partition_that_lasts_is_a_lost_node_on_both_sides(monkeypatch: pytest
 
 @paired
 async def test_an_endpoint_that_no_transport_knows_is_refused_and_leaves_nothing(a: Node, b: Node) -> None:
-    """The links that there are go on, and the node closes in order."""
+    """The sessions that exist go on, and the node closes in order."""
     with pytest.raises(InvalidOption, match="no transport of this node knows what://"):
         a.network.connect("what://x")
     assert await (await spawn_remote(a, "b", Clerk)).ask(Add(1)) == 1

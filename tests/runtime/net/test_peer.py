@@ -35,7 +35,7 @@ from trouper.testing import settle
 
 
 class Version(Message[int]):
-    """Its fields are said to differ."""
+    """A type whose fields differ on the two nodes."""
 
     n: int
 
@@ -98,7 +98,7 @@ async def test_what_is_too_large_for_a_frame_fails_alone(a: Node, b: Node) -> No
 
 @paired
 async def test_a_type_that_the_other_node_does_not_know_fails_alone(a: Node, b: Node) -> None:
-    """Tells of it are dead letters there, asks hear what to do; the link and other types go on."""
+    """Tells of it are dead letters there, asks get an error that says what to do; other types still arrive."""
     ada = await spawn_remote(a, "b", Clerk)
     letters = letters_of(b)
     peer_of(ada).codec.number_of(Version)
@@ -115,7 +115,7 @@ async def test_a_type_that_the_other_node_does_not_know_fails_alone(a: Node, b: 
 
 
 @paired
-async def test_a_tell_that_cannot_be_read_is_told_to_its_sender(
+async def test_a_tell_that_cannot_be_read_is_logged_at_its_sender(
     a: Node, b: Node, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A line in the sender's log names actor and problem, a limited number of times; the asker has had an error."""
@@ -141,7 +141,7 @@ async def test_a_tell_that_cannot_be_read_is_told_to_its_sender(
 
 
 @paired
-async def test_a_full_mailbox_there_is_told_here(a: Node, b: Node) -> None:
+async def test_a_tell_to_a_full_remote_mailbox_is_a_dead_letter_there(a: Node, b: Node) -> None:
     """A tell that is refused is a dead letter of the other node, not an error of anybody's."""
     small = await spawn_remote(a, "b", Small)
     small.tell(Wait(1.0))
@@ -159,7 +159,9 @@ async def test_a_full_mailbox_there_is_told_here(a: Node, b: Node) -> None:
 
 
 @paired
-async def test_nobody_waits_for_a_link_that_is_full_for_ever(a: Node, b: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_session_makes_senders_wait_and_then_drops(
+    a: Node, b: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Above high water ``await tell`` waits; at the limit the newest messages become dead letters."""
     ada = await spawn_remote(a, "b", Clerk)
     letters = letters_of(a)
@@ -176,7 +178,7 @@ async def test_nobody_waits_for_a_link_that_is_full_for_ever(a: Node, b: Node, m
 
 @paired
 async def test_control_messages_that_make_no_sense_are_passed_over(a: Node, b: Node) -> None:
-    """Actors and asks that nobody knows, of a peer that says anything."""
+    """Control messages about unknown actors and asks are ignored."""
     ada = await spawn_remote(a, "b", Clerk)
     peer = peer_of(ada)
     for uid in (-1, 0, 3, 10**18):
@@ -239,7 +241,7 @@ def test_no_frame_harms_the_node(items: list[tuple[object, ...]], deadlines: lis
     check_books(a, b)
 
 
-def test_a_lost_node_is_heard_of_by_everybody() -> None:
+def test_a_lost_node_fails_all_asks_and_watches() -> None:
     """Asks fail, watchers get Down, what was not acknowledged is dead letters, once each; later too."""
     a, b = pair()
 
@@ -277,7 +279,7 @@ def test_a_lost_node_is_heard_of_by_everybody() -> None:
 
 
 def test_another_life_of_a_node_is_another_node() -> None:
-    """Refs of the life before reach nobody, also where path and number are the same; a watcher hears once."""
+    """Refs of the generation before reach no actor, also where path and uid are the same; a watcher gets one Down."""
     a = Node("a", listen="inprocess://a", join=["inprocess://b"])
     lives = [Node("b", listen="inprocess://b") for _ in range(2)]
 
@@ -323,7 +325,7 @@ async def test_a_cancelled_ask_is_forgotten_at_once(a: Node, b: Node) -> None:
 
 @paired
 async def test_what_is_kept_of_short_lived_actors_is_bounded(a: Node, b: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refs that nobody holds are forgotten on both sides, whether the actors were stopped from here or there."""
+    """Cells without refs are dropped on both sides, whether the actors were stopped from here or there."""
     monkeypatch.setattr(codec, "REFS_MAX", 20)
     for n in range(100):
         ada = await spawn_remote(a, "b", Clerk)
@@ -341,7 +343,7 @@ async def test_what_is_kept_of_short_lived_actors_is_bounded(a: Node, b: Node, m
 
 @paired
 async def test_the_asks_of_an_actor_end_with_it(a: Node, b: Node) -> None:
-    """The handlers elsewhere that work for it are cancelled."""
+    """The handlers on the other node that work for it are cancelled."""
     ada, ben = await spawn_remote(a, "b", Clerk), await a.spawn(Impatient)
     waiting = ben.ask(Meet(ada))
     await settle()

@@ -24,13 +24,13 @@ from trouper.testing import settle
 
 
 class Born(Message[ActorRef]):
-    """The reply is a child, placed as the parent was told."""
+    """The reply is a child, placed where the parent was told to."""
 
     place: str
 
 
 class Parent(Actor):
-    """Has children elsewhere."""
+    """Has children on other nodes."""
 
     @handler
     async def born(self, msg: Born) -> ActorRef:
@@ -51,7 +51,7 @@ class Stillborn(Actor):
 
 
 @paired
-async def test_a_failure_elsewhere_is_a_failure_of_the_child_here(a: Node, b: Node) -> None:
+async def test_a_failure_on_the_other_node_is_a_failure_of_the_child_here(a: Node, b: Node) -> None:
     """The parent's strategy restarts it, its ref stays, and its state is new."""
     ada = await a.spawn(Clerk, name="ada", place="b")
     ada.tell(Add(1))
@@ -63,7 +63,7 @@ async def test_a_failure_elsewhere_is_a_failure_of_the_child_here(a: Node, b: No
 
 
 @paired
-async def test_too_many_failures_elsewhere_are_escalated_here(a: Node, b: Node) -> None:
+async def test_too_many_failures_on_the_other_node_are_escalated_here(a: Node, b: Node) -> None:
     """The parent fails as it would by any child; everything ends in order, there too."""
     parent = await a.spawn(Parent, name="parent", restart="temporary")
     kid = await parent.ask(Born("b"))
@@ -95,7 +95,7 @@ async def test_the_child_ends_with_its_parent_and_by_itself(a: Node, b: Node) ->
 
 
 @paired
-async def test_what_is_told_while_it_restarts_waits_and_stays_in_order(a: Node, b: Node) -> None:
+async def test_messages_sent_while_it_restarts_wait_and_stay_in_order(a: Node, b: Node) -> None:
     """The mailbox of the proxy survives the restart, as a mailbox does."""
     ada = await a.spawn(Clerk, place="b")
     failing = ada.ask(Ruin("value"))
@@ -179,7 +179,7 @@ def two_for_one(a: Node) -> object:
 
 @pytest.mark.parametrize("meanwhile", [one_for_one, two_for_one])
 def test_a_lost_node_places_the_child_anew_when_it_is_back(meanwhile: Callable[[Node], object]) -> None:
-    """Nobody who holds the ref hears of an end, and what was asked meanwhile is answered."""
+    """Watchers get no Down, and asks made meanwhile are answered."""
     assert lose_b(meanwhile) == [None, 5, []]
 
 
@@ -207,7 +207,7 @@ def test_a_temporary_child_ends_with_its_node() -> None:
 
 @paired
 async def test_a_placement_function_that_names_no_node_is_named(a: Node, b: Node) -> None:
-    """What it returned, and where; also for a node that is not linked, or when it raises."""
+    """What it returned, and where; also for a node that is not connected, or when it raises."""
 
     def nobody(node: Node) -> str:
         return None  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  wrong on purpose
@@ -250,7 +250,7 @@ def test_one_that_waits_for_its_place_stops_at_once() -> None:
 
 
 @paired
-async def test_a_supervisor_may_have_children_elsewhere(a: Node, b: Node) -> None:
+async def test_a_supervisor_may_have_children_on_other_nodes(a: Node, b: Node) -> None:
     """By their specification; they restart together with their siblings, wherever those are."""
     children = (Child(Clerk, name="here"), Child(Clerk, 5, name="there", place="b"))
     await a.supervise(*children, strategy=OneForAll(), name="tree")

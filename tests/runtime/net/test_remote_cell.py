@@ -26,7 +26,7 @@ from trouper.testing import settle
 
 @paired
 async def test_tells_arrive_in_order_and_asks_behind_them(a: Node, b: Node) -> None:
-    """More than one frame's worth is told in one turn, and an ask is no faster."""
+    """Also when one loop iteration sends more than one frame, and an ask does not overtake."""
     ada = await spawn_remote(a, "b", Clerk)
     for n in range(1_500):
         ada.tell(Add(n))
@@ -92,7 +92,7 @@ class Slow(Actor):
 
 @pytest.mark.parametrize(("end", "reason"), [("stop", "stopped"), ("drain", "stopped"), ("kill", "killed")])
 @paired
-async def test_an_actor_is_ended_from_elsewhere(a: Node, b: Node, end: str, reason: str) -> None:
+async def test_an_actor_is_ended_from_another_node(a: Node, b: Node, end: str, reason: str) -> None:
     """To await the end waits for it; its watcher hears once; what comes later is refused."""
     ada, ben = await spawn_remote(a, "b", Clerk, name="ada"), await a.spawn(Clerk)
     ada.watch(ben)
@@ -109,7 +109,7 @@ async def test_an_actor_is_ended_from_elsewhere(a: Node, b: Node, end: str, reas
 
 @paired
 async def test_whoever_ends_an_actor_knows_why_it_ended(a: Node, b: Node) -> None:
-    """Also when nobody had watched it before."""
+    """Also when it was not watched before."""
     for how, reason in (("stop", "stopped"), ("drain", "stopped"), ("kill", "killed")):
         ada = await spawn_remote(a, "b", Clerk)
         await {"stop": ada.stop, "drain": ada.drain, "kill": ada.kill}[how]()
@@ -117,7 +117,7 @@ async def test_whoever_ends_an_actor_knows_why_it_ended(a: Node, b: Node) -> Non
 
 
 @paired
-async def test_a_drained_actor_has_handled_what_was_told_before(a: Node, b: Node) -> None:
+async def test_a_drained_actor_has_handled_the_messages_before(a: Node, b: Node) -> None:
     """A drain stays behind the messages of the same sender."""
     ada = await spawn_remote(a, "b", Clerk)
     for n in range(2_000):
@@ -181,8 +181,8 @@ async def test_refs_travel_and_come_home(a: Node, b: Node) -> None:
 
 
 @paired
-async def test_a_ref_to_a_third_node_reaches_it_once_it_is_linked(a: Node, b: Node) -> None:
-    """Until then what is told to it is a dead letter, and its watcher hears that the node is out of reach."""
+async def test_a_ref_to_a_third_node_reaches_it_once_it_is_connected(a: Node, b: Node) -> None:
+    """Until then tells are dead letters, and watchers get a Down with node_lost."""
     async with Node("c", listen="inprocess://c", join=["inprocess://b"]) as c:
         await c.network.wait_for_peer("b")
         await b.network.wait_for_peer("c")

@@ -103,7 +103,7 @@ def boxed(scene: Callable[[Box], Coroutine[object, object, None]]) -> Callable[[
 
 @boxed
 async def test_the_first_ask_of_a_turn_does_not_wait_for_its_end(box: Box) -> None:
-    """On a link that is quiet; what is said behind it goes out together, and so does an ask that is not the first."""
+    """On a quiet session; items after it go out together, and so does an ask that is not the first item."""
     box.buffer.put(box.item(0))
     box.buffer.flush_now()
     assert box.link.sent == [(False, 1)]
@@ -157,7 +157,7 @@ async def test_signals_go_ahead_only_while_the_link_has_no_room(box: Box) -> Non
 
 @boxed
 async def test_whoever_waits_for_room_goes_on_when_there_is_some(box: Box) -> None:
-    """A link without room holds senders that await; so do many items of one turn."""
+    """A session without capacity makes senders wait that await; so do many items of one loop iteration."""
     box.link.room = 0
     for n in range(HIGH_WATER):
         box.buffer.put(box.item(n))
@@ -172,7 +172,7 @@ async def test_whoever_waits_for_room_goes_on_when_there_is_some(box: Box) -> No
 
 
 @boxed
-async def test_an_ask_that_nobody_waits_for_is_not_sent(box: Box) -> None:
+async def test_an_ask_that_was_given_up_is_not_sent(box: Box) -> None:
     """It was given up before its turn came."""
     box.buffer.put(box.item(1))
     box.buffer.put(box.item(2, correlation=7))
@@ -197,7 +197,7 @@ async def test_what_cannot_be_sent_is_handed_back_alone(box: Box) -> None:
 
 @boxed
 async def test_a_closed_outbox_gives_back_what_it_has_and_sends_nothing(box: Box) -> None:
-    """Bodies that the link did not take, and items behind them; nobody waits any more."""
+    """Bodies that the session did not take, and the items after them; no sender waits any more."""
     box.link.room = 0
     box.buffer.put(box.item(1))
     await settle()
@@ -213,7 +213,7 @@ async def test_a_closed_outbox_gives_back_what_it_has_and_sends_nothing(box: Box
 
 
 @boxed
-async def test_a_message_goes_behind_its_buffers_and_before_what_was_said_after_it(box: Box) -> None:
+async def test_a_message_goes_after_its_buffers_and_before_later_messages(box: Box) -> None:
     """To others it goes ahead; a frame that has room for it takes both."""
     box.link.room = 0
     box.buffer.put(box.large_item(b"x" * 150_000))
@@ -232,8 +232,8 @@ async def test_a_message_goes_behind_its_buffers_and_before_what_was_said_after_
 
 
 @boxed
-async def test_what_nobody_wants_any_more_is_forgotten_on_the_other_side(box: Box) -> None:
-    """An ask that is given up while its buffers go: the rest of them does not go, and the node is told which did."""
+async def test_the_peer_drops_the_buffers_of_an_ask_that_was_given_up(box: Box) -> None:
+    """The rest of its buffers is not sent, and the peer is told which were."""
     box.asks[9] = cast("Ask[object]", SimpleNamespace(deadline=5.0))
     box.buffer.put(box.large_item(b"x" * 150_000, correlation=9))
     box.link.room = 1
@@ -270,7 +270,7 @@ async def test_large_buffers_press_and_fill_the_link(box: Box) -> None:
 
 
 @boxed
-async def test_a_parcel_that_cannot_travel_is_handed_back_before_anything_of_it_goes(box: Box) -> None:
+async def test_a_large_message_that_cannot_be_sent_is_handed_back_before_any_of_its_buffers_goes(box: Box) -> None:
     """Others go on."""
     value = Anything([b"x" * 200, object()])
     payload = OutOfBandPayload(value, *extract(value, 100))

@@ -85,7 +85,7 @@ async def test_arguments_are_read_by_the_annotations(a: Node, b: Node) -> None:
 
 
 @paired
-async def test_a_function_is_spawned_elsewhere(a: Node, b: Node) -> None:
+async def test_a_function_is_spawned_on_another_node(a: Node, b: Node) -> None:
     """It is found by its name, as a class is."""
     ref = await spawn_remote(a, "b", double)
     assert await ref.ask(Add(21)) == 42
@@ -144,7 +144,7 @@ async def test_failures_of_a_start_are_the_spawners(a: Node, b: Node) -> None:
 
 
 @paired
-async def test_an_actor_spawned_elsewhere_spawns_back(a: Node, b: Node) -> None:
+async def test_an_actor_spawned_on_another_node_spawns_back(a: Node, b: Node) -> None:
     """Both nodes are alike; an actor's own node is found through it."""
     back = await spawn_remote(b, "a", Clerk, 5)
     ada = await spawn_remote(a, "b", Clerk)

@@ -25,7 +25,7 @@ SHARES = pytest.mark.skipif(not host(), reason="this system has no memfd_create"
 
 
 async def until(condition: Callable[[], bool], pause_s: float = 0.001) -> None:
-    """Let others go on until this is so: nobody tells of what is looked at here.  On virtual time nothing may pass."""
+    """Wait until this is so, since no event tells it; virtual time must not pass."""
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110  see above
             await asyncio.sleep(pause_s)
@@ -178,7 +178,7 @@ def test_processes_of_one_host_share_memory(tmp_path: Path) -> None:
 @SHARES
 @pytest.mark.parametrize("holds_here", [False, True])
 def test_a_process_that_is_killed_leaves_no_memory_behind(tmp_path: Path, holds_here: bool) -> None:
-    """Neither one that has borrowed, nor one that has lent; what was borrowed here can still be read."""
+    """Neither the reader of a segment, nor its owner; what is mapped here can still be read."""
 
     async def scene() -> None:
         async with (

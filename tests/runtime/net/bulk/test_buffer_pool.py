@@ -4,7 +4,7 @@ from trouper.runtime.net.bulk import buffer_pool
 from trouper.runtime.net.bulk.buffer_pool import GRID_BYTES, BufferPool
 
 
-def test_memory_is_used_again_once_nobody_looks_at_it() -> None:
+def test_memory_is_used_again_once_no_view_is_left() -> None:
     """Not before: a view of a view keeps it."""
     own = BufferPool()
     first = own.allocate(100)

@@ -83,7 +83,7 @@ def test_within_one_process_nothing_is_shared() -> None:
 
 
 @pytest.mark.skipif(not host(), reason="this system has no memfd_create")
-def test_what_is_lent_is_a_buffer_like_others() -> None:
+def test_a_buffer_in_shared_memory_is_taken_like_others() -> None:
     """Until a message takes it, or the peer says that none will."""
 
     async def main() -> None:

@@ -21,13 +21,13 @@ def pool(bytes_max: int = 8 * MIB) -> SegmentPool:
 
 
 def lend(from_: SegmentPool, size_bytes: int) -> SharedSegment:
-    """Borrow what is known to be there."""
+    """Allocate a segment, which must succeed."""
     owned = from_.allocate(size_bytes)
     assert owned is not None
     return owned
 
 
-def test_what_is_written_is_read_and_nobody_is_told_before_the_last_view_is_gone() -> None:
+def test_a_segment_is_read_as_written_and_reported_free_when_its_last_view_is_gone() -> None:
     """Views of views count; they stay after the segment itself is closed."""
     own, dropped = pool(), list[int]()
     owned = lend(own, 100)
@@ -56,7 +56,7 @@ def test_segments_are_used_again() -> None:
 
 
 def test_there_is_a_limit_and_what_is_free_makes_way() -> None:
-    """Who gets none sends over the link."""
+    """Buffers that get none go over the session."""
     own, retired = pool(4 * MIB), list[int]()
     own.on_closed = retired.append
     first = lend(own, 3 * MIB)
@@ -79,8 +79,8 @@ def test_what_was_closed_cannot_be_given_back() -> None:
     own.close_all()
 
 
-def test_without_descriptors_or_memory_nothing_is_lent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The buffer goes over the link then; nothing is left open."""
+def test_without_descriptors_or_memory_there_is_no_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The buffer goes over the session then; no descriptor is left open."""
 
     def full(descriptor: int, offset: int, size: int) -> None:
         raise OSError(28, "No space left on device")

@@ -80,8 +80,8 @@ def shared(scene: Callable[[Pair], Coroutine[object, object, None]]) -> Callable
 
 
 @shared
-async def test_what_is_lent_comes_back_when_nobody_looks_at_it(pair: Pair) -> None:
-    """All that was dropped in one turn is told at once, and lent again."""
+async def test_a_segment_is_returned_when_no_view_of_it_is_left(pair: Pair) -> None:
+    """Segments dropped in one loop iteration are returned together, and used again."""
     (first, one), (second, two) = pair.lend(b"one"), pair.lend(b"two", 2)
     assert (bytes(one), bytes(two), one.readonly) == (b"one", b"two", True)
     assert len({first.segment.token, second.segment.token}) == 2
@@ -99,8 +99,8 @@ async def test_what_is_lent_comes_back_when_nobody_looks_at_it(pair: Pair) -> No
 
 
 @shared
-async def test_what_is_lent_when_the_peer_is_lost_is_closed_and_never_lent_again(pair: Pair) -> None:
-    """Nobody knows who looks at it; those who do keep what they see."""
+async def test_a_segment_in_use_when_the_peer_is_lost_is_closed_and_never_used_again(pair: Pair) -> None:
+    """The peer may still read it, and keeps what it has mapped."""
     lend, view = pair.lend(b"mine")
     pair.a.shared_memory.close()
     pair.b.shared_memory.close()
@@ -113,8 +113,8 @@ async def test_what_is_lent_when_the_peer_is_lost_is_closed_and_never_lent_again
 
 
 @shared
-async def test_a_segment_that_is_retired_is_forgotten(pair: Pair) -> None:
-    """The one who borrowed lets go of it, once nobody looks at it."""
+async def test_a_segment_that_is_retired_is_unmapped(pair: Pair) -> None:
+    """Its mapping ends once no view of it is left."""
     lend, view = pair.lend(b"x")
     pair.a.pool.close(pair.a.shared_memory._in_use[lend.segment.token])  # noqa: SLF001  as the pool does to make room
     assert pair.a.said[-1] == RetireSegments([lend.segment.token])
@@ -126,7 +126,7 @@ async def test_a_segment_that_is_retired_is_forgotten(pair: Pair) -> None:
 
 @pytest.mark.parametrize("breaks", [False, True])
 def test_another_host_does_not_accept(breaks: bool) -> None:
-    """Nor one where the probe cannot be read; everything goes over the link then, without another word."""
+    """Nor one where the probe cannot be read; all buffers go over the session then."""
 
     async def main() -> None:
         a, b = Side("here" if breaks else "there"), Side("here")
@@ -143,7 +143,7 @@ def test_another_host_does_not_accept(breaks: bool) -> None:
     play(main)
 
 
-def test_what_was_not_offered_cannot_be_lent() -> None:
+def test_a_segment_without_an_offer_is_refused() -> None:
     """Nor more than the segment has: the error says so."""
 
     async def main() -> None:

@@ -56,7 +56,7 @@ def put(into: Transfers, item: Item) -> list[Item]:
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 60) | st.none()), max_size=20), st.data())
-def test_each_actor_hears_in_order_and_nobody_waits_for_another(
+def test_messages_of_each_actor_stay_in_order_and_no_actor_waits_for_another(
     said: list[tuple[int, int | None]], data: st.DataObject
 ) -> None:
     """The model: one queue for each actor.  A step may come between any two messages; buffers arrive as they were."""
@@ -119,7 +119,7 @@ def test_several_take_turns() -> None:
     assert gone == [2, 1]
 
 
-def test_what_nobody_wants_any_more_moves_no_further() -> None:
+def test_a_transfer_that_was_given_up_moves_no_further() -> None:
     """It is handed out at once, with what waited for it."""
     into = transfers(Link(), frozenset({5}))
     item: Item = (1, 5, MESSAGE, parcel_of(b"x" * 100))
@@ -133,14 +133,14 @@ def test_what_nobody_wants_any_more_moves_no_further() -> None:
     ("message", "waits"), [(EndActor(1, "drain"), True), (EndActor(1, "stop"), False), (WatchActor(1), False)]
 )
 def test_of_signals_only_those_in_order_wait(message: EndActor | WatchActor, waits: bool) -> None:
-    """A drain comes after what was said before it; a stop ends an actor at once."""
+    """A drain comes after earlier messages; a stop does not wait for them."""
     into = transfers(Link())
     put(into, (1, 0, MESSAGE, parcel_of(b"x" * 20)))
     assert into.follow((0, 0, 6, message)) is waits
 
 
 def test_replies_wait_for_nothing() -> None:
-    """Who asks twice may get the second answer first."""
+    """The second of two replies may come first."""
     into = transfers(Link())
     put(into, (0, 1, 0, parcel_of(b"x" * 100)))
     assert put(into, (0, 2, 0, 7)) == [(0, 2, 0, 7)]

@@ -127,12 +127,12 @@ class World:
     # --- what the actors do ------------------------------------------------------------------------------------------
 
     def begin(self, actor: Actor) -> None:
-        """An idle actor begins a handler: of its next ask, or of something that it was told."""
+        """An idle actor begins a handler: of its next ask, or of a tell."""
         item = actor.queue.popleft() if actor.queue else None
         actor.turn = Turn(actor, item)
 
     def ask(self, turn: Turn, target: Actor) -> Ask | None:
-        """A handler asks; within a node an ask that would close a ring is refused at once, as the kernel does."""
+        """A handler asks; within a node an ask that would close a cycle is refused at once, as the kernel does."""
         if target.node is turn.actor.node and self._closes(turn, target):
             return None
         self.correlation += 1
@@ -313,7 +313,7 @@ class World:
                 yield blocker
 
     def in_ring(self, ask: Ask) -> bool:
-        """Whether an ask is in a ring at this very moment."""
+        """Whether an ask is in a cycle at this moment."""
         blocker = ask.target.turn if ask.there and ask.here else None
         front, seen = [blocker] if blocker else [], set[Turn]()
         while front:
@@ -326,7 +326,7 @@ class World:
         return False
 
     def rings_left(self) -> list[str]:
-        """The asks that are in a ring at this moment."""
+        """The asks that are in a cycle at this moment."""
         turns = [actor.turn for actor in self.actors if actor.turn]
         waits = [ask for turn in turns for ask in turn.waits]
         return [f"{ask.asker.actor.name} -> {ask.target.name}" for ask in waits if self.in_ring(ask)]

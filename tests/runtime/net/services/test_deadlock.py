@@ -1,4 +1,4 @@
-"""Rings, held against a model of several nodes: what is refused was in a ring, and no ring outlives its time."""
+"""Deadlock search against a model of several nodes: each refused ask was in a cycle, and no cycle lasts too long."""
 
 import random
 from collections.abc import Hashable, Sequence
@@ -74,7 +74,7 @@ def test_nothing_is_refused_where_no_ring_can_be(seed: int, nodes: int, actors: 
 
 
 def test_the_check_is_what_keeps_phantoms_from_being_refused() -> None:
-    """Probes do come back though there was no ring at any one moment; so the properties above are no idle talk."""
+    """Probes do come back though there was no cycle at any one moment: the check is needed."""
     guesses = 0
     for seed in range(20):
         world = World(random.Random(seed), 2 + seed % 3, 2 + seed, delay_steps=10)
@@ -92,7 +92,7 @@ def test_the_check_is_what_keeps_phantoms_from_being_refused() -> None:
 @pytest.mark.parametrize("order", [(0, 1), (0, 1, 2), (0, 1, 4, 3), (0, 1, 2, 3, 4, 5, 6, 7), (5, 1, 3)])
 @pytest.mark.parametrize("seed", range(10))
 def test_of_a_ring_the_youngest_ask_alone_is_refused(order: tuple[int, ...], seed: int) -> None:
-    """Within a second, and also where the ring passes a node twice, or goes through two actors of one node."""
+    """Within a second, and also where the cycle passes a node twice, or goes through two actors of one node."""
     world = World(random.Random(seed), 4, 8, delay_steps=0)
     ring(world, *order)
     run(world, 1.0)
@@ -132,7 +132,7 @@ def test_a_ring_that_an_ask_within_a_node_closes_is_found() -> None:
     assert world.refused == [("actor-1", "actor-2", "actor-0", "actor-1")]
 
 
-def test_quick_answers_and_asks_that_nobody_waits_for_cost_no_message() -> None:
+def test_quick_answers_and_asks_that_no_other_node_waits_for_cost_no_message() -> None:
     """A probe is sent only for an ask that has waited, in a handler that another node waits for."""
     world = World(random.Random(1), 2, 4)
     first, second, third, _ = world.actors
@@ -226,7 +226,7 @@ def test_a_probe_that_came_too_far_or_from_nowhere_is_dropped() -> None:
 
 
 def test_a_check_of_what_was_not_followed_is_dropped() -> None:
-    """Nobody can have an ask refused by a check alone."""
+    """A check without its probe refuses no ask."""
     machine = DeadlockSearch("n1", 1, Pile())
     for check in (
         DeadlockCheck("n1", 1, 1, 1, ()),

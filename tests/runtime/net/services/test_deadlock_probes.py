@@ -1,4 +1,4 @@
-"""Rings of asks through several nodes: one of them raises `DeadlockError` within a second, and nobody else suffers.
+"""Cycles of asks over several nodes: one ask raises `DeadlockError` within a second, and no other fails.
 
 `Link` waits for the next of a chain; the last of the chain may be the first again.  An error goes back along the chain,
 so who asked the first actor hears of it too.
@@ -20,7 +20,7 @@ BOUND_S = 1.0
 
 
 class Chain(Message[str]):
-    """Wait a little, then ask the next; who closes the ring replies with the seconds it took and with the ring."""
+    """Wait a little, then ask the next; the reply of the ask that closes the cycle is its seconds and the cycle."""
 
     rest: tuple[ActorRef, ...]
     pause_s: float = 0.0
@@ -64,7 +64,7 @@ class Roam(Message[list[str]]):
 
 
 class Link(Actor):
-    """Asks on; it lives through the errors, so that its actor is there for the next scene."""
+    """Asks the next actor; it survives the errors, so that it is there for the next scene."""
 
     @handler
     async def chain(self, msg: Chain) -> str:
@@ -112,13 +112,13 @@ class Link(Actor):
 
 
 def _told(reply: str) -> tuple[float, list[str]]:
-    """The seconds, and the names of the actors in the ring."""
+    """The seconds, and the names of the actors in the cycle."""
     seconds, *cycle = reply.split()
     return float(seconds), [address.rpartition("/")[2].partition("#")[0] for address in cycle]
 
 
 async def _links(node: Node, other: str, count: int) -> list[ActorRef]:
-    """So many links, on this node and the other one in turn."""
+    """So many actors, on this node and the other one in turn."""
     return [
         await spawn_remote(node, other, Link, name=f"link-{index}")
         if index % 2
@@ -240,7 +240,7 @@ async def test_nothing_is_looked_at_while_no_handler_waits(a: Node, b: Node) -> 
 
 
 async def _three(node: Node) -> list[ActorRef]:
-    """A link on each node, as the first one sees them."""
+    """An actor on each node, as the first one sees them."""
     return [
         await node.spawn(Link, name="one"),
         await spawn_remote(node, "n2", Link, name="two"),
@@ -250,7 +250,7 @@ async def _three(node: Node) -> list[ActorRef]:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_ring_through_three_nodes_is_named_and_others_go_on(seed: int) -> None:
-    """Within a second of virtual time; an actor that waits for one in the ring has its answer afterwards."""
+    """Within a second of virtual time; an actor that waits for one in the cycle has its answer afterwards."""
 
     async def scene(sim: Simulation) -> None:
         links = await sim.run_on("n1", _three)
@@ -267,7 +267,7 @@ def test_a_ring_through_three_nodes_is_named_and_others_go_on(seed: int) -> None
 
 
 def test_the_same_seed_finds_the_same_ring() -> None:
-    """Also where three asks close a ring at once; one of them is refused, and the others go on."""
+    """Also where three asks close a cycle at once; one of them is refused, and the others go on."""
 
     async def scene(sim: Simulation) -> None:
         links = await sim.run_on("n1", _three)
@@ -282,7 +282,7 @@ def test_the_same_seed_finds_the_same_ring() -> None:
 
 
 def test_a_crash_of_a_node_in_a_ring_ends_it_as_any_other() -> None:
-    """Its asks end with ActorStopped or by their deadline, and nobody is told of a ring that is gone."""
+    """Its asks end with ActorStopped or by their deadline, and no deadlock is reported that is over."""
 
     async def scene(sim: Simulation) -> None:
         links = await sim.run_on("n1", _three)
@@ -311,7 +311,7 @@ def test_a_ring_across_a_cut_is_found_when_it_is_healed() -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_no_storm_of_asks_has_to_wait_for_its_deadlines(seed: int) -> None:
-    """Many actors that ask each other, on ways drawn from the seed: all that stands still is found, ring after ring."""
+    """Many actors that ask each other, on paths drawn from the seed: each cycle is found, one after the other."""
     errors: list[str] = []
 
     async def scene(sim: Simulation) -> None:
@@ -326,5 +326,5 @@ def test_no_storm_of_asks_has_to_wait_for_its_deadlines(seed: int) -> None:
 
 
 async def _nameless(node: Node) -> list[ActorRef]:
-    """A link on each node."""
+    """An actor on each node."""
     return [await node.spawn(Link), await spawn_remote(node, "n2", Link), await spawn_remote(node, "n3", Link)]

@@ -1,4 +1,4 @@
-"""Groups of linked nodes are one, and each node speaks for its own actors."""
+"""Groups of connected nodes are one, and each node speaks for its own actors."""
 
 import pytest
 
@@ -9,11 +9,11 @@ from trouper.testing import settle
 
 
 class Seen(Message[list[str]]):
-    """The reply is what the monitor was told, in words."""
+    """The reply is the changes that the monitor got, as text."""
 
 
 class Monitor(Actor):
-    """Remembers what it is told of a group."""
+    """Remembers the changes of a group."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
@@ -36,13 +36,13 @@ class Monitor(Actor):
 
 
 def names(members: tuple[ActorRef, ...] | list[ActorRef]) -> str:
-    """Who they are."""
+    """The members of a group."""
     return " ".join(sorted(f"{member.address.node}/{member.name}" for member in members)) or "nobody"
 
 
 @paired
-async def test_members_of_linked_nodes_are_one_group(a: Node, b: Node) -> None:
-    """A monitor hears of members elsewhere as of its own; what ends has left everywhere."""
+async def test_members_of_connected_nodes_are_one_group(a: Node, b: Node) -> None:
+    """A monitor gets changes of all nodes; an actor that ends leaves everywhere."""
     ada, ben = await a.spawn(Clerk, name="ada"), await b.spawn(Clerk, name="ben")
     monitor = await a.spawn(Monitor)
     a.groups.monitor("tellers", monitor)
@@ -67,8 +67,8 @@ async def test_members_of_linked_nodes_are_one_group(a: Node, b: Node) -> None:
     ]
 
 
-def test_a_node_that_comes_later_is_told_all_and_one_that_is_lost_is_forgotten() -> None:
-    """The group is what the linked nodes say at any time."""
+def test_a_node_that_comes_later_gets_all_members_and_those_of_a_lost_one_leave() -> None:
+    """The group has the members of the connected nodes at any time."""
     a, b = pair()
 
     async def main() -> None:

@@ -9,7 +9,7 @@ from trouper.testing import settle
 
 
 class Tracer(Clerk):
-    """Remembers what it is told of."""
+    """Remembers the messages that it is told of."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ async def test_the_questions_are_answered_there_without_a_mailbox(a: Node, b: No
 
 @paired
 async def test_a_trace_comes_home(a: Node, b: Node) -> None:
-    """Each message that is handled there is told to an actor here."""
+    """Each message that is handled on the other node is reported to an actor here."""
     ada, tracer = await spawn_remote(a, "b", Clerk), await a.spawn(Tracer)
     await a.network.introspection.trace(ada, 2, tracer)
     for number in range(3):
@@ -55,7 +55,7 @@ async def test_a_trace_comes_home(a: Node, b: Node) -> None:
 
 
 @paired
-async def test_what_cannot_be_looked_into_is_said_in_words(a: Node, b: Node) -> None:
+async def test_introspection_that_is_not_possible_raises_and_says_why(a: Node, b: Node) -> None:
     """An actor of this node, one that has ended, a path that is none."""
     look = a.network.introspection
     here, ada = await a.spawn(Clerk), await spawn_remote(a, "b", Clerk)

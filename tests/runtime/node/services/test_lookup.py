@@ -1,11 +1,11 @@
-"""Names and services are found on every linked node."""
+"""Names and services are found on every connected node."""
 
 from tests.runtime.net.stage import Clerk, paired
 from trouper import Node, ServiceKey
 
 
 @paired
-async def test_names_and_services_of_all_linked_nodes_are_found(a: Node, b: Node) -> None:
+async def test_names_and_services_of_all_connected_nodes_are_found(a: Node, b: Node) -> None:
     """A name may be taken on each node; the offers of this node come first."""
     key = ServiceKey("pricing")
     here, there = await a.spawn(Clerk, name="here"), await b.spawn(Clerk, name="there")
