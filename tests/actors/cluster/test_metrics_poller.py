@@ -1,4 +1,4 @@
-"""Members are asked for their load when somebody places actors, and not before."""
+"""Members are asked for their load when an actor is placed, and not before."""
 
 import asyncio
 from collections.abc import Mapping
@@ -64,7 +64,7 @@ async def _in_time(sim: Simulation) -> None:
 
 
 def test_who_does_not_answer_is_not_waited_for_longer_than_that() -> None:
-    """Whoever has never answered is not among those who are known."""
+    """A member that has never answered is not in the result."""
     play(_in_time)
 
 

@@ -93,7 +93,7 @@ def test_the_lowest_claim_stays(steps: list[Step], seed: int) -> None:
 
 @given(STEPS, st.integers(0, 99))
 def test_what_is_said_adds_up_to_what_is_so(steps: list[Step], seed: int) -> None:
-    """Whoever follows the ``HolderChanged`` of a node knows the holders that it knows; a node yields its own only."""
+    """The ``HolderChanged`` of a node add up to the holders that it knows; a node loses only claims of its own."""
     network = _network(seed)
     _play(network, steps, tuple(verb for verb in VERBS if verb != "restart"))
     network.heal()
@@ -111,7 +111,7 @@ def test_what_is_said_adds_up_to_what_is_so(steps: list[Step], seed: int) -> Non
 
 
 def test_two_sides_of_a_cut_claim_one_name() -> None:
-    """When they meet, the lower node keeps it with equal stamps; the other is told whom it lost to."""
+    """When they meet, the lower node keeps it with equal stamps; the other learns which claim it lost to."""
     network = _network()
     network.do("b", network.at["b"].register("x", "of b"))
     network.do("a", network.at["a"].register("x", "of a"))
@@ -121,7 +121,7 @@ def test_two_sides_of_a_cut_claim_one_name() -> None:
 
 
 def test_a_claim_made_in_knowledge_of_another_is_younger() -> None:
-    """Whoever lets a name go and takes it again has the younger claim, even with the lower node."""
+    """A node that releases a name and claims it again has the younger claim, even with the lower node name."""
     network = _network()
     network.do("a", network.at["a"].register("x", "first"))
     network.do("a", network.at["a"].release("x"))

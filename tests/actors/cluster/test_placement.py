@@ -39,7 +39,7 @@ def candidate(name: str, zone: str = "a", **fields: object) -> Candidate:
 
 
 def chosen(policy: Policy, candidates: Sequence[Candidate], origin: str = "") -> set[str]:
-    """Everybody whom chance may take."""
+    """All candidates that may be chosen."""
     draws = [n / 97 for n in range(97)]
     found = set[str]()
     for first in draws:
@@ -68,7 +68,7 @@ def test_the_least_loaded_are_equally_good() -> None:
 
 
 def test_of_two_choices_the_better_one_is_taken() -> None:
-    """The most loaded of all is never taken, since whoever is drawn with it has less."""
+    """The most loaded of all is never taken, since any other node that is drawn with it has less."""
     loads = [candidate(str(n), load=float(n)) for n in range(5)]
     assert chosen(power_of_two_choices(), loads) == {"0", "1", "2", "3"}
     assert chosen(power_of_two_choices(), loads[:1]) == {"0"}
@@ -244,7 +244,7 @@ def test_whatever_the_policy_the_laws_hold(
 
 @given(PREFERENCES, NODES.filter(lambda nodes: any(node.reachable for node in nodes)))
 def test_preferences_refuse_nobody(preferences: list[Policy], nodes: list[Candidate]) -> None:
-    """However many are put together, somebody is chosen as long as there is somebody."""
+    """However many are combined, a candidate is chosen as long as there is one."""
     policy = preferences[0]
     for other in preferences[1:]:
         policy |= other

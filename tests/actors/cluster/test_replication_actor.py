@@ -50,7 +50,7 @@ async def _everywhere(sim: Simulation) -> None:
     assert await whois.ask(Say("hello")) == "hello"
 
 
-def test_a_small_cluster_tells_everybody_at_once() -> None:
+def test_a_small_cluster_tells_all_members_at_once() -> None:
     """Within a second all know all, and what they know are refs that work."""
     play(_everywhere, nodes=5)
 

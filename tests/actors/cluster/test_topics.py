@@ -59,7 +59,7 @@ def _network(seed: int = 0) -> Network[TopicTable[str]]:
 
 @given(STEPS, st.integers(0, 99))
 def test_a_message_reaches_every_subscriber_once_in_the_end(steps: list[Step], seed: int) -> None:
-    """After any history, whoever publishes reaches exactly those who subscribe, each once; nobody publishes to itself.
+    """After any history a message reaches exactly the subscribers, each once; no node sends to itself.
 
     While things change nobody is reached twice either: a node is named once, and the publisher's own never.
     """
@@ -82,7 +82,7 @@ def test_a_message_reaches_every_subscriber_once_in_the_end(steps: list[Step], s
 
 
 def test_a_node_tells_the_others_of_its_first_and_its_last_subscriber_only() -> None:
-    """The others need to know whether the node wants the topic, not for whom."""
+    """The others need to know whether the node wants the topic, not for which actors."""
     topics: TopicTable[str] = TopicTable("a", 1)
     told = [
         topics.subscribe("t", "r"),

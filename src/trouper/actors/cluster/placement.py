@@ -77,7 +77,7 @@ class PlacementContext:
     """What a policy needs to know beside the candidates.
 
     origin: the name of the choosing node; empty when it is not one of the candidates.
-    everybody: all candidates, including those that cannot be reached.
+    all_candidates: all candidates, including those that cannot be reached.
     """
 
     all_candidates: tuple[Candidate, ...]

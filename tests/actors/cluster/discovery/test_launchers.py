@@ -36,7 +36,7 @@ def test_ranks_of_mpiexec_find_each_other_by_the_host_file(tmp_path: Path) -> No
 
 @virtual_time
 async def test_a_head_makes_the_host_file_needless() -> None:
-    """Whoever names the head of the job needs no file."""
+    """With the head of the job no file is needed."""
     mpi = MpiDiscovery(7400, HYDRA | {"HYDRA_HOST_FILE": "/none"}, head="n1")
     assert await mpi.find() == ("tcp://n1:7400", "tcp://127.0.0.1:7400")
 

@@ -100,7 +100,7 @@ def test_an_announcer_outlasts_a_finder_that_looks(folder: Path) -> None:
 
 
 def test_a_folder_that_is_open_to_others_is_not_used(folder: Path) -> None:
-    """Anybody could announce anything there; the error says how to mend it."""
+    """Any user could announce anything there; the error says how to repair it."""
     folder.mkdir(parents=True)
     folder.parent.chmod(0o700)
     folder.chmod(0o770)
@@ -118,7 +118,7 @@ def test_a_folder_that_is_open_to_others_is_not_used(folder: Path) -> None:
 
 
 def test_a_link_in_the_place_of_the_folder_is_not_followed(folder: Path, tmp_path: Path) -> None:
-    """Whoever put it there chooses where it leads."""
+    """The user who made the link chooses where it leads."""
     folder.parent.mkdir(mode=0o700)
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     folder.symlink_to(tmp_path / "elsewhere")

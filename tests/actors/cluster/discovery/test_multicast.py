@@ -69,7 +69,7 @@ def test_nodes_of_a_cluster_find_each_other_on_the_network() -> None:
 def test_announcements_of_others_are_passed_over(
     properties: dict[str, str], port: int, expected: tuple[str, ...]
 ) -> None:
-    """Anybody may announce anything: what is of another cluster or version, or has no port, is not dialled."""
+    """Any host may announce anything: another cluster or version, or a missing port, is not dialled."""
     pytest.importorskip("zeroconf", reason="multicast DNS needs zeroconf")
     from zeroconf.asyncio import AsyncServiceInfo
 

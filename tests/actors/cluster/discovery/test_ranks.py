@@ -10,7 +10,7 @@ THREE = Ranks(4, 5, 1, (("a", 3), ("b", 2)))
 
 
 def test_the_first_rank_of_each_host_comes_first() -> None:
-    """Whoever takes only some of the endpoints has as many hosts as there are."""
+    """The first endpoints are on as many hosts as possible."""
     assert endpoints(THREE, 7400, 100) == (
         "tcp://a:7400", "tcp://b:7400", "tcp://a:7401", "tcp://b:7401", "tcp://a:7402",
     )  # fmt: skip
