@@ -194,7 +194,7 @@ async def measure(rounds: int, size_bytes: int, folder: str) -> dict[str, list[f
     async with AsyncExitStack() as stack:
         sends = {name: await stack.enter_async_context(contestant) for name, contestant in contestants.items()}
         for number in range(-WARM_UPS, rounds):
-            for name in chance.sample(list(sends), len(sends)):  # whoever comes first finds the array in no cache
+            for name in chance.sample(list(sends), len(sends)):  # the first one finds the array in no cache
                 send = sends[name]
                 begun = perf_counter()
                 await send(array)

@@ -133,7 +133,7 @@ def _moved_on(member: Member) -> Member:
 
 
 def _after_the_lease(draw: random.Random, decisions: list[Decision]) -> list[frozenset[str]]:
-    """Give the lease to whoever asks first; with equal delays to any of them."""
+    """Give the lease to the side that asks first; with equal delays to any of them."""
     delays = [inf if each.lease_delay_s is None else each.lease_delay_s for each in decisions]
     order = sorted(range(len(decisions)), key=lambda own: (delays[own], draw.random()))
     winner = order[0]

@@ -1,4 +1,4 @@
-"""The documents: the reference is the one that the docstrings give, and every link leads somewhere."""
+"""The documents: the reference is made from the present docstrings, and every link works."""
 
 from pathlib import Path
 
@@ -99,13 +99,13 @@ def _linkable() -> frozenset[str]:
 
 
 def test_the_reference_that_is_committed_is_current() -> None:
-    """`docs/reference/api.md` is what the docstrings give now; where it is not, `make docs` writes it."""
+    """`docs/reference/api.md` equals what `make docs` would write."""
     assert build_reference.PAGE.is_file(), "there is no reference: run `make docs`"
     assert build_reference.PAGE.read_text("utf-8") == build_reference.build(), "the reference is old: run `make docs`"
 
 
 def test_everything_public_is_documented() -> None:
-    """Whatever a user can import, and every public method of it, has a docstring."""
+    """Every public name, and every public method of it, has a docstring."""
     assert build_reference.undocumented() == []
 
 
@@ -116,17 +116,17 @@ def test_the_reference_shows_signatures_texts_and_inherited_members(sample: Path
 
 
 def test_a_public_name_without_a_docstring_is_found(sample: Path) -> None:
-    """A property that nobody described is named with its line; fields and private names need no docstring."""
+    """A property without a docstring is reported with its line; fields and private names need none."""
     assert build_reference.undocumented(["sample"], sample) == ["sample.inner.Thing.bare (line 13)"]
 
 
 def test_a_facade_that_is_not_there_has_no_names(sample: Path) -> None:
-    """A wing that will be public later is left out until it is."""
+    """A facade that does not exist yet has no names, and is no error."""
     assert build_reference.public_names("sample.later", sample) == []
 
 
 def test_every_relative_link_leads_somewhere() -> None:
-    """Each relative link in the documents leads to a file of the repository, and to a heading that is there."""
+    """Each relative link in the documents leads to an existing file, and its anchor to a heading of that file."""
     documents, files = _documents(), _linkable()
     assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md"} <= set(documents)
     problems = [problem for path, text in documents.items() for problem in broken_links(path, text, documents, files)]

@@ -47,7 +47,7 @@ def programs(document: str) -> list[Program]:
 
 @pytest.mark.parametrize("path", DOCUMENTS)
 def test_the_code_of_a_document_prints_what_it_shows(path: str, tmp_path: Path) -> None:
-    """Typed into files one after the other, the programs of a document run and print what stands below them."""
+    """The programs of a document, written to files one after the other, run and print the output shown below them."""
     found = programs((ROOT / path).read_text("utf-8"))
     assert found, f"{path} has no code"
     for program in found:

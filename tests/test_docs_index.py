@@ -1,4 +1,4 @@
-"""The map of the documents leads to every one of them."""
+"""The index of the documents lists all of them."""
 
 import re
 
@@ -11,6 +11,6 @@ LINKED = set(re.findall(r"\]\(([\w/.-]+\.md)\)", (DOCS / "index.md").read_text("
 
 
 @pytest.mark.parametrize("path", [path.relative_to(DOCS).as_posix() for path in sorted(DOCS.rglob("*.md"))])
-def test_every_document_is_on_the_map(path: str) -> None:
+def test_every_document_is_in_the_index(path: str) -> None:
     """`docs/index.md` has a link to each page."""
     assert path == "index.md" or path in LINKED

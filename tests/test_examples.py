@@ -1,4 +1,4 @@
-"""The examples: each runs by itself and prints what it says at its end that it prints."""
+"""The examples: each runs by itself and prints the output shown at its end."""
 
 import subprocess
 import sys
@@ -44,7 +44,7 @@ def run_example(path: Path, *arguments: str) -> None:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_prints_what_it_says(path: Path) -> None:
+def test_an_example_prints_the_output_at_its_end(path: Path) -> None:
     """Run alone, an example prints the text at its end, nothing on stderr, and ends well."""
     run_example(path)
 

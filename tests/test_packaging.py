@@ -1,8 +1,8 @@
-"""What users install: the wheel is whole, holds no link, and works where only its declared dependencies are.
+"""The installed package: the wheel is complete, contains no link, and works with its declared dependencies alone.
 
 The environment is made without an index, so that the test is quick and runs anywhere: a bare virtual environment gets
 the wheel by pip, and of the packages that are installed here a link to each that the wheel requires, directly or
-through another, and to nothing else. An import that is not declared fails there as it would at a user's.
+through another, and to nothing else. An undeclared import fails there as it would for a user.
 """
 
 import importlib.metadata
@@ -36,7 +36,7 @@ print(trouper.__file__, *names)
 
 @dataclass(frozen=True)
 class Built:
-    """What a release consists of."""
+    """The two files of a release."""
 
     wheel: Path
     sdist: Path
@@ -44,7 +44,7 @@ class Built:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The sdist of this tree, and the wheel made from that sdist: what it lacks, the wheel lacks too."""
+    """The sdist of this tree, and the wheel made from that sdist: a file missing in it is missing in the wheel."""
     folder = tmp_path_factory.mktemp("dist")
     _run([sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)], folder)
     (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
@@ -68,7 +68,7 @@ def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_every_file_of_the_package(built: Built) -> None:
-    """The wheel holds every module, `py.typed` and whatever else lies in the package, and besides only its metadata."""
+    """The wheel holds every module, `py.typed` and all other files of the package, and its metadata only besides."""
     source = ROOT / "src"
     files = (path for path in (source / PACKAGE).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     expected = {path.relative_to(source).as_posix() for path in files}
@@ -90,7 +90,7 @@ def test_the_wheel_and_the_sdist_hold_no_link(built: Built) -> None:
 
 
 def test_the_sdist_holds_what_its_own_tests_need(built: Built) -> None:
-    """Whoever packages the sdist can run the tests of what was unpacked."""
+    """The tests can be run in the unpacked sdist."""
     prefix = built.sdist.name.removesuffix(".tar.gz")
     with tarfile.open(built.sdist) as sdist:
         held = {name.removeprefix(f"{prefix}/") for name in sdist.getnames()}
@@ -114,12 +114,12 @@ def test_an_example_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None
 
 
 def test_the_console_script_is_installed(installed: Path, tmp_path: Path) -> None:
-    """The wheel brings the command `trouper`, which says what it can do."""
+    """The wheel installs the command `trouper`, and `--help` lists its commands."""
     assert "demo" in _run([str(installed / "trouper"), "--help"], tmp_path)
 
 
 def test_every_package_that_is_imported_is_declared() -> None:
-    """A package imported anywhere, be it late, is a dependency or belongs to an extra; none is there by luck."""
+    """Each package that is imported anywhere is a declared dependency, or belongs to an extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = [line for extra, lines in project["optional-dependencies"].items() if extra != "dev" for line in lines]
     declared = {_canonical(Requirement(line).name) for line in [*project["dependencies"], *extras]}
@@ -127,7 +127,7 @@ def test_every_package_that_is_imported_is_declared() -> None:
 
 
 def test_an_undeclared_package_is_found() -> None:
-    """An import from a distribution that nobody declared, or that is not installed, is named with where it stands."""
+    """An import from an undeclared or missing distribution is reported with its place."""
     imported = {"zmq": "a.py:1", "yaml": "b.py:2", "unknown": "c.py:3"}
     distributions = {"zmq": ["pyzmq"], "yaml": ["PyYAML"]}
     assert _undeclared(imported, {"pyzmq"}, distributions) == ["yaml (b.py:2)", "unknown (c.py:3)"]

@@ -17,14 +17,14 @@ import msgspec
 from .measurements import Figures, percentile, timer_lateness_ms
 
 
-class Note(msgspec.Struct, frozen=True):
+class PlainNote(msgspec.Struct, frozen=True):
     """A number and a short text."""
 
     amount: int
     text: str
 
 
-class Token(msgspec.Struct, frozen=True):
+class PlainToken(msgspec.Struct, frozen=True):
     """Passed round the ring until none is left."""
 
     left: int
@@ -40,17 +40,17 @@ class Target:
         self.queue = queue
         self.next = self
         self.finished = False
-        self.methods: Mapping[type, Callable[..., object]] = {Note: Target.note, Token: Target.token}
+        self.methods: Mapping[type, Callable[..., object]] = {PlainNote: Target.note, PlainToken: Target.token}
 
-    def note(self, msg: Note) -> int:
+    def note(self, msg: PlainNote) -> int:
         """Add to the balance and return it."""
         self.balance += msg.amount
         return self.balance
 
-    def token(self, msg: Token) -> None:
+    def token(self, msg: PlainToken) -> None:
         """Pass the token on, or end."""
         if msg.left:
-            self.queue.append((self.next, Token(msg.left - 1)))
+            self.queue.append((self.next, PlainToken(msg.left - 1)))
         else:
             self.finished = True
 
@@ -84,7 +84,7 @@ async def tell(count: int) -> Figures:
     def work() -> None:
         for first in range(0, count, 500):
             for amount in range(first, min(first + 500, count)):
-                queue.append((target, Note(amount, "ada")))
+                queue.append((target, PlainNote(amount, "ada")))
             drain(queue)
 
     took_s = await in_one_callback(work)
@@ -99,7 +99,7 @@ async def ask(count: int) -> Figures:
     target = Target(deque())
     started = time.perf_counter()
     for _ in range(count):
-        message = Note(1, "ada")
+        message = PlainNote(1, "ada")
         answer: asyncio.Future[object] = loop.create_future()
         answer.set_result(target.methods[type(message)](target, message))
         await answer
@@ -113,7 +113,7 @@ async def ring(hops: int) -> Figures:
     targets = [Target(queue) for _ in range(100)]
     for place, target in enumerate(targets):
         target.next = targets[(place + 1) % len(targets)]
-    queue.append((targets[0], Token(hops)))
+    queue.append((targets[0], PlainToken(hops)))
     took_s = await in_one_callback(lambda: drain(queue))
     if not any(target.finished for target in targets):
         raise AssertionError("the baseline's token did not come to an end")

@@ -7,7 +7,7 @@ import pytest
 
 import trouper
 from trouper.cli.demo.folder import find_files
-from trouper.cli.demo.job import Outcome, count_in_sequence, count_with_actors, differences
+from trouper.cli.demo.job import CountResult, count_in_sequence, count_with_actors, differences
 from trouper.cli.demo.workers import Progress, Totals
 
 
@@ -20,8 +20,8 @@ def paths(tmp_path: Path) -> list[Path]:
     return find_files(tmp_path)
 
 
-def _run(paths: list[Path], *, chaos: bool, on_progress: Callable[[Progress], None]) -> Outcome:
-    ended: list[Outcome] = []
+def _run(paths: list[Path], *, chaos: bool, on_progress: Callable[[Progress], None]) -> CountResult:
+    ended: list[CountResult] = []
     trouper.run(
         partial(count_with_actors, paths, 3, workers=0, chaos=chaos, on_progress=on_progress, on_end=ended.append)
     )
@@ -53,7 +53,7 @@ def test_a_count_that_is_given_up_has_an_outcome(paths: list[Path]) -> None:
         assert task is not None
         task.cancel()
 
-    ended: list[Outcome] = []
+    ended: list[CountResult] = []
     with pytest.raises(asyncio.CancelledError):
         trouper.run(
             partial(count_with_actors, paths, 3, workers=0, chaos=False, on_progress=give_up, on_end=ended.append)
@@ -77,7 +77,7 @@ def test_differences_name_the_word_and_the_file() -> None:
 
 def test_a_process_killed_midway_costs_no_file(paths: list[Path]) -> None:
     """Spread over two workers, one of which kills itself with SIGKILL in the middle of a file, the table is right."""
-    ended: list[Outcome] = []
+    ended: list[CountResult] = []
     count = partial(count_with_actors, paths, 2, workers=2, chaos=True, on_progress=lambda _: None)
     trouper.run(partial(count, on_end=ended.append))
     (outcome,) = ended

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import trouper
 from trouper import Actor, ActorRef, Node, OneForOne, handler
 from trouper.cli.demo.folder import FileCount
-from trouper.cli.demo.workers import Coordinator, Counted, CountFile, GetTotals, Ready, Totals
+from trouper.cli.demo.workers import Coordinator, Counted, CountFile, GetTotals, CounterReady, Totals
 
 FAILED = "its counters failed 2 times"
 
@@ -21,7 +21,7 @@ class FakeCounter(Actor):
         self.coordinator, self.fates = coordinator, fates
 
     def on_start(self) -> None:
-        self.coordinator.tell(Ready(self.ref))
+        self.coordinator.tell(CounterReady(self.ref))
 
     @handler
     def count(self, msg: CountFile) -> None:

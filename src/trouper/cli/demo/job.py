@@ -19,7 +19,7 @@ PROGRESS_EVERY_S = 0.05
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CountResult:
     """The result of a count.  complete: False when it was cancelled, so that the totals are partial."""
 
     totals: Totals
@@ -34,7 +34,7 @@ async def count_with_actors(
     workers: int,
     chaos: bool,
     on_progress: Callable[[Progress], None],
-    on_end: Callable[[Outcome], None],
+    on_end: Callable[[CountResult], None],
 ) -> None:
     """Count the files with so many actors, spread over so many worker processes; 0 is this process alone.
 
@@ -56,7 +56,7 @@ async def count_with_actors(
             complete = True
         finally:
             seconds = time.perf_counter() - began
-            on_end(Outcome(await coordinator.ask(GetTotals()), seconds, complete))
+            on_end(CountResult(await coordinator.ask(GetTotals()), seconds, complete))
             # Before the counters: it would take their ends for failures.
             await coordinator.stop()
 

@@ -16,7 +16,7 @@ from typing import cast
 from ...runtime.node.run import run
 from .. import INTERRUPTED, TERMINATED
 from .folder import find_files, standard_library
-from .job import Outcome, count_in_sequence, count_with_actors, differences
+from .job import CountResult, count_in_sequence, count_with_actors, differences
 from .workers import Progress
 
 DIFFERENCES_SHOWN = 10
@@ -49,9 +49,9 @@ def show_demo(folder: Path | None, *, actors: int, workers: int, top: int, chaos
         return INTERRUPTED
 
 
-def _count(paths: list[Path], actors: int, workers: int, *, chaos: bool) -> tuple[Outcome | None, int]:
+def _count(paths: list[Path], actors: int, workers: int, *, chaos: bool) -> tuple[CountResult | None, int]:
     """Count by actors; a signal ends the count in order, with a partial result."""
-    ended: list[Outcome] = []
+    ended: list[CountResult] = []
     code = 0
     with _progress(len(paths)) as (show, say), _log_printed(say):
         try:
@@ -111,7 +111,7 @@ def _log_printed(say: Print) -> Generator[None, None, None]:
 # --- at the end ------------------------------------------------------------------------------------------------------
 
 
-def _print_table(outcome: Outcome, top: int) -> None:
+def _print_table(outcome: CountResult, top: int) -> None:
     """Print the most frequent identifiers; equally frequent ones in alphabetical order."""
     counts = outcome.totals.counts
     words = sorted(counts, key=lambda word: (-counts[word], word))[:top]
@@ -135,7 +135,7 @@ def _print_table(outcome: Outcome, top: int) -> None:
     Console().print(table)
 
 
-def _print_summary(outcome: Outcome, actors: int) -> None:
+def _print_summary(outcome: CountResult, actors: int) -> None:
     totals, progress = outcome.totals, outcome.totals.progress
     megabytes, seconds = progress.size_bytes / 1e6, max(outcome.seconds, 1e-9)
     if not outcome.complete:
@@ -154,7 +154,7 @@ def _print_summary(outcome: Outcome, actors: int) -> None:
         print(f"skipped {number:,}: {reason}, for example {example!r}")
 
 
-def _verify(paths: list[Path], outcome: Outcome) -> int:
+def _verify(paths: list[Path], outcome: CountResult) -> int:
     """Count again without actors; returns the exit code, 1 when the counts differ."""
     began = time.perf_counter()
     found = differences(outcome.totals, count_in_sequence(paths))

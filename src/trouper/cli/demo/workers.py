@@ -1,9 +1,9 @@
 """The demo's actors: a coordinator hands out files, and file counters count them.
 
 With worker processes the counters are spread over them, and the coordinator stays in the first process.  Files are
-handed out on demand: a counter sends ``Ready`` when it starts and ``Counted`` after each file, and gets the next file
+handed out on demand: a counter sends ``CounterReady`` when it starts and ``Counted`` after each file, and gets the next file
 for either.  The runtime does not retry a message whose handler failed, so the coordinator does: a counter that sends
-``Ready`` while a file is assigned to it was restarted and has lost that file; when its ``Down`` comes, the counter and
+``CounterReady`` while a file is assigned to it was restarted and has lost that file; when its ``Down`` comes, the counter and
 its file are lost.  In both cases the file goes back to the front of the queue.
 """
 
@@ -30,7 +30,7 @@ Fault = Literal["none", "stumble", "kill"]
 log = logging.getLogger("trouper.demo")
 
 
-class Ready(Message):
+class CounterReady(Message):
     """A counter has started, for the first time or after a failure, and has no file."""
 
     counter: ActorRef
@@ -90,7 +90,7 @@ class FileCounter(Actor):
 
     def on_start(self) -> None:
         """Report to the coordinator, also after a restart."""
-        self.coordinator.tell(Ready(self.ref))
+        self.coordinator.tell(CounterReady(self.ref))
 
     @handler
     async def count(self, msg: CountFile) -> None:
@@ -137,7 +137,7 @@ class Coordinator(Actor):
         self.done = self.size_bytes = self.restarts = self.reissued = 0
 
     @handler
-    def ready(self, msg: Ready) -> None:
+    def ready(self, msg: CounterReady) -> None:
         """Register a new counter, or take back the file of a restarted one; then hand out a file."""
         if msg.counter in self.counters:
             self.restarts += 1
