@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import trouper
 from trouper import Actor, ActorRef, Node, OneForOne, handler
 from trouper.cli.demo.folder import FileCount
-from trouper.cli.demo.workers import Coordinator, Counted, CountFile, GetTotals, CounterReady, Totals
+from trouper.cli.demo.workers import Coordinator, Counted, CounterReady, CountFile, GetTotals, Totals
 
 FAILED = "its counters failed 2 times"
 

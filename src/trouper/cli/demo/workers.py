@@ -1,10 +1,10 @@
 """The demo's actors: a coordinator hands out files, and file counters count them.
 
 With worker processes the counters are spread over them, and the coordinator stays in the first process.  Files are
-handed out on demand: a counter sends ``CounterReady`` when it starts and ``Counted`` after each file, and gets the next file
-for either.  The runtime does not retry a message whose handler failed, so the coordinator does: a counter that sends
-``CounterReady`` while a file is assigned to it was restarted and has lost that file; when its ``Down`` comes, the counter and
-its file are lost.  In both cases the file goes back to the front of the queue.
+handed out on demand: a counter sends ``CounterReady`` when it starts and ``Counted`` after each file, and gets the next
+file for either.  The runtime does not retry a message whose handler failed, so the coordinator does: a counter that
+sends ``CounterReady`` while a file is assigned to it was restarted and has lost that file; when its ``Down`` comes, the
+counter and its file are lost.  In both cases the file goes back to the front of the queue.
 """
 
 from __future__ import annotations
