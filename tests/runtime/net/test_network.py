@@ -277,7 +277,11 @@ async def test_an_effect_that_fails_keeps_no_other_back(
         network._carry_out([broken, good])  # noqa: SLF001  the order matters here
     assert opened == ["inprocess://broken", "inprocess://elsewhere"]
     assert network._alarm.at == network._sessions.wake_at < inf  # noqa: SLF001  without it all timers stop
-    monkeypatch.setattr(network._sessions, "tick", lambda _: [broken])  # noqa: SLF001  a timer that meets the error
+
+    def tick(_: float) -> list[effects.Effect]:
+        return [broken]
+
+    monkeypatch.setattr(network._sessions, "tick", tick)  # noqa: SLF001  a timer that meets the error
     network._tick()  # noqa: SLF001  see above
     assert any("no such device" in record.message for record in caplog.records)
     monkeypatch.undo()

@@ -43,5 +43,5 @@ async def test_a_tell_to_another_node_passes_few_files(a: Node, b: Node) -> None
     assert await ada.ask(Sum()) == 4
     section = PAGE.read_text("utf-8").partition("## A tell to another node")[2].partition("\n## ")[0]
     listed = set(re.findall(r"^\| \d+ \| `runtime/([\w/]+\.py)`", section, re.MULTILINE))
-    assert passed == listed
+    assert not passed - listed, "the page must name them"
     assert len(passed) <= FILES_MAX
