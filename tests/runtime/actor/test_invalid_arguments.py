@@ -154,7 +154,10 @@ def test_a_spawn_after_the_shutdown_and_before_the_start() -> None:
 
     async def main() -> None:
         node = Node()
-        with pytest.raises(NodeClosed, match=r"^node local has not started: use `async with Node\(\) as node`, or `await node\.start\(\)`$"):
+        with pytest.raises(
+            NodeClosed,
+            match=r"^node local has not started: use `async with Node\(\) as node`, or `await node\.start\(\)`$",
+        ):
             node.spawn(Player)
         async with node:
             ref = await node.spawn(Player)

@@ -71,6 +71,9 @@ class WarningDecision:
     last: bool = False
 
 
+_OMIT = WarningDecision(warn=False)
+
+
 class WarningLimit:
     """Rate limit: allows ``warnings_max`` warnings, then none for ``silence_s`` seconds, and counts the omitted ones.
 
@@ -91,7 +94,7 @@ class WarningLimit:
             self._warned = 0
         if self._warned >= self._warnings_max:
             self._omitted += 1
-            return WarningDecision(warn=False)
+            return _OMIT
         self._warned += 1
         self._fresh_at = now + self._silence_s
         omitted, self._omitted = self._omitted, 0
