@@ -29,7 +29,7 @@ from trouper.actors.cluster.splitbrain.strategies import (
     StaticQuorum,
     Strategy,
 )
-from trouper.actors.cluster.splitbrain.view import Member, MemberPhase, PartitionView
+from trouper.actors.cluster.splitbrain.view import MemberPhase, PartitionMember, PartitionView
 
 Movers = Literal["nobody", "the leader", "each side"]
 MOVERS: tuple[Movers, ...] = ("nobody", "the leader", "each side")
@@ -43,7 +43,7 @@ YOUNGEST = 1_000_000
 class Outcome(msgspec.Struct, frozen=True):
     """What came of one cut: its sides, which of them survive, and the members kept of those who counted."""
 
-    sides: tuple[tuple[Member, ...], ...]
+    sides: tuple[tuple[PartitionMember, ...], ...]
     survivors: tuple[int, ...]
     kept_share: float
 
@@ -57,7 +57,7 @@ def cut(seed: int, name: str, movers: Movers = "nobody") -> Outcome:
     size = draw.choice((2, 3, 4, 5, 6, 7, 10, 20, 50))
     members = _members(draw, size)
     if movers == "each side":
-        members[0] = Member(members[0].name, "up", members[0].up_number, frozenset({ROLE}))
+        members[0] = PartitionMember(members[0].name, "up", members[0].up_number, frozenset({ROLE}))
     strategy = _strategy(draw, name, size, movers != "nobody")
     sides = _sides(draw, members)
     leading = _side_of_the_leader(sides)
@@ -66,8 +66,6 @@ def cut(seed: int, name: str, movers: Movers = "nobody") -> Outcome:
         _view(sides, own, draw, chances[movers] if movers != "the leader" or own == leading else 0.0)
         for own in range(len(sides))
     ]
-    if movers == "each side":
-        views = [PartitionView(view.members, view.observations, view.seen_by, led=False) for view in views]
     decisions = [decide(view, strategy) for view in views]
     downs = _after_the_lease(draw, decisions)
     left = [
@@ -79,14 +77,14 @@ def cut(seed: int, name: str, movers: Movers = "nobody") -> Outcome:
     return Outcome(tuple(map(tuple, sides)), survivors, kept / size)
 
 
-def _members(draw: random.Random, size: int) -> list[Member]:
+def _members(draw: random.Random, size: int) -> list[PartitionMember]:
     calm = draw.random() < 0.5
     ages = draw.sample(range(size * 3), size)
-    members: list[Member] = []
+    members: list[PartitionMember] = []
     for number, age in enumerate(ages):
         status: MemberPhase = "up" if calm or draw.random() < 0.7 else draw.choice(STATUSES)
         roles = frozenset({ROLE}) if draw.random() < 0.6 else frozenset[str]()
-        members.append(Member(f"node-{number:02}", status, age, roles))
+        members.append(PartitionMember(f"node-{number:02}", status, age, roles))
     return members
 
 
@@ -105,31 +103,31 @@ def _strategy(draw: random.Random, name: str, size: int, enough: bool) -> Strate
             return DownAll()
 
 
-def _sides(draw: random.Random, members: list[Member]) -> list[list[Member]]:
+def _sides(draw: random.Random, members: list[PartitionMember]) -> list[list[PartitionMember]]:
     count = min(len(members), draw.choice((2, 2, 2, 3, 4)))
     shuffled = draw.sample(members, len(members))
     marks = [0, *sorted(draw.sample(range(1, len(members)), count - 1)), len(members)]
     return [shuffled[begin:end] for begin, end in pairwise(marks)]
 
 
-def _side_of_the_leader(sides: list[list[Member]]) -> int | None:
+def _side_of_the_leader(sides: list[list[PartitionMember]]) -> int | None:
     """Return who may have moved members on: the side of the lowest member that is up or leaving."""
     leaders = [(m.name, own) for own, side in enumerate(sides) for m in side if m.status in ("up", "leaving")]
     return min(leaders)[1] if leaders else None
 
 
-def _view(sides: list[list[Member]], own: int, draw: random.Random, moved_share: float) -> PartitionView:
+def _view(sides: list[list[PartitionMember]], own: int, draw: random.Random, moved_share: float) -> PartitionView:
     here = sides[own]
     there = [member for index, side in enumerate(sides) if index != own for member in side]
     members = tuple(_moved_on(m) if draw.random() < moved_share else m for m in here + there)
     pairs = frozenset((here[index % len(here)].name, member.name) for index, member in enumerate(there))
-    return PartitionView(members, pairs, frozenset(member.name for member in here))
+    return PartitionView(members, pairs)
 
 
-def _moved_on(member: Member) -> Member:
+def _moved_on(member: PartitionMember) -> PartitionMember:
     """A member that comes up now is the youngest of all."""
     up_number = YOUNGEST if member.status in ("joining", "weakly_up") else member.up_number
-    return Member(member.name, CHANGES.get(member.status, member.status), up_number, member.roles)
+    return PartitionMember(member.name, CHANGES.get(member.status, member.status), up_number, member.roles)
 
 
 def _after_the_lease(draw: random.Random, decisions: list[Decision]) -> list[frozenset[str]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 
-from trouper.actors.cluster.membership import ClusterEvent, Suspected, SwimSettings, Unreachable
+from trouper.actors.cluster.membership import MembershipEvent, Suspected, SwimSettings, Unreachable
 
 from .network import LINKS_MAX, Load, Network
 
@@ -64,7 +64,7 @@ def crash(seed: int, nodes: int = 1_000, crashes: int = 200, *, resets: bool = F
     told: Counter[str] = Counter()
     at: dict[str, float] = {}
 
-    def observe(now: float, _name: str, event: ClusterEvent) -> None:
+    def observe(now: float, _name: str, event: MembershipEvent) -> None:
         if isinstance(event, Suspected) and event.member.name in at:
             first.setdefault(event.member.name, now - at[event.member.name])
         elif isinstance(event, Unreachable) and event.member.name in at:
@@ -125,7 +125,7 @@ def _pauses(
     chance = random.Random(seed)
     deaths, suspicions, paused_deaths = 0, 0, 0
 
-    def observe(_now: float, name: str, event: ClusterEvent) -> None:
+    def observe(_now: float, name: str, event: MembershipEvent) -> None:
         nonlocal deaths, suspicions, paused_deaths
         if name in sick or not isinstance(event, Unreachable | Suspected):
             return
@@ -243,10 +243,10 @@ def percentile(values: Iterable[float], percent: int) -> float:
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
-def _count(network: Network) -> Counter[type[ClusterEvent]]:
-    seen: Counter[type[ClusterEvent]] = Counter()
+def _count(network: Network) -> Counter[type[MembershipEvent]]:
+    seen: Counter[type[MembershipEvent]] = Counter()
 
-    def observe(_now: float, _name: str, event: ClusterEvent) -> None:
+    def observe(_now: float, _name: str, event: MembershipEvent) -> None:
         seen[type(event)] += 1
 
     network.observe = observe

@@ -14,12 +14,12 @@ from heapq import heappop, heappush
 from math import inf
 
 from trouper.actors.cluster.membership import (
-    Changed,
-    ClusterEvent,
     Effect,
     Member,
     Membership,
+    MembershipEvent,
     Packet,
+    Publish,
     Send,
     SwimSettings,
     packet_bytes,
@@ -30,8 +30,9 @@ LATENCY_MOST_S = 0.05
 RESEND_S = 0.2
 LINKS_MAX = 100
 METADATA = b"m" * 64
-LIFE = 1_000_000_000_000_000_000
-Observer = Callable[[float, str, ClusterEvent], None]
+GENERATION = 1_000_000_000_000_000_000
+"""The generation of a node that is not given one."""
+Observer = Callable[[float, str, MembershipEvent], None]
 
 
 class Load:
@@ -86,13 +87,19 @@ class Network:
         self._blocked: dict[str, float] = {}
 
     def add(
-        self, name: str, seeds: Sequence[str] = (), *, life: int = LIFE, called: str = "", cluster: str = "sim"
+        self,
+        name: str,
+        seeds: Sequence[str] = (),
+        *,
+        generation: int = GENERATION,
+        called: str = "",
+        cluster: str = "sim",
     ) -> Membership:
         """Make a node; it does nothing before ``start``.
 
         name: its endpoint, and what it is called unless ``called`` says otherwise.
         """
-        me = Member(called or name, name, life, metadata=METADATA)
+        me = Member(called or name, name, generation, metadata=METADATA)
         chance = random.Random(self._random.random()).random
         node = Membership(me, cluster=cluster, seeds=seeds, settings=self.settings, chance=chance, now=self.now)
         self.nodes[name] = node
@@ -198,7 +205,7 @@ class Network:
         chance, heap, now = self._random.random, self._heap, self.now
         sent_at = max(now, self._blocked.get(name, now)) if self._blocked else now
         for effect in effects:
-            if type(effect) is Changed:
+            if type(effect) is Publish:
                 self.observe(now, name, effect.event)
                 continue
             assert type(effect) is Send, "there are two kinds of effects"
@@ -233,5 +240,5 @@ class Network:
         node.acquaint(records, self.now)
 
 
-def _ignore(now: float, name: str, event: ClusterEvent) -> None:
+def _ignore(now: float, name: str, event: MembershipEvent) -> None:
     """Nobody listens."""

@@ -111,7 +111,7 @@ def state(node: Node) -> dict[str, object]:
     """What a node knows of the cluster."""
     cluster = node.cluster
     return {
-        "members": [(member.name, member.life, member.status) for member in cluster.members()],
+        "members": [(member.name, member.membership_id, member.status) for member in cluster.members()],
         "names": {name: str(ref.address) for name, ref in cluster.names.all().items()},
         "groups": {group: sorted(str(ref.address) for ref in node.groups.members(group)) for group in GROUPS},
         "topics": sorted((owner, topic) for owner, topic, _ in cluster.shared_state.tables.topics.table.items()),

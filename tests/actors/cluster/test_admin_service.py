@@ -1,4 +1,4 @@
-"""What members do for somebody who is linked to them and is no member."""
+"""Requests to a member from a node with a session, such as the command line."""
 
 import asyncio
 from functools import partial
@@ -16,7 +16,7 @@ async def _ask(question: Message[object], node: Node) -> object:
     return await node.network.peer("n2").control_ref.ask(question)
 
 
-async def _roll(sim: Simulation) -> None:
+async def _pages(sim: Simulation) -> None:
     first = await sim.run_on("n1", partial(_ask, ListMembers()))
     assert isinstance(first, MemberPage)
     assert (first.cluster, first.node, first.more) == ("tests", "n2", True)
@@ -29,15 +29,21 @@ async def _roll(sim: Simulation) -> None:
     assert ([each.member.name for each in rest.listed], rest.more) == (["n3"], False)
 
 
-def test_the_roll_comes_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each page says whether there is another."""
+def test_members_are_listed_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page says whether another follows."""
     monkeypatch.setattr(admin_service, "PAGE", 2)
-    play(_roll)
+    play(_pages)
 
 
 async def _down_and_leave(sim: Simulation) -> None:
     assert await sim.run_on("n1", partial(_ask, DownMember("n9", "why not"))) is False
     assert await sim.run_on("n1", partial(_ask, DownMember("n3", "it is broken"))) is True
+    await asyncio.sleep(2)
+    page = await sim.run_on("n1", partial(_ask, ListMembers()))
+    assert isinstance(page, MemberPage)
+    assert [(each.name, each.status, each.reason) for each in page.ended] == [
+        ("n3", "down", "it is broken (asked by n1)")
+    ]
     assert await sim.run_on("n1", partial(_ask, LeaveCluster("the day is over"))) == "n2"
     await sim.run_on("n1", lambda node: node.cluster.wait_for(1))
     await asyncio.sleep(20)
@@ -47,7 +53,7 @@ async def _down_and_leave(sim: Simulation) -> None:
 
 
 def test_members_are_taken_down_and_leave_when_asked() -> None:
-    """Who leaves ends in order, and says who has asked for it."""
+    """The status says why a member is down; one that is asked to leave ends in order."""
     play(_down_and_leave)
 
 

@@ -19,7 +19,7 @@ from trouper.cluster import MetadataInvalid
 from trouper.testing import Simulation, simulate
 
 FUTURE = 2**62
-"""A life that nobody can have before the year 2100."""
+"""An incarnation that no node has reached."""
 
 
 async def _witness(sim: Simulation, name: str) -> ActorRef:
@@ -58,13 +58,13 @@ async def _say(packet: Packet, node: Node) -> None:
 
 
 FORGED: dict[str, tuple[Packet, str]] = {
-    "a life from the future": (
-        Gossip("tests", "outsider", (Member("n2", "sim://n2", FUTURE),)),
-        "implausible: what outsider reports of n2 is impossible: its life",
+    "a generation out of range": (
+        Gossip("tests", "outsider", (Member("n2", "sim://n2", -1),)),
+        "implausible: what outsider reports of n2 is impossible: its generation",
     ),
-    "a refutation from the future": (
+    "an incarnation that is too far ahead": (
         Gossip("tests", "outsider", (Member("n9", "sim://n9", 1, FUTURE),)),
-        "implausible: what outsider reports of n9 is impossible: its refutation",
+        "implausible: what outsider reports of n9 is impossible: its incarnation",
     ),
     "metadata over the limit": (
         Gossip("tests", "outsider", (Member("n9", "sim://n9", 1, metadata=bytes(5_000)),)),
@@ -115,19 +115,19 @@ def test_a_forged_packet_of_a_linked_node_changes_nothing(case: str) -> None:
 
 async def _replayed(sim: Simulation) -> None:
     before = sim["n2"].cluster.machine.me
-    stale = Accusation("n2", before.life, before.refutation, "outsider", dead=True)
-    older = Member("n2", "sim://n2", before.life - 1)
+    stale = Accusation("n2", before.generation, before.incarnation, "outsider", dead=True)
+    older = Member("n2", "sim://n2", before.generation - 1)
     for packet in (Gossip("tests", "outsider", (stale,)), Gossip("tests", "outsider", (older,))):
         for _ in range(3):
             await sim.run_on("outsider", partial(_say, packet))
             await asyncio.sleep(5)
     assert view(sim["n1"]) == view(sim["n2"]) == "n1 n2"
-    assert sim["n2"].cluster.machine.me.refutation > before.refutation
+    assert sim["n2"].cluster.machine.me.incarnation > before.incarnation
     assert sim["n2"].shutdown.reason is None
 
 
-def test_a_replayed_death_is_refuted_and_an_old_life_is_not_heeded() -> None:
-    """The accused hears of it and answers with a higher refutation; the same packet again is old news."""
+def test_a_replayed_death_is_refuted_and_another_generation_at_its_endpoint_is_ended() -> None:
+    """The accused refutes with a higher incarnation; the node at that endpoint ends the forged generation."""
     _with_outsider(_replayed)
 
 

@@ -1,21 +1,23 @@
-"""Handlers of failures, and the suspicion of links, on whole nodes."""
+"""Handlers of failures, and the suspicion of sessions, on whole nodes."""
 
 import asyncio
 
 import pytest
 
-from tests.actors.cluster.stage import play
+from tests.actors.cluster.stage import PLAIN, play
 from trouper import CallerError, Node
 from trouper.actors.cluster.detectors.failures import DeviceFailed, Failure, MemberFailed, SessionFailed
 from trouper.actors.cluster.events import ClusterFailure
-from trouper.testing import Simulation
+from trouper.actors.cluster.membership.packets import Gossip
+from trouper.actors.cluster.messages import ClusterPacket
+from trouper.testing import Simulation, simulate
 
 
 def _told(node: Node) -> list[Failure]:
     """What the handlers of a node are told from now on."""
     told: list[Failure] = []
     node.cluster.on_failure("node", told.append)
-    node.cluster.on_failure("link", told.append)
+    node.cluster.on_failure("session", told.append)
     node.cluster.on_failure("device", told.append)
     return told
 
@@ -47,14 +49,14 @@ def test_the_end_of_a_node_is_told_once() -> None:
     play(_crash)
 
 
-async def _link(sim: Simulation) -> None:
+async def _session(sim: Simulation) -> None:
     n1 = sim["n1"]
     told = _told(n1)
     await asyncio.sleep(20.0)
     sim.partition("n1", "n2")
     await asyncio.sleep(90.0)
-    links = [failure for failure in told if isinstance(failure, SessionFailed)]
-    assert [(failure.node, failure.peer) for failure in links] == [("n1", "n2")]
+    failed = [failure for failure in told if isinstance(failure, SessionFailed)]
+    assert [(failure.node, failure.peer) for failure in failed] == [("n1", "n2")]
     assert n1.cluster.session_suspicion("n2") > 8.0
     assert n1.cluster.session_suspicion("n3") < 8.0
     sim.repair()
@@ -62,9 +64,9 @@ async def _link(sim: Simulation) -> None:
     assert n1.cluster.session_suspicion("n2") < 8.0
 
 
-def test_a_link_may_fail_while_the_node_is_well() -> None:
-    """Its phi shows it, and goes down again once the link is mended."""
-    play(_link)
+def test_a_session_may_fail_while_its_node_is_a_healthy_member() -> None:
+    """Its phi shows it, and goes down again once the session is repaired."""
+    play(_session)
 
 
 async def _device(sim: Simulation) -> None:
@@ -101,3 +103,25 @@ async def _device(sim: Simulation) -> None:
 def test_a_device_that_fails_is_told_to_all_members_and_to_those_who_come_later() -> None:
     """Each failure once; one that was repaired is no news."""
     play(_device)
+
+
+async def _send_packets(node: Node) -> None:
+    node.network.connect("sim://n1")
+    peer = await node.network.wait_for_peer("n1")
+    for number in range(3):
+        peer.control(ClusterPacket(Gossip("another", f"stranger-{number}", ())))
+
+
+def test_nothing_is_remembered_of_nodes_that_are_no_members() -> None:
+    """A node of another cluster sends packets, and leaves no entry behind."""
+
+    async def whole(sim: Simulation) -> None:
+        await sim["n1"].cluster.wait_for(1)
+        await sim.run_on("outsider", _send_packets)
+        await asyncio.sleep(5.0)
+        assert sim["n1"].cluster.failures.watched == frozenset()
+
+    def options(name: str) -> dict[str, object]:
+        return {"join": []} if name == "outsider" else {"cluster": PLAIN, "join": ["sim://n1"]}
+
+    simulate(whole, nodes=["n1", "outsider"], joins={}, options=options)

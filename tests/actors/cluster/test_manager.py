@@ -6,7 +6,7 @@ import pytest
 
 from tests.actors.cluster.stage import PLAIN, REJOINING, Seen, Witness, found, play, view
 from trouper import Actor, ActorStopped, Message, NodeUnreachable, handler
-from trouper.actors.cluster.events import MemberEvent, MemberJoined
+from trouper.actors.cluster.events import MemberDown, MemberEvent, MemberJoined
 from trouper.runtime.kernel.address import NodeId
 from trouper.testing import Simulation
 
@@ -26,6 +26,24 @@ class Counter(Actor):
         return self.count
 
 
+class Reasons(Actor):
+    """Collects why members were taken down."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def on_start(self) -> None:
+        self.node.events.subscribe(MemberDown, self.ref)
+
+    @handler
+    def down(self, msg: MemberDown) -> None:
+        self.seen.append(f"MemberDown {msg.member.name}: {msg.reason}")
+
+    @handler
+    def reply(self, msg: Seen) -> list[str]:
+        return self.seen
+
+
 async def _crash_and_return(sim: Simulation) -> None:
     witness = await sim["n1"].spawn(Witness)
     before = found(sim["n1"], "n3")
@@ -36,19 +54,19 @@ async def _crash_and_return(sim: Simulation) -> None:
     await sim.restart("n3")
     await asyncio.sleep(5.0)
     assert view(sim["n1"]) == view(sim["n2"]) == view(sim["n3"]) == "n1 n2 n3"
-    assert found(sim["n1"], "n3").generation > before.generation
+    assert found(sim["n1"], "n3").generation != before.generation
     seen = await witness.ask(Seen())
     assert seen == [
         "MemberSuspected n3",
         "MemberUnreachable n3",
-        "split_brain: n3 is taken down: 2 in reach against 1",
+        "split_brain: n3 is taken down: 2 reachable members against 1",
         "MemberDown n3",
         "MemberJoined n3",
     ]
 
 
-def test_a_crash_is_found_and_the_node_comes_back_as_another_life() -> None:
-    """Suspected, unreachable, taken down by the majority; then a member again, with a higher incarnation."""
+def test_a_crash_is_found_and_the_node_comes_back_as_another_generation() -> None:
+    """Suspected, unreachable, taken down by the majority; then a member again, as another generation."""
     play(_crash_and_return)
 
 
@@ -121,6 +139,7 @@ def test_a_manager_that_fails_begins_again_with_what_it_knew() -> None:
 
 
 async def _thrown_out(sim: Simulation) -> None:
+    witness = await sim["n2"].spawn(Reasons)
     n3 = sim["n3"]
     assert await sim["n1"].cluster.down("n3", "an operator said so")
     assert not await sim["n1"].cluster.down("nobody")
@@ -128,10 +147,14 @@ async def _thrown_out(sim: Simulation) -> None:
     assert view(sim["n1"]) == "n1 n2"
     assert n3.shutdown.reason is not None
     assert "taken down by the cluster 'tests'" in n3.shutdown.reason
+    assert "an operator said so" in n3.shutdown.reason
+    [ended] = sim["n2"].cluster.ended_members()
+    assert (ended.name, ended.status, ended.reason) == ("n3", "down", "an operator said so")
+    assert "MemberDown n3: an operator said so" in await witness.ask(Seen())
 
 
-def test_a_node_that_is_taken_down_goes_and_says_why() -> None:
-    """By default it shuts down."""
+def test_every_member_says_why_a_node_was_taken_down() -> None:
+    """The reason is in its shutdown, in the event and in the status of each other member."""
     play(_thrown_out)
 
 

@@ -17,7 +17,7 @@ def test_what_is_written_on_a_card_is_read_from_it() -> None:
     """The incarnation of the process and its metadata."""
     card = member_info.write(17, FULL, 1_024)
     info = member_info.read(Member("ada", "tcp://10.0.0.5:7400", 5, status=Status.SUSPECT, metadata=card))
-    assert (info.name, info.generation, info.life, info.status) == ("ada", 17, 5, "suspect")
+    assert (info.name, info.generation, info.membership_id, info.status) == ("ada", 17, 5, "suspect")
     assert info.metadata == FULL
 
 
@@ -31,7 +31,7 @@ def test_a_card_over_the_limit_is_refused() -> None:
 def test_a_card_that_is_none_is_an_empty_one(blob: bytes) -> None:
     """Another version of the program may write what this one does not know: the member is there all the same."""
     info = member_info.read(Member("ada", "e", 5, metadata=blob))
-    assert (info.name, info.life) == ("ada", 5)
+    assert (info.name, info.membership_id) == ("ada", 5)
     assert info.generation or info.metadata == Metadata()
 
 
@@ -41,14 +41,18 @@ def test_each_event_has_its_word() -> None:
     info = member_info.read(record)
     assert member_info.event_of(effects.Joined(record), info) == MemberJoined(info)
     assert member_info.event_of(effects.Suspected(record, "ben"), info) == MemberSuspected(info, "ben")
-    assert member_info.event_of(effects.Down(record, "downed"), info) == MemberDown(info, "downed")
+    assert member_info.event_of(effects.Downed(record, "too old"), info) == MemberDown(info, "too old")
 
 
 @pytest.mark.parametrize(
     ("event", "kind", "text"),
     [
         (effects.Ended("downed", "why"), "downed", "why"),
-        (effects.Refused("ben", "full", "no room"), "refused", "ben refuses this node as a member (full): no room"),
+        (
+            effects.AdmissionRefused("ben", "full", "no room"),
+            "refused",
+            "ben refuses this node as a member (full): no room",
+        ),
         (
             effects.OtherCluster("ben", "b"),
             "other_cluster",
@@ -62,6 +66,6 @@ def test_each_event_has_its_word() -> None:
         (effects.HealthChanged(2), "health", "the health score of this node is 2; 0 is healthy"),
     ],
 )
-def test_a_notice_is_a_sentence(event: effects.OwnEvent, kind: str, text: str) -> None:
+def test_a_notice_is_a_sentence(event: effects.LocalEvent, kind: str, text: str) -> None:
     """It names the nodes and the reason."""
     assert member_info.notice_of(event) == (kind, text)

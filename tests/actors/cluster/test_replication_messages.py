@@ -25,7 +25,7 @@ def test_every_table_travels() -> None:
                 services=(Delta("a", 7, 0, 1, ((("pricing", ref), offer),), 1),),
                 devices=(Delta("a", 7, 3, 4, (("gpu", None),)),),
                 reach=(Delta("a", 7, 0, 1, (("b", "unreachable"),), 1),),
-                statuses=(Delta("a", 7, 0, 1, (("up", True),), 1),),
+                statuses=(Delta("a", 7, 0, 1, (("up", 1),), 1),),
             )
             assert WireCopier().message(news) == news
 

@@ -1,6 +1,7 @@
-"""Attending: what a node of a cluster does for somebody who is linked to it and is no member, such as the command line.
+"""``AdminService``: answers nodes that are no members, such as the command line: list members, down one, leave.
 
-Who may ask is who may link: links between hosts are authenticated, and sockets of one host lie in a private folder.
+Any node with a session may ask: sessions between hosts are authenticated, and the sockets of one host lie in a folder
+that only its user can open.
 """
 
 from __future__ import annotations
@@ -20,45 +21,55 @@ if TYPE_CHECKING:
 
 PAGE = 200
 """Members in one answer: with the largest metadata they fit into a frame."""
+ENDED_MAX = 50
+"""Members that are over, in one answer; the last ones to end."""
 
 
 class ListedMember(msgspec.Struct, frozen=True):
-    """A member, and how strongly the node that was asked suspects it: 0 not at all, 1 when it is given up."""
+    """A member, and its suspicion at the node that answers: 0 for none, 1 for a member that it has given up."""
 
     member: MemberInfo
     suspicion: float
 
 
 class MemberPage(msgspec.Struct, frozen=True):
-    """Some of the members, by name.  cluster, node: whose, and who says so.  more: whether there are others after."""
+    """Some of the members, by name.
+
+    cluster: its name.  node: the name of the node that answers.  listed: the members.  more: whether others follow.
+    ended: on the first page, members that have left or are down, with the reason; the last to end comes last.
+    """
 
     cluster: str
     node: str
     listed: list[ListedMember]
     more: bool
+    ended: list[MemberInfo] = []
 
 
 class ListMembers(Message[MemberPage], tag="trouper.ListMembers"):
-    """Who belongs to your cluster?  after: those whose names come after this one; empty for the first."""
+    """Ask for the members.  after: only those whose names come after this one; empty for the first page."""
 
     after: str = ""
 
 
 class DownMember(Message[bool], tag="trouper.DownMember"):
-    """Take that member down for good; the reply is whether there is one of this name."""
+    """Ask to take a member down for good; the reply is whether there is one of this name.
+
+    reason: one sentence, which all members publish.
+    """
 
     node: str
     reason: str
 
 
 class LeaveCluster(Message[str], tag="trouper.LeaveCluster"):
-    """Take your leave of the cluster and end in order; the reply is the name of the node, which begins to."""
+    """Ask the node that receives this to leave the cluster and to end; the reply is its name."""
 
     reason: str
 
 
 def serve_admin(cluster: Cluster) -> None:
-    """Have the node of this cluster answer those messages, for as long as it lives."""
+    """Register the handlers of the three messages with the node of this cluster."""
     network = cluster.node.network
     service = AdminService(cluster)
     network.request_handlers.update(
@@ -67,30 +78,31 @@ def serve_admin(cluster: Cluster) -> None:
 
 
 class AdminService:
-    """Does what ``serve_admin`` says."""
+    """The handlers of the three messages, for one node of a cluster."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
     def members(self, message: Message[object], _: Peer) -> object:
-        """Call the roll."""
-        assert isinstance(message, ListMembers), "it is entered for this one"
+        """Answer with a page of members."""
+        assert isinstance(message, ListMembers), "it is registered for this one"
         cluster = self._cluster
         after = [member for member in cluster.members() if member.name > message.after]
         listed = [ListedMember(member, cluster.suspicion(member.name)) for member in after[:PAGE]]
-        return MemberPage(cluster.config.name, cluster.node.name, listed, len(after) > PAGE)
+        ended = [] if message.after else cluster.ended_members()[-ENDED_MAX:]
+        return MemberPage(cluster.config.name, cluster.node.name, listed, len(after) > PAGE, ended)
 
     def down(self, message: Message[object], peer: Peer) -> object:
         """Take a member down."""
-        assert isinstance(message, DownMember), "it is entered for this one"
+        assert isinstance(message, DownMember), "it is registered for this one"
         if self._cluster.member(message.node) is None:
             return False
         self._cluster.manager.tell(MarkDown(message.node, f"{message.reason} (asked by {peer.node})"))
         return True
 
     def leave(self, message: Message[object], peer: Peer) -> object:
-        """Begin to leave: the shutdown of a node takes leave of its cluster first."""
-        assert isinstance(message, LeaveCluster), "it is entered for this one"
+        """Begin the shutdown of this node, which leaves its cluster first."""
+        assert isinstance(message, LeaveCluster), "it is registered for this one"
         node = self._cluster.node
         if self._cluster.machine.is_over:
             raise CallerError(f"node {node.name} is no member of the cluster {self._cluster.config.name!r} any more")

@@ -81,12 +81,11 @@ class Cluster:
         self._candidates: list[Candidate] = []
         self._candidates_of: tuple[Sequence[MemberInfo], int, Mapping[str, float]] | None = None
         self._has_started = False
-        self._started_at = node.system.loop.time()
-        self._life = node.network.node_id.generation
+        self._generation = node.network.node_id.generation
         self._waiting: set[asyncio.Future[None]] = set()
         self._settings = config.settings()
         self._payload(metadata)  # raises MetadataInvalid before anything is started
-        self.failures = FailureMonitor(node, self._settings.probe_interval_s)
+        self.failures = FailureMonitor(node, self._settings.probe_interval_s, self._is_member)
         self.shared_state = SharedState(node, self.failures, config.replication)
         self.names, self.topics, self.services = ClusterNames(self), ClusterTopics(self), ClusterServices(self)
 
@@ -104,6 +103,10 @@ class Cluster:
         """Return the member of this name; None when there is none."""
         record = self.machine.record(name)
         return None if record is None or record.is_over else member_info.read(record)
+
+    def ended_members(self) -> list[MemberInfo]:
+        """Return the nodes that have left or are down, the last to end last; each is remembered for ``tombstone_s``."""
+        return [member_info.read(record) for record in self.machine.ended()]
 
     @property
     def is_joined(self) -> bool:
@@ -280,15 +283,14 @@ class Cluster:
         """
         network = self.node.network
         old = self.machine if self._has_started else None
-        refutation = 0
-        if old is not None and old.is_over:
-            since_ns = round((now - self._started_at) * 1e9)  # a later membership has the larger number
-            self._life = max(self._life, old.me.life, network.node_id.generation + since_ns) + 1
+        incarnation, was_downed = 0, old is not None and old.is_over
+        if was_downed:
+            self._generation = int(chance() * 2**62)  # another membership of the same process
         elif old is not None:
-            self._life, refutation = old.me.life, old.me.refutation + 1
-        was_downed = old is not None and old.is_over
-        me = Member(self.node.name, network.endpoint, self._life, refutation, metadata=self._payload(self._metadata))
-        known = [] if old is None else [record for record in old.records().values() if record.name != me.name]
+            incarnation = old.me.incarnation + 1
+        payload = self._payload(self._metadata)
+        me = Member(self.node.name, network.endpoint, self._generation, incarnation, metadata=payload)
+        known = [] if old is None else [record for record in old.all_records() if record.id != old.me.id]
         seeds = (*self._seeds, *(record.endpoint for record in known if not record.is_over))
         machine = Membership(
             me,
@@ -303,6 +305,10 @@ class Cluster:
         if known and not was_downed:
             machine.acquaint(known, now)
         return machine
+
+    def _is_member(self, name: str) -> bool:
+        record = self.machine.record(name)
+        return record is not None and not record.is_over
 
     def send(self, name: str, message: Message[object]) -> None:
         """Send a message to another member's node over a session, which is opened if there is none.

@@ -1,7 +1,7 @@
 """``ClusterConfig``: how a node takes part in a cluster, as ``Node(cluster=ClusterConfig(...))``.
 
-The defaults are for one data centre.  All nodes of a cluster must agree on its name, the health check and the split
-brain settings; the rest is each node's own.
+The defaults are for one data centre.  All nodes of a cluster must have the same name, health check and split brain
+settings; the rest is each node's own.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
     from .api import Cluster
 
 METADATA_BYTES_MAX = 1_024
-"""Of what a node tells about itself, unless ``swim`` says otherwise."""
+"""The most bytes of a node's metadata, unless ``swim`` sets another limit."""
 WhenDowned = Literal["shut_down", "rejoin"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthCheck:
-    """How members are watched.
+    """How members are probed.
 
-    interval_s: each member probes another one so often.  timeout_s: seconds until a probe goes on by other ways.
-    retries: a suspected member has at least so many intervals, times the logarithm of the cluster's size, to refute.
+    interval_s: seconds between two probes of a node.  timeout_s: seconds until an unanswered ping is followed by
+    indirect ones.  retries: a suspected member has at least so many intervals, times the logarithm of the cluster's
+    size, to refute.
     """
 
     interval_s: float = 1.0
@@ -40,11 +41,12 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicationSettings:
-    """How names, groups, topics and services get around.
+    """How names, groups, topics and services are replicated.
 
-    interval_s: how often a node compares its copies with those of another member, by chance.
-    direct_max: members up to which a change is told to all of them at once; fan_out: whom it is told to beyond that.
-    answer_max: messages that answer one digest; what is left over is for the next one.
+    interval_s: seconds between two comparisons of a node's copies with those of a random member.
+    direct_max: up to so many members a change is sent to all of them at once.  fan_out: above that, to so many.
+    answer_max: the most messages that answer one digest; the next digest gets the rest.
+    Raises ``InvalidOption`` for a value that is not above 0.
     """
 
     interval_s: float = 2.0
@@ -53,42 +55,43 @@ class ReplicationSettings:
     answer_max: int = 50
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Refuse values that are not above 0."""
         for name in ("interval_s", "direct_max", "fan_out", "answer_max"):
             if not getattr(self, name) > 0:
                 raise InvalidOption(f"ReplicationSettings({name}={getattr(self, name)}): it must be above 0")
 
 
 class Lease(Protocol):
-    """A lease outside of the cluster that one side of a cut can have at a time, for ``LeaseMajority``."""
+    """A lease outside of the cluster, which one side of a partition has at a time; for ``LeaseMajority``."""
 
     async def acquire(self) -> bool:
-        """Get the lease, or have it still; False when another one has it.  An error counts as False."""
+        """Acquire the lease, or keep it; return False when the other side has it.  An error counts as False."""
         ...
 
     async def release(self) -> None:
-        """Give it back; if that fails it has to run out by itself."""
+        """Give the lease back; if that fails it has to expire by itself."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterConfig:
-    """See the top of the file.
+    """The configuration of one node's part in a cluster.
 
-    name: of the cluster; nodes of clusters with different names never mix.
-    nodes: how many members it takes to be complete, which ``Cluster.wait_for`` waits for, and how many it has at most.
-    health_check: see ``HealthCheck``.
-    roles, labels, location, versions: what this node tells the others about itself, besides the facts it detects.
-    split_brain: how a cut is settled; None settles nothing, and unreachable members stay until ``tombstone_s``.
-    lease: what ``LeaseMajority`` asks; None where the strategy is another one.
-    when_downed: what a node does that the others have taken down: ``shut_down`` ends it, ``rejoin`` stops its actors
-        under ``/user`` and comes back as a new member.
-    links_max: links that are kept to other nodes; above it the ones that were used least recently are closed.
-    swim: all settings of the membership, in place of those that follow from the above; None makes them.
-    announce: where others may find this node: ``local`` is this host, by a file in a private folder; ``mdns`` is the
-        local network, which needs an address of this host in ``listen``, and the extra ``mdns``.
-    replication: how names, groups, topics and services get around.
+    name: of the cluster; nodes of clusters with different names do not join each other.
+    nodes: (least, most): the number of members that ``Cluster.wait_for`` waits for, and the most members.
+    health_check: how members are probed.
+    roles, labels, location, versions: the metadata that this node publishes, besides the facts that it detects.
+    split_brain: how a partition is resolved; None resolves none, and unreachable members stay until ``tombstone_s``.
+    lease: what ``LeaseMajority`` asks; None for the other strategies.
+    when_downed: what this node does when the others have taken it down: ``shut_down`` ends it, ``rejoin`` stops its
+        actors under ``/user`` and joins again as another generation.
+    sessions_max: the most sessions to other nodes; above it those that were used least recently are closed.
+    swim: all settings of the membership; None derives them from the settings above.
+    announce: where other nodes can find this one: ``local`` is this host, by a file in a private folder; ``mdns`` is
+        the local network, which needs an address of this host in ``listen``, and the extra ``mdns``.
+    replication: how names, groups, topics and services are replicated.
     detect: False leaves out the facts of the host, as simulations do.
+    Raises ``InvalidOption`` for settings that are out of range or contradict each other.
     """
 
     name: str = "trouper"
@@ -112,13 +115,13 @@ class ClusterConfig:
         if not 1 <= least <= most:
             raise InvalidOption(f"nodes={self.nodes} must be (least, most) with 1 <= least <= most")
         if self.sessions_max < 8:
-            raise InvalidOption(f"links_max={self.sessions_max} must be 8 or more: probes and gossip need some at once")
+            raise InvalidOption(f"sessions_max={self.sessions_max} must be 8 or more, for probes and gossip")
         if self.split_brain is not None and isinstance(self.split_brain.strategy, LeaseMajority) and self.lease is None:
             raise InvalidOption("the strategy LeaseMajority needs a lease: ClusterConfig(lease=...)")
         self.settings()
 
     def settings(self) -> SwimSettings:
-        """The settings of the membership; raises ``InvalidOption`` for a health check that makes no sense."""
+        """Return the settings of the membership; raises ``InvalidOption`` for a health check that is out of range."""
         if self.swim is not None:
             return self.swim
         check = self.health_check
@@ -133,7 +136,10 @@ class ClusterConfig:
         return replace(made, warm_peers=min(made.warm_peers, self.sessions_max // 2))
 
     async def open(self, node: Node, seeds: tuple[str, ...]) -> Cluster:
-        """Start this node's part of the cluster, under ``/system/cluster``; called by the node."""
+        """Start this node's part of the cluster, under ``/system/cluster``; called by the node.
+
+        node: that takes part.  seeds: endpoints to join through, and descriptions of discoveries.
+        """
         from .api import open_cluster  # noqa: PLC0415  a configuration is read without all that it starts
 
         return await open_cluster(node, self, seeds)

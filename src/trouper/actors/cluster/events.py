@@ -1,6 +1,6 @@
-"""What happens in the cluster, as events of ``node.events`` and ``node.cluster.watch()``.
+"""The events of the cluster, for ``node.events`` and ``node.cluster.watch()``.
 
-Subscribe to ``MemberEvent`` for all that befalls members, to ``ClusterEvent`` for everything.
+Subscribe to ``MemberEvent`` for the events about members, to ``ClusterEvent`` for all.
 """
 
 from __future__ import annotations
@@ -20,66 +20,70 @@ MemberStatus = Literal["alive", "suspect", "unreachable", "left", "down"]
 class MemberInfo(msgspec.Struct, frozen=True):
     """A member as this node knows it.
 
-    name, endpoint: who it is, and where it listens.  incarnation: larger for each life of the node.
-    life: larger each time it joined.  status: ``suspect`` may still refute, ``unreachable`` has not; ``left`` and
-    ``down`` are over.  metadata: what it tells about itself.
+    name: of the node.  endpoint: where it listens.
+    generation: a number of the node's process, by which refs of its actors are addressed; 0 where it cannot be read.
+    status: ``suspect`` may still refute, ``unreachable`` has not; ``left`` and ``down`` are over.
+    metadata: what the node publishes about itself.
+    membership_id: a random number, another one each time the node joins.
+    reason: why the member is down, one sentence; empty for every other status.
     """
 
     name: str
     endpoint: str
     generation: int
-    life: int
+    membership_id: int
     status: MemberStatus
     metadata: Metadata
+    reason: str = ""
 
 
 class ClusterEvent(Message[None]):
-    """Base of all that happens in the cluster."""
+    """The base of all events of the cluster."""
 
 
 class MemberEvent(ClusterEvent):
-    """Base of what befalls members."""
+    """The base of events about a member."""
 
     member: MemberInfo
 
 
 class MemberJoined(MemberEvent):
-    """A node has become a member; this one too, when it was taken in."""
+    """A node has become a member; this one too, when it was admitted."""
 
 
 class MemberUpdated(MemberEvent):
-    """A member tells something else about itself, or listens elsewhere."""
+    """A member has other metadata, or listens at another endpoint."""
 
 
 class MemberSuspected(MemberEvent):
-    """A member does not answer, and has time to refute.  by: who says so."""
+    """A member does not answer, and has time to refute.  by: the name of the accuser."""
 
     by: str
 
 
 class MemberUnreachable(MemberEvent):
-    """A member did not refute in time: it is dead or cut off, which nobody can know; the resolver decides."""
+    """A member did not refute in time.  It may be dead or cut off; the split brain resolver decides what follows."""
 
 
 class MemberReachable(MemberEvent):
-    """A member that was suspected or unreachable has shown that it lives."""
+    """A member that was suspected or unreachable has answered."""
 
 
 class MemberDown(MemberEvent):
-    """This life of a member is over, and it did not leave.  reason: why."""
+    """A member is down: its membership is over, and it did not leave.  reason: one sentence."""
 
     reason: str
 
 
 class MemberLeft(MemberEvent):
-    """A member took its leave."""
+    """A member has left in order."""
 
 
 class ClusterNotice(ClusterEvent):
-    """Something that people should know.
+    """A notice for people, about this node or the cluster.
 
-    kind: ``refused``, ``name_conflict``, ``other_cluster``, ``implausible``, ``seeds_silent``, ``clock_leapt``,
-        ``health``, ``split_brain``, ``downed``, ``superseded``, ``life_raised``.  text: one sentence.
+    kind: ``refused``, ``name_conflict``, ``other_cluster``, ``implausible``, ``seeds_silent``, ``clock_jumped``,
+        ``health``, ``split_brain``, ``downed``, ``left``.  text: one sentence.
     """
 
     kind: str
@@ -87,15 +91,16 @@ class ClusterNotice(ClusterEvent):
 
 
 class ClusterFailure(ClusterEvent):
-    """A node, a link or a device has failed, see ``Cluster.on_failure``."""
+    """A member, a session to a node, or a device has failed; ``Cluster.on_failure`` calls handlers for the same."""
 
     failure: Failure
 
 
 class ClusterNameLost(ClusterEvent):
-    """An actor of this node has lost its name; it is told so itself if it has a handler for this.
+    """An actor of this node has lost its name; the actor receives this too if it has a handler for it.
 
-    winner: who has the name now; None when this node was thrown out of the cluster, and all its names with it.
+    name: that is lost.  ref: the actor.  winner: the actor that has the name now; None when this node was taken down
+    by the cluster, with all its names.
     """
 
     name: str
@@ -104,6 +109,6 @@ class ClusterNameLost(ClusterEvent):
 
 
 class ClusterServicesChanged(ClusterEvent):
-    """Others offer a service than before, or offer something else."""
+    """The offers of a service have changed.  name: of the service."""
 
     name: str

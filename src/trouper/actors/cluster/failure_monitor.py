@@ -1,7 +1,8 @@
-"""``FailureMonitor``: who is told when a node, a link or a device has failed, and how much each link is suspected.
+"""``FailureMonitor``: detects failures of members and sessions, and calls the handlers of all kinds of failures.
 
-A node fails by the verdict of the membership.  A link fails when it is lost, or when it is broken and silent for so
-long that phi accrual gives it up; the node at its other end may be well.  A device fails when its node says so.
+A member fails when the membership holds it to be unreachable or down.  A session fails when it is lost, or when it is
+broken and silent for so long that the phi accrual detector gives it up; the other node may be well.  Failures of
+devices are reported by their nodes.
 """
 
 from __future__ import annotations
@@ -20,29 +21,35 @@ if TYPE_CHECKING:
 
 Handle = Callable[[Failure], object]
 HANDLERS_MAX = 1_000
-"""Handlers of one node; more than that is a leak."""
+"""The most handlers of one kind on one node; more are taken for a leak."""
 
 
 class FailureMonitor:
-    """See the top of the file.  interval_s: how often a peer is expected to say something, before that is known."""
+    """The failure monitor of one node.
 
-    def __init__(self, node: Node, interval_s: float) -> None:
+    interval_s: how often a packet of a member is expected before its intervals are known, in seconds.
+    is_member: tells whether a node of this name is a member; nothing is remembered of nodes that are not.
+    """
+
+    def __init__(self, node: Node, interval_s: float, is_member: Callable[[str], bool]) -> None:
         self._node, self._settings = node, PhiSettings(first_interval_s=interval_s)
-        self._handlers: dict[Kind, list[Handle]] = {"node": [], "link": [], "device": []}
-        self._links: dict[str, PhiAccrual] = {}
+        self._is_member = is_member
+        self._handlers: dict[Kind, list[Handle]] = {"node": [], "session": [], "device": []}
+        self._sessions: dict[str, PhiAccrual] = {}
         self._silent: set[str] = set()
-        self._heard_at: dict[str, float] = {}
-        self._dead: dict[str, int] = {}
+        self._received_at: dict[str, float] = {}
+        self._reported: dict[str, int] = {}  # the membership of each member whose failure was reported
 
     def on_failure(self, kind: Kind, handle: Handle) -> Callable[[], None]:
-        """Have a function called with each failure of a kind; returns what undoes it.
+        """Call a function with each failure of a kind; return a function that removes it again.
 
-        It is called in the node's loop and should be quick; what it raises is reported and harms nobody.
+        It is called in the node's event loop and should be quick; an exception that it raises is reported.
+        Raises ``ValueError`` for more than ``HANDLERS_MAX`` handlers of one kind.
         """
         handlers = self._handlers[kind]
         if len(handlers) >= HANDLERS_MAX:
             raise ValueError(
-                f"{HANDLERS_MAX} handlers for {kind} failures are the most: undo those that are not needed"
+                f"{HANDLERS_MAX} handlers for {kind} failures are the most: remove those that are not needed"
             )
         handlers.append(handle)
 
@@ -53,69 +60,79 @@ class FailureMonitor:
         return undo
 
     def failed(self, failure: Failure) -> None:
-        """Tell of a failure."""
+        """Publish a failure, and call its handlers."""
         self._node.events.publish(ClusterFailure(failure))
         for handle in list(self._handlers[kind_of(failure)]):
             try:
                 handle(failure)
-            except Exception as error:  # noqa: BLE001  one handler's fault must not keep the others from hearing of it
+            except Exception as error:  # noqa: BLE001  one handler's fault must not keep the others from being called
                 self._node.system.reporter.problem(f"a handler of {kind_of(failure)} failures failed", error)
 
-    # --- nodes -------------------------------------------------------------------------------------------------------
+    # --- members -----------------------------------------------------------------------------------------------------
 
     def member(self, event: MemberEvent) -> None:
-        """Something befell a member: tell once of each life that has failed."""
+        """Take in an event of the membership: report a member that has failed, once for each membership."""
         member = event.member
         if member.name == self._node.name:
             return
         if isinstance(event, MemberReachable):
-            self._dead.pop(member.name, None)
-        elif isinstance(event, MemberUnreachable | MemberDown) and self._dead.get(member.name) != member.life:
-            self._dead[member.name] = member.life
-            reason = event.reason if isinstance(event, MemberDown) else "it did not refute that it is dead"
+            self._reported.pop(member.name, None)
+        elif (
+            isinstance(event, MemberUnreachable | MemberDown)
+            and self._reported.get(member.name) != member.membership_id
+        ):
+            self._reported[member.name] = member.membership_id
+            reason = event.reason if isinstance(event, MemberDown) else "it did not refute the suspicion in time"
             self.failed(MemberFailed(member.name, member.generation, 1.0, reason))
         if isinstance(event, MemberDown | MemberLeft):
-            self._links.pop(member.name, None)
-            self._heard_at.pop(member.name, None)
+            self._sessions.pop(member.name, None)
+            self._received_at.pop(member.name, None)
             self._silent.discard(member.name)
-            self._dead.pop(member.name, None)
+            self._reported.pop(member.name, None)
 
-    # --- links -------------------------------------------------------------------------------------------------------
+    # --- sessions ----------------------------------------------------------------------------------------------------
 
     def heard(self, node: str, now: float) -> None:
-        """Something came from a node."""
-        link = self._links.get(node)
-        if link is None:
-            link = self._links[node] = PhiAccrual(self._settings)
-        link.heartbeat(now)
-        self._heard_at[node] = now
+        """Note that something was received from a node; nothing is noted of a node that is no member."""
+        session = self._sessions.get(node)
+        if session is None:
+            if not self._is_member(node):
+                return
+            session = self._sessions[node] = PhiAccrual(self._settings)
+        session.heartbeat(now)
+        self._received_at[node] = now
         self._silent.discard(node)
 
     @property
+    def watched(self) -> frozenset[str]:
+        """The nodes whose sessions are watched; all of them are members."""
+        return frozenset(self._sessions)
+
+    @property
     def silent(self) -> frozenset[str]:
-        """The nodes whose links have failed, and from which nothing has come since."""
+        """The nodes whose sessions have failed, and from which nothing was received since."""
         return frozenset(self._silent)
 
     def silence_s(self, node: str, now: float) -> float:
-        """How long nothing has come from a node; inf when nothing ever did."""
-        return now - self._heard_at.get(node, -inf)
+        """Return the seconds since something was received from a node; inf when nothing ever was."""
+        return now - self._received_at.get(node, -inf)
 
     def suspicion(self, node: str, now: float) -> float:
-        """Return phi of the silence of a node, see ``PhiAccrual``; 0.0 for one from which nothing has come yet."""
-        link = self._links.get(node)
-        return 0.0 if link is None else link.suspicion(now)
+        """Return phi of the silence of a node, as ``PhiAccrual`` has it; 0.0 when nothing was received yet."""
+        session = self._sessions.get(node)
+        return 0.0 if session is None else session.suspicion(now)
 
     def lost(self, peer: Peer, now: float) -> None:
-        """A link is lost, for another reason than that nobody needed it."""
-        self._say_silent(peer.node, now, peer.lost or "the link is lost")
+        """Report a session that is lost, for another reason than that it was not used."""
+        self._report_silent(peer.node, now, peer.lost or "the session is lost")
 
     def look(self, peer: Peer, now: float) -> None:
-        """A link is broken, and may be mended: it has failed once the silence is beyond all habit."""
-        link = self._links.get(peer.node)
-        if link is not None and not peer.in_reach and not link.is_available(now):
-            self._say_silent(peer.node, now, "nothing has been heard for far longer than ever before")
+        """Report a session that is broken, once its silence is far longer than any interval so far."""
+        session = self._sessions.get(peer.node)
+        if session is not None and not peer.in_reach and not session.is_available(now):
+            self._report_silent(peer.node, now, "nothing was received for far longer than usual")
 
-    def _say_silent(self, node: str, now: float, reason: str) -> None:
-        if node in self._links and node not in self._silent:
+    def _report_silent(self, node: str, now: float, reason: str) -> None:
+        if node in self._sessions and node not in self._silent:
             self._silent.add(node)
             self.failed(SessionFailed(self._node.name, node, self.suspicion(node, now), reason))

@@ -1,7 +1,7 @@
-"""The strain gauge: how late the event loop comes, and how long garbage collections take.
+"""``LoopLagMonitor``: measures how late timers of the event loop run, and how long garbage collections take.
 
-It is told to the membership once a second while there is strain, and once more when it is over.  On virtual time, where
-nothing is ever late, it finds nothing.
+It reports once a second while either is above ``LAG_LEAST_S``, and once more when both are below it again.  On virtual
+time, where no timer is ever late, it reports nothing.
 """
 
 from __future__ import annotations
@@ -11,43 +11,47 @@ import gc
 import time
 from collections.abc import Callable
 
-LOOK_S = 1.0
-"""Seconds between two looks at the loop."""
+PERIOD_S = 1.0
+"""Seconds between two measurements."""
 LAG_LEAST_S = 0.05
-"""A look that comes no later than this is on time."""
+"""A timer that is late by no more than this is on time."""
 
 
 class LoopLagMonitor:
-    """See the top of the file.  told: called with the lag and the longest collection since the last look, seconds."""
+    """The monitor of one event loop.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, told: Callable[[float, float], None]) -> None:
-        self._loop, self._told = loop, told
-        self._gc_began = self._gc_longest_s = 0.0
-        self._was_strained = False
-        self._due_at = loop.time() + LOOK_S
-        self._timer = loop.call_at(self._due_at, self._look)
+    loop: that is measured.  report: called with the lag of the timer and the longest collection since the last
+    measurement, both in seconds.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, report: Callable[[float, float], None]) -> None:
+        self._loop, self._report = loop, report
+        self._gc_started_at = self._gc_longest_s = 0.0
+        self._was_late = False
+        self._due_at = loop.time() + PERIOD_S
+        self._timer = loop.call_at(self._due_at, self._measure)
         gc.callbacks.append(self._collected)
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop measuring."""
         self._timer.cancel()
         if self._collected in gc.callbacks:
             gc.callbacks.remove(self._collected)
 
-    def _look(self) -> None:
+    def _measure(self) -> None:
         now = self._loop.time()
         lag_s = now - self._due_at
         pause_s, self._gc_longest_s = self._gc_longest_s, 0.0
-        is_strained = lag_s > LAG_LEAST_S or pause_s > LAG_LEAST_S
-        if is_strained or self._was_strained:
-            self._told(max(0.0, lag_s), pause_s)
-        self._was_strained = is_strained
-        self._due_at = now + LOOK_S
-        self._timer = self._loop.call_at(self._due_at, self._look)
+        is_late = lag_s > LAG_LEAST_S or pause_s > LAG_LEAST_S
+        if is_late or self._was_late:
+            self._report(max(0.0, lag_s), pause_s)
+        self._was_late = is_late
+        self._due_at = now + PERIOD_S
+        self._timer = self._loop.call_at(self._due_at, self._measure)
 
     def _collected(self, phase: str, _: dict[str, int]) -> None:
         now = time.perf_counter()
         if phase == "start":
-            self._gc_began = now
+            self._gc_started_at = now
         else:
-            self._gc_longest_s = max(self._gc_longest_s, now - self._gc_began)
+            self._gc_longest_s = max(self._gc_longest_s, now - self._gc_started_at)

@@ -1,7 +1,7 @@
-"""The cluster manager: the actor ``/system/cluster``, which carries out what the pure ``Membership`` decides.
+"""``ClusterManager``: the actor ``/system/cluster``, which carries out the effects of the pure ``Membership``.
 
-It sends packets over the node's links, wakes the machine when it asks for it, keeps the directory of the network in
-step with the members, and publishes what happens.  When it is restarted it begins with what it knew.
+It sends packets, calls the machine when its alarm is due, keeps the addresses of the network in step with the members,
+and publishes events.  After a restart it continues with the records that it had.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .discovery.discovery_actor import DiscoveryActor, announcements
 from .events import ClusterNotice, MemberInfo
 from .loop_lag import LoopLagMonitor
 from .membership import effects
-from .membership.effects import Changed, Effect, Ended, ProcessHealth, Send
+from .membership.effects import Effect, Ended, ProcessHealth, Publish, Send
 from .membership.packets import Ack, Ping
 from .messages import (
     AlarmDue,
@@ -45,16 +45,14 @@ if TYPE_CHECKING:
     from ...runtime.net.peer import Peer
     from .api import Cluster
 
-WARNING_KINDS = frozenset(
-    {"refused", "name_conflict", "other_cluster", "implausible", "seeds_silent", "downed", "superseded"}
-)
-"""Kinds of notices that are logged as warnings."""
+WARNING_KINDS = frozenset({"refused", "name_conflict", "other_cluster", "implausible", "seeds_silent", "downed"})
+"""The kinds of notices that are logged as warnings."""
 PINGS_MAX = 256
-"""Pings whose time is remembered until they are acknowledged."""
+"""Pings whose times are remembered until they are acknowledged."""
 
 
 class ClusterManager(Actor):
-    """See the top of the file.  cluster: its face, which outlives it."""
+    """The manager of one node's membership.  cluster: the API object, which outlives the actor."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -69,9 +67,9 @@ class ClusterManager(Actor):
         self._alarm = Alarm(loop, lambda: self.ref.tell(AlarmDue()))
         self._chance = random.Random(node.system.random()).random
         self.machine = cluster.create_membership(self._chance, loop.time())
-        network.request_handlers[ClusterPacket] = self._hear
-        network.on_peer.append(self._linked)
-        self._gauge = LoopLagMonitor(loop, self._strained)
+        network.request_handlers[ClusterPacket] = self._on_packet
+        network.on_peer.append(self._on_peer)
+        self._lag_monitor = LoopLagMonitor(loop, self._on_lag)
         cluster.replicator = await self.spawn(partial(Replicator, cluster), name="replicator", restart="permanent")
         if cluster.config.split_brain is not None:
             await self.spawn(partial(ResolverActor, cluster), name="resolver", restart="permanent")
@@ -81,66 +79,66 @@ class ClusterManager(Actor):
         self._carry_out(self.machine.start(loop.time()))
 
     def on_stop(self) -> None:
-        """Let go of the network; the others find out by themselves, unless this node took its leave."""
+        """Stop receiving and sending; unless this node has left, the other members detect that it is gone."""
         self._network.request_handlers.pop(ClusterPacket, None)
-        self._network.on_peer.remove(self._linked)
-        self._gauge.close()
+        self._network.on_peer.remove(self._on_peer)
+        self._lag_monitor.close()
         self._alarm.set(inf)
 
-    # --- what comes in -----------------------------------------------------------------------------------------------
+    # --- events ------------------------------------------------------------------------------------------------------
 
-    def _hear(self, message: Message[object], peer: Peer) -> None:
+    def _on_packet(self, message: Message[object], peer: Peer) -> None:
         self.cluster.failures.heard(peer.node, self._loop.time())
         self.ref.tell(message)
 
-    def _linked(self, peer: Peer, up: bool) -> None:
+    def _on_peer(self, peer: Peer, up: bool) -> None:
         if not up:
             self.ref.tell(SessionLost(peer.node))
 
-    def _strained(self, loop_lag_s: float, gc_pause_s: float) -> None:
+    def _on_lag(self, loop_lag_s: float, gc_pause_s: float) -> None:
         self.ref.tell(HealthReport(loop_lag_s, gc_pause_s, len(self.__cell__.mail or ())))
 
     @handler
     def packet(self, msg: ClusterPacket) -> None:
-        """Another node's membership says something."""
+        """Take in a packet of another node's membership."""
         if isinstance(msg.packet, Ack):
             self._acknowledged(msg.packet)
         self._carry_out(self.machine.receive(msg.packet, self._loop.time()))
 
     @handler
     def due(self, msg: AlarmDue) -> None:
-        """The machine asked to be woken."""
+        """Call the machine at the time that it asked for."""
         self._carry_out(self.machine.tick(self._loop.time()))
 
     @handler
     def session_lost(self, msg: SessionLost) -> None:
-        """A link broke."""
+        """Have the machine probe a node whose session has failed."""
         self._carry_out(self.machine.session_lost(msg.node, self._loop.time()))
 
     @handler
-    def strain(self, msg: HealthReport) -> None:
-        """The process is not well, or well again."""
-        evidence = ProcessHealth(msg.loop_lag_s, msg.gc_pause_s, msg.mailbox_depth)
-        self._carry_out(self.machine.strained(evidence, self._loop.time()))
+    def health_report(self, msg: HealthReport) -> None:
+        """Pass what the process has measured of itself to the machine."""
+        measured = ProcessHealth(msg.loop_lag_s, msg.gc_pause_s, msg.mailbox_depth)
+        self._carry_out(self.machine.report_health(measured, self._loop.time()))
 
     @handler
-    def meet(self, msg: ContactEndpoint) -> None:
-        """A node was found that may be of this cluster."""
-        self._carry_out(self.machine.meet(msg.endpoint, self._loop.time()))
+    def contact(self, msg: ContactEndpoint) -> None:
+        """Contact a node that was found and may be of this cluster."""
+        self._carry_out(self.machine.contact(msg.endpoint, self._loop.time()))
 
     @handler
-    def take_down(self, msg: MarkDown) -> bool:
-        """Somebody has decided that a member is down."""
-        known = self.machine.records().get(msg.name)
+    def mark_down(self, msg: MarkDown) -> bool:
+        """Take a member down; the reply is whether there was one."""
+        known = self.machine.record(msg.name)
         found = known is not None and not known.is_over
         if found:
             self._notice("split_brain", f"{msg.name} is taken down: {msg.reason}")
-            self._carry_out(self.machine.down(msg.name, self._loop.time()))
+            self._carry_out(self.machine.down(msg.name, msg.reason, self._loop.time()))
         return found
 
     @handler(reentrant=True)
-    async def take_leave(self, msg: BeginLeave) -> None:
-        """Leave, and wait until the others know."""
+    async def begin_leave(self, msg: BeginLeave) -> None:
+        """Leave, and reply when the leave has been gossiped."""
         if self.machine.is_over:
             return
         if self._left is None:
@@ -150,7 +148,7 @@ class ClusterManager(Actor):
 
     @handler
     def rejoin(self, msg: Rejoin) -> None:
-        """This node was thrown out, and its actors are stopped: come back as a new member."""
+        """Join again as another generation, after this node was taken down and its actors were stopped."""
         now = self._loop.time()
         self.machine = self.cluster.create_membership(self._chance, now)
         for child in (self.__cell__.children or {}).values():
@@ -158,14 +156,14 @@ class ClusterManager(Actor):
         self._carry_out(self.machine.start(now))
 
     @handler
-    def tell_others(self, msg: UpdateMetadata) -> None:
-        """This node says something else about itself."""
+    def update_metadata(self, msg: UpdateMetadata) -> None:
+        """Publish other metadata of this node."""
         self._carry_out(self.machine.update(msg.metadata, self._loop.time()))
 
     # --- round trips -------------------------------------------------------------------------------------------------
 
     def _pinged(self, ping: Ping) -> None:
-        """Remember when a member was pinged; one that is pinged again tells nothing of the time (Karn's rule)."""
+        """Note when a member was pinged; a second ping of one probe makes its time ambiguous (Karn's rule)."""
         if len(self._pings) >= PINGS_MAX:
             self._pings.clear()
         known = ping.sequence in self._pings
@@ -176,7 +174,7 @@ class ClusterManager(Actor):
         if target == ack.source:
             self.cluster.round_trips.add(target, self._loop.time() - at)
 
-    # --- what is to be done ------------------------------------------------------------------------------------------
+    # --- effects -----------------------------------------------------------------------------------------------------
 
     def _carry_out(self, wanted: Sequence[Effect]) -> None:
         connector = self._network.connector
@@ -194,37 +192,42 @@ class ClusterManager(Actor):
             for child in (self.__cell__.children or {}).values():
                 child.ref.tell(ViewChanged())
 
-    def _publish(self, effect: Changed) -> bool:
-        """Publish an event; returns whether it is about a member."""
+    def _publish(self, effect: Publish) -> bool:
+        """Publish an event; return whether it is about a member."""
         event = effect.event
-        if isinstance(event, effects.MemberEvent):
+        if isinstance(event, effects.MemberChange):
             info = member_info.read(event.member)
-            happened = member_info.event_of(event, info)
-            self.cluster.failures.member(happened)
-            self._keep_directory(event, info)
-            self.node.events.publish(happened)
+            published = member_info.event_of(event, info)
+            self.cluster.failures.member(published)
+            self._update_addresses(event, info)
+            self.node.events.publish(published)
             return True
-        said = member_info.notice_of(event)
-        if said is not None:
-            self._notice(*said)
-            if isinstance(event, effects.Refused | effects.OtherCluster) and self.cluster.discovery is not None:
-                node = event.by if isinstance(event, effects.Refused) else event.source
-                self.cluster.discovery.tell(JoinRefused(node, said[1]))
+        notice = member_info.notice_of(event)
+        if notice is not None:
+            self._notice(*notice)
+            if (
+                isinstance(event, effects.AdmissionRefused | effects.OtherCluster)
+                and self.cluster.discovery is not None
+            ):
+                node = event.by if isinstance(event, effects.AdmissionRefused) else event.source
+                self.cluster.discovery.tell(JoinRefused(node, notice[1]))
         if isinstance(event, Ended):
             self._ended(event)
         return False
 
-    def _keep_directory(self, event: effects.MemberEvent, info: MemberInfo) -> None:
-        """Have refs reach members wherever they listen, and end all that hung on one that is over."""
+    def _update_addresses(self, event: effects.MemberChange, info: MemberInfo) -> None:
+        """Make a member's endpoint known to the network; end the session to one that is over."""
         node_id = NodeId(info.name, info.generation)
         if event.member.name == self.node.name:
             return
         if event.member.is_over:
             self._network.connector.forget(node_id)
-            why = "took its leave" if isinstance(event, effects.Left) else "was taken down by the cluster"
+            reason = (
+                "it has left" if isinstance(event, effects.Left) else f"the cluster has taken it down: {info.reason}"
+            )
             peer = self._network.peers.get(info.name)
             if peer is not None and peer.node_id == node_id:
-                self._network.end_session(info.name, f"it {why}")
+                self._network.end_session(info.name, reason)
         else:
             self._network.connector.add_address(node_id, info.endpoint)
 

@@ -62,7 +62,8 @@ def read(member: Member) -> MemberInfo:
         generation, metadata = payload.generation, metadata_file.decode(payload.metadata)
     except (msgspec.DecodeError, WireError):
         pass  # its size was checked; a node of another version may write what this one cannot read
-    return MemberInfo(member.name, member.endpoint, generation, member.life, _STATUS[Status(member.status)], metadata)
+    status = _STATUS[Status(member.status)]
+    return MemberInfo(member.name, member.endpoint, generation, member.generation, status, metadata, member.reason)
 
 
 class MemberInfoCache:
@@ -88,7 +89,7 @@ class MemberInfoCache:
         return self._infos
 
 
-def event_of(event: effects.MemberEvent, info: MemberInfo) -> MemberEvent:
+def event_of(event: effects.MemberChange, info: MemberInfo) -> MemberEvent:
     """Return the public event for an event of the membership.  info: the member that it is about."""
     match event:
         case effects.Joined():
@@ -101,20 +102,18 @@ def event_of(event: effects.MemberEvent, info: MemberInfo) -> MemberEvent:
             return MemberUnreachable(info)
         case effects.ReachableAgain():
             return MemberReachable(info)
-        case effects.Down(reason=reason):
+        case effects.Downed(reason=reason):
             return MemberDown(info, reason)
         case effects.Left():
             return MemberLeft(info)
 
 
-def notice_of(event: effects.OwnEvent) -> tuple[str, str] | None:
+def notice_of(event: effects.LocalEvent) -> tuple[str, str] | None:
     """Return the kind and the text of the notice for an event of this node's membership; None when it needs none."""
     match event:
         case effects.Ended(reason=reason, detail=detail):
             return (reason, detail)
-        case effects.LifeRaised(before=before, life=life):
-            return ("life_raised", f"the cluster remembers a later life than {before}: this node goes on as {life}")
-        case effects.Refused(by=by, reason=reason, text=text):
+        case effects.AdmissionRefused(by=by, reason=reason, text=text):
             return ("refused", f"{by} refuses this node as a member ({reason}): {text}")
         case effects.NameConflict(name=name, holder=holder, other=other):
             return ("name_conflict", f"two nodes have the name {name}: {holder}, the member, and {other}")
@@ -127,9 +126,9 @@ def notice_of(event: effects.OwnEvent) -> tuple[str, str] | None:
                 "seeds_silent",
                 f"no answer from {', '.join(seeds)} after {tries} attempts; next attempt in {again_s:.1f} s",
             )
-        case effects.ClockLeapt(gap_s=gap_s):
+        case effects.ClockJumped(gap_s=gap_s):
             return (
-                "clock_leapt",
+                "clock_jumped",
                 f"this node was suspended, or its clock jumped, for {gap_s:.1f} s: all suspicions start again",
             )
         case effects.HealthChanged(score=score):

@@ -17,7 +17,7 @@ from ...runtime.gossip.versioned_table import Announce, Delta, DeltaRefused, Res
 from ...runtime.kernel.ref import ActorRef
 from .groups import GroupTable, GroupUpdate
 from .names import ClaimLost, HolderChanged, NameTable
-from .reachability import Reach, Reachability, ReachabilityRow
+from .reachability import OBSERVERS_MAX, Reach, Reachability
 from .replication_messages import TableDeltas
 from .services import OFFERS_PER_DELTA, ServiceTable
 from .topics import TopicTable
@@ -73,19 +73,19 @@ class MergeResult(NamedTuple):
 class ReplicatedTables:
     """One node's copies of all tables.
 
-    node, life: whose copies; the life of this node's membership, in which its own rows are written.
+    node, generation: whose copies; the generation of this node's membership, in which its own rows are written.
     by_name: the tables by their names.
     """
 
-    def __init__(self, node: str, life: int) -> None:
-        self.node, self.life = node, life
-        self.names: NameTable[ActorRef] = NameTable(node, life)
-        self.groups: GroupTable[ActorRef] = GroupTable(node, life)
-        self.topics: TopicTable[ActorRef] = TopicTable(node, life)
-        self.services: ServiceTable[ActorRef] = ServiceTable(node, life)
-        self.devices: ReplicatedMap[str, str] = ReplicatedMap(node, life, entries_max=DEVICES_MAX)
-        self.reach: ReplicatedMap[str, Reach] = ReplicatedMap(node, life)
-        self.statuses: ReplicatedMap[str, bool] = ReplicatedMap(node, life, entries_max=STATUSES_MAX)
+    def __init__(self, node: str, generation: int) -> None:
+        self.node, self.generation = node, generation
+        self.names: NameTable[ActorRef] = NameTable(node, generation)
+        self.groups: GroupTable[ActorRef] = GroupTable(node, generation)
+        self.topics: TopicTable[ActorRef] = TopicTable(node, generation)
+        self.services: ServiceTable[ActorRef] = ServiceTable(node, generation)
+        self.devices: ReplicatedMap[str, str] = ReplicatedMap(node, generation, entries_max=DEVICES_MAX)
+        self.reach: ReplicatedMap[str, Reach] = ReplicatedMap(node, generation)
+        self.statuses: ReplicatedMap[str, int] = ReplicatedMap(node, generation, entries_max=STATUSES_MAX)
         self.by_name: dict[str, TableMachine] = {
             "names": self.names, "groups": self.groups, "topics": self.topics,
             "services": self.services, "devices": self.devices, "reach": self.reach, "statuses": self.statuses,
@@ -104,13 +104,13 @@ class ReplicatedTables:
         """Remove the rows of nodes that are no longer members, and add new members.  members: lives by name."""
         outcomes: list[TableOutcome] = []
         known = self.members
-        left = [name for name, life in known.items() if name != self.node and members.get(name) != life]
-        joined = [(name, life) for name, life in members.items() if known.get(name) != life]
+        left = [name for name, generation in known.items() if name != self.node and members.get(name) != generation]
+        joined = [(name, generation) for name, generation in members.items() if known.get(name) != generation]
         for name, machine in self.by_name.items():
             for member in left:
                 outcomes += local_outcomes(name, machine.down(member))
-            for member, life in joined:
-                outcomes += local_outcomes(name, machine.up(member, life))
+            for member, generation in joined:
+                outcomes += local_outcomes(name, machine.up(member, generation))
         return outcomes
 
     # -- exchange ------------------------------------------------------------------------------------------------------
@@ -170,14 +170,12 @@ class ReplicatedTables:
     def reachability(self) -> Reachability:
         """Return which member cannot reach which, as far as all members have reported."""
         table = self.reach.table
-        rows = {owner: table.row(owner) for owner in table.members}
-        return Reachability(
-            {owner: ReachabilityRow(*table.stamp(owner), dict(row)) for owner, row in rows.items() if row}
-        )
+        rows = {owner: frozenset(table.row(owner)) for owner in table.members}
+        return Reachability({owner: subjects for owner, subjects in rows.items() if subjects})
 
-    def is_up(self, node: str) -> bool:
-        """Return whether a member counts as up, in its present life."""
-        return UP in self.statuses.table.row(node)
+    def up_number(self, node: str) -> int | None:
+        """Return the number with which a member came up, smaller for an older member; None while it is joining."""
+        return self.statuses.table.row(node).get(UP)
 
     def observe(self, unreachable: Iterable[str]) -> list[TableOutcome]:
         """Write the members that this node cannot reach; it can reach all others.
@@ -190,7 +188,7 @@ class ReplicatedTables:
         for name in sorted(own.keys() - lost):
             outcomes += local_outcomes("reach", self.reach.put(name, None))
         for name in sorted(lost - own.keys()):
-            if matrix.observe(self.node, name, "unreachable", self.life) is not matrix:
+            if len(matrix.observers(name) - {self.node}) < OBSERVERS_MAX:
                 outcomes += local_outcomes("reach", self.reach.put(name, "unreachable"))
         return outcomes
 

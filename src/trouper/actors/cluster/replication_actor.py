@@ -99,7 +99,7 @@ class Replicator(Actor):
     def view_changed(self, msg: ViewChanged) -> None:
         """Members have come or gone: compare copies with the new ones, with some of them if they are many."""
         before, self._known = self._known, dict(self.shared_state.tables.members)
-        joined = [name for name, life in self._known.items() if before.get(name) != life]
+        joined = [name for name, generation in self._known.items() if before.get(name) != generation]
         for name in self._sample(joined):
             if len(before) <= self.settings.direct_max or self._random.random() * len(before) < self.settings.fan_out:
                 self._send(name, TableChecksums(self.shared_state.tables.checksums()))

@@ -25,7 +25,7 @@ class TableDeltas(Message[None], tag="trouper.TableDeltas"):
     services: tuple[Delta[tuple[str, ActorRef], Offer], ...] = ()
     devices: tuple[Delta[str, str], ...] = ()
     reach: tuple[Delta[str, Reach], ...] = ()
-    statuses: tuple[Delta[str, bool], ...] = ()
+    statuses: tuple[Delta[str, int], ...] = ()
 
 
 class TableChecksums(Message[None], tag="trouper.TableChecksums"):

@@ -1,4 +1,14 @@
-"""The split brain resolver, ``/system/cluster/resolver``: an actor that does what the pure ``SplitBrainResolver`` decides."""
+"""``ResolverActor``: the actor ``/system/cluster/resolver``, which carries out the pure ``SplitBrainResolver``.
+
+Each member promotes itself from *joining* to *up*: when it has been a member for half of the time that the resolver
+waits, and no member that is up is unreachable then, so that all members know it before it counts.  With that it takes
+an up number, one more than the largest that it knows, and publishes it; a member with a smaller number is older.  Two
+members that promote themselves at the same time may have the same number; then the lower name is the older one.
+
+Who cannot reach whom is what all members have published.  Of a member that is unreachable itself only observations that
+it has published since then count: another member has forwarded them, so it is indirectly connected; a member that
+crashed during a wrong suspicion publishes nothing more.
+"""
 
 from __future__ import annotations
 
@@ -11,132 +21,123 @@ from ...runtime.actor.handlers import handler
 from ...runtime.gossip.versioned_table import Stamp
 from ...runtime.kernel.clock import Alarm
 from . import member_info
-from .membership.records import Member as Record
-from .membership.records import Status
+from .membership.records import Member, Status
 from .messages import AlarmDue, LeaseAnswer, MarkDown, Rejoin, ViewChanged
 from .replicated_tables import UP
 from .splitbrain import resolver as pure
-from .splitbrain.view import Member, PartitionView
+from .splitbrain.view import PartitionMember, PartitionView
 
 if TYPE_CHECKING:
     from .api import Cluster
 
 
 class ResolverActor(Actor):
-    """See the top of the file.
-
-    Each member moves on by itself: it is *joining* until it has been one for half of the time that the resolver waits,
-    and nobody who is up is out of reach then, so that all have heard of it before it counts.  Then it says that it is
-    up; newcomers hear of that too, and do not take old members for new ones.  A member is older than those whose life
-    began later, which all see alike.
-
-    Who cannot reach whom is what all members have said.  Of a member that is out of reach itself only what it has said
-    since then is heeded: somebody has carried that here, so it is connected in a roundabout way; a member that crashed
-    in the middle of a wrong suspicion says nothing more.
-    """
+    """The split brain resolver of one node.  cluster: the API object, which outlives the actor."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self._joined_at: float | None = None
-        self._alone_since: float | None = None
-        self._has_heard = False
-        self._silent: dict[str, Stamp] = {}
+        self._isolated_since: float | None = None
+        self._knows_cluster = False  # whether this node has known a member that is up, or is alone
+        self._silent_since: dict[str, Stamp] = {}  # by unreachable member: the version of its row at that time
 
     def on_start(self) -> None:
-        """Begin with the members of now."""
+        """Begin with the present members."""
         self._loop = self.node.system.loop
         self._alarm = Alarm(self._loop, lambda: self.ref.tell(AlarmDue()))
-        self._moving = Alarm(self._loop, self._look_soon)
-        self.cluster.shared_state.on_reachability_change.append(self._look_soon)
+        self._update_alarm = Alarm(self._loop, self._update_soon)
+        self.cluster.shared_state.on_reachability_change.append(self._update_soon)
         self._begin()
 
     def on_stop(self) -> None:
-        """Nothing more is decided."""
-        self.cluster.shared_state.on_reachability_change.remove(self._look_soon)
+        """Stop the alarms."""
+        self.cluster.shared_state.on_reachability_change.remove(self._update_soon)
         self._alarm.set(inf)
-        self._moving.set(inf)
+        self._update_alarm.set(inf)
 
-    def _look_soon(self) -> None:
+    def _update_soon(self) -> None:
         self.ref.tell(ViewChanged())
 
     def _begin(self) -> None:
         settings = self.cluster.config.split_brain
-        assert settings is not None, "it is spawned where there are settings"
+        assert settings is not None, "the actor is spawned only where there are settings"
         self.machine = pure.SplitBrainResolver(self.node.name, settings, self._loop.time())
-        self._joined_at, self._alone_since, self._has_heard, self._silent = None, None, False, {}
-        self._look()
+        self._joined_at, self._isolated_since, self._knows_cluster, self._silent_since = None, None, False, {}
+        self._update()
 
     @handler
     def rejoin(self, msg: Rejoin) -> None:
-        """This node was thrown out, and comes back as a new member."""
+        """Begin anew: this node was taken down, and joins again."""
         self._begin()
 
     @handler
     def view_changed(self, msg: ViewChanged) -> None:
-        """A member came, went, was lost or found."""
-        self._look()
+        """Take in that the members, or which of them are reachable, have changed."""
+        self._update()
 
     @handler
     def due(self, msg: AlarmDue) -> None:
-        """The machine asked to be woken."""
+        """Call the machine at the time that it asked for."""
         self._carry_out(self.machine.step(pure.Tick(), self._loop.time()))
 
-    def _look(self) -> None:
-        machine = self.cluster.machine
-        members = machine.members()
-        self._moving.set(min(self._move_on(members), self._despair(members)))
-        is_up = self.cluster.shared_state.tables.is_up
+    def _update(self) -> None:
+        members = self.cluster.machine.members()
+        self._update_alarm.set(min(self._promote(members), self._down_if_isolated(members)))
+        up_number = self.cluster.shared_state.tables.up_number
         view = PartitionView(
-            tuple(_member(member, is_up(member.name)) for member in members), self._observations(members), led=False
+            tuple(_counted(member, up_number(member.name)) for member in members), self._observations(members)
         )
         self._carry_out(self.machine.step(pure.ViewChanged(view), self._loop.time()))
 
-    def _move_on(self, members: Sequence[Record]) -> float:
-        """Say that this node is up, when it has been a member for long enough and nobody who is up is missing.
+    def _promote(self, members: Sequence[Member]) -> float:
+        """Mark this node as up, once it has been a member for long enough and all members that are up are reachable.
 
-        Returns when to look again.  One that has heard of nobody who is up has only just come, and knows too little.
+        Returns when to try again.  A node that knows no member that is up has only just joined, and waits.
         """
         shared_state, now = self.cluster.shared_state, self._loop.time()
-        if not self.cluster.is_joined or shared_state.tables.is_up(self.node.name):
+        tables = shared_state.tables
+        if not self.cluster.is_joined or tables.up_number(self.node.name) is not None:
             return inf
         if self._joined_at is None:
             self._joined_at = now
-        up = [member for member in members if shared_state.tables.is_up(member.name)]
-        self._has_heard |= bool(up) or len(members) == 1
+        up = [member for member in members if tables.up_number(member.name) is not None]
+        self._knows_cluster |= bool(up) or len(members) == 1
         up_at = self._joined_at + (self.machine.stable_s / 2 if len(members) > 1 else 0.0)
-        if now >= up_at and self._has_heard and all(member.status is Status.ALIVE for member in up):
-            shared_state.apply_own("statuses", shared_state.tables.statuses.put(UP, True))
+        if now >= up_at and self._knows_cluster and all(member.status is Status.ALIVE for member in up):
+            number = 1 + max((tables.up_number(member.name) or 0 for member in up), default=0)
+            shared_state.apply_own("statuses", tables.statuses.put(UP, number))
         return up_at if up_at > now else inf
 
-    def _despair(self, members: Sequence[Record]) -> float:
-        """Go down after a while where some are out of reach and nobody who counts is in reach, to decide.
+    def _down_if_isolated(self, members: Sequence[Member]) -> float:
+        """Take this node down when, for long, members are unreachable and no member that is up is reachable.
 
-        Returns when to look again.
+        No reachable member could decide then.  Returns when to look again.
         """
         tables, now = self.cluster.shared_state.tables, self._loop.time()
         lost = tables.reach.table.row(self.node.name)
-        if not lost or any(tables.is_up(member.name) and member.name not in lost for member in members):
-            self._alone_since = None
+        if not lost or any(tables.up_number(m.name) is not None and m.name not in lost for m in members):
+            self._isolated_since = None
             return inf
-        if self._alone_since is None:
-            self._alone_since = now
-        until = self._alone_since + 2 * self.machine.stable_s
+        if self._isolated_since is None:
+            self._isolated_since = now
+        until = self._isolated_since + 2 * self.machine.stable_s
         if now < until:
             return until
-        self.cluster.manager.tell(MarkDown(self.node.name, "nobody who is up is in reach, and others are out of reach"))
+        reason = f"for {2 * self.machine.stable_s:g} s members were unreachable and no member that is up was reachable"
+        self.cluster.manager.tell(MarkDown(self.node.name, reason))
         return inf
 
-    def _observations(self, members: Sequence[Record]) -> frozenset[tuple[str, str]]:
-        """Return who cannot reach whom, without what members said before they were out of reach themselves."""
-        said = self.cluster.shared_state.tables.reach.table
-        lost = said.row(self.node.name)
-        self._silent = {name: self._silent.get(name, said.stamp(name)) for name in lost}
-        old = {name for name, stamp in self._silent.items() if said.stamp(name) <= stamp}
+    def _observations(self, members: Sequence[Member]) -> frozenset[tuple[str, str]]:
+        """Return who cannot reach whom, without what members published before they were unreachable themselves."""
+        table = self.cluster.shared_state.tables.reach.table
+        lost = table.row(self.node.name)
+        self._silent_since = {name: self._silent_since.get(name, table.stamp(name)) for name in lost}
+        outdated = {name for name, stamp in self._silent_since.items() if table.stamp(name) == stamp}
         matrix = self.cluster.reachability().restrict({member.name for member in members})
-        return frozenset(pair for pair in matrix.observations if pair[0] not in old)
+        return frozenset(pair for pair in matrix.observations if pair[0] not in outdated)
 
-    def _carry_out(self, wanted: Sequence[pure.Effect]) -> None:
-        for effect in wanted:
+    def _carry_out(self, effects: Sequence[pure.Effect]) -> None:
+        for effect in effects:
             match effect:
                 case pure.DownMembers(names, reason):
                     for name in names:
@@ -151,12 +152,12 @@ class ResolverActor(Actor):
 
     def _acquire(self) -> None:
         lease = self.cluster.config.lease
-        assert lease is not None, "the configuration asks for one where the strategy needs one"
+        assert lease is not None, "the configuration requires one where the strategy needs one"
         self.pipe_to_self(lease.acquire(), LeaseAnswer, lambda _: LeaseAnswer(acquired=False))
 
     @handler
     def lease_answered(self, msg: LeaseAnswer) -> None:
-        """Somebody has the lease; this side, or another one."""
+        """Pass the answer of the lease to the machine."""
         self._carry_out(self.machine.step(pure.LeaseResult(msg.acquired), self._loop.time()))
 
     def _release(self) -> None:
@@ -165,7 +166,7 @@ class ResolverActor(Actor):
             self.pipe_to_self(lease.release(), lambda _: ViewChanged(), lambda _: ViewChanged())
 
 
-def _member(record: Record, up: bool) -> Member:
-    """Make a member as the pure strategies count it."""
+def _counted(record: Member, up_number: int | None) -> PartitionMember:
+    """Return a member as the pure strategies count it.  up_number: None while it is joining."""
     roles = member_info.read(record).metadata.roles
-    return Member(record.name, "up" if up else "joining", record.life, roles)
+    return PartitionMember(record.name, "joining" if up_number is None else "up", up_number or 0, roles)

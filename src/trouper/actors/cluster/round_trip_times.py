@@ -1,8 +1,7 @@
-"""Round-trip times between this node and its peers, smoothed, for placement (PURE).
+"""``RoundTripTimes``: smoothed round-trip times between this node and its peers, for placement (PURE).
 
 The mean is the SRTT of RFC 6298, section 2: the first sample, and then ``7/8 srtt + 1/8 sample``.  A sample of a
-message that was sent again tells nothing (Karn's rule, section 3): the caller leaves it out.  When a reply is overdue
-is no matter of this table: links have ``runtime/session/round_trip.py``, probes their own time-out.
+message that was sent again is ambiguous (Karn's rule, section 3); the caller leaves it out.
 """
 
 from __future__ import annotations
@@ -14,14 +13,15 @@ from typing import Final
 from ...runtime.kernel.errors import InvalidOption
 
 SAMPLE_S_MAX: Final = 300.0
-"""A longer sample is no measurement of a network: a process was stopped, or a clock set."""
+"""A longer sample does not measure a network: a process was paused, or a clock was set."""
 PEERS_MAX: Final = 4_096
 
 
 class RoundTripTimes:
     """The round-trip times of the peers of one node, by name.
 
-    peers_max: peers that it holds, 1 or more; who was measured longest ago makes room.
+    peers_max: the most peers, 1 or more; the one that was measured longest ago is dropped for another.
+    Raises ``InvalidOption`` for ``peers_max`` below 1.
     """
 
     def __init__(self, peers_max: int = PEERS_MAX) -> None:
@@ -32,7 +32,7 @@ class RoundTripTimes:
         """In the order of the last measurement, oldest first."""
 
     def add(self, peer: str, sample_s: float) -> bool:
-        """Take a sample; returns False for one that cannot be: negative, not finite, above ``SAMPLE_S_MAX``."""
+        """Add a sample; return False for one that is negative, not finite, or above ``SAMPLE_S_MAX``."""
         if not isfinite(sample_s) or not 0 <= sample_s <= SAMPLE_S_MAX:
             return False
         known_s = self._smoothed_s.pop(peer, sample_s)
@@ -42,5 +42,5 @@ class RoundTripTimes:
         return True
 
     def smoothed_s(self) -> Mapping[str, float]:
-        """The round-trip time of every peer; a copy."""
+        """Return a copy of the smoothed round-trip times, by the names of the peers."""
         return dict(self._smoothed_s)

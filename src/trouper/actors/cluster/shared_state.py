@@ -59,9 +59,9 @@ class SharedState:
         members = machine.members()
         if machine.is_over:
             return
-        if machine.me.life != self.tables.life:
-            self._begin_life(machine.me.life)
-        self.carry_out(self.tables.sync_members({member.name: member.life for member in members}))
+        if machine.me.generation != self.tables.generation:
+            self._begin_generation(machine.me.generation)
+        self.carry_out(self.tables.sync_members({member.name: member.generation for member in members}))
         self.carry_out(self.tables.observe(self._unreachable(members, degraded=machine.health.score > 0)))
         self.changed()
 
@@ -98,11 +98,11 @@ class SharedState:
             self.carry_out(local_outcomes("names", self.tables.names.release(name)))
             self._report_lost_name(name, claim.ref, None)
 
-    def _begin_life(self, life: int) -> None:
-        """Begin new rows for another life of this node's membership, with the same entries."""
+    def _begin_generation(self, generation: int) -> None:
+        """Begin new rows for another generation of this node's membership, with the same entries."""
         before = self.tables
-        self.carry_out(before.sync_members({self.node.name: before.life}))
-        after = self.tables = ReplicatedTables(self.node.name, life)
+        self.carry_out(before.sync_members({self.node.name: before.generation}))
+        after = self.tables = ReplicatedTables(self.node.name, generation)
         me = self.node.name
         for name, claim in sorted(before.names.table.row(me).items(), key=lambda item: item[1].stamp):
             after.names.register(name, claim.ref)

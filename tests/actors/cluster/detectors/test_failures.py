@@ -10,7 +10,7 @@ from trouper.actors.cluster.detectors.failures import DeviceFailed, Failure, Kin
     ("failure", "kind"),
     [
         (MemberFailed("b", 3, 1.0, "no answer to 3 probes"), "node"),
-        (SessionFailed("a", "b", 8.2, "silent for 5 s"), "link"),
+        (SessionFailed("a", "b", 8.2, "silent for 5 s"), "session"),
         (DeviceFailed("a", "gpu-0", 1.0, "no answer"), "device"),
     ],
 )

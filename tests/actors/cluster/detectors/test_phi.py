@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from trouper.actors.cluster.detectors.phi import Intervals, PhiAccrual, PhiSettings, phi
-from trouper.actors.cluster.detectors.protocol import FailureDetector
 from trouper.runtime.kernel.errors import InvalidOption
 
 DISTRIBUTION = {0: 0.5, 6: 0.7257, 15: 0.9332, 20: 0.97725, 25: 0.99379, 35: 0.99977, 40: 0.99997}
@@ -63,7 +62,7 @@ def test_realistic_silences_have_realistic_values() -> None:
 
 def test_nothing_is_suspicious_before_the_first_heartbeat() -> None:
     """What was never heard of is not watched."""
-    detector: FailureDetector = _detector([])
+    detector = _detector([])
     assert (detector.suspicion(0.0), detector.suspicion(1e6)) == (0.0, 0.0)
     assert detector.is_available(1e6)
 

@@ -1,21 +1,21 @@
 """A stage for scenarios: commands in, published events out.
 
-start NODE [with SEED ...] [as NAME] [life N] [in CLUSTER]    make a node at endpoint NODE and let it begin
+start NODE [with SEED ...] [as NAME] [generation N] [in CLUSTER]    make a node at endpoint NODE and let it begin
 run SECONDS          crash NODE          leave NODE           down NODE by NODE      update NODE TEXT
 pause NODE SECONDS   block NODE SECONDS  cut NODE ...         heal                   leap NODE SECONDS
-strain NODE LAG_S    lost NODE by NODE   views
-forge NODE about NAME life N refutation N [STATUS]            a record that somebody made up, gossiped to NODE
-accuse NODE about NAME refutation N                           an accusation by somebody, gossiped to NODE
+load NODE LAG_S    lost NODE by NODE   views
+forge NODE about NAME generation N incarnation N [STATUS]            a record that somebody made up, gossiped to NODE
+accuse NODE about NAME incarnation N                           an accusation by somebody, gossiped to NODE
 """
 
 from __future__ import annotations
 
-from benchmarks.clustering.network import LIFE, Network
+from benchmarks.clustering.network import GENERATION, Network
 from trouper.actors.cluster.membership import (
     Accusation,
-    ClusterEvent,
     Member,
     Membership,
+    MembershipEvent,
     ProcessHealth,
     Status,
     SwimSettings,
@@ -36,14 +36,14 @@ class Stage:
         verb, *words = line.split()
         getattr(self, f"_{verb}")(*words)
 
-    def _observe(self, now: float, name: str, event: ClusterEvent) -> None:
+    def _observe(self, now: float, name: str, event: MembershipEvent) -> None:
         self.told.append(f"{now:.3f} {name}: {described(event)}")
 
     def _node(self, name: str) -> Membership:
         return self.network.nodes[name]
 
     def _start(self, name: str, *words: str) -> None:
-        options: dict[str, list[str]] = {"with": [], "as": [], "life": [], "in": []}
+        options: dict[str, list[str]] = {"with": [], "as": [], "generation": [], "in": []}
         key = ""
         for word in words:
             if word in options:
@@ -53,7 +53,7 @@ class Stage:
         self.network.add(
             name,
             options["with"],
-            life=LIFE + int(next(iter(options["life"]), "0")),
+            generation=GENERATION + int(next(iter(options["generation"]), "0")),
             called=next(iter(options["as"]), ""),
             cluster=next(iter(options["in"]), "sim"),
         )
@@ -69,7 +69,7 @@ class Stage:
         self.network.act(name, self._node(name).leave(self.network.now))
 
     def _down(self, name: str, _by: str, other: str) -> None:
-        self.network.act(other, self._node(other).down(name, self.network.now))
+        self.network.act(other, self._node(other).down(name, f"{other} has decided so", self.network.now))
 
     def _update(self, name: str, text: str) -> None:
         self.network.act(name, self._node(name).update(text.encode(), self.network.now))
@@ -90,8 +90,8 @@ class Stage:
         """The node's clock is ahead for one event, and right again at the next."""
         self.network.act(name, self._node(name).tick(self.network.now + float(seconds)))
 
-    def _strain(self, name: str, lag_s: str) -> None:
-        self.network.act(name, self._node(name).strained(ProcessHealth(loop_lag_s=float(lag_s)), self.network.now))
+    def _load(self, name: str, lag_s: str) -> None:
+        self.network.act(name, self._node(name).report_health(ProcessHealth(loop_lag_s=float(lag_s)), self.network.now))
 
     def _lost(self, name: str, _by: str, other: str) -> None:
         self.network.act(other, self._node(other).session_lost(name, self.network.now))
@@ -102,27 +102,27 @@ class Stage:
                 held = ", ".join(sorted(_held(member) for member in node.records().values()))
                 self.told.append(f"{self.network.now:.3f} {name} sees {held}")
 
-    def _forge(self, target: str, _about: str, name: str, _life: str, life: str, _r: str, number: str, *s: str) -> None:
+    def _forge(
+        self, target: str, _about: str, name: str, _generation: str, generation: str, _r: str, number: str, *s: str
+    ) -> None:
         status = Status[s[0].upper()] if s else Status.ALIVE
-        self._gossip(target, Member(name, name, LIFE + int(life), int(number), status))
+        self._gossip(target, Member(name, name, GENERATION + int(generation), int(number), status))
 
-    def _accuse(self, target: str, _about: str, name: str, _refutation: str, number: str) -> None:
-        self._gossip(target, Accusation(name, LIFE, int(number), "mallory"))
+    def _accuse(self, target: str, _about: str, name: str, _incarnation: str, number: str) -> None:
+        self._gossip(target, Accusation(name, GENERATION, int(number), "mallory"))
 
     def _gossip(self, target: str, update: Member | Accusation) -> None:
         packet = Gossip("sim", "mallory", (update,))
         self.network.act(target, self._node(target).receive(packet, self.network.now))
 
 
-def described(event: ClusterEvent) -> str:
-    """One line for an event: its name, and what it holds; lives are counted from ``LIFE``."""
+def described(event: MembershipEvent) -> str:
+    """One line for an event: its name, and what it holds; generations are counted from ``GENERATION``."""
     parts: list[str] = []
     for field in event.__struct_fields__:
         value = getattr(event, field)
         if isinstance(value, Member):
             parts.append(_held(value) if field == "member" else f"before {_held(value)}")
-        elif field in ("before", "life"):
-            parts.append(f"{field} {value - LIFE}")
         elif field == "gap_s":
             parts.append(f"{value:.0f} s")
         else:
@@ -131,7 +131,7 @@ def described(event: ClusterEvent) -> str:
 
 
 def _held(member: Member) -> str:
-    life = f" life {member.life - LIFE}" if member.life != LIFE else ""
-    refutation = f" refutation {member.refutation}" if member.refutation else ""
+    generation = f" generation {member.generation - GENERATION}" if member.generation != GENERATION else ""
+    incarnation = f" incarnation {member.incarnation}" if member.incarnation else ""
     at = f" at {member.endpoint}" if member.endpoint != member.name else ""
-    return f"{member.name}{at}{life}{refutation} {member.status.name.lower()}"
+    return f"{member.name}{at}{generation}{incarnation} {member.status.name.lower()}"

@@ -8,8 +8,8 @@ from trouper.actors.cluster.membership.broadcasts import BroadcastQueue
 from trouper.actors.cluster.membership.packets import update_bytes
 
 
-def _news(name: str, life: int = 1) -> Accusation:
-    return Accusation(name, life, 0, "x")
+def _news(name: str, incarnation: int = 0) -> Accusation:
+    return Accusation(name, 1, incarnation, "x")
 
 
 SIZE = update_bytes(_news("a"))
@@ -26,8 +26,8 @@ def test_what_was_sent_least_goes_first_and_of_those_the_newest() -> None:
     assert [update.name for update in queue.take(2 * SIZE)] == ["d", "a"]
 
 
-def test_newer_news_of_a_member_take_the_place_of_older() -> None:
-    """One piece for each name, and it counts as new."""
+def test_a_newer_update_about_a_member_replaces_the_older_one() -> None:
+    """There is one update for each generation of a member; a replacement counts as not sent yet."""
     queue = BroadcastQueue(2)
     queue.put(_news("a", 1))
     queue.take(SIZE)
@@ -43,9 +43,9 @@ def test_what_does_not_fit_waits_and_what_fits_goes() -> None:
     queue.put(_news("long" * 50))
     assert [update.name for update in queue.take(SIZE)] == ["b"]
     assert len(queue) == 2
-    assert queue.holds("long" * 50)
-    queue.drop("b")
-    assert not queue.holds("b")
+    assert queue.holds(("long" * 50, 1))
+    queue.drop(("b", 1))
+    assert not queue.holds(("b", 1))
 
 
 @given(st.lists(st.one_of(st.sampled_from("abcdef"), st.integers(1, 4)), max_size=60), st.integers(1, 4))

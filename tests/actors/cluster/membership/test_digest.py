@@ -1,5 +1,6 @@
 """Digests of views: equal views cost a constant, whatever differs is made one, and a lie costs one exchange."""
 
+import os
 import random
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from trouper.actors.cluster.membership import (
 )
 from trouper.actors.cluster.membership.digest import ALL_BUCKETS, BUCKETS, ViewDigest, bucket_of, record_hash
 from trouper.actors.cluster.membership.packets import Digest, Sync
+from trouper.actors.cluster.membership.records import MemberId
 
 NAMES = [f"n{number}" for number in range(6)]
 LASTING = [Status.ALIVE, Status.LEFT, Status.DOWN]
@@ -32,8 +34,8 @@ def _records(statuses: list[Status]) -> st.SearchStrategy[list[Member]]:
         Member,
         name=st.sampled_from(NAMES),
         endpoint=st.sampled_from(["x", "y"]),
-        life=st.integers(1, 2),
-        refutation=st.integers(0, 2),
+        generation=st.integers(1, 2),
+        incarnation=st.integers(0, 2),
         status=st.sampled_from(statuses),
         metadata=st.sampled_from([b"", b"m"]),
         versions=st.sampled_from([(1, 1), (1, 2)]),
@@ -49,8 +51,8 @@ def _node(name: str, records: list[Member], *, sync_bytes_max: int = 262_144) ->
     return node
 
 
-def _view(node: Membership) -> dict[str, Member]:
-    return {name: record for name, record in node.records().items() if name in NAMES}
+def _view(node: Membership) -> dict[MemberId, Member]:
+    return {record.id: record for record in node.all_records() if record.name in NAMES}
 
 
 def _exchanged(effects: list[Effect]) -> list[tuple[str, Packet]]:
@@ -71,19 +73,19 @@ def _talk(nodes: dict[str, Membership], effects: list[Effect]) -> list[Packet]:
 
 @given(_records(LASTING), _records(LASTING))
 def test_two_views_that_differ_become_their_merge(one: list[Member], other: list[Member]) -> None:
-    """In any respect: who is in them, lives, refutations, ends, endpoints, metadata, versions."""
+    """In any respect: who is in them, generations, incarnations, ends, endpoints, metadata, versions."""
     a, b = _node("a", [*one, Member("b", "b", 1)]), _node("b", [*other, Member("a", "a", 1)])
     expected = merge(_view(a), _view(b))
-    said = _talk({"a": a, "b": b}, a.meet("b", 1.0))
+    said = _talk({"a": a, "b": b}, a.contact("b", 1.0))
     assert _view(a) == _view(b) == expected
     assert len(said) == (1 if len(said) == 1 else 3)
-    assert len(_talk({"a": a, "b": b}, a.meet("b", 1.0))) == 1, "what is one now needs no exchange"
+    assert len(_talk({"a": a, "b": b}, a.contact("b", 1.0))) == 1, "what is one now needs no exchange"
 
 
 @given(_records(list(Status)), _records(list(Status)))
 def test_to_exchange_what_differs_does_what_exchanging_everything_does(one: list[Member], other: list[Member]) -> None:
     """Suspicions and deaths by hearsay included: the same records are held by both sides in the end."""
-    views: list[tuple[dict[str, Member], dict[str, Member]]] = []
+    views: list[tuple[dict[MemberId, Member], dict[MemberId, Member]]] = []
     for whole in (False, True):
         a, b = _node("a", [*one, Member("b", "b", 1)]), _node("b", [*other, Member("a", "a", 1)])
         begin: list[Effect] = [Send("b", Digest("c", "a", "a", 0, b"")) if whole else _digest_of(a)]
@@ -93,7 +95,7 @@ def test_to_exchange_what_differs_does_what_exchanging_everything_does(one: list
 
 
 def _digest_of(node: Membership) -> Send:
-    [effect] = [e for e in node.meet("b", 1.0) if isinstance(e, Send) and isinstance(e.packet, Digest)]
+    [effect] = [e for e in node.contact("b", 1.0) if isinstance(e, Send) and isinstance(e.packet, Digest)]
     return effect
 
 
@@ -102,7 +104,7 @@ def test_equal_views_cost_the_same_whatever_their_size(size: int) -> None:
     """One packet of less than 300 bytes, without an answer."""
     everybody = [Member(f"n{number}", "x", 1, metadata=b"m" * 64) for number in range(size)]
     a, b = _node("a", [*everybody, Member("b", "b", 1)]), _node("b", [*everybody, Member("a", "a", 1)])
-    [packet] = _talk({"a": a, "b": b}, a.meet("b", 1.0))
+    [packet] = _talk({"a": a, "b": b}, a.contact("b", 1.0))
     assert packet_bytes(packet) == 292
 
 
@@ -110,7 +112,7 @@ def test_one_difference_among_a_thousand_makes_a_small_part_travel() -> None:
     """The bucket of one record, both ways: a few dozen records and not a thousand."""
     everybody = [Member(f"n{number}", "x", 1) for number in range(1_000)]
     a, b = _node("a", [*everybody, Member("b", "b", 1)]), _node("b", [*everybody[1:], Member("a", "a", 1)])
-    _, part, answer = _talk({"a": a, "b": b}, a.meet("b", 1.0))
+    _, part, answer = _talk({"a": a, "b": b}, a.contact("b", 1.0))
     assert isinstance(part, Sync)
     assert isinstance(answer, Sync)
     assert 1_000 / BUCKETS / 2 < len(part.records) < 2 * 1_000 / BUCKETS
@@ -124,7 +126,7 @@ def test_many_differences_travel_in_parts_and_the_last_is_answered() -> None:
     a = _node("a", [*everybody[:60], Member("b", "b", 1)], sync_bytes_max=2_000)
     b = _node("b", [*everybody[40:], Member("a", "a", 1)], sync_bytes_max=2_000)
     said: list[Packet] = []
-    effects = a.meet("b", 1.0)
+    effects = a.contact("b", 1.0)
     while exchanged := _exchanged(effects):
         effects = [e for to, packet in exchanged for e in (a if to == "a" else b).receive(packet, 1.0)]
         said += [packet for _, packet in exchanged]
@@ -158,9 +160,9 @@ def test_the_digest_of_a_view_depends_on_what_it_holds_and_not_on_its_past(
     """Come, changed and forgotten in any order: as if what is left had just been put in."""
     kept, grown = ViewDigest(), ViewDigest()
     view: dict[str, Member] = {}
-    for name, refutation in changes:
+    for name, incarnation in changes:
         before = view.pop(name, None)
-        after = None if refutation is None else Member(name, "x", 1, refutation)
+        after = None if incarnation is None else Member(name, "x", 1, incarnation)
         kept.replace(before, after)
         if after is not None:
             view[name] = after
@@ -180,9 +182,12 @@ def test_hashes_are_the_same_in_every_process() -> None:
         "from trouper.actors.cluster.membership.digest import bucket_of, record_hash\n"
         "print(bucket_of('n1'), record_hash(Member('n1', 'x', 1, metadata=b'm')))"
     )
+    path = os.pathsep.join(sys.path)
     for seed in ("1", "2"):
         command = [sys.executable, "-c", code]
-        told = subprocess.run(command, env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True)
+        told = subprocess.run(
+            command, env={"PYTHONHASHSEED": seed, "PYTHONPATH": path}, capture_output=True, text=True, check=True
+        )
         assert told.stdout.split() == [str(bucket_of("n1")), str(record_hash(Member("n1", "x", 1, metadata=b"m")))]
 
 

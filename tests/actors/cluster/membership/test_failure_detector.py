@@ -5,7 +5,7 @@ from collections.abc import Callable
 from itertools import chain
 from math import inf
 
-from trouper.actors.cluster.membership import Accusation, Changed, Effect, Member, Membership, Send, SwimSettings
+from trouper.actors.cluster.membership import Accusation, Effect, Member, Membership, Publish, Send, SwimSettings
 from trouper.actors.cluster.membership.packets import Ack, Gossip, IndirectPing, Nack, Packet, Ping
 
 SETTINGS = SwimSettings(sync_interval_s=0, gossip_interval_s=50.0, leap_s=inf)
@@ -63,7 +63,7 @@ def test_missing_nacks_are_held_against_the_own_health() -> None:
     ping, effects = _to_indirect(node)
     helper = _packets(effects, IndirectPing)[0].to
     node.receive(Nack("c", helper, ping.sequence), 1.2)
-    news = [effect.event for effect in node.tick(1.25) if isinstance(effect, Changed)]
+    news = [effect.event for effect in node.tick(1.25) if isinstance(effect, Publish)]
     assert [type(event).__name__ for event in news] == ["Suspected", "HealthChanged"]
     assert node.health.score == 2
     assert node.suspicion(ping.target) > 0

@@ -20,7 +20,7 @@ def test_the_score_moves_as_in_memberlist() -> None:
 
 def test_a_late_loop_raises_the_score_before_any_probe_has_failed() -> None:
     """One point for each quarter second of lag or pause, and for each mailbox full of messages."""
-    for evidence, score in [
+    for measured, score in [
         (ProcessHealth(loop_lag_s=0.2), 0),
         (ProcessHealth(loop_lag_s=0.6), 2),
         (ProcessHealth(gc_pause_s=0.3), 1),
@@ -28,15 +28,15 @@ def test_a_late_loop_raises_the_score_before_any_probe_has_failed() -> None:
         (ProcessHealth(loop_lag_s=3600), 7),
     ]:
         health = LocalHealth(SwimSettings())
-        health.strained(evidence, 0.0)
+        health.report(measured, 0.0)
         assert health.score == score
 
 
-def test_strain_wears_off() -> None:
+def test_the_measured_part_decays_by_one_in_each_probe_interval() -> None:
     """One point for each probe interval; what probes have shown stays."""
     health = LocalHealth(SwimSettings())
     health.probed(1)
-    health.strained(ProcessHealth(loop_lag_s=0.75), 10.0)
+    health.report(ProcessHealth(loop_lag_s=0.75), 10.0)
     seen: list[int] = []
     for now in (10.5, 11.0, 12.0, 13.0, 99.0):
         health.decay(now)
@@ -48,5 +48,5 @@ def test_without_lifeguard_a_node_trusts_itself() -> None:
     """The score is 0 whatever happens."""
     health = LocalHealth(SwimSettings().plain())
     health.probed(5)
-    health.strained(ProcessHealth(loop_lag_s=9), 0.0)
+    health.report(ProcessHealth(loop_lag_s=9), 0.0)
     assert health.score == 0

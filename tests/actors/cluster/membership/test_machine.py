@@ -89,15 +89,15 @@ def test_a_ping_for_somebody_else_is_not_answered() -> None:
     assert answer.to == "y"
 
 
-def test_whoever_pings_a_suspect_has_its_refutation_in_the_answer() -> None:
+def test_whoever_pings_a_suspect_has_its_incarnation_in_the_answer() -> None:
     """Also when the accusation is an old one that was refuted long ago and is news to nobody else."""
     node = _alone()
-    for refutation in (0, 0, 1, 0):
-        ping = Ping("c", "b", "y", "a", 1, (Accusation("a", 1, refutation, "b"),))
+    for incarnation in (0, 0, 1, 0):
+        ping = Ping("c", "b", "y", "a", 1, (Accusation("a", 1, incarnation, "b"),))
         [answer] = [e.packet for e in node.receive(ping, 0.1) if isinstance(e, Send)]
         assert isinstance(answer, Ack)
         assert answer.updates == (node.me,)
-        assert node.me.refutation > refutation
+        assert node.me.incarnation > incarnation
 
 
 def test_suspicion_of_whom_nobody_knows_is_full() -> None:

@@ -13,9 +13,9 @@ from benchmarks.clustering.network import Network
 from tests.actors.cluster.membership.test_machine_torture import tortured
 from trouper.actors.cluster.membership import (
     Accusation,
-    ClusterEvent,
     Left,
     Member,
+    MembershipEvent,
     Status,
     Suspected,
     SwimSettings,
@@ -39,8 +39,8 @@ Check = Callable[[int], list[str]]
 # -- what looks on -----------------------------------------------------------------------------------------------------
 
 
-def _heard(network: Network) -> list[tuple[float, str, ClusterEvent]]:
-    heard: list[tuple[float, str, ClusterEvent]] = []
+def _heard(network: Network) -> list[tuple[float, str, MembershipEvent]]:
+    heard: list[tuple[float, str, MembershipEvent]] = []
     network.observe = lambda now, name, event: heard.append((now, name, event))
     return heard
 
@@ -179,15 +179,15 @@ def _probes_half_of_its_list(patch: pytest.MonkeyPatch) -> None:
 
 
 def _takes_a_leave_for_a_death(patch: pytest.MonkeyPatch) -> None:
-    hear = MembershipView.hear
+    hear = MembershipView.receive
 
     def confused(view: MembershipView, record: Member, source: str, now: float, *, spread: bool = True) -> None:
         if record.status is Status.LEFT:
-            view.accuse(Accusation(record.name, record.life, record.refutation, source, dead=True), now)
+            view.accuse(Accusation(record.name, record.generation, record.incarnation, source, dead=True), now)
         else:
             hear(view, record, source, now, spread=spread)
 
-    patch.setattr(MembershipView, "hear", confused)
+    patch.setattr(MembershipView, "receive", confused)
 
 
 def _takes_all_digests_for_its_own(patch: pytest.MonkeyPatch) -> None:
@@ -211,7 +211,7 @@ def _gossips_with_nobody(patch: pytest.MonkeyPatch) -> None:
     def secretive(_dissemination: Dissemination, *_texts: str) -> tuple[Update, ...]:
         return ()
 
-    patch.setattr(Dissemination, "ride", secretive)
+    patch.setattr(Dissemination, "piggyback", secretive)
 
 
 BREAKS: dict[str, tuple[Break, Check]] = {

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from benchmarks.clustering.network import LIFE, Network
+from benchmarks.clustering.network import GENERATION, Network
 from trouper.actors.cluster.membership import Member, Membership, Status, SwimSettings
 
 SEED = os.environ.get("TROUPER_SEED")
@@ -24,13 +24,13 @@ class _Torture:
         self.chance = random.Random(seed)
         self.network = Network(seed, SwimSettings.lan(), loss=0.02)
         self.names = [f"n{number}" for number in range(self.chance.randint(5, 10))]
-        self.life = dict.fromkeys(self.names, LIFE)
+        self.generation = dict.fromkeys(self.names, GENERATION)
         self.left: set[str] = set()
         for name in self.names:
             self._start(name)
 
     def _start(self, name: str) -> None:
-        self.network.add(name, self.names[:3], life=self.life[name])
+        self.network.add(name, self.names[:3], generation=self.generation[name])
         self.network.start(name)
 
     def _up(self) -> list[str]:
@@ -50,7 +50,7 @@ class _Torture:
         elif verb == "rejoin" and gone:
             name = chance.choice([name for name in self.names if name not in up])
             self.left.discard(name)
-            self.life[name] += 1
+            self.generation[name] = self.chance.getrandbits(62)
             self._start(name)
         else:
             self._disturb(verb, name)

@@ -6,12 +6,12 @@ from math import inf
 import pytest
 
 from trouper.actors.cluster.membership import (
-    Changed,
+    AdmissionRefused,
     Effect,
     Joined,
     Member,
     Membership,
-    Refused,
+    Publish,
     Send,
     Status,
     SwimSettings,
@@ -32,8 +32,8 @@ def _digests(effects: list[Effect]) -> list[Digest]:
     return [e.packet for e in effects if isinstance(e, Send) and isinstance(e.packet, Digest)]
 
 
-def _sync(name: str, *records: Member, joining: bool = False, reply: bool = False, life: int = 1) -> Sync:
-    return Sync("c", name, name, life, (Member(name, name, life), *records), joining, reply)
+def _sync(name: str, *records: Member, joining: bool = False, reply: bool = False, generation: int = 1) -> Sync:
+    return Sync("c", name, name, generation, (Member(name, name, generation), *records), joining, reply)
 
 
 def test_a_node_asks_three_seeds_and_is_joined_by_an_answer() -> None:
@@ -44,7 +44,7 @@ def test_a_node_asks_three_seeds_and_is_joined_by_an_answer() -> None:
     assert all(packet.joining and packet.records == (node.me,) for _, packet in asked)
     assert not node.is_joined
     effects = node.receive(_sync("s1", reply=True), 0.1)
-    news = [effect.event for effect in effects if isinstance(effect, Changed)]
+    news = [effect.event for effect in effects if isinstance(effect, Publish)]
     joined = [event.member.name for event in news if isinstance(event, Joined)]
     assert (node.is_joined, joined) == (True, ["s1", "a"])
 
@@ -92,10 +92,10 @@ def test_a_large_view_goes_in_parts() -> None:
 
 @pytest.mark.parametrize(
     ("known", "reason"),
-    [(Member("b", "elsewhere", 1), "name"), (Member("b", "b", 1, 0, Status.LEFT), "over"), (None, "full")],
+    [(Member("b", "elsewhere", 7), "name"), (Member("b", "b", 1, 0, Status.LEFT), "over"), (None, "full")],
 )
 def test_who_may_not_join_is_told_why(known: Member | None, reason: str) -> None:
-    """The name is in use elsewhere, the life is over, or the view is full."""
+    """The name is in use elsewhere, the generation is over, or the view is full."""
     node = _node(members_max=1_000 if known else 1)
     node.start(0.0)
     node.acquaint([known] if known else [], 0.0)
@@ -109,7 +109,7 @@ def test_a_refusal_is_told() -> None:
     """And the node goes on trying."""
     node = _node("s1")
     node.start(0.0)
-    assert node.receive(Refusal("c", "s1", "name", "taken"), 0.1) == [Changed(Refused("s1", "name", "taken"))]
+    assert node.receive(Refusal("c", "s1", "name", "taken"), 0.1) == [Publish(AdmissionRefused("s1", "name", "taken"))]
     assert node.wake_at < inf
 
 
@@ -146,7 +146,7 @@ def test_members_compare_digests_and_say_nothing_more_when_they_are_equal() -> N
     for node in (one, other):
         node.start(0.0)
         node.acquaint([one.me, other.me], 0.0)
-    [digest] = _digests(one.meet("b", 1.0))
+    [digest] = _digests(one.contact("b", 1.0))
     assert other.receive(digest, 1.0) == []
     other.update(b"new", 1.5)
     [(to, part)] = _syncs(other.receive(digest, 2.0))

@@ -4,36 +4,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trouper.actors.cluster.membership import Member, Status, merge
-from trouper.actors.cluster.membership.records import supersedes
+from trouper.actors.cluster.membership.records import MemberId, supersedes
 
 MEMBERS = st.builds(
     Member,
     name=st.sampled_from("abc"),
     endpoint=st.sampled_from(["x", "y"]),
-    life=st.integers(0, 2),
-    refutation=st.integers(0, 2),
+    generation=st.integers(0, 2),
+    incarnation=st.integers(0, 2),
     status=st.sampled_from(Status),
     metadata=st.sampled_from([b"", b"m"]),
     versions=st.sampled_from([(1, 1), (1, 2)]),
 )
-VIEWS = st.lists(MEMBERS, max_size=6).map(lambda members: {member.name: member for member in members})
+VIEWS = st.lists(MEMBERS, max_size=6).map(lambda members: {member.id: member for member in members})
+View = dict[MemberId, Member]
 
 
 @given(VIEWS, VIEWS)
-def test_merge_is_commutative(one: dict[str, Member], other: dict[str, Member]) -> None:
-    """It does not matter who tells whom."""
+def test_merge_is_commutative(one: View, other: View) -> None:
+    """The direction of an exchange does not matter."""
     assert merge(one, other) == merge(other, one)
 
 
 @given(VIEWS, VIEWS, VIEWS)
-def test_merge_is_associative(one: dict[str, Member], other: dict[str, Member], third: dict[str, Member]) -> None:
+def test_merge_is_associative(one: View, other: View, third: View) -> None:
     """It does not matter in what order views meet."""
     assert merge(merge(one, other), third) == merge(one, merge(other, third))
 
 
 @given(VIEWS, VIEWS)
-def test_merge_is_idempotent(one: dict[str, Member], other: dict[str, Member]) -> None:
-    """To hear the same again changes nothing, and neither argument is changed."""
+def test_merge_is_idempotent(one: View, other: View) -> None:
+    """Receiving the same again changes nothing, and neither argument is changed."""
     before = (dict(one), dict(other))
     merged = merge(one, other)
     assert merge(merged, other) == merge(merged, one) == merge(merged, merged) == merged
@@ -41,13 +42,13 @@ def test_merge_is_idempotent(one: dict[str, Member], other: dict[str, Member]) -
 
 
 @given(MEMBERS, MEMBERS)
-def test_of_two_records_one_holds(one: Member, other: Member) -> None:
-    """Records of one name are totally ordered."""
-    assert one.name != other.name or supersedes(one, other) + supersedes(other, one) == (one != other)
+def test_one_of_two_records_of_a_generation_supersedes_the_other(one: Member, other: Member) -> None:
+    """Records of one generation are totally ordered."""
+    assert one.id != other.id or supersedes(one, other) + supersedes(other, one) == (one != other)
 
 
-def test_what_beats_what() -> None:
-    """A later life beats an end, an end beats every refutation, a refutation beats a death, a death beats life."""
+def test_an_end_supersedes_every_incarnation_and_an_incarnation_every_suspicion() -> None:
+    """Within one generation: over, then the incarnation, then the status."""
     rising = [
         Member("a", "x", 1),
         Member("a", "x", 1, 0, Status.SUSPECT),
@@ -55,7 +56,7 @@ def test_what_beats_what() -> None:
         Member("a", "x", 1, 1),
         Member("a", "x", 1, 0, Status.LEFT),
         Member("a", "x", 1, 0, Status.DOWN),
-        Member("a", "x", 2),
+        Member("a", "x", 1, 0, Status.DOWN, reason="restarted"),
     ]
     for place, lower in enumerate(rising):
         for higher in rising[place + 1 :]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from trouper.actors.cluster.splitbrain.strategies import Strategy
-from trouper.actors.cluster.splitbrain.view import Member, PartitionView
+from trouper.actors.cluster.splitbrain.view import PartitionMember, PartitionView
 
 TABLE = Path(__file__).parents[3] / "data" / "cluster" / "splitbrain.txt"
 LISTS = ("down", "denied")
@@ -23,7 +23,7 @@ class Expectation(msgspec.Struct, frozen=True):
 
 def read() -> list[Expectation]:
     """Return all that the table expects, one entry for each side of each `from`."""
-    people: dict[str, Member] = {}
+    people: dict[str, PartitionMember] = {}
     found: list[Expectation] = []
     case, strategy, sides, quarrel = "", "", "", ""
     for number, text in enumerate(TABLE.read_text("utf-8").splitlines(), 1):
@@ -35,7 +35,7 @@ def read() -> list[Expectation]:
                 name, *options = rest.split()
                 given = _options(options)
                 roles = frozenset(given["roles"].split(",")) if "roles" in given else frozenset[str]()
-                people[name] = Member(name, "up", int(given["up_number"]), roles)
+                people[name] = PartitionMember(name, "up", int(given["up_number"]), roles)
             case "case":
                 case, quarrel = rest, "-"
             case "strategy":
@@ -70,18 +70,20 @@ def _options(words: list[str]) -> dict[str, str]:
     return dict(word.split("=") for word in words)
 
 
-def _side(text: str, people: dict[str, Member]) -> list[Member]:
-    side: list[Member] = []
+def _side(text: str, people: dict[str, PartitionMember]) -> list[PartitionMember]:
+    side: list[PartitionMember] = []
     for word in text.split():
         name, _, status = word.partition(":")
-        side.append(msgspec.convert({**msgspec.to_builtins(people[name]), "status": status or "up"}, type=Member))
+        side.append(
+            msgspec.convert({**msgspec.to_builtins(people[name]), "status": status or "up"}, type=PartitionMember)
+        )
     return side
 
 
-def _view(sides: list[list[Member]], own: int, quarrel: str) -> PartitionView:
+def _view(sides: list[list[PartitionMember]], own: int, quarrel: str) -> PartitionView:
     here = sides[own]
     others = [member for index, side in enumerate(sides) if index != own for member in side]
     pairs = {(here[0].name, member.name) for member in others}
     if quarrel != "-":
         pairs |= {(pair[0], pair[2]) for pair in quarrel.split()}
-    return PartitionView(tuple(here + others), frozenset(pairs), frozenset(member.name for member in here))
+    return PartitionView(tuple(here + others), frozenset(pairs))

@@ -16,7 +16,6 @@ from trouper.actors.cluster.splitbrain.resolver import (
     DownSelf,
     Effect,
     Event,
-    LeaseLost,
     LeaseResult,
     ReleaseLease,
     SplitBrainResolver,
@@ -25,7 +24,7 @@ from trouper.actors.cluster.splitbrain.resolver import (
     ViewChanged,
 )
 from trouper.actors.cluster.splitbrain.strategies import LeaseMajority
-from trouper.actors.cluster.splitbrain.view import Member, MemberPhase, PartitionView
+from trouper.actors.cluster.splitbrain.view import MemberPhase, PartitionMember, PartitionView
 from trouper.runtime.kernel.errors import InvalidOption
 
 FILE = Path(__file__).parents[3] / "data" / "cluster" / "resolver.txt"
@@ -34,15 +33,16 @@ CASES = FILE.read_text("utf-8").split("\n\ncase ")
 
 
 def _view(text: str) -> PartitionView:
-    members, pairs, seen = [part.split() for part in [*text.split("|"), "", ""][:3]]
+    members, pairs = [part.split() for part in [*text.split("|"), ""][:2]]
     people = [word.partition(":") for word in members]
     return PartitionView(
         tuple(
-            msgspec.convert({"name": name, "status": status or "up", "up_number": UP_NUMBERS.get(name, 9)}, type=Member)
+            msgspec.convert(
+                {"name": name, "status": status or "up", "up_number": UP_NUMBERS.get(name, 9)}, type=PartitionMember
+            )
             for name, _, status in people
         ),
         frozenset((pair[0], pair[2]) for pair in pairs),
-        frozenset(seen),
     )
 
 
@@ -62,7 +62,7 @@ def _event(words: str) -> Event:
     verb, _, rest = words.partition(" ")
     if verb == "view":
         return ViewChanged(_view(rest))
-    return LeaseLost() if rest == "lost" else LeaseResult(rest == "yes")
+    return LeaseResult(rest == "yes")
 
 
 def _play(case: str) -> list[str]:
@@ -107,12 +107,12 @@ STATUSES: tuple[MemberPhase | None, ...] = ("up", "up", "joining", "leaving", "e
 def views(draw: st.DrawFn) -> PartitionView:
     """Any view of up to four members."""
     found: dict[str, MemberPhase | None] = {name: draw(st.sampled_from(STATUSES)) for name in PEOPLE}
-    members = tuple(Member(name, status) for name, status in found.items() if status is not None)
+    members = tuple(PartitionMember(name, status) for name, status in found.items() if status is not None)
     pairs = st.frozensets(st.tuples(st.sampled_from(PEOPLE), st.sampled_from(PEOPLE)), max_size=4)
-    return PartitionView(members, draw(pairs), draw(st.frozensets(st.sampled_from(PEOPLE))))
+    return PartitionView(members, draw(pairs))
 
 
-EVENTS = st.one_of(views().map(ViewChanged), st.booleans().map(LeaseResult), st.just(Tick()), st.just(LeaseLost()))
+EVENTS = st.one_of(views().map(ViewChanged), st.booleans().map(LeaseResult), st.just(Tick()))
 
 
 @given(

@@ -30,7 +30,7 @@ from trouper.actors.cluster.splitbrain.strategies import (
     StaticQuorum,
     Strategy,
 )
-from trouper.actors.cluster.splitbrain.view import Member, PartitionView
+from trouper.actors.cluster.splitbrain.view import PartitionMember, PartitionView
 from trouper.testing.seeds import SOAK_FACTOR
 
 SEEDS = 60 * (SOAK_FACTOR if os.environ.get("TROUPER_SOAK") == "1" else 1)
@@ -43,14 +43,14 @@ STRATEGIES: tuple[Strategy, ...] = (KeepMajority(), StaticQuorum(3), KeepOldest(
 class _Node:
     """One node: its resolver, and what it has heard of so far."""
 
-    def __init__(self, name: str, members: dict[str, Member], settings: SplitBrainSettings) -> None:
+    def __init__(self, name: str, members: dict[str, PartitionMember], settings: SplitBrainSettings) -> None:
         self.name, self.members = name, dict(members)
         self.pairs: set[tuple[str, str]] = set()
         self.resolver = SplitBrainResolver(name, settings, 0.0)
         self.running = True
 
     def view(self, side: frozenset[str]) -> PartitionView:
-        return PartitionView(tuple(self.members.values()), frozenset(self.pairs), side)
+        return PartitionView(tuple(self.members.values()), frozenset(self.pairs))
 
 
 class _World:
@@ -60,7 +60,7 @@ class _World:
         self.draw = random.Random(f"{seed}/cuts")
         names = [f"n{number}" for number in range(self.draw.randint(2, 5))]
         ages = self.draw.sample(range(9), len(names))
-        members = {name: Member(name, "up", age) for name, age in zip(names, ages, strict=True)}
+        members = {name: PartitionMember(name, "up", age) for name, age in zip(names, ages, strict=True)}
         settings = SplitBrainSettings(strategy)
         self.nodes = {name: _Node(name, members, settings) for name in names}
         first = frozenset(self.draw.sample(names, self.draw.randint(1, len(names) - 1)))

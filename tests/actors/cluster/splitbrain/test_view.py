@@ -2,17 +2,17 @@
 
 import pytest
 
-from trouper.actors.cluster.splitbrain.view import Member, MemberPhase, PartitionView, leader_of
+from trouper.actors.cluster.splitbrain.view import MemberPhase, PartitionMember, PartitionView, leader_of
 
 STATUSES: dict[str, MemberPhase] = {
     "A": "weakly_up", "B": "up", "C": "joining", "D": "up", "E": "leaving", "F": "down", "G": "exiting",
 }  # fmt: skip
-MEMBERS = tuple(Member(name, status) for name, status in STATUSES.items())
+MEMBERS = tuple(PartitionMember(name, status) for name, status in STATUSES.items())
 COUNTED = {(False, False): "BDE", (True, False): "ABCDE", (False, True): "BD", (True, True): "ABCD"}
 
 
 def _cut(here: str, there: str) -> PartitionView:
-    return PartitionView(MEMBERS, frozenset((here[0], name) for name in there), frozenset(here))
+    return PartitionView(MEMBERS, frozenset((here[0], name) for name in there))
 
 
 @pytest.mark.parametrize(("here", "there"), [("ABC", "DEFG"), ("DEFG", "ABC")])
@@ -31,13 +31,13 @@ def test_who_is_out_of_reach() -> None:
 
 def test_a_role_narrows_who_counts() -> None:
     """Only those who have it count."""
-    view = PartitionView((Member("a", roles=frozenset({"x"})), Member("b")))
+    view = PartitionView((PartitionMember("a", roles=frozenset({"x"})), PartitionMember("b")))
     assert [member.name for member in view.counted("x")] == ["a"]
 
 
 def test_observations_of_strangers_are_left_out() -> None:
     """Neither an observer nor a subject that is no member matters."""
-    view = PartitionView((Member("a"), Member("b")), frozenset({("a", "z"), ("z", "b")}))
+    view = PartitionView((PartitionMember("a"), PartitionMember("b")), frozenset({("a", "z"), ("z", "b")}))
     assert view.unreachable == frozenset()
 
 
@@ -46,9 +46,9 @@ def test_observations_of_strangers_are_left_out() -> None:
     [
         (_cut("ABC", "DEFG"), "B", "B"),
         (_cut("DEFG", "ABC"), "E", "D"),
-        (PartitionView((Member("A", "joining"), Member("C", "weakly_up"))), "A", "C"),
-        (PartitionView((Member("A"), Member("B")), frozenset({("B", "A")})), "A", "A"),
-        (PartitionView((Member("A", "down"),)), "A", None),
+        (PartitionView((PartitionMember("A", "joining"), PartitionMember("C", "weakly_up"))), "A", "C"),
+        (PartitionView((PartitionMember("A"), PartitionMember("B")), frozenset({("B", "A")})), "A", "A"),
+        (PartitionView((PartitionMember("A", "down"),)), "A", None),
     ],
 )
 def test_the_leader_is_the_lowest_in_reach_that_is_up(view: PartitionView, node: str, leader: str | None) -> None:

@@ -1,7 +1,6 @@
-"""What a handler of failures is told: a node, a link or a device has failed (PURE).
+"""The failures that a program can handle: of a member, of a session to a node, of a device (PURE).
 
-A failure is said once, when the detector first calls it one; a thing that comes back and fails again is said again.
-Who registers handlers for which kind, and calls them, is the cluster's actor.
+A failure is reported once, when it is detected; what recovers and fails again is reported again.
 """
 
 from __future__ import annotations
@@ -10,13 +9,14 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-Kind = Literal["node", "link", "device"]
+Kind = Literal["node", "session", "device"]
 
 
 class MemberFailed(msgspec.Struct, frozen=True, tag="node"):
-    """A member is out of reach for the membership.
+    """A member is unreachable or down.
 
-    node, incarnation: which life of which member.  suspicion: its detector's level then.  reason: one sentence.
+    node, generation: which process of which node.  suspicion: its level when it was reported, at most 1.0.
+    reason: one sentence.
     """
 
     node: str
@@ -25,8 +25,11 @@ class MemberFailed(msgspec.Struct, frozen=True, tag="node"):
     reason: str
 
 
-class SessionFailed(msgspec.Struct, frozen=True, tag="link"):
-    """This node hears nothing on its link to another, which may be well in touch with others."""
+class SessionFailed(msgspec.Struct, frozen=True, tag="session"):
+    """This node receives nothing over its session to another; other members may well reach that node.
+
+    node: this node.  peer: the other one.  suspicion: phi of the silence.  reason: one sentence.
+    """
 
     node: str
     peer: str
@@ -35,7 +38,10 @@ class SessionFailed(msgspec.Struct, frozen=True, tag="link"):
 
 
 class DeviceFailed(msgspec.Struct, frozen=True, tag="device"):
-    """A device of a node, such as a GPU, does not answer; the node itself may be well."""
+    """A device of a node, such as a GPU, has failed; the node itself may be well.
+
+    node: that has the device.  device: its name.  suspicion: 1.0.  reason: what the node has reported.
+    """
 
     node: str
     device: str
@@ -47,11 +53,11 @@ Failure: TypeAlias = MemberFailed | SessionFailed | DeviceFailed
 
 
 def kind_of(failure: Failure) -> Kind:
-    """Return the kind that handlers register for."""
+    """Return the kind by which handlers are registered for this failure."""
     match failure:
         case MemberFailed():
             return "node"
         case SessionFailed():
-            return "link"
+            return "session"
         case DeviceFailed():
             return "device"

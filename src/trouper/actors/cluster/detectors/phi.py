@@ -1,9 +1,9 @@
-"""``PhiAccrual``: the longer the silence against the habit, the higher the suspicion (PURE).
+"""``PhiAccrual``: a failure detector whose suspicion grows with the silence, measured by usual intervals (PURE).
 
 After Hayashibara and others, "The phi accrual failure detector" (SRDS 2004), with the logistic approximation of the
 normal distribution and the settings of Apache Pekko's ``PhiAccrualFailureDetector`` (module ``remote``, Apache-2.0),
-whose values in ``AccrualFailureDetectorSpec`` the tests hold.  phi is -log10 of the probability that a heartbeat comes
-even later than now: at phi 1 one of ten alarms is wrong, at phi 8 one of a hundred million, if habits do not change.
+whose values in ``AccrualFailureDetectorSpec`` the tests have.  phi is -log10 of the probability that a heartbeat comes
+later than now: at phi 1 one of ten alarms is wrong, at phi 8 one of a hundred million, if intervals stay as they were.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ _LN10 = ln(10.0)
 
 
 class PhiSettings(msgspec.Struct, frozen=True):
-    """How suspicious ``PhiAccrual`` is.
+    """Settings of ``PhiAccrual``.
 
-    threshold: the phi from which on it is a failure.  samples_max: how many intervals make the habit.
-    deviation_s_min: what the standard deviation counts as at least, so that a very regular node is not lost at once.
-    pause_s: how long a pause is allowed beside the habit, for garbage collections and the like.
+    threshold: the phi from which on a silence is a failure.  samples_max: how many intervals are remembered.
+    deviation_s_min: the least standard deviation, in seconds, so that a very regular node is not given up at once.
+    pause_s: a pause that is allowed in addition to the usual interval, for garbage collections and the like, seconds.
     first_interval_s: the interval that is expected before any was seen, with a quarter of it as its deviation.
+    Raises ``InvalidOption`` for a value out of range.
     """
 
     threshold: float = 8.0
@@ -35,7 +36,7 @@ class PhiSettings(msgspec.Struct, frozen=True):
     first_interval_s: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Refuse values out of range."""
         for name in ("threshold", "samples_max", "deviation_s_min", "first_interval_s"):
             if not 0 < getattr(self, name) < inf:
                 raise InvalidOption(f"PhiSettings({name}={getattr(self, name)}): it must be above 0")
@@ -44,7 +45,7 @@ class PhiSettings(msgspec.Struct, frozen=True):
 
 
 class PhiAccrual:
-    """A ``FailureDetector`` whose suspicion is phi."""
+    """Watches one peer.  Times are seconds of a clock that does not go back, the same for all calls."""
 
     __slots__ = ("_heard_at", "_intervals", "settings")
 
@@ -54,7 +55,7 @@ class PhiAccrual:
         self._intervals = Intervals(self.settings.samples_max)
 
     def heartbeat(self, now: float) -> None:
-        """Note a heartbeat; the interval that ends a failure is no habit and is left out."""
+        """Note a heartbeat; the interval that ends a failure is not counted as a usual one."""
         if self._heard_at is None:
             expected_s = self.settings.first_interval_s
             self._intervals.add(0.75 * expected_s)
@@ -64,7 +65,7 @@ class PhiAccrual:
         self._heard_at = now
 
     def suspicion(self, now: float) -> float:
-        """Return phi; inf when the silence is beyond all numbers."""
+        """Return phi; 0.0 before the first heartbeat."""
         if self._heard_at is None:
             return 0.0
         deviation_s = max(self._intervals.deviation_s, self.settings.deviation_s_min)
@@ -76,7 +77,7 @@ class PhiAccrual:
 
 
 class Intervals:
-    """The newest intervals, with their mean and deviation kept up as they come and go."""
+    """The newest intervals, with their mean and deviation, which each change updates."""
 
     __slots__ = ("_kept", "_mean_s", "_squares")
 
@@ -85,7 +86,7 @@ class Intervals:
         self._mean_s = self._squares = 0.0
 
     def add(self, interval_s: float) -> None:
-        """Take one in, and let the oldest go when there are enough (Welford's method, forwards and backwards)."""
+        """Add an interval, and remove the oldest of ``samples_max`` (Welford's method, forwards and backwards)."""
         kept = self._kept
         if len(kept) == kept.maxlen:
             before, oldest_s = self._mean_s, kept[0]
@@ -114,10 +115,10 @@ class Intervals:
 
 
 def phi(silence_s: float, mean_s: float, deviation_s: float) -> float:
-    """Return -log10 of the chance of an interval longer than ``silence_s``, if they are normally distributed.
+    """Return -log10 of the probability of an interval longer than ``silence_s``, if intervals are normally distributed.
 
     The logistic approximation 1 / (1 + exp(-y(1.5976 + 0.070566 y^2))) of the distribution is within 0.00014 of it.
-    It is taken in logarithms, so that it loses nothing far out: any silence has a finite phi.
+    It is computed in logarithms, so that it stays exact for long silences: each has a finite phi.
     """
     y = (silence_s - mean_s) / deviation_s
     x = y * (1.5976 + 0.070566 * y * y)

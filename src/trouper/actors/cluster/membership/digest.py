@@ -1,12 +1,12 @@
-"""``ViewDigest``: what a view comes to, in as many bytes for ten members as for ten thousand (PURE).
+"""``ViewDigest``: a digest of a view whose size does not depend on the number of members (PURE).
 
-Records fall into ``BUCKETS`` by a hash of their names.  A bucket is the exclusive or of the 64-bit hashes of its
-records, so that each change costs two hashes and nothing is ever counted anew (the incremental hashing of sets by
-Bellare and Micciancio, EUROCRYPT 1997, XHASH).  Two views with equal digests are taken to be equal: by chance it is
-wrong once in 2**64.  It is no defence against members that make up records to collide: whoever can do that is
-authenticated and could as well stay silent; all that a digest ever does is to begin an exchange or to save one.
+Records fall into ``BUCKETS`` buckets by a hash of their names.  A bucket is the exclusive or of the 64-bit hashes of
+its records, so each change costs two hashes and nothing is ever recomputed (the incremental hashing of sets by Bellare
+and Micciancio, EUROCRYPT 1997, XHASH).  Two views with equal digests are taken to be equal; by chance that is wrong
+once in 2**64.  The digest is no defence against members that craft colliding records: such a member is authenticated
+and could as well stay silent, and all that a digest does is to start an exchange or to save one.
 
-Hashes are BLAKE2b of msgpack, the same in every process; versions whose records differ in form only exchange more.
+Hashes are BLAKE2b of msgpack, the same in every process.  Versions whose records differ in form only exchange more.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ import msgspec
 from .records import Member
 
 BUCKETS = 32
-"""A difference in one record makes about one in so many travel; a power of two up to 256."""
+"""A difference in one record makes about one record in so many travel; a power of two up to 256."""
 ALL_BUCKETS = (1 << BUCKETS) - 1
-"""A bit for each bucket."""
+"""One bit for each bucket."""
 HASH_BYTES = 8
-REMEMBERED_MAX = 16_384
-"""Hashes that are kept in a process: records are shared and compared again and again."""
+CACHED_MAX = 16_384
+"""Hashes that a process caches: records are shared and compared again and again."""
 
 
-@lru_cache(REMEMBERED_MAX)
+@lru_cache(CACHED_MAX)
 def bucket_of(name: str) -> int:
-    """The bucket that the record of a member falls into, whatever it says."""
+    """Return the bucket of all records of a name."""
     return blake2b(name.encode(), digest_size=1).digest()[0] % BUCKETS
 
 
-@lru_cache(REMEMBERED_MAX)
+@lru_cache(CACHED_MAX)
 def record_hash(record: Member) -> int:
-    """64 bits for all that a record says: name, endpoint, life, refutation, status, metadata, versions."""
+    """Return 64 bits over all fields of a record."""
     return int.from_bytes(blake2b(msgspec.msgpack.encode(record), digest_size=HASH_BYTES).digest(), "big")
 
 
 class ViewDigest:
-    """The digest of one node's view, kept up with each change.  count: its records."""
+    """The digest of one node's view, updated with each change.  count: the number of its records."""
 
     __slots__ = ("_buckets", "count")
 
@@ -49,7 +49,7 @@ class ViewDigest:
         self.count = 0
 
     def replace(self, before: Member | None, after: Member | None) -> None:
-        """A record of the view has come, has given way to another of its name, or is forgotten."""
+        """Update the digest: a record was added (no ``before``), replaced, or removed (no ``after``)."""
         if before is not None:
             self._buckets[bucket_of(before.name)] ^= record_hash(before)
             self.count -= 1
@@ -58,11 +58,14 @@ class ViewDigest:
             self.count += 1
 
     def encoded(self) -> bytes:
-        """The buckets, ``HASH_BYTES`` for each."""
+        """Return the buckets, ``HASH_BYTES`` for each."""
         return b"".join([bucket.to_bytes(HASH_BYTES, "big") for bucket in self._buckets])
 
     def differing(self, count: int, buckets: bytes) -> int:
-        """A bit for each bucket that is not as in another's digest; all of them where it makes no sense."""
+        """Return one bit for each bucket that differs from another view's digest.
+
+        All bits are set where the other digest has another length, or equal buckets and another count.
+        """
         own = self.encoded()
         if own == buckets:
             return 0 if count == self.count else ALL_BUCKETS

@@ -1,6 +1,6 @@
-"""What the membership wants done, and what it has to tell (PURE).
+"""The effects of the membership: packets to send and events to publish (PURE).
 
-``Send`` is carried out over a link; ``Changed`` is published.  Effects come in order.
+The shell carries effects out in order: it sends the packet of a ``Send`` and publishes the event of a ``Publish``.
 """
 
 from __future__ import annotations
@@ -12,79 +12,66 @@ import msgspec
 from .packets import Packet
 from .records import Member
 
-DownReason = Literal["downed", "restarted", "superseded", "forgotten"]
-
 
 class Joined(msgspec.Struct, frozen=True):
-    """A life of a node has become a member; this node itself too, when it has been taken in."""
+    """A node has become a member; this node too, when it was admitted."""
 
     member: Member
 
 
 class Updated(msgspec.Struct, frozen=True):
-    """A member has new metadata, or another endpoint or version."""
+    """A member has new metadata, or another endpoint or protocol version.  before: its record until now."""
 
     member: Member
     before: Member
 
 
 class Suspected(msgspec.Struct, frozen=True):
-    """A member does not answer; it has time to refute.  by: who says so."""
+    """A member does not answer; it has time to refute.  by: the name of the accuser."""
 
     member: Member
     by: str
 
 
 class Unreachable(msgspec.Struct, frozen=True):
-    """A member did not refute in time.  It may be dead or cut off: what becomes of it is decided by others."""
+    """A member did not refute in time.  It may be dead or cut off; the resolver decides what becomes of it."""
 
     member: Member
 
 
 class ReachableAgain(msgspec.Struct, frozen=True):
-    """A member that was suspected or unreachable has shown that it lives.  before: its record until now."""
+    """A member that was suspected or unreachable has answered.  before: its record until now."""
 
     member: Member
     before: Member
 
 
-class Down(msgspec.Struct, frozen=True):
-    """This life of a member is over, and it did not leave.
-
-    reason: ``downed`` (somebody decided so), ``restarted`` (a later life is at the same endpoint), ``superseded`` (a
-        later life is at another endpoint), ``forgotten`` (unreachable for ``tombstone_s``).
-    """
+class Downed(msgspec.Struct, frozen=True):
+    """This generation of a node is over, and the node did not leave.  reason: one sentence."""
 
     member: Member
-    reason: DownReason
+    reason: str
 
 
 class Left(msgspec.Struct, frozen=True):
-    """A member took its leave; no failure."""
+    """A member left in order; this is no failure."""
 
     member: Member
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """This node's own membership is over, and it is silent from now on.
+    """This node's own membership is over; the machine sends nothing from now on.
 
-    reason: ``left`` (its leave was spread), ``downed`` (the cluster has taken it down: stop its actors),
-        ``superseded`` (a later life of its name is there).  detail: one sentence for people.
+    reason: ``left`` (the leave was gossiped) or ``downed`` (the cluster has taken this generation down: stop its
+        actors).  detail: one sentence that says why.
     """
 
-    reason: Literal["left", "downed", "superseded"]
+    reason: Literal["left", "downed"]
     detail: str
 
 
-class LifeRaised(msgspec.Struct, frozen=True):
-    """The cluster remembers a later life of this node, ended or at this endpoint: it goes on with a larger number."""
-
-    before: int
-    life: int
-
-
-class Refused(msgspec.Struct, frozen=True):
-    """A node would not take this one in; it is tried again with a growing pause.  reason: as in ``packets.Refusal``."""
+class AdmissionRefused(msgspec.Struct, frozen=True):
+    """A node did not admit this one; the join is retried with a growing pause.  reason: as in ``packets.Refusal``."""
 
     by: str
     reason: str
@@ -92,7 +79,7 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class NameConflict(msgspec.Struct, frozen=True):
-    """Two nodes use one name.  The later life holds it; a newcomer is refused while the holder is present."""
+    """Two living nodes use one name.  holder: the endpoint that keeps it.  other: the endpoint that does not."""
 
     name: str
     holder: str
@@ -107,7 +94,7 @@ class OtherCluster(msgspec.Struct, frozen=True):
 
 
 class Implausible(msgspec.Struct, frozen=True):
-    """A record was dropped because it cannot be true: life or refutation from the future, metadata over its limit."""
+    """A record was dropped because it breaks a limit.  source: the name of its sender.  problem: one sentence."""
 
     name: str
     source: str
@@ -115,36 +102,38 @@ class Implausible(msgspec.Struct, frozen=True):
 
 
 class SeedsSilent(msgspec.Struct, frozen=True):
-    """No seed answers.  tries: so far.  again_s: the pause until the next."""
+    """No seed answers.  tries: so far.  again_s: seconds until the next try."""
 
     seeds: tuple[str, ...]
     tries: int
     again_s: float
 
 
-class ClockLeapt(msgspec.Struct, frozen=True):
-    """This node stood still, or its clock jumped: it trusts itself less for a while, and all suspicions begin anew."""
+class ClockJumped(msgspec.Struct, frozen=True):
+    """This node was paused, or its clock jumped: its health score rises, and all suspicions start anew."""
 
     gap_s: float
 
 
 class HealthChanged(msgspec.Struct, frozen=True):
-    """The local health score: 0 is well, ``awareness_max`` - 1 is the worst."""
+    """The local health score: 0 is healthy, ``awareness_max`` - 1 is the worst."""
 
     score: int
 
 
-MemberEvent: TypeAlias = Joined | Updated | Suspected | Unreachable | ReachableAgain | Down | Left
-OwnEvent: TypeAlias = (
-    Ended | LifeRaised | Refused | NameConflict | OtherCluster | Implausible | SeedsSilent | ClockLeapt | HealthChanged
+MemberChange: TypeAlias = Joined | Updated | Suspected | Unreachable | ReachableAgain | Downed | Left
+"""Events about one member."""
+LocalEvent: TypeAlias = (
+    Ended | AdmissionRefused | NameConflict | OtherCluster | Implausible | SeedsSilent | ClockJumped | HealthChanged
 )
-ClusterEvent: TypeAlias = MemberEvent | OwnEvent
+"""Events about this node."""
+MembershipEvent: TypeAlias = MemberChange | LocalEvent
 
 
 class Send(msgspec.Struct, frozen=True, gc=False):
-    """Give a packet to whoever listens at an endpoint.
+    """Send a packet to the node at an endpoint.
 
-    reliable: by a link that sends again what was lost; otherwise it may be dropped, on the way or for want of room.
+    reliable: over a session that sends again after a reconnect; otherwise the packet may be dropped.
     """
 
     to: str
@@ -152,17 +141,17 @@ class Send(msgspec.Struct, frozen=True, gc=False):
     reliable: bool = False
 
 
-class Changed(msgspec.Struct, frozen=True, gc=False):
-    """Something to publish."""
+class Publish(msgspec.Struct, frozen=True, gc=False):
+    """Publish an event."""
 
-    event: ClusterEvent
+    event: MembershipEvent
 
 
 class ProcessHealth(msgspec.Struct, frozen=True):
-    """Told by the shell: how this process does.  All 0: well.
+    """What the shell measures of its own process.  All 0: healthy.
 
-    loop_lag_s: how late the event loop came.  gc_pause_s: the longest garbage collection since the last report.
-    mailbox_depth: messages waiting in the cluster's own mailboxes.
+    loop_lag_s: how late a timer of the event loop ran.  gc_pause_s: the longest garbage collection since the last
+    report.  mailbox_depth: messages that wait in the cluster manager's mailbox.
     """
 
     loop_lag_s: float = 0.0
@@ -170,4 +159,4 @@ class ProcessHealth(msgspec.Struct, frozen=True):
     mailbox_depth: int = 0
 
 
-Effect: TypeAlias = Send | Changed
+Effect: TypeAlias = Send | Publish

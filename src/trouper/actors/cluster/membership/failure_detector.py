@@ -1,10 +1,10 @@
-"""``FailureDetector``: the pings of a node, its own and those for others (PURE).
+"""``FailureDetector``: the pings of a node, its own and those that it makes for others (PURE).
 
-SWIM's failure detector (section 3.1) with Lifeguard's additions: times grow with the health score, helpers that hear
-nothing say so, and a suspect is told of it by whoever pings it.
+SWIM's failure detector (section 3.1) with Lifeguard's additions: times grow with the health score, helpers without an
+answer send a nack, and a node that pings a suspect tells it of the suspicion.
 
-Difference from memberlist: whoever accuses a member tells it so at once, by the reliable way, and does not leave that
-to gossip and to the next ping.
+Difference from memberlist: the accuser tells the accused at once, by a reliable packet, and does not leave that to
+gossip and to the next ping.
 """
 
 from __future__ import annotations
@@ -21,14 +21,11 @@ from .settings import SwimSettings
 from .view import MembershipView
 
 RELAYS_MAX = 1_000
-"""Pings for others that run at a time; more are not made."""
+"""The most pings for others that run at a time; further requests are ignored."""
 
 
 class FailureDetector:
-    """The probe of one node, and the pings that it makes for others.
-
-    ``schedule`` of the view says whose turn it is.
-    """
+    """The probe of one node, and the pings that it makes for others; the view's ``schedule`` chooses the targets."""
 
     __slots__ = ("_cluster", "_dissemination", "_health", "_relays", "_sequence", "_settings", "_view")
 
@@ -43,16 +40,16 @@ class FailureDetector:
         self._view, self._dissemination, self._health = view, dissemination, health
         self._cluster, self._settings = cluster, settings
         self._sequence = 0
-        self._relays: deque[tuple[float, int, str, int]] = deque()
+        self._relays: deque[tuple[float, int, str, int]] = deque()  # nack at, own sequence, origin, its sequence
 
     @property
     def wake_at(self) -> float:
-        """When ``tick`` is wanted."""
+        """When ``tick`` is to be called."""
         relay_at = self._relays[0][0] if self._relays else inf
         return min(self._view.schedule.wake_at, relay_at)
 
     def tick(self, now: float) -> None:
-        """Take the next step of the probe, and tell those for whom nothing was heard."""
+        """Take the next step of the probe, and send the nacks that are due."""
         if self._view.schedule.wake_at <= now:
             self._step(now)
         while self._relays and self._relays[0][0] <= now:
@@ -60,14 +57,14 @@ class FailureDetector:
             if self._settings.lifeguard:
                 self._view.effects.append(Send(origin, Nack(self._cluster, self._view.me.name, sequence)))
 
-    def leapt(self, until: float) -> None:
-        """This node stood still: what runs says nothing."""
+    def clock_jumped(self, until: float) -> None:
+        """Drop the probe and the pings for others: after a pause they prove nothing.  until: the next probe's time."""
         self._relays.clear()
         if self._view.schedule.wake_at < inf:
             self._view.schedule.rest(until)
 
     def acked(self, packet: Ack) -> None:
-        """An answer came, to the probe or to a ping for somebody else."""
+        """Take an answer to the probe, or to a ping for another node, to which it is passed on."""
         if self._view.schedule.acked(packet.sequence):
             self._health.probed(-1)
             return
@@ -78,7 +75,7 @@ class FailureDetector:
                 return
 
     def ping_for(self, packet: IndirectPing, now: float) -> None:
-        """Ping somebody in the place of another node."""
+        """Ping the target in the place of another node."""
         if len(self._relays) >= RELAYS_MAX:
             return
         self._sequence += 1
@@ -94,7 +91,7 @@ class FailureDetector:
             self._probe_indirectly(now)
             return
         if schedule.stage == "indirect":
-            self._verdict(now)
+            self._conclude(now)
         self._health.decay(now)
         interval_s = self._health.scale(self._settings.probe_interval_s)
         target = schedule.next_target(lambda name: self._is_probed(name, now))
@@ -104,15 +101,15 @@ class FailureDetector:
         self._sequence += 1
         timeout_s = self._health.scale(self._settings.probe_timeout_s)
         schedule.begin(target, self._sequence, now, timeout_s, interval_s)
-        self._dissemination.meet(target)
+        self._dissemination.note_session(target)
         self._send_ping(self._view.members[target], reliable=False)
 
     def _send_ping(self, member: Member, *, reliable: bool) -> None:
         me = self._view.me
-        updates = self._dissemination.ride(member.name, member.endpoint)
+        updates = self._dissemination.piggyback(member.name, member.endpoint)
         if member.status is Status.SUSPECT and self._settings.lifeguard:
-            # The buddy system: the suspect hears of it first, from whoever pings it (Lifeguard, IV.C).
-            updates = (Accusation(member.name, member.life, member.refutation, me.name), *updates)
+            # The buddy system: the suspect learns of the suspicion from the node that pings it (Lifeguard, IV.C).
+            updates = (Accusation(member.name, member.generation, member.incarnation, me.name), *updates)
         ping = Ping(self._cluster, me.name, me.endpoint, member.name, self._view.schedule.sequence, updates, reliable)
         self._view.effects.append(Send(member.endpoint, ping, reliable))
 
@@ -130,19 +127,19 @@ class FailureDetector:
             endpoint = members[name].endpoint
             asked = IndirectPing(
                 self._cluster, me.name, me.endpoint, target.name, target.endpoint, schedule.sequence,
-                self._dissemination.ride(name, endpoint, target.endpoint),
+                self._dissemination.piggyback(name, endpoint, target.endpoint),
             )  # fmt: skip
             view.effects.append(Send(endpoint, asked))
         if settings.stream_fallback:
             self._send_ping(target, reliable=True)
 
-    def _verdict(self, now: float) -> None:
-        """Nobody has heard of the target within the interval."""
+    def _conclude(self, now: float) -> None:
+        """End the probe without an answer: suspect the target."""
         schedule, view = self._view.schedule, self._view
         self._health.probed(schedule.nacks_due - schedule.nacks if schedule.nacks_due else 1)
         target = view.members.get(schedule.target)
         if target is not None and target.is_present:
-            accusation = Accusation(target.name, target.life, target.refutation, view.me.name)
+            accusation = Accusation(target.name, target.generation, target.incarnation, view.me.name)
             view.accuse(accusation, now)
             if self._settings.lifeguard and target.status is Status.ALIVE:
                 notice = Gossip(self._cluster, view.me.name, (accusation,))
@@ -152,8 +149,8 @@ class FailureDetector:
         member = self._view.members.get(name)
         if member is not None and member.is_present:
             return member is not self._view.me
-        # Whoever still gets news stays in the list, from which those who get them are drawn.
-        return False if self._dissemination.is_told(name, now) else None
+        # A member that still gets updates stays in the list, from which the receivers of gossip are drawn.
+        return False if self._dissemination.gets_updates(name, now) else None
 
     def _helps(self, name: str, target: str) -> bool:
         member = self._view.members.get(name)

@@ -2,7 +2,7 @@
 
 Sources: Das, Gupta, Motivala: SWIM (DSN 2002); Dadgar, Phillips, Currey: Lifeguard (arXiv 1707.00788), sections IV.A to
 IV.C; memberlist's ``suspicionTimeout``, ``remainingSuspicionTime``, ``retransmitLimit`` and ``pushPullScale``.
-Times are in seconds; the numbers that the tests hold are memberlist's.
+Times are in seconds; the numbers in the tests are memberlist's.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ SYNC_SCALE_FROM = 32
 
 
 def suspicion_min_s(multiple: int, members: int, probe_interval_s: float) -> float:
-    """The least time between suspicion and death: ``multiple`` * max(1, log10 N) * the probe interval.
+    """Return the least time between suspicion and death: ``multiple`` * max(1, log10 N) * the probe interval.
 
-    The scale is cut to three places, as memberlist does.
+    The scale is cut to three decimal places, as memberlist does.
     """
     scale = max(1.0, log10(max(1, members)))
     return multiple * floor(scale * 1000) * probe_interval_s / 1000
 
 
 def confirmations_wanted(multiple: int, members: int) -> int:
-    """How many other accusers bring a suspicion down to its least time: ``multiple`` - 2, or 0 in a tiny cluster.
+    """Return how many further accusers bring a suspicion down to its least time: ``multiple`` - 2, or 0.
 
-    With fewer than that many others besides accuser and accused nobody could confirm it.
+    It is 0 where the cluster has fewer members than that besides accuser and accused: nobody could confirm.
     """
     wanted = multiple - 2
     return max(0, wanted) if members - 2 >= wanted else 0
 
 
 def suspicion_s(confirmations: int, wanted: int, least_s: float, most_s: float) -> float:
-    """How long a suspicion lasts from its beginning: most - log(n + 1) / log(k + 1) * (most - least), or least.
+    """Return how long a suspicion lasts from its start: most - log(n + 1) / log(k + 1) * (most - least), or least.
 
-    With ``wanted`` 0 there is nothing to wait for, and it is the least time.
+    With ``wanted`` 0 it is the least time.
     """
     if wanted < 1:
         return least_s
@@ -43,17 +43,17 @@ def suspicion_s(confirmations: int, wanted: int, least_s: float, most_s: float) 
 
 
 def retransmit_limit(multiple: int, members: int) -> int:
-    """How often one piece of news is sent by one node: ``multiple`` * ceil(log10(N + 1))."""
+    """Return how often one node sends one update: ``multiple`` * ceil(log10(N + 1))."""
     return multiple * ceil(log10(members + 1))
 
 
 def sync_scale(members: int) -> int:
-    """By how much the pause between exchanges of whole views grows: 1 up to 32 members, then + 1 for each doubling."""
+    """Return the factor of the pause between exchanges of views: 1 up to 32 members, then + 1 for each doubling."""
     if members <= SYNC_SCALE_FROM:
         return 1
     return ceil(log2(members) - log2(SYNC_SCALE_FROM)) + 1
 
 
 def suspicion_level(elapsed_s: float, lasts_s: float) -> float:
-    """How far a suspicion has come, from 0 (just raised) to 1 (its time is over)."""
+    """Return how far a suspicion has come, from 0 (just raised) to 1 (its time is over)."""
     return 1.0 if lasts_s <= 0 else min(1.0, max(0.0, elapsed_s / lasts_s))

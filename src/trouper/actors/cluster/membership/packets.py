@@ -1,7 +1,7 @@
-"""What the memberships of two nodes say to each other (PURE).
+"""The packets that the memberships of two nodes exchange (PURE).
 
-Plain structs: a Trouper message can carry one in a field of type ``Packet``.  Every packet names the cluster, and two
-clusters never mix.  Sizes are computed, never by encoding: each is at least the bytes of msgpack, which tests hold.
+Plain structs: a Trouper message carries one in a field of type ``Packet``.  Every packet names the cluster; a packet of
+another cluster is dropped.  Sizes are computed without encoding: each is at least the number of bytes in msgpack.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from .digest import ALL_BUCKETS
 from .records import Member, Update
 
 TEXT_BYTES_MAX = 255
-"""Of a name, an endpoint, and the name of a cluster, in UTF-8: what the sizes below count on."""
+"""The most bytes of a name, an endpoint, or the name of a cluster, in UTF-8; the sizes below rely on it."""
+REASON_BYTES_MAX = 200
+"""The most bytes of the reason in a record, in UTF-8; a longer one is cut."""
 
 RefusalReason = Literal["cluster", "name", "full", "over"]
 
 
 class Ping(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
-    """Are you there?  Answered by an ``Ack`` of the same sequence.
+    """A probe; the target answers with an ``Ack`` of the same sequence.
 
-    source, endpoint: who asks and where the answer goes.  target: who is meant; another node there stays silent.
-    by_stream: whether it came by the reliable way, by which the answer goes too.
+    source, endpoint: the sender's name, and where the answer goes.  target: the name of the member that is probed; a
+        node with another name does not answer.
+    by_stream: whether it was sent reliably; then the answer is too.
     """
 
     cluster: str
@@ -37,7 +40,7 @@ class Ping(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
 
 
 class Ack(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
-    """Yes; to the ping, or the indirect ping, of this sequence."""
+    """The answer to the ping, or the indirect ping, of this sequence."""
 
     cluster: str
     source: str
@@ -46,7 +49,7 @@ class Ack(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
 
 
 class Nack(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
-    """I am well and have asked for you, and heard nothing yet (Lifeguard)."""
+    """A helper's word that it has pinged the target and has no answer yet (Lifeguard)."""
 
     cluster: str
     source: str
@@ -54,7 +57,7 @@ class Nack(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
 
 
 class IndirectPing(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
-    """Ping the target for me, and pass on what it says."""
+    """A request to ping the target in the sender's place and to pass its answer on."""
 
     cluster: str
     source: str
@@ -66,7 +69,7 @@ class IndirectPing(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4
 
 
 class Gossip(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
-    """News only."""
+    """Updates and nothing else."""
 
     cluster: str
     source: str
@@ -74,17 +77,17 @@ class Gossip(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
 
 
 class Sync(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
-    """The sender's view, or the buckets of it that differ, in parts when it is large; by the reliable way.
+    """The sender's view, or the buckets of it that differ, in parts when it is large; sent reliably.
 
-    life: of the source.  joining: whether the source asks to be taken in.  reply: whether this is the answer to one;
-        the last part of one that is no reply is answered by one.  more: whether another part follows.
-    buckets: a bit for each bucket that the records are of, and the answer's records too; see ``digest``.
+    generation: of the source.  joining: whether the source asks to be admitted.  reply: whether this answers another
+        ``Sync``; the last part of one that is no reply is answered by a reply.  more: whether another part follows.
+    buckets: one bit for each bucket that the records belong to; the answer holds records of the same buckets.
     """
 
     cluster: str
     source: str
     endpoint: str
-    life: int
+    generation: int
     records: tuple[Member, ...]
     joining: bool = False
     reply: bool = False
@@ -93,10 +96,10 @@ class Sync(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
-    """You are not taken in.
+    """The sender does not admit the node that asked.
 
-    reason: ``cluster`` (this is another one), ``name`` (it is in use), ``full``, ``over`` (this life has left or was
-        taken down; come back with another).  text: one sentence for people.
+    reason: ``cluster`` (the sender is of another one), ``name`` (a living member has it), ``full``, ``over`` (this
+        generation has left or was taken down).  text: one sentence for people.
     """
 
     cluster: str
@@ -106,9 +109,9 @@ class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
 
 
 class Digest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
-    """What the sender's view comes to; whoever has another answers with a ``Sync`` of the buckets that differ.
+    """The digest of the sender's view; a receiver whose view differs answers with a ``Sync`` of the differing buckets.
 
-    count: its records.  buckets: their hashes, see ``ViewDigest``.
+    count: the number of records.  buckets: their hashes, as ``ViewDigest.encoded`` returns them.
     """
 
     cluster: str
@@ -121,26 +124,27 @@ class Digest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
 Packet: TypeAlias = Ping | Ack | Nack | IndirectPing | Gossip | Sync | Refusal | Digest
 
 _NUMBER = 9
-"""msgpack's bytes of the largest integer."""
+"""The bytes of the largest integer in msgpack."""
 _LARGE = 5
-"""msgpack's bytes before a long text, array or blob."""
+"""The bytes before a long text, array or blob in msgpack."""
 
 
 def text_bytes(text: str) -> int:
-    """The bytes of a text in UTF-8, its length before it included."""
+    """Return the bytes of a text in UTF-8, with those of the length before it."""
     return 5 + (len(text) if text.isascii() else len(text.encode()))
 
 
 def update_bytes(update: Update) -> int:
-    """No fewer than the bytes of an update in a packet."""
+    """Return at least the bytes of an update in a packet."""
     if isinstance(update, Member):
         fixed = 5 + 2 * _NUMBER + 2 * _NUMBER + 3
-        return fixed + text_bytes(update.name) + text_bytes(update.endpoint) + _LARGE + len(update.metadata)
+        texts = text_bytes(update.name) + text_bytes(update.endpoint) + text_bytes(update.reason)
+        return fixed + texts + _LARGE + len(update.metadata)
     return 5 + 2 * _NUMBER + text_bytes(update.name) + text_bytes(update.by)
 
 
 def packet_bytes(packet: Packet) -> int:
-    """No fewer than the bytes of a packet in msgpack."""
+    """Return at least the bytes of a packet in msgpack."""
     total = 4 + text_bytes(packet.cluster) + text_bytes(packet.source)
     if isinstance(packet, Nack):
         return total + _NUMBER

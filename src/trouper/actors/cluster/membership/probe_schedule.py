@@ -1,8 +1,8 @@
-"""``ProbeSchedule``: whom a node probes, and how far the probe has come (PURE).
+"""``ProbeSchedule``: which member a node probes next, and which step its probe has reached (PURE).
 
 The order of SWIM (section 4.3): round robin through a shuffled list, shuffled anew after each pass, so that every
 member is probed once in a pass; a newcomer is put at a random place.  A probe has three steps: a ping; after its
-timeout the indirect pings and the ping by stream; at the end of the interval, the verdict.
+time-out the indirect pings and the ping by stream; at the end of the interval, the verdict.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from math import inf
 from typing import Literal
 
 URGENT_MAX = 8
-"""Members that may wait to be probed out of turn."""
+"""The most members that wait to be probed out of turn."""
 
 
 class ProbeSchedule:
-    """The list and the one probe of a node.
+    """The list of one node, and its one probe.
 
-    stage: ``idle`` until the next probe, ``direct`` or ``indirect`` in one.  wake_at: when the next step is due.
-    sequence: of the probe.  nacks_due, nacks: how many helpers owe word, and how many have given it.
+    stage: ``idle`` between probes, ``direct`` after the ping, ``indirect`` after the indirect pings.
+    wake_at: when the next step is due.  ends_at: when the probe's interval ends.  target, sequence: of the probe.
+    nacks_due, nacks: how many helpers were asked to nack, and how many have.
     """
 
     __slots__ = (
@@ -39,7 +40,7 @@ class ProbeSchedule:
         self.wake_at = self.ends_at = inf
 
     def insert(self, name: str) -> None:
-        """Put a newcomer at a random place of the list, unless it stands there."""
+        """Put a member at a random place of the list, unless it is in the list already."""
         if name in self._listed:
             return
         self._listed.add(name)
@@ -49,14 +50,14 @@ class ProbeSchedule:
         order[place], order[-1] = order[-1], order[place]
 
     def hurry(self, name: str) -> None:
-        """Probe this member out of turn, unless many are waiting for that already."""
+        """Probe this member out of turn; ignored while ``URGENT_MAX`` members wait for that."""
         if len(self._urgent) < URGENT_MAX:
             self._urgent[name] = None
 
     def next_target(self, wanted: Callable[[str], bool | None]) -> str | None:
-        """Whose turn it is; None when there is nobody to probe.
+        """Return the member to probe next; None when there is none.
 
-        wanted: True for a member to probe, False for one to pass over, None for one that is no more.
+        wanted: returns True for a member to probe, False for one to skip, None for one to drop from the list.
         """
         while self._urgent:
             name = next(iter(self._urgent))
@@ -75,34 +76,34 @@ class ProbeSchedule:
         return None
 
     def pick(self) -> str | None:
-        """Anybody in the list, at random; None when it is empty.  It may be somebody who is gone."""
+        """Return a random name of the list, perhaps of a member that is gone; None when the list is empty."""
         order = self._order
         return order[int(self._chance() * len(order))] if order else None
 
     def begin(self, target: str, sequence: int, now: float, timeout_s: float, interval_s: float) -> None:
-        """A ping goes out."""
+        """Start a probe: its ping is sent now."""
         self.target, self.sequence, self.stage = target, sequence, "direct"
         self.nacks = self.nacks_due = 0
         self.wake_at, self.ends_at = now + timeout_s, now + interval_s
 
     def go_indirect(self, nacks_due: int) -> None:
-        """The ping was not answered in time; so many helpers are asked, and each of them owes word."""
+        """Go on to the indirect step.  nacks_due: how many helpers are expected to nack."""
         self.stage, self.nacks_due, self.wake_at = "indirect", nacks_due, self.ends_at
 
     def acked(self, sequence: int) -> bool:
-        """An answer came; whether it is to the probe that runs, which is over then."""
+        """End the probe if the answer is for it, and return whether it was."""
         if self.stage == "idle" or sequence != self.sequence:
             return False
         self.rest()
         return True
 
     def nacked(self, sequence: int) -> None:
-        """A helper says that it is well and has heard nothing."""
+        """Count a helper's nack."""
         if self.stage == "indirect" and sequence == self.sequence:
             self.nacks += 1
 
     def rest(self, until: float | None = None) -> None:
-        """No probe runs until the interval is over, or until the time given."""
+        """Run no probe until the interval is over, or until the time given."""
         self.stage = "idle"
         if until is not None:
             self.ends_at = until
@@ -122,7 +123,7 @@ def shuffle(items: list[str], chance: Callable[[], float]) -> None:
 
 
 def sample(count: int, draws: int, draw: Callable[[], str | None], fits: Callable[[str], bool]) -> Sequence[str]:
-    """Up to ``count`` different names from ``draws`` draws that fit; fewer when luck is out (memberlist: 3 N draws)."""
+    """Return up to ``count`` different names that fit, from ``draws`` draws; perhaps fewer (memberlist: 3 N draws)."""
     found: list[str] = []
     for _ in range(draws):
         name = draw()

@@ -1,7 +1,7 @@
-"""``SwimSettings``: every limit and every time of the membership, by name (PURE).
+"""``SwimSettings``: the limits and times of the membership (PURE).
 
-The defaults are those of memberlist's ``DefaultLANConfig``; ``wan`` and ``local`` follow its other two presets.  What
-memberlist does not have is marked (own).
+The defaults are those of memberlist's ``DefaultLANConfig``; ``wan`` and ``local`` follow its other two presets.
+Settings that memberlist does not have are marked (own).
 """
 
 from __future__ import annotations
@@ -11,41 +11,46 @@ from math import inf
 
 from ....runtime.kernel.errors import InvalidOption
 
+RECORD_BYTES = 712
+"""The bytes that a packet must have for a record, besides its metadata: name, endpoint and reason."""
+
 
 @dataclass(frozen=True, slots=True)
 class SwimSettings:
-    """How often a node probes and gossips, how long it doubts, and what it allows.  Seconds are the caller's ``now``.
+    """How often a node probes and gossips, how long suspicions last, and what it accepts.  Times are in seconds.
 
-    probe_interval_s: one member is probed in so long; times score + 1.  probe_timeout_s: a ping that is not answered in
-        so long is followed by indirect pings and a ping by stream; times score + 1.
+    probe_interval_s: time between two probes, times health score + 1.  probe_timeout_s: after this, times health score
+        + 1, an unanswered ping is followed by indirect pings and a ping by stream.
     indirect_probes: members asked to ping in this node's place.  0: none.
-    nack_fraction: of their ``probe_timeout_s``, after which they say that they have not heard either (Lifeguard).
-    stream_fallback: whether the second ping goes by the reliable way.
-    gossip_interval_s, gossip_nodes: news go to so many members, so often, while there are any.
-    urgent_nodes (own): new suspicions and deaths go to so many in their first round, so that both the refutation and
-        the news of a death come sooner; each is sent as often in all.
-    gossip_to_dead_s: for so long after its end a member still gets news, so that it can refute.
-    retransmit_mult: each piece of news is sent this times ceil(log10(N + 1)) times.
+    nack_fraction: the part of ``probe_timeout_s`` after which a helper without an answer sends a nack (Lifeguard).
+    stream_fallback: whether the second ping is sent reliably.
+    gossip_interval_s, gossip_nodes: updates go to so many members in each interval, while there are any.
+    urgent_nodes (own): accusations go to so many members in their first round, so that both the refutation and the news
+        of a death arrive sooner; the number of transmissions in all is the same.
+    gossip_to_dead_s: so long after it became unreachable a member still gets updates, so that it can refute.
+    retransmit_mult: each update is sent this times ceil(log10(N + 1)) times.
     suspicion_mult: the least time of a suspicion is this times max(1, log10 N) times ``probe_interval_s``.
-    suspicion_max_mult: without confirmations it is so many times longer.
-    sync_interval_s: between two exchanges of whole views; grows with log2 N past 32 members.  0: none.
-    settle_s (own): a view that grew by an eighth since its last exchange is exchanged again about so soon.
-    awareness_max: the health score is 0 to this less one.
-    packet_bytes_max: of one packet, news included.  sync_bytes_max: of one packet of an exchange; a large view takes
+    suspicion_max_mult: without confirmations a suspicion lasts so many times longer.
+    sync_interval_s: time between two exchanges of views; grows with log2 N above 32 members.  0: none.
+    settle_s (own): a view that grew by an eighth since its last exchange is exchanged again after about this time.
+    awareness_max: the health score is from 0 to this less one.
+    packet_bytes_max: of one packet, updates included.  sync_bytes_max: of one packet of an exchange; a large view takes
         several.  metadata_bytes_max: of a member's metadata.
     lifeguard: False switches off the health score, nacks, confirmations and the buddy system: plain SWIM, to compare.
-    leap_s (own): an event that comes so much later than the wake-up this machine asked for, or so far back in time,
-        tells of a pause of this node or a jump of its clock.  inf: never looked at.
-    strain_lag_s, strain_mailbox (own): loop lag, or messages waiting, that raise the health score by one.
+    leap_s (own): an event that comes this much later than the wake-up that was asked for, or earlier than the last
+        event by this much, is taken for a pause of this node or a jump of its clock.  inf: never.
+    health_lag_s, health_mailbox (own): the loop lag, or the number of waiting messages, for each point of the health
+        score.
     reconnect_s, reconnect_max_s (own; serf has 30 s): pause between tries to reach lost members and silent seeds, and
-        its largest value.  join_retry_s, join_retry_max_s: the same while this node has not yet joined.
-    leave_s: how long a leaving node spreads its leave at most.
-    tombstone_s: how long the lost and the gone are remembered (serf's 24 h).  tombstones_max: how many at most.
-    members_max: members in the view; one more is refused with an event.
-    life_ahead_max: how far a life may lie above what this node's own life makes plausible, in the unit of lives.
-    life_per_s: how much a life that begins a second later is larger; 1e9 where lives are nanoseconds.
-    refutation_ahead_max: how far a refutation may lie above the one that is known.
-    warm_peers (own): gossip and indirect pings go to members met so recently, so that links already stand.  0: to any.
+        its largest value.  join_retry_s, join_retry_max_s: the same while this node has not joined.
+    leave_s: how long a leaving node gossips its leave at most.
+    tombstone_s: how long members that are unreachable or over are remembered (serf's 24 h).  tombstones_max: the most
+        records that are remembered so, and the most ids that are remembered after that.
+    members_max: the most names in the view; a record of one more is dropped with an event.
+    generations_max (own): the most living generations of one name in the view; one is the normal case.
+    incarnation_ahead_max: how far an incarnation may lie above the one that is known.
+    warm_peers (own): gossip and indirect pings go to so many members that were probed lately, to which sessions are
+        established.  0: to any.
     """
 
     probe_interval_s: float = 1.0
@@ -78,9 +83,8 @@ class SwimSettings:
     tombstone_s: float = 86_400.0
     tombstones_max: int = 10_000
     members_max: int = 10_000
-    life_ahead_max: int = 86_400_000_000_000
-    life_per_s: float = 1e9
-    refutation_ahead_max: int = 1_000_000
+    generations_max: int = 4
+    incarnation_ahead_max: int = 1_000_000
     warm_peers: int = 64
 
     def __post_init__(self) -> None:
@@ -89,21 +93,28 @@ class SwimSettings:
             raise InvalidOption(f"probe_timeout_s={self.probe_timeout_s} must be above 0 and below {interval}")
         if not 0 < self.nack_fraction <= 1:
             raise InvalidOption(f"nack_fraction={self.nack_fraction} must be above 0 and at most 1")
-        counts = (self.indirect_probes, self.warm_peers, self.metadata_bytes_max, self.refutation_ahead_max)
-        if min(*counts, self.life_ahead_max, self.tombstones_max) < 0:
+        counts = (self.indirect_probes, self.warm_peers, self.metadata_bytes_max, self.incarnation_ahead_max)
+        if min(*counts, self.tombstones_max) < 0:
             raise InvalidOption(f"{self}: no count may be below 0")
-        multiples = (self.retransmit_mult, self.suspicion_mult, self.suspicion_max_mult, self.awareness_max)
+        multiples = (
+            self.retransmit_mult, self.suspicion_mult, self.suspicion_max_mult, self.awareness_max,
+            self.generations_max,
+        )  # fmt: skip
         if min(*multiples, self.gossip_nodes, self.urgent_nodes, self.members_max, self.health_mailbox) < 1:
             raise InvalidOption(
-                f"{self}: multiples, gossip_nodes, urgent_nodes, members_max and strain_mailbox must be 1 or more"
+                f"{self}: multiples, gossip_nodes, urgent_nodes, members_max, generations_max and health_mailbox"
+                " must be 1 or more"
             )
         times = (self.gossip_interval_s, self.settle_s, self.leave_s, self.tombstone_s, self.leap_s, self.health_lag_s)
-        if min(times) <= 0 or min(self.sync_interval_s, self.gossip_to_dead_s, self.life_per_s) < 0:
+        if min(times) <= 0 or min(self.sync_interval_s, self.gossip_to_dead_s) < 0:
             raise InvalidOption(f"{self}: every time must be above 0; only sync_interval_s=0 means never")
         if not (0 < self.reconnect_s <= self.reconnect_max_s and 0 < self.join_retry_s <= self.join_retry_max_s):
             raise InvalidOption(f"{self}: a first pause must be above 0 and no larger than the largest")
-        if self.packet_bytes_max < 512 + self.metadata_bytes_max or self.sync_bytes_max < self.packet_bytes_max:
-            least = 512 + self.metadata_bytes_max
+        if (
+            self.packet_bytes_max < RECORD_BYTES + self.metadata_bytes_max
+            or self.sync_bytes_max < self.packet_bytes_max
+        ):
+            least = RECORD_BYTES + self.metadata_bytes_max
             raise InvalidOption(
                 f"packet_bytes_max={self.packet_bytes_max} must hold a member with its metadata, {least} bytes, and"
                 f" sync_bytes_max={self.sync_bytes_max} no less"
@@ -111,12 +122,12 @@ class SwimSettings:
 
     @classmethod
     def lan(cls) -> SwimSettings:
-        """One data centre: memberlist's DefaultLANConfig."""
+        """Return the settings for one data centre: memberlist's DefaultLANConfig."""
         return cls()
 
     @classmethod
     def wan(cls) -> SwimSettings:
-        """Between data centres: memberlist's DefaultWANConfig."""
+        """Return the settings between data centres: memberlist's DefaultWANConfig."""
         return cls(
             probe_interval_s=5.0,
             probe_timeout_s=3.0,
@@ -131,7 +142,7 @@ class SwimSettings:
 
     @classmethod
     def local(cls) -> SwimSettings:
-        """One host: memberlist's DefaultLocalConfig."""
+        """Return the settings for one host: memberlist's DefaultLocalConfig."""
         return cls(
             probe_timeout_s=0.2,
             indirect_probes=1,
@@ -143,5 +154,5 @@ class SwimSettings:
         )
 
     def plain(self) -> SwimSettings:
-        """The same without Lifeguard and without what this runtime adds to it: for comparison only."""
+        """Return the same without Lifeguard and without the detection of clock jumps: for comparison only."""
         return replace(self, lifeguard=False, leap_s=inf)

@@ -3,8 +3,8 @@
 Lifeguard's LHA-Suspicion (arXiv 1707.00788, IV.B; memberlist's ``suspicion.go``): the first accusation starts a long
 time, and each further accuser, counted once, shortens it, down to the least.
 
-Difference from memberlist: the time counts from the ping that had no answer and not from the verdict an interval later,
-since in that interval the member was asked by every way there is and could have answered each.
+Difference from memberlist: the time counts from the ping that had no answer, not from the verdict an interval later,
+since in that interval the member was pinged directly, indirectly and by stream, and answered none of them.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from .formulas import confirmations_wanted, suspicion_level, suspicion_min_s, su
 from .settings import SwimSettings
 
 SILENCE_PART = 4
-"""The silence before an accusation counts for no more than a part in so many of the least time."""
+"""The silence before an accusation counts for at most the least time divided by this."""
 
 
 class Suspicion:
     """One suspected member.
 
-    accusers: everybody who has said so.  started_at: when its silence began; before it was accused, by the probe that
-    failed.  lasts_s: from ``started_at``, as things stand.  least_s: what it comes to when it is confirmed.
+    accusers: the names of all accusers.  started_at: when its silence began, by the probe that failed; earlier than the
+    accusation.  lasts_s: seconds from ``started_at`` to its end, with the accusers so far.  least_s: the same when it
+    is fully confirmed.
     """
 
     __slots__ = ("_most_s", "_wanted", "accusers", "lasts_s", "least_s", "started_at")
@@ -39,11 +40,11 @@ class Suspicion:
 
     @property
     def confirmations(self) -> int:
-        """Accusers besides the first."""
+        """The number of accusers besides the first."""
         return len(self.accusers) - 1
 
     def confirm(self, by: str) -> bool:
-        """Another accusation came in; whether it counts: from somebody new, while any is wanted."""
+        """Add an accuser; return whether it counts: it is new, and confirmations are still wanted."""
         if by in self.accusers or self.confirmations >= self._wanted:
             return False
         self.accusers.add(by)
@@ -54,8 +55,8 @@ class Suspicion:
 class Suspicions:
     """All suspicions of one node.
 
-    wake_at: when ``expired`` is wanted; it may come too early.  unconfirmed: whose least time went by while too few
-    others accused them; whoever asks them takes them out.
+    wake_at: when ``expired`` is to be called; a call that is too early does nothing.  unconfirmed: names of members
+    whose least time passed with too few accusers; the caller removes them.
     """
 
     __slots__ = ("_alarms", "_open", "_settings", "unconfirmed", "wake_at")
@@ -71,12 +72,12 @@ class Suspicions:
         return len(self._open)
 
     def begin(self, name: str, members: int, by: str, now: float) -> None:
-        """Somebody is suspected for the first time."""
+        """Start the suspicion of a member."""
         self._open[name] = suspicion = Suspicion(self._settings, members, by, now)
         self._set_alarms(name, suspicion)
 
     def confirm(self, name: str, by: str) -> bool:
-        """Somebody suspects a member that may be suspected already; whether that is news to pass on."""
+        """Add an accuser to a suspicion; return whether that is to be gossiped."""
         suspicion = self._open.get(name)
         if suspicion is None or not suspicion.confirm(by):
             return False
@@ -84,14 +85,14 @@ class Suspicions:
         return True
 
     def end(self, name: str) -> None:
-        """A member is suspected no more."""
+        """End the suspicion of a member, if there is one."""
         self._open.pop(name, None)
         if not self._open:
             self._alarms.clear()
             self.wake_at = inf
 
     def expired(self, now: float) -> list[str]:
-        """Take out those whose time is over, in the order of their times."""
+        """Remove the suspicions whose time is over, and return their names in the order of their times."""
         over: list[str] = []
         while self._alarms and self._alarms[0][0] <= now:
             at, name = heappop(self._alarms)
@@ -107,7 +108,7 @@ class Suspicions:
         return over
 
     def restart(self, now: float) -> None:
-        """Count all times anew from now; the accusers stay."""
+        """Restart the time of each suspicion from now; the accusers stay."""
         self._alarms.clear()
         self.wake_at = inf
         for name, suspicion in self._open.items():
@@ -115,7 +116,7 @@ class Suspicions:
             self._set_alarms(name, suspicion)
 
     def level(self, name: str, now: float) -> float:
-        """How far the suspicion of a member has come, from 0 to 1; 0 without one."""
+        """Return how far the suspicion of a member has come, from 0 to 1; 0 without one."""
         suspicion = self._open.get(name)
         return 0.0 if suspicion is None else suspicion_level(now - suspicion.started_at, suspicion.lasts_s)
 

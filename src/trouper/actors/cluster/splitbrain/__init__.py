@@ -1,5 +1,5 @@
-"""What becomes of a cluster that is cut in two: one side goes on, the others go down.
+"""The split brain resolver: when a network partition divides the cluster, one side stays and the others go down.
 
-``view`` is what one side knows, ``strategies`` how to choose, ``deciding`` the decision from both, ``stability`` how
-long to wait before it, and ``resolver`` the state machine that waits, asks for a lease and gives the orders.
+``view`` is what one side knows, ``strategies`` choose a side, ``decision`` says which members go down,
+``stability`` how long to wait first, and ``resolver`` is the state machine that waits, asks for a lease and orders members down.
 """

@@ -1,9 +1,9 @@
-"""``decide(view, strategy)``: who goes down when members are out of reach (PURE).
+"""``decide(view, strategy)``: which members go down when some are unreachable (PURE).
 
-Each side of a cut decides alone, from what it knows, and gives orders to all members that it can reach; a strategy is
-good when at most one side keeps anybody.  Members that are connected in a roundabout way only are downed, and the
-strategy then judges the rest as if they had not been seen to complain of each other.  The rules are those of Apache
-Pekko's split brain resolver (``cluster.sbr``, Apache-2.0).
+Each side of a partition decides alone, from its own view, and orders the members that it can reach; a strategy is safe
+when at most one side keeps members.  Members that are only indirectly connected are downed, and the strategy then
+judges the rest without the observations between those members.  The rules are those of Apache Pekko's split brain
+resolver (``cluster.sbr``, Apache-2.0).
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from .view import PartitionView
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """Who goes down.
+    """Which members go down.
 
-    down: names, of both sides; this node's own side goes down when they are in it.  reason: one sentence for people.
-    lease_delay_s: None when the decision holds by itself; else it holds if a lease is got, to be asked for after so
-    many seconds.  down_without_lease: who goes down instead when the lease is refused.
+    kind: the verdict of the strategy.  down: the names of the members that go down, on both sides.
+    reason: one sentence for people.
+    lease_delay_s: None when the decision needs no lease; otherwise it holds only if the lease is acquired, which is to
+    be asked for after so many seconds.  down_without_lease: the names that go down instead when the lease is refused.
     """
 
     kind: Kind
@@ -30,7 +31,7 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 def decide(view: PartitionView, strategy: Strategy) -> Decision:
-    """Return who goes down.  The same for everybody who knows the same; asks nothing and raises nothing."""
+    """Return which members go down; equal views give equal decisions."""
     verdict = judge(view, strategy)
     if verdict.kind == "down_indirectly_connected":
         return _down_indirectly_connected(view, strategy, verdict)
@@ -46,29 +47,24 @@ def _simply(view: PartitionView, kind: Kind) -> frozenset[str]:
 
 
 def _down_indirectly_connected(view: PartitionView, strategy: Strategy, verdict: Verdict) -> Decision:
-    """The strategy judges the others once more, without what those in question say of each other."""
+    """Down the indirectly connected members, and let the strategy judge the others without their observations."""
     down, reason = view.indirectly_connected, verdict.reason
     if view.unreachable - view.indirectly_connected:
-        rest = _without_their_quarrels(view)
+        rest = _without_mutual_observations(view)
         second = judge(rest, strategy)
         if second.kind == "down_indirectly_connected":
-            reason = f"{reason}; without what these say, {second.reason}; that is no clean cut, so all go down"
+            reason = f"{reason}; without their observations, {second.reason}; so all go down"
             return Decision("down_all", view.downable, reason)
         down, reason = down | _simply(rest, second.kind), f"{reason}; and of the others, {second.reason}"
     without_lease = view.indirectly_connected | (view.downable - view.unreachable)
     return _decision(view, Verdict(verdict.kind, reason, verdict.lease_delay_s), down, without_lease)
 
 
-def _without_their_quarrels(view: PartitionView) -> PartitionView:
-    """Leave out what indirectly connected members say of each other, and all that is about members on their way out."""
+def _without_mutual_observations(view: PartitionView) -> PartitionView:
+    """Remove the observations between indirectly connected members, and those about members that are exiting."""
     both = {observer for observer, _ in view.pairs} & view.unreachable
-    seen = {name for pair in view.pairs if pair[1] in view.seen_by for name in pair}
     return view.without(
-        frozenset(
-            pair
-            for pair in view.pairs
-            if not view.downable.issuperset(pair) or both.issuperset(pair) or seen.issuperset(pair)
-        )
+        frozenset(pair for pair in view.pairs if not view.downable.issuperset(pair) or both.issuperset(pair))
     )
 
 

@@ -1,16 +1,17 @@
-"""``SplitBrainResolver``: waits until a cut is stable, decides, asks for a lease, and gives the orders (PURE).
+"""``SplitBrainResolver``: waits until a partition is stable, decides, and orders members down (PURE).
 
-    calm --somebody out of reach--> waiting --nothing has changed for stable_after_s--> decided
+    idle --a member is unreachable--> waiting --no change for stable_after_s--> decided
     waiting --still changing unstable_s later--> all go down
-    decided --the strategy needs a lease--> asking --got it--> orders    asking --refused, no answer--> this side downs
+    decided --the strategy needs a lease--> asking --acquired--> members are downed
+                                            asking --refused, or no answer--> this side goes down
 
-Only the leader of a side gives orders, see ``view.leader_of``; members learn of them as of every other news, and one
-that finds itself down says ``DownSelf``.  Which changes start the wait again is as in Apache Pekko's split brain
-resolver (``cluster.sbr``, Apache-2.0): a member out of reach or back, up, exiting or down; not one that joins, leaves
-or is removed.
+Only the leader of a side orders members down (``view.leader_of``).  The orders are gossiped as records; a member that
+receives its own ends.  The changes that restart the wait are those of Apache Pekko's split brain resolver
+(``cluster.sbr``, Apache-2.0): a member becomes unreachable or reachable, up, exiting or down.  One that joins, leaves or
+is removed does not restart it.
 
-``step(event, now)`` takes the time in seconds and returns the effects, to be carried out in order.  ``wake_at`` says
-when a ``Tick`` is wanted; a tick that comes too early does nothing.
+``step(event, now)`` takes the time in seconds and returns the effects, to be carried out in order.  ``wake_at`` is the
+time at which a ``Tick`` is to be passed in; one that comes too early does nothing.
 """
 
 from __future__ import annotations
@@ -24,15 +25,17 @@ from ....runtime.kernel.errors import InvalidOption
 from .decision import Decision, decide
 from .stability import stable_after_s, unstable_after_s
 from .strategies import KeepMajority, LeaseMajority, Strategy
-from .view import JOINING, Member, PartitionView, leader_of
+from .view import JOINING, PartitionMember, PartitionView, leader_of
 
 
 class SplitBrainSettings(msgspec.Struct, frozen=True):
-    """How a node settles a cut.  All nodes of a cluster must have the same.
+    """How a node resolves a partition.  All nodes of a cluster must have the same settings.
 
-    stable_after_s: how long nothing may change before a decision; None scales it with the size of the cluster.
-    unstable_s: how much longer changes may go on before all are downed; None is three quarters of ``stable_after_s``
-    and at least 4, 0 is for ever.  lease_timeout_s: an answer about the lease that takes longer is a refusal.
+    strategy: which side stays.  stable_after_s: seconds without a change before a decision; None scales with the size
+    of the cluster.  unstable_s: how many seconds longer changes may go on before all members are downed; None is three
+    quarters of ``stable_after_s`` and at least 4, 0 is for ever.
+    lease_timeout_s: a lease that is not acquired within so many seconds counts as refused.
+    Raises ``InvalidOption`` for negative times.
     """
 
     strategy: Strategy = KeepMajority()
@@ -41,7 +44,7 @@ class SplitBrainSettings(msgspec.Struct, frozen=True):
     lease_timeout_s: float = 5.0
 
     def __post_init__(self) -> None:
-        """Refuse times before now."""
+        """Refuse negative times."""
         for name in ("stable_after_s", "unstable_s", "lease_timeout_s"):
             seconds = getattr(self, name)
             if seconds is not None and not seconds >= 0:
@@ -49,56 +52,52 @@ class SplitBrainSettings(msgspec.Struct, frozen=True):
 
 
 class ViewChanged(msgspec.Struct, frozen=True):
-    """What this node knows of the cluster, at the start and after every change."""
+    """The view of this node, at the start and after every change."""
 
     view: PartitionView
 
 
 class LeaseResult(msgspec.Struct, frozen=True):
-    """The answer to ``AcquireLease``; an error while asking is a refusal."""
+    """The answer to ``AcquireLease``; an error counts as a refusal."""
 
     acquired: bool
 
 
-class LeaseLost(msgspec.Struct, frozen=True):
-    """A lease that was held has run out or was taken; the next decision will ask again."""
-
-
 class Tick(msgspec.Struct, frozen=True):
-    """The time has come to ``wake_at``."""
+    """The time ``wake_at`` has come."""
 
 
-Event: TypeAlias = ViewChanged | LeaseResult | LeaseLost | Tick
+Event: TypeAlias = ViewChanged | LeaseResult | Tick
 
 
 class DownMembers(msgspec.Struct, frozen=True):
-    """Mark these members as down, and let all others know; none of them is this node."""
+    """Take these members down; this node is not among them.  reason: one sentence."""
 
     names: tuple[str, ...]
     reason: str
 
 
 class DownSelf(msgspec.Struct, frozen=True):
-    """This node goes down: mark it, let the others know, stop its actors; said once."""
+    """Take this node down; returned once.  reason: one sentence."""
 
     reason: str
 
 
 class AcquireLease(msgspec.Struct, frozen=True):
-    """Ask for the lease, and answer with ``LeaseResult``."""
+    """Ask for the lease, and pass the answer in as ``LeaseResult``."""
 
 
 class ReleaseLease(msgspec.Struct, frozen=True):
-    """Give the lease back; if that fails it will run out by itself."""
+    """Give the lease back; if that fails it will expire by itself."""
 
 
 Effect: TypeAlias = DownMembers | DownSelf | AcquireLease | ReleaseLease
 
 
 class SplitBrainResolver:
-    """One node's part in settling cuts; see the top of the file.
+    """The resolver of one node.
 
-    view: the newest knowledge.  decision: the last one that was made, for people to look at; None before any.
+    node: its name.  view: the newest one.  decision: the last one, for people to read; None before the first.
     """
 
     __slots__ = (
@@ -111,7 +110,7 @@ class SplitBrainResolver:
         self.view = PartitionView(())
         self.decision: Decision | None = None
         self._stable_at = now
-        self._changed_at: float | None = None  # when the changes began that have not come to rest since
+        self._changed_at: float | None = None  # when the changes began that have not ended since
         self._decided = self._is_down = self._holding = False
         self._asking: Decision | None = None
         self._ask_at = self._refused_at = self._release_at = inf
@@ -119,7 +118,7 @@ class SplitBrainResolver:
 
     @property
     def wake_at(self) -> float:
-        """When a ``Tick`` is wanted; inf for never."""
+        """When a ``Tick`` is to be passed in; inf for never."""
         if self._is_down:
             return inf
         if self._asking is not None:
@@ -129,22 +128,19 @@ class SplitBrainResolver:
 
     @property
     def stable_s(self) -> float:
-        """How long nothing may change before a decision, at the present size of the cluster."""
+        """Seconds without a change before a decision, at the present size of the cluster."""
         given = self._settings.stable_after_s
         return stable_after_s(len(self.view.members)) if given is None else given
 
     def step(self, event: Event, now: float) -> list[Effect]:
-        """Take one event and return what is to be done."""
+        """Take in one event, and return the effects."""
         if self._is_down:
-            return [ReleaseLease()] if event == LeaseResult(True) else []  # the lease has come too late
+            return [ReleaseLease()] if event == LeaseResult(True) else []  # the answer came too late
         match event:
             case ViewChanged():
-                return self._see(event.view, now)
+                return self._view_changed(event.view, now)
             case LeaseResult():
                 return self._answered(event.acquired, now)
-            case LeaseLost():
-                self._holding, self._held_for, self._release_at = False, frozenset(), inf
-                return []
             case Tick():
                 return self._tick(now)
 
@@ -159,27 +155,27 @@ class SplitBrainResolver:
 
     @property
     def _unstable_at(self) -> float:
-        """When all go down because the changes do not end."""
+        """When all members go down because the changes do not end."""
         given = self._settings.unstable_s
         if self._changed_at is None or given == 0:
             return inf
         return self._changed_at + self.stable_s + (unstable_after_s(self.stable_s) if given is None else given)
 
-    # -- what is seen --------------------------------------------------------------------------------------------------
+    # -- views ---------------------------------------------------------------------------------------------------------
 
-    def _see(self, view: PartitionView, now: float) -> list[Effect]:
+    def _view_changed(self, view: PartitionView, now: float) -> list[Effect]:
         before, self.view = self.view, view
         me = _member(view, self.node)
         if me is not None and me.status == "down":
-            return self._down_self("the other members have downed this node")
-        reach_changed = _reach_changed(before, view, self.node)
+            return self._down_self("the other members have taken this node down")
+        reach_changed = _reachability_changed(before, view, self.node)
         if view != before:
             self._decided = False
-        if reach_changed or _counting_changed(before, view):
+        if reach_changed or _count_changed(before, view):
             self._stable_at = now + self.stable_s
         if reach_changed and self._changed_at is None:
             self._changed_at = now
-        if _nobody_to_down(view):
+        if _nothing_to_down(view):
             self._changed_at = None
         if self._held_for and not self._held_for & view.names:
             self._release_in(now)
@@ -189,7 +185,7 @@ class SplitBrainResolver:
         if self._asking is not None:
             return self._keep_asking(now)
         if self._changed_at is not None and now >= self._unstable_at:
-            reason = f"members have been going out of reach for {now - self._changed_at:.3g} s and nothing was decided"
+            reason = f"the reachability of members has been changing for {now - self._changed_at:.3g} s"
             return self._act(Decision("down_all", self.view.downable, reason), now)
         effects: list[Effect] = []
         if self._must_decide and now >= self._stable_at:
@@ -219,7 +215,7 @@ class SplitBrainResolver:
     def _answered(self, acquired: bool, now: float) -> list[Effect]:
         decision = self._asking
         if decision is None or self._ask_at < inf:
-            return [ReleaseLease()] if acquired else []  # an answer after its time, so the side has lost already
+            return [ReleaseLease()] if acquired else []  # after the time-out, which was a refusal
         self._asking, self._refused_at = None, inf
         if acquired:
             self._holding = True
@@ -228,7 +224,7 @@ class SplitBrainResolver:
         return self._act(Decision("down_reachable", decision.down_without_lease, reason), now)
 
     def _hold(self, decision: Decision, now: float) -> list[Effect]:
-        """Keep the lease until those who are downed now are gone, and a while longer."""
+        """Keep the lease until the members that are downed now are gone, and ``release_after_s`` longer."""
         self._held_for |= decision.down & self.view.names
         self._release_at = inf
         if not self._held_for:
@@ -255,12 +251,12 @@ class SplitBrainResolver:
         return [DownSelf(reason)]
 
 
-def _member(view: PartitionView, name: str) -> Member | None:
+def _member(view: PartitionView, name: str) -> PartitionMember | None:
     return next((member for member in view.members if member.name == name), None)
 
 
-def _reach_changed(before: PartitionView, after: PartitionView, node: str) -> bool:
-    """Whether a member other than this node went out of reach, came back, or was downed; leaving is no coming back."""
+def _reachability_changed(before: PartitionView, after: PartitionView, node: str) -> bool:
+    """Return whether another member has become unreachable, reachable or down; removal is not becoming reachable."""
     gone = before.unreachable - after.unreachable
     come = after.unreachable - before.unreachable
     if (come | (gone & after.names)) - {node}:
@@ -269,15 +265,15 @@ def _reach_changed(before: PartitionView, after: PartitionView, node: str) -> bo
     return any(member.status == "down" and member.name not in downed for member in after.members)
 
 
-def _counting_changed(before: PartitionView, after: PartitionView) -> bool:
-    """Whether somebody is up now, or exiting, who was not; a member that joins waits for the cut to end anyway."""
+def _count_changed(before: PartitionView, after: PartitionView) -> bool:
+    """Return whether a member has become up or exiting; a joining member waits until the partition ends anyway."""
     statuses = {member.name: member.status for member in before.members}
     return any(
         member.status in ("up", "exiting") and statuses.get(member.name) != member.status for member in after.members
     )
 
 
-def _nobody_to_down(view: PartitionView) -> bool:
-    """Whether all who are out of reach are on their way out, or do not count yet."""
+def _nothing_to_down(view: PartitionView) -> bool:
+    """Return whether all unreachable members are exiting, or do not count yet."""
     counting = (m for m in view.members if m.status not in JOINING and m.name in view.downable)
     return not any(member.name in view.unreachable for member in counting)

@@ -1,8 +1,7 @@
-"""How to choose the side that goes on: five strategies as data, and what each of them says (PURE).
+"""Five strategies to choose the side of a partition that stays, and the verdict of each (PURE).
 
 Names, settings and defaults are those of Apache Pekko's split brain resolver (``cluster.sbr``, Apache-2.0), which
-docs/internals/split-brain.md describes and tests/data/cluster/splitbrain.txt holds as a table.  ``role``: count only
-members that have it; None for all.
+docs/internals/split-brain.md describes.  ``role``: only members with this role count; None for all.
 """
 
 from __future__ import annotations
@@ -18,35 +17,42 @@ Kind = Literal["down_unreachable", "down_reachable", "down_all", "down_indirectl
 
 
 class KeepMajority(msgspec.Struct, frozen=True, tag="keep_majority"):
-    """Keep the side with more members; of two equal sides the one with the lowest name."""
+    """Keep the side with more members; of two equal sides the one that has the lowest name."""
 
     role: str | None = None
 
 
 class StaticQuorum(msgspec.Struct, frozen=True, tag="static_quorum"):
-    """Keep a side of at least ``size`` members; more than 2 * ``size`` - 1 members in all are all downed."""
+    """Keep a side of at least ``size`` members; above 2 * ``size`` - 1 members in all every member is downed.
+
+    Raises ``InvalidOption`` for a size below 1.
+    """
 
     size: int
     role: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a quorum of nobody."""
+        """Refuse a quorum of no member."""
         if self.size < 1:
             raise InvalidOption(f"StaticQuorum(size={self.size}): a quorum is 1 member or more")
 
 
 class KeepOldest(msgspec.Struct, frozen=True, tag="keep_oldest"):
-    """Keep the side of the oldest member; with ``down_if_alone`` not when it stands alone against two or more."""
+    """Keep the side of the oldest member.
+
+    down_if_alone: whether the oldest member goes down when it is alone on its side against two or more.
+    """
 
     down_if_alone: bool = True
     role: str | None = None
 
 
 class LeaseMajority(msgspec.Struct, frozen=True, tag="lease_majority"):
-    """Keep the side that gets a lease, which is somewhere outside of the cluster or in its consensus.
+    """Keep the side that acquires a lease outside of the cluster.
 
-    minority_delay_s: how long the smaller side waits before it asks, so that the larger one is first.
-    release_after_s: how long the lease is kept after the last member that was downed is removed.
+    minority_delay_s: how long the smaller side waits before it asks, so that the larger one asks first.
+    release_after_s: how long the lease is kept after the last downed member was removed.
+    Raises ``InvalidOption`` for negative times.
     """
 
     role: str | None = None
@@ -54,7 +60,7 @@ class LeaseMajority(msgspec.Struct, frozen=True, tag="lease_majority"):
     release_after_s: float = 40.0
 
     def __post_init__(self) -> None:
-        """Refuse times before now."""
+        """Refuse negative times."""
         if self.minority_delay_s < 0 or self.release_after_s < 0:
             raise InvalidOption(
                 f"LeaseMajority(minority_delay_s={self.minority_delay_s}, release_after_s={self.release_after_s}):"
@@ -63,14 +69,18 @@ class LeaseMajority(msgspec.Struct, frozen=True, tag="lease_majority"):
 
 
 class DownAll(msgspec.Struct, frozen=True, tag="down_all"):
-    """Keep nobody; for clusters that something outside starts again."""
+    """Down all members; for clusters that a supervisor outside of them restarts."""
 
 
 Strategy: TypeAlias = KeepMajority | StaticQuorum | KeepOldest | LeaseMajority | DownAll
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """Which kind of members go down, and why in words; ``lease_delay_s``: a lease is needed, asked for after this."""
+    """The verdict of a strategy.
+
+    kind: which kind of members goes down.  reason: one sentence.  lease_delay_s: a lease is needed, and is to be asked
+    for after so many seconds; None for no lease.
+    """
 
     kind: Kind
     reason: str
@@ -78,7 +88,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def judge(view: PartitionView, strategy: Strategy) -> Verdict:
-    """Return what ``strategy`` says to ``view``; raises nothing."""
+    """Return the verdict of a strategy for a view."""
     match strategy:
         case DownAll():
             return Verdict("down_all", "the strategy is to down all")
@@ -98,7 +108,7 @@ def judge(view: PartitionView, strategy: Strategy) -> Verdict:
 
 
 def _indirect(view: PartitionView) -> str:
-    return f"out of reach for some and in touch through others: {', '.join(sorted(view.indirectly_connected))}"
+    return f"unreachable for some members and connected through others: {', '.join(sorted(view.indirectly_connected))}"
 
 
 def _static_quorum(view: PartitionView, strategy: StaticQuorum) -> Verdict:
@@ -110,8 +120,8 @@ def _static_quorum(view: PartitionView, strategy: StaticQuorum) -> Verdict:
     if view.indirectly_connected:
         return Verdict("down_indirectly_connected", _indirect(view))
     if reachable >= strategy.size:
-        return Verdict("down_unreachable", f"{reachable} in reach are a quorum of {strategy.size}")
-    return Verdict("down_reachable", f"{reachable} in reach are less than a quorum of {strategy.size}")
+        return Verdict("down_unreachable", f"{reachable} reachable members are a quorum of {strategy.size}")
+    return Verdict("down_reachable", f"{reachable} reachable members are less than a quorum of {strategy.size}")
 
 
 def _keep_majority(view: PartitionView, role: str | None) -> Verdict:
@@ -123,27 +133,30 @@ def _keep_majority(view: PartitionView, role: str | None) -> Verdict:
 
 
 def _majority(view: PartitionView, role: str | None, changing: bool) -> Verdict:
-    """``changing``: as few as possible on this side, and as many as possible on the other.
+    """Count both sides.  changing: count as few members as possible on this side, as many as possible on the other.
 
-    One rule is ours: with the leader on the other side, or where nobody leads, the lowest of those who may count there
-    must be here too.  Without it a member that has just been seen to come up there wins a tie for that side, and
-    another one for this.
+    One rule is not Pekko's: in a tie the lowest of those that may count on the other side must be on this side too.
+    Each member promotes itself here, so without the rule a member that has just come up there wins a tie for that side,
+    and another one for this side.
     """
     members = view.counted(role, without_leaving=changing)
     if not members:
-        return Verdict("down_all", f"nobody counts with role {role}" if role else "nobody counts")
+        return Verdict("down_all", f"no member counts with role {role}" if role else "no member counts")
     as_many = view.counted(role, with_joining=changing)
     here = sum(member.name not in view.unreachable for member in members)
     there = sum(member.name in view.unreachable for member in as_many)
     if here == there:
         lowest = members[0].name
-        if changing and (not view.led or view.counted(None)[0].name in view.unreachable):
+        if changing:
             lowest = next((m.name for m in (members[0], as_many[0]) if m.name in view.unreachable), lowest)
         kind: Kind = "down_reachable" if lowest in view.unreachable else "down_unreachable"
-        return Verdict(kind, f"{here} in reach and as many out of reach, where the lowest name {lowest} counts")
+        return Verdict(
+            kind,
+            f"{here} reachable and {there} unreachable members; the lowest name is {lowest}",
+        )
     if here > there:
-        return Verdict("down_unreachable", f"{here} in reach against {there}")
-    return Verdict("down_reachable", f"only {here} in reach against {there}")
+        return Verdict("down_unreachable", f"{here} reachable members against {there}")
+    return Verdict("down_reachable", f"only {here} reachable members against {there}")
 
 
 def _keep_oldest(view: PartitionView, strategy: KeepOldest) -> Verdict:
@@ -155,11 +168,11 @@ def _keep_oldest(view: PartitionView, strategy: KeepOldest) -> Verdict:
 
 
 def _oldest(view: PartitionView, strategy: KeepOldest, changing: bool) -> Verdict:
-    """``changing``: as if members that are leaving had left, and the joining ones were up and could keep company."""
+    """Find the oldest member.  changing: count leaving members as gone, and joining ones as up."""
     role = strategy.role
     candidates = view.counted(role, without_leaving=changing)
     if not candidates:
-        return Verdict("down_all", f"nobody counts with role {role}" if role else "nobody counts")
+        return Verdict("down_all", f"no member counts with role {role}" if role else "no member counts")
     oldest = min(candidates, key=age).name
     members = view.counted(role, with_joining=changing, without_leaving=changing)
     here = sum(member.name not in view.unreachable for member in members)
@@ -167,15 +180,15 @@ def _oldest(view: PartitionView, strategy: KeepOldest, changing: bool) -> Verdic
     if oldest not in view.unreachable:
         if strategy.down_if_alone and here == 1 and there >= 2:
             return Verdict("down_reachable", f"{oldest} is the oldest and alone against {there}")
-        return Verdict("down_unreachable", f"{oldest} is the oldest and in reach")
+        return Verdict("down_unreachable", f"{oldest} is the oldest and reachable")
     if strategy.down_if_alone and there == 1 and here >= 2:
-        return Verdict("down_unreachable", f"{oldest} is the oldest and out of reach, but alone against {here}")
-    return Verdict("down_reachable", f"{oldest} is the oldest and out of reach")
+        return Verdict("down_unreachable", f"{oldest} is the oldest and unreachable, but alone against {here}")
+    return Verdict("down_reachable", f"{oldest} is the oldest and unreachable")
 
 
 def _unsure(second: Verdict) -> Verdict:
     return Verdict(
-        "down_all", f"members were changing at the time of the cut, the other side may hold: {second.reason}"
+        "down_all", f"members were changing when the partition began; by the other side's view: {second.reason}"
     )
 
 
