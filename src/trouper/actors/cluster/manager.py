@@ -205,12 +205,10 @@ class ClusterManager(Actor):
         notice = member_info.notice_of(event)
         if notice is not None:
             self._notice(*notice)
-            if (
-                isinstance(event, effects.AdmissionRefused | effects.OtherCluster)
-                and self.cluster.discovery is not None
-            ):
+            discovery = self.cluster.discovery
+            if isinstance(event, effects.AdmissionRefused | effects.OtherCluster) and discovery is not None:
                 node = event.by if isinstance(event, effects.AdmissionRefused) else event.source
-                self.cluster.discovery.tell(JoinRefused(node, notice[1]))
+                discovery.tell(JoinRefused(node, notice[1]))
         if isinstance(event, Ended):
             self._ended(event)
         return False

@@ -7,8 +7,8 @@
 
 Only the leader of a side orders members down (``view.leader_of``).  The orders are gossiped as records; a member that
 receives its own ends.  The changes that restart the wait are those of Apache Pekko's split brain resolver
-(``cluster.sbr``, Apache-2.0): a member becomes unreachable or reachable, up, exiting or down.  One that joins, leaves or
-is removed does not restart it.
+(``cluster.sbr``, Apache-2.0): a member becomes unreachable or reachable, up, exiting or down.  One that joins, leaves
+or is removed does not restart it.
 
 ``step(event, now)`` takes the time in seconds and returns the effects, to be carried out in order.  ``wake_at`` is the
 time at which a ``Tick`` is to be passed in; one that comes too early does nothing.
