@@ -1,6 +1,6 @@
 """What must hold at the end of every simulation, whatever the scenario was about.
 
-Law 11 (accounting), law 8 (timers die with their actor), and that an actor which has ended holds on to nothing.
+Law 11 (accounting), law 8 (timers end with their actor), and that an ended actor refers to nothing any more.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class SimulationFailed(AssertionError):
 
 
 def miscounted(accounting: Accounting, *, ended: bool) -> list[str]:
-    """Say whether messages are missing; at the end none may be under way either."""
+    """Report missing messages; ended: none may be in flight or stashed either."""
     problems: list[str] = []
     if accounting.missing:
         problems.append(f"{accounting.missing} messages are unaccounted for: {accounting}")
@@ -33,7 +33,7 @@ def miscounted(accounting: Accounting, *, ended: bool) -> list[str]:
 
 
 def leaked(cells: Iterable[Cell]) -> list[str]:
-    """Say which cells, all of whose actors should have ended, live or hold on to something."""
+    """Report cells whose actors have not ended, or have ended and still refer to something."""
     problems: list[str] = []
     for cell in cells:
         holds = {
@@ -55,7 +55,7 @@ def leaked(cells: Iterable[Cell]) -> list[str]:
 
 
 def forgotten_timers(loop: VirtualLoop) -> list[str]:
-    """Say which timers of actors are still set."""
+    """Report timers of actors that are still set."""
     problems: list[str] = []
     for handle in loop.pending_timers():
         owner = getattr(getattr(handle, "_callback", None), "__self__", None)
@@ -65,7 +65,7 @@ def forgotten_timers(loop: VirtualLoop) -> list[str]:
 
 
 def failed_tasks(tasks: Iterable[asyncio.Task[object]]) -> list[str]:
-    """Say which tasks have failed while nobody looked."""
+    """Report tasks that have failed."""
     problems: list[str] = []
     for task in tasks:
         error = task.exception()

@@ -1,7 +1,7 @@
-"""Faults as data: what goes wrong in a simulation, when, and to whom (PURE).
+"""Faults as data: what fails in a simulation, when, and where (PURE).
 
 A ``Plan`` is drawn from a seed before the run, so a run can be repeated with some of its faults left out; ``shrink``
-finds a small set of them that still makes it fail.  What a fault does is in ``simulation.py``.
+finds a small set of them that still makes it fail.  ``simulation.py`` and ``simulated_cluster.py`` apply them.
 
 The shrinker is delta debugging: Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002.
 """
@@ -17,11 +17,11 @@ FaultKind = Literal[
     "node_crash", "node_pause", "node_slow", "node_drift", "partition", "hold", "reset", "degrade",
 ]  # fmt: skip
 KINDS: tuple[FaultKind, ...] = ("crash", "kill", "pause", "slow", "flood", "leap")
-"""What goes wrong with actors, and with the clock of all."""
+"""Faults of actors, and of the clock of all."""
 NODE_KINDS: tuple[FaultKind, ...] = (
     "node_crash", "node_pause", "node_slow", "node_drift", "partition", "hold", "reset", "degrade",
 )  # fmt: skip
-"""What goes wrong with nodes and the network between them; it needs a cluster."""
+"""Faults of nodes and of the network between them; they need a cluster."""
 SHRINK_RUNS_MAX = 200
 """Runs of the scenario that a shrinker may spend."""
 
@@ -44,16 +44,16 @@ class Chance(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that goes wrong.
+    """One fault.
 
     at_s: seconds of virtual time after the start.
     kind: ``crash`` fails the actor as by an exception, ``kill`` ends it, ``pause`` lets it handle nothing for ``for_s``
-        seconds, ``slow`` lets it rest that long after each message, ``flood`` tells it ``count`` messages that it does
-        not know, ``leap`` moves the clock ahead by ``for_s`` seconds, as after a suspended host wakes.
-        Of nodes: ``node_crash`` ends one at once and starts it again after ``for_s`` seconds, ``node_pause`` lets it
-        stand still so long, ``node_slow`` lets it rest after each turn, ``node_drift`` lets its clock go wrong.
-        Of the network, for ``for_s`` seconds: ``partition`` parts the cluster, ``hold`` keeps what is between two
-        nodes, ``degrade`` makes the link between them slow, lossy, double or disordered; ``reset`` breaks it once.
+        seconds, ``slow`` makes it pause that long after each message, ``flood`` sends it ``count`` messages that it
+        does not handle, ``leap`` moves the clock ahead by ``for_s`` seconds, as after a suspended host wakes. Of
+        nodes: ``node_crash`` ends one at once and starts it again after ``for_s`` seconds, ``node_pause`` lets it
+        stand still so long, ``node_slow`` lets it rest after each turn, ``node_drift`` lets its clock go wrong. Of the
+        network, for ``for_s`` seconds: ``partition`` parts the cluster, ``hold`` keeps what is between two nodes,
+        ``degrade`` makes the link between them slow, lossy, double or disordered; ``reset`` breaks it once.
     pick: which actor, as a share in [0, 1) of the list of those that live at that time, oldest first; or which node.
     other: which other node; or how a node or the network is struck.
     """
@@ -68,10 +68,10 @@ class Fault:
     def __str__(self) -> str:
         if self.kind in NODE_KINDS:
             return f"at {self.at_s:.3g} s {self.kind} of {self.pick:.0%}, {self.other:.0%} for {self.for_s:.3g} s"
-        whom = "" if self.kind == "leap" else f" the actor at {self.pick:.0%} of the list"
-        how_long = f" for {self.for_s:.3g} s" if self.kind in ("pause", "slow", "leap") else ""
-        how_many = f" with {self.count} messages" if self.kind == "flood" else ""
-        return f"at {self.at_s:.3g} s {self.kind}{whom}{how_long}{how_many}"
+        target = "" if self.kind == "leap" else f" the actor at {self.pick:.0%} of the list"
+        duration = f" for {self.for_s:.3g} s" if self.kind in ("pause", "slow", "leap") else ""
+        amount = f" with {self.count} messages" if self.kind == "flood" else ""
+        return f"at {self.at_s:.3g} s {self.kind}{target}{duration}{amount}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Risks:
-    """What may go wrong: a seed draws up to ``faults_max`` faults of these kinds within the first ``within_s`` seconds.
+    """Which faults may happen: a seed draws up to ``faults_max`` of them within the first ``within_s`` seconds.
 
-    kinds: one that stands there twice is drawn twice as often.
+    kinds: a kind that is there twice is drawn twice as often.
     for_s_max: the longest pause, slowness (a tenth of it), leap, or trouble of a node or the network.
     flood_max: messages of the largest flood.
     """
@@ -117,7 +117,7 @@ class Risks:
             pick=chance.random(),
             for_s=round(chance.random() * longest_s, 3),
             count=chance.randint(1, self.flood_max),
-            # What needs it draws it: the seeds of a single node keep their meaning.
+            # Only these faults draw it: the seeds of a single node keep their meaning.
             other=chance.random() if kind in NODE_KINDS else 0.0,
         )
 

@@ -1,14 +1,14 @@
-"""The loops of a simulated cluster: one for the world, and one for each life of a node.
+"""The loops of a simulated cluster: one for the world, and one for each generation of a node.
 
-A node has an event loop of its own, as it has on a machine of its own, so that it can stand still, rest, read another
-clock, or be gone from one moment to the next.  ``NodeLoop`` runs only when the world's loop gives it a turn; the order
+A node has an event loop of its own, as it has on a machine of its own, so that it can be paused, be slow, have a
+wrong clock, or crash at any moment.  ``NodeLoop`` runs only when the world's loop gives it a turn; the order
 in which nodes get their turns is drawn from the seed.  The scenario runs in the world, and may await what nodes have.
 
 Laws of this file:
-1. A loop that has died runs nothing any more, not even a ``finally``; what it held is kept until ``dispose``, since
-   Python would run that as soon as it let go of it.
+1. A loop that has died runs nothing any more, not even a ``finally``; its tasks are kept until ``dispose``, since
+   Python would run that when it collects them.
 2. A task is woken in its own loop, whichever loop the future that it awaited is of.
-3. A loop that stands still loses nothing: what is due meanwhile is done afterwards, and its clock goes on.
+3. A paused loop loses nothing: what is due meanwhile is done afterwards, and its clock goes on.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ class _SharedLoop(VirtualLoop):
     def _call_soon(self, callback: _Callback, args: _Arguments, context: Context | None) -> asyncio.Handle:
         task = _task_of(callback)
         if task is not None:
-            home = _home_of(task)
-            if home is not self and isinstance(home, _SharedLoop):
-                return home.take(callback, args, context)
+            own_loop = _loop_of(task)
+            if own_loop is not self and isinstance(own_loop, _SharedLoop):
+                return own_loop.take(callback, args, context)
         return cast("asyncio.Handle", super()._call_soon(callback, args, context))  # type: ignore[misc]  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]  BaseEventLoop's own
 
 
@@ -77,7 +77,7 @@ class WorldLoop(_SharedLoop):
         """All loops that nodes ever had, in the order in which they began."""
 
     def give_turn(self, loop: NodeLoop) -> None:
-        """Let a loop that has something to do run, soon."""
+        """Have a loop that has something to do run soon."""
         if not self._waiting:
             self.call_soon(self._give_turns)
         self._waiting.append(loop)
@@ -92,9 +92,9 @@ class WorldLoop(_SharedLoop):
 
 
 class NodeLoop(_SharedLoop):
-    """The loop of one life of a node; see the top of the file.
+    """The loop of one generation of a node.
 
-    rest_s: how long it rests after each turn; a slow machine.
+    rest_s: seconds that it pauses after each turn, as on a slow machine.
     """
 
     def __init__(self, world: WorldLoop, name: str) -> None:
@@ -107,7 +107,7 @@ class NodeLoop(_SharedLoop):
         self.problems: list[str] = []
         """What callbacks of this loop raised."""
         self._awaited_outside: list[asyncio.Future[Any]] = []  # Any: of whatever result
-        self._morgue: list[asyncio.Task[Any]] = []  # Any, as asyncio declares it
+        self._dead_tasks: list[asyncio.Task[Any]] = []  # Any, as asyncio declares it
         super().__init__()
         self._numbers = world._numbers  # noqa: SLF001  tasks of all loops have numbers of one row
         world.loops.append(self)
@@ -120,7 +120,7 @@ class NodeLoop(_SharedLoop):
         return self.world.time() * self._rate + self._shift
 
     def drift(self, share: float) -> None:
-        """Let the clock go faster by this share of the time, or slower, from now on; it never jumps."""
+        """Make the clock run faster by this share, or slower if it is negative, from now on; it never jumps."""
         now, world = self.time(), self.world.time()
         self._rate = 1.0 + share
         self._shift = now - world * self._rate
@@ -161,7 +161,7 @@ class NodeLoop(_SharedLoop):
 
     @contextmanager
     def entered(self) -> Generator[None, None, None]:
-        """Be the running loop for a while, for what is called from outside."""
+        """Be the running loop inside the block, for calls from outside."""
         before = asyncio._get_running_loop()  # noqa: SLF001  the public way raises where there is none
         asyncio._set_running_loop(self)  # noqa: SLF001  as run_forever does
         try:
@@ -217,7 +217,7 @@ class NodeLoop(_SharedLoop):
             self.world.give_turn(self)
 
     def _wake_for_timers(self) -> None:
-        """See that this loop gets a turn when its first timer is due."""
+        """Have the world's loop give this one a turn when its first timer is due."""
         timers = self._scheduled
         while timers and timers[0].cancelled():
             setattr(heappop(timers), "_scheduled", False)  # noqa: B010  see above
@@ -228,18 +228,18 @@ class NodeLoop(_SharedLoop):
             if self._alarm.when() == at:
                 return
             self._alarm.cancel()
-        self._alarm = self.world.call_at(at, self._ring)
+        self._alarm = self.world.call_at(at, self._on_alarm)
 
-    def _ring(self) -> None:
+    def _on_alarm(self) -> None:
         self._alarm = None
         self._arm()
 
     def pause(self) -> None:
-        """Stand still."""
+        """Run nothing until ``resume``."""
         self.paused = True
 
     def resume(self) -> None:
-        """Go on, with all that has come meanwhile."""
+        """Go on, and do what has become due meanwhile."""
         self.paused = False
         if self._ready:
             self._arm()
@@ -248,26 +248,26 @@ class NodeLoop(_SharedLoop):
     # --- the end -----------------------------------------------------------------------------------------------------
 
     def note_awaited_outside(self, future: asyncio.Future[Any]) -> None:  # Any: of whatever result
-        """Somebody outside waits for something of this node."""
+        """Note that a task of another loop awaits this future of the node."""
         waits = self._awaited_outside
         if len(waits) >= _WAITS_SWEPT_FROM:
             waits[:] = [each for each in waits if not each.done()]
         waits.append(future)
 
     def die(self) -> None:
-        """Run nothing any more.  Whoever awaits something of it from outside gets ``NodeCrashed``."""
+        """Run nothing any more.  Tasks of other loops that await something of this one get ``NodeCrashed``."""
         self.dead = self._dying = True
         if self._alarm is not None:
             self._alarm.cancel()
         for future in self._awaited_outside:
             if not future.done():
-                self.tell_of_death(future)
+                self.fail_waiter(future)
         self._awaited_outside.clear()
         self._dying = False
-        self._morgue = self.tasks()
+        self._dead_tasks = self.tasks()
 
-    def tell_of_death(self, future: asyncio.Future[Any]) -> None:  # Any: of whatever result
-        """Tell whoever awaits this outside; not by the future's own ways, which may do things at the node."""
+    def fail_waiter(self, future: asyncio.Future[Any]) -> None:  # Any: of whatever result
+        """Raise ``NodeCrashed`` in what awaits this future; its own methods are not called: they may act on the node."""
         error = NodeCrashed(f"node {self.name} crashed, and this was awaited of it")
         cast("Callable[[object, Exception], None]", getattr(asyncio.Future, "set_exception"))(future, error)  # noqa: B009  its type says nothing
 
@@ -280,11 +280,11 @@ class NodeLoop(_SharedLoop):
         return sorted(asyncio.all_tasks(self), key=hash)
 
     def _pass_over(self, callback: _Callback, args: _Arguments, context: Context | None) -> asyncio.Handle:
-        """A dead loop calls nothing; but others are told of its death."""
+        """Drop a callback of a dead loop, unless it is for a task of another loop, or tells one of the crash."""
         task = _task_of(callback)
-        home = _home_of(task) if task is not None else self.world if self._dying else self
-        if home is not self and isinstance(home, _SharedLoop):
-            return home.take(callback, args, context)
+        own_loop = _loop_of(task) if task is not None else self.world if self._dying else self
+        if own_loop is not self and isinstance(own_loop, _SharedLoop):
+            return own_loop.take(callback, args, context)
         handle = asyncio.Handle(callback, list(args), self, context)
         handle.cancel()
         return handle
@@ -295,22 +295,22 @@ class NodeLoop(_SharedLoop):
         coroutine: Coroutine[object, object, T],
         **options: Any,  # asyncio.Task's own
     ) -> _Task[T]:
-        if self.dead:  # what is thrown away cleans up after itself
+        if self.dead:  # the coroutine would warn that it was never awaited
             coroutine.close()
             raise NodeCrashed(f"node {self.name} crashed: it begins nothing any more")
         return super()._make_task(None, coroutine, **options)
 
     def dispose(self) -> None:
-        """Let go of what the dead held: its coroutines are closed now, which no living thing can notice."""
+        """Close the coroutines that the dead loop kept, and the loop; nothing that is left can observe it."""
         if not self.dead:
             self.die()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of coroutines that the dead begin, and nobody will await
-            for task in self._morgue:
+            warnings.simplefilter("ignore", RuntimeWarning)  # of coroutines that are made meanwhile and never awaited
+            for task in self._dead_tasks:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # noqa: SLF001  it is known
-                with suppress(BaseException):  # the dead have no say
+                with suppress(BaseException):  # whatever they raise, they are closed
                     cast("Coroutine[object, object, object]", task.get_coro()).close()
-        self._morgue = []
+        self._dead_tasks = []
         self._ready.clear()
         self._scheduled.clear()
         self.close()
@@ -326,23 +326,23 @@ class SharedFuture(_Future[T]):
     """A future that may be awaited in every loop of its simulation."""
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop of whoever asks."""
+        """Return the loop of the task that awaits it."""
         return _loop_of_awaiter(self)
 
 
 def _loop_of_awaiter(future: asyncio.Future[Any]) -> asyncio.AbstractEventLoop:  # Any: of whatever result
     """Return the loop that runs, when it and the future's are of one simulation: a task awaits only its own loop's."""
-    home, running = _home_of(future), asyncio._get_running_loop()  # noqa: SLF001  the public way raises where there is none
-    if running is home or not (isinstance(home, _SharedLoop) and isinstance(running, _SharedLoop)):
-        return home
-    if isinstance(home, NodeLoop):
-        home.note_awaited_outside(future)
-        if home.dead and not future.done():
-            home.tell_of_death(future)
+    own_loop, running = _loop_of(future), asyncio._get_running_loop()  # noqa: SLF001  the public way raises where there is none
+    if running is own_loop or not (isinstance(own_loop, _SharedLoop) and isinstance(running, _SharedLoop)):
+        return own_loop
+    if isinstance(own_loop, NodeLoop):
+        own_loop.note_awaited_outside(future)
+        if own_loop.dead and not future.done():
+            own_loop.fail_waiter(future)
     return running
 
 
-def _home_of(future: asyncio.Future[Any]) -> asyncio.AbstractEventLoop:  # Any: of whatever result
+def _loop_of(future: asyncio.Future[Any]) -> asyncio.AbstractEventLoop:  # Any: of whatever result
     return future._loop  # noqa: SLF001  get_loop may say otherwise
 
 

@@ -1,12 +1,12 @@
-"""Probes: an actor that a test holds in its hand.
+"""Probes: an actor that a test controls.
 
-A probe is a real actor, so it can be told, asked, watched and handed around as a ref; what it gets is kept for the
+A probe is a real actor: it can be told, asked and watched, and its ref can be sent; what it gets is kept for the
 test, which is a plain coroutine.  It is not a mock: it answers nothing unless the test calls ``reply`` or ``refuse``.
 It works on real time too, but on virtual time ``expect_no`` costs nothing and no wait is ever too short.
 
 Laws of this file:
 1. Messages are expected one by one, in the order in which they came: another one than expected fails at once.
-2. ``Down`` comes by the system lane, which has no order with messages: ``expect_down`` looks at nothing else.
+2. ``Down`` is a signal, which has no order with messages: ``expect_down`` looks at nothing else.
 3. Nothing is forgotten: ``received`` is all that ever came, and a failure shows its end.
 """
 
@@ -46,14 +46,14 @@ class ProbeFailed(AssertionError):
 
 
 class ProbeActor(Actor):
-    """The actor of a probe: keeps what comes, and owes what is asked until the test replies."""
+    """The actor of a probe: keeps what comes, and answers asks when the test does."""
 
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
 
     @handler
     def keep(self, msg: Message[object]) -> object:
-        """Keep a message; an ask is taken over, so that it stays unanswered when this handler returns."""
+        """Keep a message; an ask is detached, so that it stays unanswered when this handler returns."""
         item = detach_reply(self.__cell__, msg, self.__cell__)
         self._probe.keep(msg, cast("Ask[object]", item) if isinstance(item, Ask) else None)
         return None
@@ -68,7 +68,7 @@ class ProbeActor(Actor):
 
 
 class Probe:
-    """An actor of the test's own on ``node``: give out ``probe.ref``, and expect what comes.
+    """An actor on ``node`` for a test: send its ``probe.ref`` to others, and expect what comes.
 
     name: of the actor, under ``/user``; None makes one up.  It ends with the node, or by ``probe.ref.stop()``.
     All times are seconds of the loop.  Expectations raise ``ProbeFailed``, an ``AssertionError``.
@@ -85,11 +85,11 @@ class Probe:
         self._arrivals: list[asyncio.Future[None]] = []
         spec = ChildSpec(ProbeActor, restart="temporary")
         self.ref: ActorRef = node.system.spawn(node.system.user, spec, (self,), name).ref
-        """The ref to give out."""
+        """The ref of its actor."""
 
     @property
     def received(self) -> tuple[Anything, ...]:
-        """All that ever came, ``Down`` and ignored messages too, in order."""
+        """All messages that came, ``Down`` and ignored ones too, in order."""
         return tuple(self._all)
 
     # --- what the test does ------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ class Probe:
         if took_s < least_s:
             raise self._failure(f"expected it to take {least_s:g} s at least, but it took {took_s:g} s")
 
-    # --- what the actor says -----------------------------------------------------------------------------------------
+    # --- what the actor calls -----------------------------------------------------------------------------------------
 
     def keep(self, message: Anything, ask: Ask[object] | None) -> None:
         """Take a message from the actor."""
@@ -204,7 +204,7 @@ class Probe:
         self._wake()
 
     def close(self) -> None:
-        """Refuse what is still owed: the actor ends."""
+        """Refuse the asks that are unanswered: the actor ends."""
         for ask in self._open:
             if not ask.done():
                 ask.refuse(self._ref_cell.loss(ask.message, "stopped"))

@@ -24,13 +24,13 @@ from .virtual_time import VirtualLoop
 TAIL_MAX = 40
 """Events at the end of a trace that are kept as text."""
 _REDRAW = 0.02
-"""How often the favourites among the actors change, per run, where a schedule has favourites."""
+"""The chance, per run, that the priorities of the actors change, where a schedule has priorities."""
 
 
 class EventTrace:
-    """What happened, as a running hash, its last events as text, and all cells that had a part in it.
+    """The events of a run: a running hash, the last ones as text, and all cells that they are about.
 
-    several: whether there are several nodes, whose names then stand before the paths.
+    several: whether there are several nodes; then each path begins with the name of its node.
     """
 
     def __init__(self, loop: VirtualLoop, *, several: bool = False) -> None:
@@ -42,11 +42,11 @@ class EventTrace:
 
     @property
     def cells(self) -> Iterable[Cell]:
-        """All cells that had a part in it, in the order of their first events."""
+        """All cells that have events, in the order of the first ones."""
         return self._paths
 
     def add(self, cell: Cell, what: str) -> None:
-        """Enter an event: the virtual time, the path of the cell, and what happened, usually a type of message."""
+        """Add an event of a cell: the virtual time, its path, and what happened, usually a type of message."""
         path = self._paths.get(cell)
         if path is None:
             address = cell.address
@@ -55,7 +55,7 @@ class EventTrace:
         self.note(f"{path} {what}")
 
     def note(self, what: str) -> None:
-        """Enter an event that is of no cell."""
+        """Add an event that is of no cell."""
         line = f"{self._loop.time()!r} {what}"
         self.events += 1
         self._tail.append(line)
@@ -75,14 +75,15 @@ class EventTrace:
 class SeededQueue(deque[Cell]):
     """A run queue that hands out any of its cells.
 
-    How it chooses is drawn once: evenly, the oldest, the newest, or by favour, so that some actors starve for a while.
+    How it chooses is drawn once: any, the oldest, the newest, or by priorities that change now and then, so that some
+    actors starve for a while.
     """
 
     def __init__(self, chance: random.Random, trace: EventTrace, loop: VirtualLoop) -> None:
         super().__init__()
         self._chance, self._trace, self._loop = chance, trace, loop
-        self._favour: dict[int, float] = {}
-        self._choose = chance.choice([self._evenly, self._evenly, self._oldest, self._newest, self._by_favour])
+        self._priorities: dict[int, float] = {}
+        self._choose = chance.choice([self._evenly, self._evenly, self._oldest, self._newest, self._by_priority])
         self.last: Cell | None = None
         """The cell that was handed out last."""
 
@@ -105,11 +106,11 @@ class SeededQueue(deque[Cell]):
     def _newest(self) -> int:
         return len(self) - 1
 
-    def _by_favour(self) -> int:
+    def _by_priority(self) -> int:
         if self._chance.random() < _REDRAW:
-            self._favour.clear()
-        favours = [self._favour.setdefault(cell.uid, self._chance.random()) for cell in self]
-        return favours.index(max(favours))
+            self._priorities.clear()
+        priorities = [self._priorities.setdefault(cell.uid, self._chance.random()) for cell in self]
+        return priorities.index(max(priorities))
 
 
 class TracedMail(deque[object]):
@@ -127,7 +128,7 @@ class TracedMail(deque[object]):
 
 
 class _MailSource(list[Mail]):
-    """Stands where the dispatcher keeps used queues: it never runs dry, and takes none back."""
+    """Replaces the dispatcher's list of empty queues: it is never empty, and keeps none."""
 
     def __init__(self, took: Callable[[object], None]) -> None:
         super().__init__()
@@ -137,14 +138,14 @@ class _MailSource(list[Mail]):
         return cast("Mail", TracedMail(self._took))
 
     def append(self, _: object) -> None:
-        """Let the queue go."""
+        """Drop the queue."""
 
     def __bool__(self) -> bool:
         return True
 
 
 class SeededDispatcher(Dispatcher):
-    """A dispatcher whose every choice comes from a seed.  steps: the loop that counts its runs; None is its own."""
+    """A dispatcher whose choices come from a seed.  steps: the loop that counts its runs; None is its own."""
 
     __slots__ = ("_chance", "_inline_ask", "_inline_chance", "_now", "_runs", "_stop_chance", "_trace")
 
@@ -159,10 +160,10 @@ class SeededDispatcher(Dispatcher):
         self.idle_queues = _MailSource(self._took)
 
     def renew_inline_budget(self) -> bool:
-        """Draw whether the next ask of an idle actor is answered inline, where the runtime would allow it."""
+        """Draw whether the next ask of an idle actor is answered inline, if the runtime allows it."""
         if self._chance.random() >= self._inline_chance or not super().renew_inline_budget():
             return False
-        if asyncio.get_running_loop() is not self._loop:  # whoever asks is outside, and not on this node's stack
+        if asyncio.get_running_loop() is not self._loop:  # the asker is outside of this node, and not on its stack
             return False
         self.inline_budget = 1
         return True
@@ -179,7 +180,7 @@ class SeededDispatcher(Dispatcher):
         self._inline_ask = message
 
     def _count(self) -> float:
-        """Be the clock that ends turns: it leaps past the limit at random."""
+        """Return the time of a clock that jumps past the limit of a turn at random."""
         if self._chance.random() < self._stop_chance:
             self._now += 2 * TURN_S
         return self._now

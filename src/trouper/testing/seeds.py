@@ -1,8 +1,8 @@
 """``@seeds(1000)``: a test that is a simulation, run with many seeds.
 
-The first seed that fails is run again, with the log on: a run that goes otherwise then is a fault by itself.  Faults of
-the plan are left out one after the other for as long as it still fails, and the test fails with what the smallest run
-raised, the faults that it needs, and one command that runs exactly that again.
+The first seed that fails is run again, with the log on; a different result then is a failure by itself.  Faults of
+the plan are left out one by one for as long as it still fails.  The test fails with the error of the smallest run, the
+faults that it needs, and a command that runs exactly that again.
 
 Environment: ``TROUPER_SEED=17`` runs that seed alone, ``TROUPER_FAULTS=0,2`` with these faults of its plan only (none:
 empty), ``TROUPER_SEEDS=50`` sets how many seeds every test runs, and ``TROUPER_SOAK=1`` multiplies them by ten.
@@ -99,7 +99,7 @@ class _Runs:
                 self._explain(seed, count, error)
 
     def _explain(self, seed: int, count: int, first: BaseException) -> None:
-        """Raise the failure of this seed, as small as it can be had."""
+        """Raise the failure of this seed, with as few faults as possible."""
         plan = self._plan(seed)
         with _quiet():
             kept = shrink(len(plan.faults), lambda places: _same(first, self._failure(seed, plan.only(places))))
@@ -158,7 +158,7 @@ def _name_of(test: Callable[..., object]) -> str:
 
 
 def _replay(name: str, seed: int, kept: tuple[int, ...] | None) -> str:
-    """Write the command that runs this again, for the shell of this system."""
+    """Return the command that runs this again, for the shell of this system."""
     running = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
     variables = {"TROUPER_SEED": str(seed)}
     if kept is not None:
@@ -171,7 +171,7 @@ def _replay(name: str, seed: int, kept: tuple[int, ...] | None) -> str:
 
 @contextmanager
 def _quiet() -> Generator[None, None, None]:
-    """Keep the log of thousands of runs, in which crashes are the rule, out of the report."""
+    """Turn the log off during thousands of runs, in which crashes are usual."""
     levels = {name: logging.getLogger(name).level for name in _LOGS}
     for name in _LOGS:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)

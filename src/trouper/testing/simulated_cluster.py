@@ -1,6 +1,6 @@
-"""The cluster of a simulation: its machines, the network between them, and what a seed does to both.
+"""The cluster of a simulation: its machines, and the network between them.
 
-The verbs that a scenario uses stand in ``verbs.py``; they, and the faults of a plan, are carried out here.
+The verbs of a scenario (``verbs.py``) and the faults of a plan are applied here.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from .node_loop import WorldLoop
 from .schedule import EventTrace
 from .simulated_machine import Arguments, Options, SimulatedMachine
 
-LINKED_S = 60.0
-"""Seconds of virtual time within which the nodes of a cluster must have found each other at the start."""
+CONNECTED_S = 60.0
+"""Seconds of virtual time within which the nodes of a cluster must be connected at the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class ClusterSpec:
     """What cluster to simulate.
 
     names: of the nodes; each is at ``sim://NAME``.
-    joins: whom each node dials, by name; None has all dial all.
+    joins: the names that each node dials; None has all dial all.
     options: returns the arguments of ``Node`` for a name, besides those that the simulation gives: ``listen``,
         ``join``, ``seed``, ``journal`` and the two below, each of which it may give instead.
-    defaults: arguments of every node.  quality: of all links, until a scenario says otherwise.
+    defaults: arguments of every node.  quality: of the network between all nodes, until a scenario changes it.
     """
 
     names: Sequence[str]
@@ -48,7 +48,7 @@ class ClusterSpec:
             raise InvalidOption(f"nodes={self.names}: name one or more, each once")
 
     def joined_by(self, name: str) -> Sequence[str]:
-        """Whom a node dials."""
+        """Return the names that a node dials."""
         if self.joins is None:
             return [other for other in self.names if other != name]
         return self.joins.get(name, ())
@@ -61,7 +61,7 @@ class ClusterSpec:
 
 
 class SimulatedCluster:
-    """See the top of the file.  Make it in the running world."""
+    """The machines and the network of a simulation.  Make it while the world's loop runs."""
 
     def __init__(self, spec: ClusterSpec, seed: int, world: WorldLoop, trace: EventTrace) -> None:
         self.spec, self._world, self._trace = spec, world, trace
@@ -80,12 +80,12 @@ class SimulatedCluster:
 
     @property
     def up(self) -> list[SimulatedMachine]:
-        """The machines whose nodes live."""
+        """The machines whose nodes run."""
         return [machine for machine in self.machines.values() if machine.is_up]
 
     @property
     def accountable(self) -> list[Node]:
-        """The nodes, in their last lives, that have not crashed."""
+        """The last node of each machine, if it has not crashed."""
         return [
             machine.node
             for machine in self.machines.values()
@@ -95,21 +95,21 @@ class SimulatedCluster:
     # --- begin and end -----------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start all nodes, and wait until they are linked as they were told to join."""
+        """Start all nodes, and wait until each is connected to all that it joins."""
         await asyncio.gather(*(machine.start() for machine in self.machines.values()))
         try:
-            async with asyncio.timeout(LINKED_S):
+            async with asyncio.timeout(CONNECTED_S):
                 for machine in self.machines.values():
                     await self.wait_connected(machine)
         except TimeoutError:
-            checks.hold([f"the nodes were not linked within {LINKED_S:g} s", *self.check(ended=False)])
+            checks.hold([f"the nodes were not connected within {CONNECTED_S:g} s", *self.check(ended=False)])
 
     async def wait_connected(self, machine: SimulatedMachine) -> None:
-        """Wait until a node is linked with the present lives of all the nodes that it dials."""
+        """Wait until a node is connected to the present generations of all nodes that it dials."""
         for name in self.spec.joined_by(machine.name):
             other = self.machine(name)
             if other.is_up and machine.node is not None:
-                await machine.do(partial(_linked, machine.node, other))
+                await machine.do(partial(_connected, machine.node, other))
 
     async def stop(self) -> None:
         """Let all nodes shut down in order, at the same time."""
@@ -120,7 +120,7 @@ class SimulatedCluster:
         await asyncio.gather(*(machine.stop() for machine in self.machines.values()))
 
     def check(self, *, ended: bool) -> list[str]:
-        """Say what the nodes have not kept of their laws; those that have crashed are excused of what they held."""
+        """Report the laws that nodes have broken; what crashed nodes held is left out."""
         problems = list(self.problems)
         for machine in self.machines.values():
             problems += machine.problems
@@ -134,30 +134,30 @@ class SimulatedCluster:
         return problems
 
     def problems_of_loops(self) -> list[str]:
-        """Say what callbacks of the nodes' loops have raised."""
+        """Report what callbacks of the nodes' loops have raised."""
         return [problem for loop in self._world.loops for problem in loop.problems]
 
     def dispose(self) -> None:
-        """Let go of what the crashed nodes held, and close all loops."""
+        """Close the coroutines of crashed nodes, and all loops."""
         for loop in self._world.loops:
             loop.dispose()
 
     # --- faults of a plan --------------------------------------------------------------------------------------------
 
-    def strike(self, fault: Fault) -> None:
-        """Carry out a fault of a node or of the network, which ends after its time."""
+    def apply_fault(self, fault: Fault) -> None:
+        """Apply a fault of a node or of the network; it ends after its time."""
         self._trace.note(f"fault: {fault}")
         names = list(self.machines)
         first = names[int(fault.pick * len(names))]
         second = names[int(fault.other * len(names))]
         if fault.kind in ("node_crash", "node_pause", "node_slow", "node_drift"):
-            self._strike_node(fault, self.machines[first])
+            self._apply_node_fault(fault, self.machines[first])
         elif fault.kind == "partition":
-            self._strike_sides(fault, names)
+            self._partition_sides(fault, names)
         elif first != second:
-            self._strike_link(fault, first, second)
+            self._apply_link_fault(fault, first, second)
 
-    def _strike_node(self, fault: Fault, machine: SimulatedMachine) -> None:
+    def _apply_node_fault(self, fault: Fault, machine: SimulatedMachine) -> None:
         loop = machine.loop
         if not machine.is_up or loop is None:
             return
@@ -179,8 +179,8 @@ class SimulatedCluster:
             loop.drift((fault.other - 0.5) / 5)
             self._later(fault.for_s, partial(loop.drift, 0.0))
 
-    def _strike_sides(self, fault: Fault, names: list[str]) -> None:
-        """Part the cluster: one node from the rest, or two sides of any size, both ways or one."""
+    def _partition_sides(self, fault: Fault, names: list[str]) -> None:
+        """Partition the cluster: one node from the rest, or two sides of any size, in both directions or one."""
         chance = Random(f"{fault.pick}")
         chance.shuffle(names)
         size = 1 if chance.random() < 0.5 else chance.randint(1, max(1, len(names) - 1))
@@ -191,7 +191,7 @@ class SimulatedCluster:
         for one, other in pairs:
             self._later(fault.for_s, partial(self.network.faults.repair, one, other))
 
-    def _strike_link(self, fault: Fault, one: str, other: str) -> None:
+    def _apply_link_fault(self, fault: Fault, one: str, other: str) -> None:
         faults = self.network.faults
         if fault.kind == "hold":
             faults.hold(one, other)
@@ -228,25 +228,25 @@ class SimulatedCluster:
     async def _started(self, machine: SimulatedMachine) -> None:
         try:
             await machine.start()
-        except Exception as error:  # noqa: BLE001  nobody waits for it: it is told at the end
+        except Exception as error:  # noqa: BLE001  nothing awaits it: it is reported at the end
             self.problems.append(f"node {machine.name} did not start again: {error!r}")
 
     # --- verbs -------------------------------------------------------------------------------------------------------
 
     def pause(self, machine: SimulatedMachine) -> None:
-        """Let a node stand still."""
+        """Pause a node."""
         if machine.loop is not None:
-            self._trace.note(f"{machine.name} stands still")
+            self._trace.note(f"{machine.name} is paused")
             machine.loop.pause()
 
     def resume(self, machine: SimulatedMachine) -> None:
-        """Let it go on."""
+        """Let a paused node go on."""
         if machine.loop is not None and machine.loop.paused:
-            self._trace.note(f"{machine.name} goes on")
+            self._trace.note(f"{machine.name} is resumed")
             machine.loop.resume()
 
 
-async def _linked(node: Node, other: SimulatedMachine) -> None:
+async def _connected(node: Node, other: SimulatedMachine) -> None:
     peer = None
     while other.is_up and other.node is not None:
         peer = await node.network.wait_for_peer(other.name, after=peer)
@@ -255,7 +255,7 @@ async def _linked(node: Node, other: SimulatedMachine) -> None:
 
 
 def pairs_between(groups: Sequence[str | Iterable[str]], names: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the pairs of hosts that are of different groups; one group alone stands against all others."""
+    """Return the pairs of hosts of different groups; a single group is paired with all others."""
     sides = [[group] if isinstance(group, str) else list(group) for group in groups]
     if len(sides) == 1:
         sides.append([name for name in names if name not in sides[0]])

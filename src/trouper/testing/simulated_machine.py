@@ -1,7 +1,7 @@
-"""``SimulatedMachine``: where a simulated node lives; it outlives its node, and so does its disk.
+"""``SimulatedMachine``: what a simulated node runs on; it stays when the node crashes, and so does its disk.
 
-A life of a node is a ``ClusterNode`` on a ``NodeLoop`` of its own.  A crash ends the life between two steps, and leaves
-on the disk what a real one may have kept; the next life has the same name and a later incarnation.
+Each generation of a node is a ``ClusterNode`` on a ``NodeLoop`` of its own.  A crash ends it between two steps, and
+leaves on the disk what a real one may have kept; the next generation has the same name.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ Arguments = Mapping[str, Any]  # Any: each argument of Node has its own type
 Options = Callable[[str], Arguments]
 """Returns the arguments of ``Node`` for a node of this name."""
 Boot = Callable[[Node], Awaitable[object]]
-"""What a node does at the begin of each of its lives."""
+"""What a node runs after each start."""
 EPOCH_NS = 1_700_000_000_000_000_000
-"""What the clocks on the walls said, in nanoseconds, when the clock of the loop said 0."""
+"""What the wall clocks said, in nanoseconds, when the clock of the loop said 0."""
 
 
 class ClusterNode(Node):
@@ -49,7 +49,7 @@ class ClusterNode(Node):
     def _make_dispatcher(self, loop: asyncio.AbstractEventLoop) -> Dispatcher:
         assert isinstance(loop, NodeLoop), "a node of a cluster is started by its machine"
         machine = self._machine
-        return SeededDispatcher(loop, machine.seed_of_life, machine.trace, machine.world)
+        return SeededDispatcher(loop, machine.node_seed, machine.trace, machine.world)
 
     def _make_transports(self, options: NetworkOptions) -> Sequence[MakeTransport]:  # noqa: ARG002  all is one network
         return [self._machine.make_transport]
@@ -69,8 +69,8 @@ class ClusterNode(Node):
         return self._machine.do(lambda: Node.spawn(self, *args, **options))
 
 
-class _Doorstep:
-    """Stands before a node's network: what comes in waits here until the node has a turn."""
+class _NodeInput:
+    """Passes what the transport receives to the node's network, in the node's own loop."""
 
     def __init__(self, owner: TransportOwner, machine: SimulatedMachine, loop: NodeLoop) -> None:
         self._owner, self._machine, self._loop = owner, machine, loop
@@ -81,7 +81,7 @@ class _Doorstep:
         self._loop.call_soon(self._owner.frame_received, parts, source)
 
     def wire_ready(self, wire: Wire) -> None:
-        """A wire has room again."""
+        """A wire has capacity again."""
         self._loop.call_soon(self._owner.wire_ready, wire)
 
     def wire_lost(self, wire: Wire, reason: str) -> None:
@@ -99,7 +99,7 @@ class MachineDisk(SimulatedDisk):
         self._went_down = went_down
 
     def operate(self, operation: str, path: PurePath) -> SimulatedCrash | None:
-        """See ``SimulatedDisk``."""
+        """Run one operation; returns the crash that happens in it, or None."""
         crashed = super().operate(operation, path)
         if crashed is not None:
             self._went_down()
@@ -107,11 +107,11 @@ class MachineDisk(SimulatedDisk):
 
 
 class SimulatedMachine:
-    """See the top of the file.
+    """One machine of a cluster, and the node that runs on it.
 
-    life: how many nodes have begun here.  problems: what was wrong with them, apart from what they did on purpose.
-    boot: what each life begins with; None is nothing.
-    clock_off_s: how wrong the clock on its wall is; incarnations come from it.
+    starts: how many nodes were started here.  problems: what was wrong with them, apart from faults.
+    boot: what each node runs after its start; None is nothing.
+    clock_off_s: seconds that its wall clock is ahead; generations come from it.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class SimulatedMachine:
         self.boot: Boot | None = None
         self.disk = MachineDisk(self._went_down)
         self.chance = Random(f"{seed}/{name}/disk")
-        self.life = 0
+        self.starts = 0
         self._silently = False
         self.clock_off_s = self.drift = 0.0
         self.node: Node | None = None
@@ -140,45 +140,45 @@ class SimulatedMachine:
 
     @property
     def is_up(self) -> bool:
-        """Whether a node lives here."""
+        """Whether a node runs here."""
         return self._leaving is not None
 
     @property
-    def seed_of_life(self) -> str:
-        """The seed of this life of the node; no two lives have the same chance."""
-        return f"{self._seed}/{self.name}/{self.life}"
+    def node_seed(self) -> str:
+        """The seed of the present node; it is another one after each restart."""
+        return f"{self._seed}/{self.name}/{self.starts}"
 
     def wall_time_ns(self) -> int:
-        """What the clock on the wall says: nanoseconds."""
+        """Return the time of the wall clock in nanoseconds."""
         return EPOCH_NS + round((self.world.time() + self.clock_off_s) * 1e9)
 
     def make_transport(self, owner: TransportOwner) -> SimulatedTransport:
         """Make the node's transport."""
         assert self.loop is not None, "start() has made it"
-        return SimulatedTransport(_Doorstep(owner, self, self.loop), self.network, self.name)
+        return SimulatedTransport(_NodeInput(owner, self, self.loop), self.network, self.name)
 
-    # --- lives -------------------------------------------------------------------------------------------------------
+    # --- start and end -----------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Begin a life; returns once the node has started, with all that it boots."""
+        """Start a node; returns once it has started and ``boot`` is done."""
         if self.is_up:
             raise CallerError(f"node {self.name} runs already: crash or stop it first")
-        self.life += 1
-        self.trace.note(f"{self.name} starts, life {self.life}")
+        self.starts += 1
+        self.trace.note(f"{self.name} starts for the {self.starts}. time")
         self.loop = loop = NodeLoop(self.world, self.name)
         loop.drift(self.drift)
         given = dict(self._options(self.name))
-        given.setdefault("seed", Random(self.seed_of_life).getrandbits(62))
+        given.setdefault("seed", Random(self.node_seed).getrandbits(62))
         if "journal" not in given:
             given["journal"] = FileJournal("journal", disk=self.disk)
         self.node = node = ClusterNode(self, **given)
         self._started, self._ended = self.world.create_future(), self.world.create_future()
         self._leaving = loop.create_future()
         with loop.entered():
-            loop.create_task(self._live(node, self._started, self._leaving, self._ended), name=f"life of {self.name}")
+            loop.create_task(self._run(node, self._started, self._leaving, self._ended), name=f"node {self.name}")
         await self._started
 
-    async def _live(
+    async def _run(
         self,
         node: Node,
         started: asyncio.Future[None],
@@ -192,7 +192,7 @@ class SimulatedMachine:
                     await self.boot(node)
                 started.set_result(None)
                 await leaving
-        except BaseException as error:  # noqa: BLE001  whatever ends a node, the simulation tells of it
+        except BaseException as error:  # noqa: BLE001  whatever ends a node is reported
             if started.done():
                 self.problems.append(f"node {self.name} failed: {bounded(trace(error), 3_000)}")
             else:
@@ -213,7 +213,7 @@ class SimulatedMachine:
         await ended
 
     def crash(self, *, torn: bool, silently: bool) -> None:
-        """End the life at once; see ``Simulation.crash_node``."""
+        """End the node at once, as ``Simulation.crash_node`` says."""
         if self.loop is None or self.node is None or not self.is_up:
             raise CallerError(f"node {self.name} is down already")
         started, self._leaving = self._started, None
@@ -226,17 +226,17 @@ class SimulatedMachine:
         self._fall(torn=torn, silently=silently)
 
     def _fall(self, *, torn: bool, silently: bool) -> None:
-        """Take from network and disk what a crash takes."""
+        """Break the connections, and drop from the disk what was not fsynced."""
         self.network.crash(self.name, silently=silently)
-        self.disk.crash(self.chance if torn else _Whole())
+        self.disk.crash(self.chance if torn else _NothingTorn())
 
     def crash_in_operation(self, operation: int, *, silently: bool) -> None:
-        """End the life in the middle of this one of the disk operations to come, from 1; a restart calls it off."""
+        """End the node in the middle of this one of its next disk operations, from 1; a restart cancels it."""
         self._silently = silently
         self.disk.crash_at = self.disk.operations + operation
 
     def _went_down(self) -> None:
-        """The disk is down, in the middle of an operation: what it keeps is seen to when that has left off."""
+        """Crash in the middle of an operation of the disk; what the disk keeps is decided after that operation."""
         assert self.loop is not None, "only a node has operated the disk"
         self.trace.note(f"{self.name} crashes in an operation of its disk")
         self._leaving = None
@@ -246,7 +246,7 @@ class SimulatedMachine:
         self.loop.die()
 
     def do(self, call: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:  # Any: whatever it gives
-        """Have the node do something, as its next step; awaiting gives what comes of it."""
+        """Have the node run a call as its next step; awaiting returns its result."""
         loop = self.loop
         if loop is None or not self.is_up:
             raise NodeCrashed(f"node {self.name} is down: restart it first")
@@ -255,7 +255,7 @@ class SimulatedMachine:
         async def run() -> None:
             try:
                 result = await call()
-            except BaseException as error:  # noqa: BLE001  it is for whoever waits
+            except BaseException as error:  # noqa: BLE001  it is raised at the caller
                 if not given.done():
                     given.set_exception(error)
             else:
@@ -267,13 +267,13 @@ class SimulatedMachine:
         return given
 
 
-class _Whole(Random):
-    """The chance of a crash that tears nothing: exactly what was fsynced is kept."""
+class _NothingTorn(Random):
+    """The random source of a crash that tears nothing: exactly what was fsynced is kept."""
 
     def randint(self, a: int, b: int) -> int:  # noqa: ARG002  the least that there can be
         """Return the least."""
         return a
 
     def random(self) -> float:
-        """Return what makes nothing happen."""
+        """Return a number at which no chance comes true."""
         return 1.0

@@ -1,11 +1,11 @@
 """Simulations: a scenario with unmodified actors, run on virtual time, in an order drawn from a seed.
 
 The same seed gives the same run, event for event, in every process (of one version of the code): the order in which
-actors run, how long turns last, what ``random`` says and which faults strike are all drawn from it.  What a program
+actors run, how long turns last, what ``random`` returns and which faults happen are all drawn from it.  What a program
 takes from elsewhere is not: the real clock, ``os.urandom``, the order of a set of texts, real threads.
 
-At the end of every simulation ``checks.py`` holds each node to its laws.  Without ``nodes`` there is one node, in the
-scenario's own loop and without a network; with them, there is a cluster, see ``cluster.py``.
+At the end of every simulation ``checks.py`` checks the laws of each node.  Without ``nodes`` there is one node, in the
+scenario's own loop and without a network; with them, there is a cluster.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ NO_FAULTS = Plan()
 
 
 class SimulatedCrash(Exception):
-    """What a crashed actor is said to have raised; it is the simulation's doing, not the actor's."""
+    """The error of an actor that the simulation has crashed."""
 
 
 class Flood(Message[None]):
-    """A message that no actor knows, to fill a mailbox with."""
+    """A message that no actor handles, to fill a mailbox with."""
 
     number: int
 
 
 class SimulatedNode(Node):
-    """A node whose dispatcher takes its choices from the simulation's seed."""
+    """A node whose dispatcher makes its choices from the simulation's seed."""
 
     def __init__(self, simulation: Simulation, *, supervision: Strategy | None, ask_timeout_s: float) -> None:
         super().__init__(
@@ -68,10 +68,10 @@ class SimulatedNode(Node):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a simulation came to.
+    """The result of a simulation.
 
     digest: the hash of its trace, which is the virtual time, path and type of message of each event.
-    accounting: of the one node, or of all nodes that lived at the end together.
+    accounting: of the one node, or of all nodes that ran at the end, added up.
     """
 
     seed: int
@@ -83,9 +83,9 @@ class Outcome:
 
 
 class Simulation(ClusterVerbs):
-    """What a scenario gets: the nodes, chance, and the verbs that make things go wrong.
+    """What a scenario gets: the nodes, random numbers, and the verbs that cause faults.
 
-    random: the scenario's own source of chance; it shares no number with the schedule's.
+    random: the scenario's own source of random numbers, apart from the schedule's.
     """
 
     def __init__(
@@ -103,8 +103,8 @@ class Simulation(ClusterVerbs):
         self.trace = EventTrace(loop, several=spec is not None)
         self._spec, self._cluster = spec, None
         self._one = SimulatedNode(self, supervision=supervision, ask_timeout_s=ask_timeout_s)
-        self._spared: set[ActorRef] = set()
-        self._slow: dict[Cell, _Rest] = {}
+        self._excluded: set[ActorRef] = set()
+        self._slow: dict[Cell, _Slowdown] = {}
 
     @property
     def node(self) -> Node:
@@ -120,7 +120,7 @@ class Simulation(ClusterVerbs):
         """Wait until nothing more can happen without the clock moving."""
         await self.loop.settled()
 
-    # --- what goes wrong ---------------------------------------------------------------------------------------------
+    # --- faults ---------------------------------------------------------------------------------------------
 
     @overload
     def crash(self, what: ActorRef) -> None: ...
@@ -136,7 +136,7 @@ class Simulation(ClusterVerbs):
         silently: bool = False,
         in_operation: int | None = None,
     ) -> None:
-        """Fail an actor between two messages, as an exception does; or end a node at once, see ``crash_node``."""
+        """Fail an actor between two messages, as an exception does; or end a node at once, as ``crash_node`` does."""
         if isinstance(what, str):
             self.crash_node(what, torn=torn, silently=silently, in_operation=in_operation)
         else:
@@ -147,9 +147,9 @@ class Simulation(ClusterVerbs):
         ref.kill()
 
     def pause(self, what: ActorRef | str) -> None:
-        """Let an actor handle no further messages until ``resume``; it can still be stopped and restarted.
+        """Have an actor handle no further messages until ``resume``; it can still be stopped and restarted.
 
-        A node, by its name, stands still altogether: its clock goes on, and what comes in waits.
+        A node, given by its name, does nothing at all: its clock goes on, and what it receives waits.
         """
         if isinstance(what, str):
             self.cluster.pause(self.cluster.machine(what))
@@ -168,7 +168,7 @@ class Simulation(ClusterVerbs):
         cell.post(REQUEST, Cell.refresh)
 
     def slow(self, what: ActorRef | str, seconds: float) -> None:
-        """Let an actor rest so long after each message, or a node after each turn; 0 makes it as quick as before."""
+        """Pause an actor for ``seconds`` after each message, or a node after each turn; 0 ends that."""
         if isinstance(what, str):
             loop = self.cluster.machine(what).loop
             if loop is not None:
@@ -179,27 +179,27 @@ class Simulation(ClusterVerbs):
         if rest is not None:
             remove_observer(cell, rest)
         if seconds > 0:
-            self._slow[cell] = rest = _Rest(self, seconds)
+            self._slow[cell] = rest = _Slowdown(self, seconds)
             add_observer(cell, rest)
 
     def flood(self, ref: ActorRef, count: int, message: Message[object] | None = None) -> None:
-        """Tell an actor so many messages at once; None sends such as it does not know."""
+        """Tell an actor ``count`` messages at once; None sends ``Flood``, which no actor handles."""
         for number in range(count):
             ref.tell(message or Flood(number))
 
     def leap(self, seconds: float) -> None:
-        """Move the clock ahead: all timers of that time are due together."""
+        """Move the clock ahead by ``seconds``: all timers of that time are due together."""
         self.loop.leap(seconds)
 
     def exclude(self, *refs: ActorRef) -> None:
-        """Leave these actors out of the faults of the plan.  Probes are left out by themselves."""
-        self._spared.update(refs)
+        """Exclude these actors from the faults of the plan.  Probes are always excluded."""
+        self._excluded.update(refs)
 
-    def strike(self, fault: Fault) -> None:
-        """Carry out one fault of a plan; one of nodes needs a cluster."""
+    def apply_fault(self, fault: Fault) -> None:
+        """Apply one fault of a plan; a fault of nodes is ignored without a cluster."""
         if fault.kind in NODE_KINDS:
             if self._cluster is not None:
-                self._cluster.strike(fault)
+                self._cluster.apply_fault(fault)
             return
         victims = self._victims()
         if fault.kind == "leap":
@@ -207,11 +207,11 @@ class Simulation(ClusterVerbs):
         elif victims:
             cell = victims[int(fault.pick * len(victims))]
             if self._cluster is None:
-                self._strike_actor(cell.ref, fault)
-            else:  # as a step of its own node, which may stand still
-                cell.system.loop.call_soon(self._strike_actor, cell.ref, fault)
+                self._apply_actor_fault(cell.ref, fault)
+            else:  # as a step of its own node, which may be paused
+                cell.system.loop.call_soon(self._apply_actor_fault, cell.ref, fault)
 
-    def _strike_actor(self, ref: ActorRef, fault: Fault) -> None:
+    def _apply_actor_fault(self, ref: ActorRef, fault: Fault) -> None:
         if fault.kind == "flood":
             self.flood(ref, fault.count)
         elif fault.kind == "slow":
@@ -225,19 +225,19 @@ class Simulation(ClusterVerbs):
             self.kill(ref)
 
     def _victims(self) -> list[Cell]:
-        """The actors of all nodes that live, the oldest of each node first."""
+        """The actors of all nodes that run, the oldest of each node first."""
         nodes = [self._one] if self._cluster is None else self.nodes
         return [
             cell for node in nodes for cell in sorted(_living(node), key=lambda cell: cell.uid) if self._is_fair(cell)
         ]
 
     def _is_fair(self, cell: Cell) -> bool:
-        return not isinstance(cell.actor, ProbeActor) and cell.ref not in self._spared
+        return not isinstance(cell.actor, ProbeActor) and cell.ref not in self._excluded
 
     # --- the run -----------------------------------------------------------------------------------------------------
 
     async def play(self, scenario: Callable[[Simulation], Coroutine[object, object, object]]) -> None:
-        """Run the scenario with the nodes, and hold them to their laws at the end."""
+        """Run the scenario with the nodes, and check their laws at the end."""
         await (self._play_with_one(scenario) if self._spec is None else self._play_with_several(scenario, self._spec))
         await self.settle()
         left = asyncio.all_tasks(self.loop) - {asyncio.current_task(self.loop)}
@@ -277,26 +277,26 @@ class Simulation(ClusterVerbs):
             await cluster.stop()
 
     async def _play_under_faults(self, scenario: Callable[[Simulation], Coroutine[object, object, object]]) -> None:
-        strikes = [self.loop.call_at(START_S + fault.at_s, self.strike, fault) for fault in self.plan.faults]
+        timers = [self.loop.call_at(START_S + fault.at_s, self.apply_fault, fault) for fault in self.plan.faults]
         try:
             await scenario(self)
         finally:
-            for strike in strikes:
-                strike.cancel()
+            for timer in timers:
+                timer.cancel()
 
     def accounting(self) -> Accounting:
-        """The books of the one node, or of all nodes that live or have shut down in order, added up."""
+        """Return the accounting of the one node, or of all nodes that run or have shut down in order, added up."""
         nodes = [self._one] if self._cluster is None else self._cluster.accountable
         books = [astuple(node.accounting()) for node in nodes]
         return Accounting(*map(sum, zip(*books, strict=True))) if books else Accounting(0, 0, 0, 0, 0)
 
     def dispose(self) -> None:
-        """Let go of the nodes, once all is checked."""
+        """Close the loops of the nodes, once all is checked."""
         if self._cluster is not None:
             self._cluster.dispose()
 
     def describe(self) -> str:
-        """Say what was simulated and how it ended, for a failure."""
+        """Return what was simulated and how it ended, for a failure."""
         tail = "\n".join(f"  {event}" for event in self.trace.tail)
         problems = [] if self._cluster is None else self._cluster.problems_of_loops()
         return "\n".join(problems) + (
@@ -318,11 +318,11 @@ def simulate(
     ask_timeout_s: float = 5.0,
     steps_max: int = STEPS_MAX,
 ) -> Outcome:
-    """Run ``await scenario(simulation)`` on virtual time, in the order that the seed draws, and return what it came to.
+    """Run ``await scenario(simulation)`` on virtual time, in the order that the seed draws, and return the outcome.
 
-    plan: what goes wrong, besides what the scenario does.  supervision, ask_timeout_s: of every node.
+    plan: the faults, besides those that the scenario causes.  supervision, ask_timeout_s: of every node.
     nodes: how many nodes, ``n1`` and so on, or their names; None is one node, without a network.
-    joins, options, quality: of these nodes, see ``ClusterSpec``; the scenario begins when they are linked.
+    joins, options, quality: of these nodes, see ``ClusterSpec``; the scenario begins when they are connected.
     steps_max: turns of the loop, turns of nodes and runs of actors, see ``VirtualLoop``.
     Raises what the scenario raises, ``SimulationFailed`` when a node has not kept its laws, ``Stalled`` and
     ``StepsExceeded``; each has a note with the seed, the plan and the end of the trace.
@@ -352,14 +352,14 @@ def simulate(
         simulation.dispose()
 
 
-class _Rest:
-    """Watches a slow actor: pauses it after each message, for a time."""
+class _Slowdown:
+    """The observer of a slow actor: pauses it after each message."""
 
     def __init__(self, simulation: Simulation, seconds: float) -> None:
         self._simulation, self._seconds = simulation, seconds
 
     def on_begin(self, cell: Cell, message: object) -> None:
-        """Let it begin."""
+        """Do nothing."""
 
     def on_end(self, cell: Cell, message: object, error: BaseException | None) -> None:  # noqa: ARG002  an observer's
         self._simulation.pause(cell.ref)
@@ -378,4 +378,4 @@ def _living(node: Node) -> list[Cell]:
 
 
 def _cell(ref: ActorRef) -> Cell:
-    return ref._cell  # noqa: SLF001  a fault strikes below the public face
+    return ref._cell  # noqa: SLF001  a fault is applied to the cell

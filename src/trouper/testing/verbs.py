@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ClusterVerbs:
-    """The part of ``Simulation`` that is about several nodes.  Nodes are named; None is every node."""
+    """The part of ``Simulation`` that is about several nodes.  Nodes are given by name; None is every node."""
 
     _cluster: SimulatedCluster | None
 
@@ -28,7 +28,7 @@ class ClusterVerbs:
         return self._cluster
 
     def __getitem__(self, name: str) -> Node:
-        """Return the node of this name in its present life, or, while it is down, in its last one."""
+        """Return the node of this name: the one that runs, or, while it is down, the last one."""
         node = self.cluster.machine(name).node
         if node is None:
             raise CallerError(f"node {name} has not started yet")
@@ -36,15 +36,15 @@ class ClusterVerbs:
 
     @property
     def nodes(self) -> list[Node]:
-        """The nodes that live, in the order of their names as given."""
+        """The nodes that run, in the order of their names as given."""
         return [machine.node for machine in self.cluster.up if machine.node is not None]
 
     def is_up(self, name: str) -> bool:
-        """Whether the node lives."""
+        """Whether the node runs."""
         return self.cluster.machine(name).is_up
 
     async def boot(self, begin: Callable[[Node], Awaitable[object]]) -> None:
-        """Have every node run ``await begin(node)``: now, and again whenever it has been started anew."""
+        """Have every node run ``await begin(node)``, now and after each restart."""
         for machine in self.cluster.machines.values():
             machine.boot = begin
         await asyncio.gather(*(self.run_on(machine.name, begin) for machine in self.cluster.up))
@@ -54,10 +54,10 @@ class ClusterVerbs:
     def crash_node(
         self, name: str, *, torn: bool = True, silently: bool = False, in_operation: int | None = None
     ) -> None:
-        """End a node from one moment to the next; nothing of it runs any more.
+        """End a node at once; nothing of it runs any more.
 
-        torn: of what was written and not fsynced, the disk keeps a part, as drawn; False keeps none of it.
-        silently: the others are not told, as when a machine loses power; otherwise its connections are reset.
+        torn: of what was written and not fsynced the disk keeps a part, drawn at random; False keeps none of it.
+        silently: its connections are not reset, as when a machine loses power.
         in_operation: not now, but in the middle of this one of the disk operations to come, from 1; None is now.
         """
         machine = self.cluster.machine(name)
@@ -67,7 +67,7 @@ class ClusterVerbs:
             machine.crash_in_operation(in_operation, silently=silently)
 
     async def restart(self, name: str) -> Node:
-        """Start a node that is down, with the same name, a later incarnation, and what its disk has kept."""
+        """Start a node that is down, with the same name, a new generation, and what its disk has kept."""
         await self.cluster.machine(name).start()
         return self[name]
 
@@ -76,15 +76,15 @@ class ClusterVerbs:
         await self.cluster.machine(name).stop()
 
     def run_on(self, name: str, call: Callable[[Node], Awaitable[Any]]) -> Awaitable[Any]:  # Any: whatever it gives
-        """Have a node run ``await call(node)`` in its own loop, as a part of it; awaiting gives what comes of it."""
+        """Have a node run ``await call(node)`` in its own loop; awaiting returns its result."""
         return self.cluster.machine(name).do(partial(call, self[name]))
 
     def skew(self, name: str, seconds: float = 0.0, *, drift: float = 0.0) -> None:
         """Set the clocks of a machine wrong.
 
-        seconds: by how much the clock on the wall is ahead, or behind; incarnations are taken from it.
-        drift: the share by which time goes faster there, or slower; timers and deadlines obey it, and it outlives a
-            crash.  0.01 gains 36 s in an hour.
+        seconds: by how much the wall clock is ahead, or behind if negative.
+        drift: the share by which the loop's clock is faster, or slower if negative; timers and deadlines follow it,
+            and it stays after a crash.  0.01 gains 36 s in an hour.
         """
         machine = self.cluster.machine(name)
         machine.clock_off_s, machine.drift = seconds, drift
@@ -92,16 +92,16 @@ class ClusterVerbs:
             machine.loop.drift(drift)
 
     async def wait_connected(self) -> None:
-        """Wait until the nodes that live are linked as they were told to join."""
+        """Wait until the nodes that run are connected to all that they join."""
         for machine in self.cluster.up:
             await self.cluster.wait_connected(machine)
 
     # --- the network -------------------------------------------------------------------------------------------------
 
     def partition(self, *groups: str | Iterable[str], one_way: bool = False) -> None:
-        """Lose everything between these groups of nodes; one group alone is cut off from all others.
+        """Lose everything between these groups of nodes; a single group is cut off from all others.
 
-        one_way: only what a group sends to those named after it; the way back stays as it is.
+        one_way: only what a group sends to the groups named after it; the other direction stays as it is.
         """
         from .simulated_cluster import pairs_between  # noqa: PLC0415  it would wait for this file
 
@@ -110,7 +110,7 @@ class ClusterVerbs:
             (faults.cut if one_way else faults.partition)(one, other)
 
     def repair(self, a: str | None = None, b: str | None = None) -> None:
-        """Take back partitions between two nodes, of one node, or all of them."""
+        """End partitions between two nodes, of one node, or all of them."""
         self.cluster.network.faults.repair(a, b)
 
     def hold(self, a: str | None = None, b: str | None = None) -> None:
@@ -118,7 +118,7 @@ class ClusterVerbs:
         self.cluster.network.faults.hold(a, b)
 
     def release(self, a: str | None = None, b: str | None = None) -> None:
-        """Let go what is held between two nodes, of one node, or everything."""
+        """Deliver what is held between two nodes, of one node, or everything."""
         self.cluster.network.release(a, b)
 
     def reset(self, a: str, b: str) -> None:

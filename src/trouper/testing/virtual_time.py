@@ -5,7 +5,8 @@ all of them ask the loop for the time.  It does not change ``time.monotonic()``,
 
 Laws of this file:
 1. The loop never waits for real.  When nothing is ready, the clock jumps to the next timer.
-2. When nothing is ready and there is no timer, nothing can ever happen again: ``Stalled``, at once, saying who waits.
+2. When nothing is ready and there is no timer, nothing can ever happen again: ``Stalled`` is raised, with all that
+   waits.
 3. No run is endless: ``StepsExceeded`` after ``steps_max`` turns of the loop.
 4. The same program takes the same steps.  Work for threads runs in the loop, one piece after the other, and takes no
    virtual time; tasks and futures hash by their number, so that asyncio's own sets have one order in every process.
@@ -39,11 +40,11 @@ _UNWIND_STEPS_MAX = 100_000
 
 
 class Stalled(CallerError):
-    """Nothing is ready and no timer is set, but the program has not ended: it waits for what will never come."""
+    """Nothing is ready and no timer is set, but the program has not ended: it would wait for ever."""
 
 
 class StepsExceeded(CallerError):
-    """The program took more steps than it may: most likely it is busy without getting on."""
+    """The program took more steps than allowed: most likely a loop in it never waits."""
 
 
 class NotVirtual(CallerError):
@@ -51,7 +52,7 @@ class NotVirtual(CallerError):
 
 
 class _Task(asyncio.Task[T]):
-    """A task whose place in a set does not depend on where it lies in memory."""
+    """A task whose place in a set does not depend on its address in memory."""
 
     def __init__(
         self,
@@ -73,7 +74,7 @@ class _Task(asyncio.Task[T]):
 
 
 class _Future(asyncio.Future[T]):
-    """A future, likewise."""
+    """A future whose place in a set does not depend on its address in memory."""
 
     def __init__(self, loop: VirtualLoop, number: int) -> None:
         self.number = number
@@ -84,7 +85,7 @@ class _Future(asyncio.Future[T]):
 
 
 class _Jump:
-    """Stands where a loop keeps its selector: instead of waiting for I/O it moves the clock."""
+    """Replaces the selector of a loop: instead of waiting for I/O it moves the clock."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
@@ -102,7 +103,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     """
 
     virtual = True
-    """Tells the runtime not to measure real time here."""
+    """Has the runtime measure no real time on this loop."""
 
     def __init__(self, *, steps_max: int = STEPS_MAX, start_s: float = START_S) -> None:
         super().__init__()
@@ -168,7 +169,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return [handle for handle in scheduled if not handle.cancelled()]
 
     def failed_tasks(self) -> list[asyncio.Task[object]]:
-        """Return the tasks that have failed and whose exception nobody has looked at."""
+        """Return the tasks that have failed and whose exception was not retrieved."""
         return [task for task in self._failed if task._log_traceback]  # noqa: SLF001  only looking would mark it as seen
 
     def _note_end(self, task: asyncio.Task[object]) -> None:
@@ -191,7 +192,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return future
 
     def unwind(self) -> None:
-        """Cancel what still runs, let it end, and close the loop."""
+        """Cancel all tasks, run them to their end, and close the loop."""
         self.steps_max = self.steps + _UNWIND_STEPS_MAX
         left = sorted(asyncio.all_tasks(self), key=hash)
         for task in left:
@@ -249,7 +250,7 @@ _REAL = (
     "sock_recv_into", "sock_recvfrom", "sock_recvfrom_into", "sock_sendall", "sock_sendfile", "sock_sendto",
     "start_tls", "subprocess_exec", "subprocess_shell",
 )  # fmt: skip
-"""What a loop offers of the real world."""
+"""Methods of a loop that need sockets, processes or signals."""
 
 
 def _refusal(name: str) -> Callable[..., NoReturn]:
@@ -278,7 +279,7 @@ def run_virtual(main: Callable[[], Coroutine[object, object, T]], *, steps_max: 
 
 
 def refuse_inside_a_loop() -> None:
-    """Raise ``NotVirtual`` where a loop runs already, before a coroutine is made that nobody would await."""
+    """Raise ``NotVirtual`` where a loop runs already, before a coroutine is made that would never be awaited."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -317,7 +318,7 @@ def virtual_time(
 async def settle() -> None:
     """Wait, on a virtual loop, until nothing more can happen without the clock moving.
 
-    Every message that is under way has then been handled, and everybody waits for a timer or for the caller.
+    Every message in flight has then been handled, and every task waits for a timer or for the caller.
     """
     loop = asyncio.get_running_loop()
     if not isinstance(loop, VirtualLoop):

@@ -1,7 +1,7 @@
-"""Who waits for what in a loop: the text of the report when a program on virtual time can never go on.
+"""What each task and actor of a loop waits for: the report when a program on virtual time can never go on.
 
 Nothing here runs unless a test has failed, so it may be slow: the nodes of the loop are found by asking the garbage
-collector, which spares every other run the keeping of a register.
+collector, so that no other run has to keep a register of them.
 """
 
 from __future__ import annotations
