@@ -267,7 +267,7 @@ class NodeLoop(_SharedLoop):
         self._dead_tasks = self.tasks()
 
     def fail_waiter(self, future: asyncio.Future[Any]) -> None:  # Any: of whatever result
-        """Raise ``NodeCrashed`` in what awaits this future; its own methods are not called: they may act on the node."""
+        """Raise ``NodeCrashed`` in what awaits this future, without its own methods: they may act on the node."""
         error = NodeCrashed(f"node {self.name} crashed, and this was awaited of it")
         cast("Callable[[object, Exception], None]", getattr(asyncio.Future, "set_exception"))(future, error)  # noqa: B009  its type says nothing
 
