@@ -1,10 +1,10 @@
-"""What a link costs while nothing is said over it: memory, processor time, wake-ups.  ``python -m benchmarks.sessions``.
+"""What an idle session costs: memory, processor time, wake-ups.  ``python -m benchmarks.sessions``.
 
-Simulated: one node, and 200 peers that are nothing but their links, over the simulated transport on virtual time; the
-memory counted is that of both ends together, so an upper bound.  Real: a node, and 50 nodes in five other processes
+Simulated: one node, and 200 peers that are nothing but their sessions, over the simulated transport on virtual time;
+the memory counted is that of both ends together, so an upper bound.  Real: a node, and 50 nodes in five other processes
 that join it over ``ipc://``; the figures are those of its process, ZeroMQ's threads and buffers with it.
 
-Memory is shown for each part of the way, since it must not grow faster than the number of links.
+Memory is shown for each step, since it must not grow faster than the number of sessions.
 """
 
 from __future__ import annotations
@@ -21,17 +21,21 @@ import tracemalloc
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Final
 
 import trouper
 from trouper import Node
 from trouper.cli.measurements import resident_bytes
+from trouper.runtime.session.effects import CloseWire, Effect, OpenWire, Transmit
+from trouper.runtime.session.handshake import LocalNode
+from trouper.runtime.session.sessions import SessionManager
+from trouper.runtime.session.transport import Buffer, Source, Wire
 from trouper.testing import run_virtual
 from trouper.transports.network_faults import Quality
 from trouper.transports.simulated import SimulatedNetwork, SimulatedTransport
 
-from .loss import End
 from .shares import Stage, per_link
 from .workers import processor_s, switches
 
@@ -46,6 +50,57 @@ PAUSE_S: Final = 3.0
 
 
 # -- simulated ---------------------------------------------------------------------------------------------------------
+
+
+class End:
+    """One node that is nothing but its sessions over the simulated transport."""
+
+    def __init__(self, network: SimulatedNetwork, name: str, rng: Random) -> None:
+        self._loop = network.loop
+        self._wires: dict[str, Wire] = {}
+        self._alarm: asyncio.TimerHandle | None = None
+        self.transport = SimulatedTransport(self, network, name)
+        self.manager = SessionManager(
+            LocalNode(name, 1, f"sim://{name}"), token=partial(rng.getrandbits, 64), chance=rng.random
+        )
+
+    def frame_received(self, parts: Sequence[Buffer], source: Source) -> None:
+        """``TransportOwner``: give it to the sessions."""
+        self.carry_out(self.manager.receive(parts, source, self._loop.time()))
+
+    def wire_ready(self, wire: Wire) -> None:
+        """``TransportOwner``: give it to the sessions."""
+        self.carry_out(self.manager.wire_ready(wire.endpoint, self._loop.time()))
+
+    def wire_lost(self, wire: Wire, reason: str) -> None:
+        """``TransportOwner``: give it to the sessions."""
+        self.carry_out(self.manager.wire_lost(wire.endpoint, reason, self._loop.time()))
+
+    def carry_out(self, effects: Sequence[Effect]) -> None:
+        """Carry out effects as a node does."""
+        full: set[str] = set()
+        for effect in effects:
+            match effect:
+                case Transmit(endpoint, parts, sequence):
+                    is_taken = endpoint not in full and self._wires[endpoint].send_nowait(parts)
+                    if sequence and not is_taken and endpoint not in full:
+                        full.add(endpoint)
+                        self.manager.not_taken(endpoint, sequence)
+                case OpenWire(endpoint):
+                    self._wires[endpoint] = self.transport.connect(endpoint)
+                case CloseWire(endpoint):
+                    self._wires.pop(endpoint).close()
+                case _:
+                    pass
+        wake_at = self.manager.wake_at
+        if self._alarm is None or self._alarm.when() > wake_at:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = self._loop.call_at(wake_at, self._tick) if wake_at < inf else None
+
+    def _tick(self) -> None:
+        self._alarm = None
+        self.carry_out(self.manager.tick(self._loop.time()))
 
 
 class SimulatedHub(Node):
@@ -68,7 +123,7 @@ async def _simulated() -> tuple[list[Stage], float]:
         stages = [Stage(0, _traced_bytes())]
         for count in range(SIMULATED // STAGES_SIMULATED, SIMULATED + 1, SIMULATED // STAGES_SIMULATED):
             while len(ends) < count:
-                end = End(network, f"peer{len(ends)}", rng, flood=False)
+                end = End(network, f"peer{len(ends)}", rng)
                 await end.transport.listen(f"sim://{end.transport.host}")
                 end.carry_out(end.manager.connect("sim://hub", network.loop.time()))
                 ends.append(end)

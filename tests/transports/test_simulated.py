@@ -58,8 +58,8 @@ async def test_frames_take_their_time() -> None:
 
 
 @virtual_time
-async def test_a_partition_loses_what_is_sent_and_what_is_on_its_way() -> None:
-    """Frames that would arrive while the way is cut are lost too; after the repair others arrive."""
+async def test_a_partition_breaks_the_connection() -> None:
+    """Frames sent before and during it are lost; after the repair others arrive, and the sender is told once."""
     pair = Pair()
     wire = await pair.connect()
     _send(wire, b"on its way")
@@ -70,7 +70,7 @@ async def test_a_partition_loses_what_is_sent_and_what_is_on_its_way() -> None:
     _send(wire, b"after")
     assert await pair.b.until_frames(1) == [(b"after",)]
     assert (pair.network.faults.lost, pair.network.delivered) == (2, 1)
-    assert pair.a.lost == []
+    assert pair.a.lost == [(wire, "another connection was made")]
 
 
 @virtual_time
@@ -153,13 +153,41 @@ async def test_a_silent_crash_tells_nobody() -> None:
 
 @virtual_time
 async def test_duplicates_count_once_for_the_queue() -> None:
-    """A copy that the network made does not use up the sender's room."""
+    """The copy of a datagram does not use up the capacity of the wire."""
     pair = Pair(Quality(delay_s=1.0, duplication=1.0), limits=TransportLimits(queue_frames_max=2))
     wire = await pair.connect()
-    assert _send(wire, b"1", b"2", b"3") == [True, True, False]
+    assert [wire.send_nowait([body], reliable=False) for body in (b"1", b"2", b"3")] == [True, True, False]
     await pair.b.until_frames(4)
     assert pair.b.frames == [(b"1",), (b"1",), (b"2",), (b"2",)]
     assert _send(wire, b"3", b"4", b"5") == [True, True, False]
+
+
+@virtual_time
+async def test_a_connection_that_loses_too_much_breaks() -> None:
+    """What is on its way is lost with it, and the sender is told; the next frame goes over another connection."""
+    pair = Pair()
+    wire = await pair.connect()
+    _send(wire, b"on its way")
+    pair.network.faults.set_quality(Quality(loss=1.0))
+    _send(wire, b"never through")
+    await settle()
+    assert pair.a.lost == [(wire, "the connection timed out")]
+    pair.network.faults.set_quality(Quality())
+    _send(wire, b"after")
+    assert await pair.b.until_frames(1) == [(b"after",)]
+
+
+@virtual_time
+async def test_a_lost_datagram_breaks_nothing() -> None:
+    """Nobody is told of it, and the connection goes on."""
+    pair = Pair(Quality(loss=1.0))
+    wire = await pair.connect()
+    assert wire.send_nowait([b"lost"], reliable=False)
+    await asyncio.sleep(5)
+    pair.network.faults.set_quality(Quality())
+    _send(wire, b"after")
+    assert await pair.b.until_frames(1) == [(b"after",)]
+    assert pair.a.lost == []
 
 
 @virtual_time

@@ -115,8 +115,8 @@ class InProcessWire:
         self._queued_bytes = 0
         self._was_full = self._flushing = self._closed = False
 
-    def send_nowait(self, parts: Sequence[Buffer]) -> bool:
-        """See ``Wire.send_nowait``."""
+    def send_nowait(self, parts: Sequence[Buffer], *, reliable: bool = True) -> bool:  # noqa: ARG002  every frame is
+        """``Wire.send_nowait``."""
         if self._closed:
             raise TransportClosed(f"the wire to {self.endpoint} is closed")
         limits, frame_bytes = self._transport.limits, sum(map(len, parts))

@@ -1,12 +1,14 @@
-"""``SimulatedTransport``: nodes in one event loop with a network between them that has faults, ``sim://HOST``.
+"""``SimulatedTransport``: nodes in one event loop with a faulty network between them, ``sim://HOST``.
 
-One ``SimulatedNetwork`` is shared by the transports of all nodes; its ``faults`` (a ``network.NetworkFaults``) decide what
-becomes of each frame, this carries it out.  Time is the loop's, which may be virtual, and chance comes from the
-``random.Random`` given: one seed, one run.  Endpoints are ``sim://HOST`` or ``sim://HOST/ANYTHING``; faults are between
-hosts.
+One ``SimulatedNetwork`` is shared by the transports of all nodes; its ``faults`` (a ``NetworkFaults``) decide what
+becomes of each frame, and this file carries it out.  Time is the loop's, which may be virtual, and chance comes from
+the ``random.Random`` given: one seed, one run.  Endpoints are ``sim://HOST`` or ``sim://HOST/ANYTHING``; faults are
+between hosts.
 
-What it does that other transports do not: it loses, duplicates and reorders frames when told to, and a frame to an
-endpoint where nobody listens is lost.  A wire is full when too much of it is on its way, which includes what is held.
+Loss shows as TCP shows it: as a delay, or as a broken connection, with which what was on its way is lost and whose
+owner is told.  A partition breaks connections too, and so does a host that is down; as nobody on the way says so, the
+owner is told only when the first frame after it finds another connection.  A frame that is sent as not reliable is
+itself lost, doubled or overtaken.  A wire is full when too much of it is on its way, which includes what is held.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ SCHEME = "sim"
 
 @dataclass(order=True, slots=True)
 class _Flight:
-    """A frame on its way; equal times arrive in the order in which they were sent."""
+    """A frame on its way; those with equal times arrive in the order in which they were sent."""
 
     at: float
     number: int
@@ -43,13 +45,14 @@ class _Flight:
     frame_bytes: int = field(compare=False)
     counts: bool = field(compare=False)
     """Whether it counts for the wire's queue; the second of two copies does not."""
+    reliable: bool = field(compare=False)
 
 
 class SimulatedNetwork:
-    """What is between the hosts.  Make it in the running loop.
+    """The network between the hosts.  Make it in the running loop.
 
-    rng: the only source of chance.  quality: of all ways, until ``faults.set_quality`` says otherwise.
-    faults: the verbs ``partition``, ``cut``, ``repair``, ``hold``, ``set_quality``; those that also touch what is on
+    rng: the only source of chance.  quality: of all paths, until ``faults.set_quality`` says otherwise.
+    faults: the verbs ``partition``, ``cut``, ``repair``, ``hold``, ``set_quality``; those that also change what is on
         its way are here: ``release``, ``reset``, ``crash``.
     delivered: frames that arrived so far.
     """
@@ -67,7 +70,7 @@ class SimulatedNetwork:
         self._alarm: asyncio.TimerHandle | None = None
 
     def release(self, a: str | None = None, b: str | None = None) -> None:
-        """Let go what was held between two hosts, of one host, or everything; it arrives now, in order."""
+        """Deliver what was held between two hosts, of one host, or everything; it arrives now, in order."""
         self.faults.release(a, b)
         held_frames, self._held_frames = self._held_frames, []
         for flight in held_frames:
@@ -86,12 +89,12 @@ class SimulatedNetwork:
             self.loop.call_soon(wire.lose, "connection reset by the simulation")
 
     def crash(self, host: str, *, silently: bool = False) -> None:
-        """A host goes down without a word: nothing more arrives there until somebody listens anew.
+        """A host goes down: nothing more arrives there until a transport listens there anew.
 
-        What it has sent may still arrive.  A node that runs on after the crash, since nobody can stop it at once, sends
-        into the void and hears nothing.
+        What it has sent may still arrive.  A node that runs on after the crash, because it cannot be stopped at once,
+        sends nothing that arrives and receives nothing.
 
-        silently: whether those with a wire to it are not told, as when a machine loses power; otherwise their
+        silently: whether hosts with a wire to it are not told, as when a machine loses power; otherwise their
             connections are reset, as when a process is killed.
         """
         for transport in [transport for transport in self._transports if transport.host == host]:
@@ -103,16 +106,16 @@ class SimulatedNetwork:
     # -- for the transports --------------------------------------------------------------------------------------------
 
     def number_connection(self) -> bytes:
-        """A number that no other connection has."""
+        """Return a number that no other connection has."""
         self._connections += 1
         return self._connections.to_bytes(8, "big")
 
     def enter(self, transport: SimulatedTransport) -> None:
-        """A transport begins."""
+        """A transport was made."""
         self._transports[transport] = None
 
     def listen(self, transport: SimulatedTransport, endpoint: str) -> None:
-        """Somebody listens; raises ``EndpointTaken``."""
+        """Receive frames at an endpoint; raises ``EndpointTaken``."""
         if endpoint in self._listeners:
             raise EndpointTaken(f"{endpoint} is taken by another node of this simulation; choose another name")
         self._listeners[endpoint] = transport
@@ -123,17 +126,29 @@ class SimulatedNetwork:
         for endpoint in [endpoint for endpoint, listener in self._listeners.items() if listener is transport]:
             del self._listeners[endpoint]
 
-    def send(self, wire: SimulatedWire, parts: Sequence[Buffer], frame_bytes: int) -> None:
+    def send(self, wire: SimulatedWire, parts: Sequence[Buffer], frame_bytes: int, *, reliable: bool) -> None:
         """Put a frame on its way."""
-        for copy, at in enumerate(self.faults.arrivals(wire.host, wire.target, frame_bytes, self.loop.time())):
+        now = self.loop.time()
+        arrivals = self.faults.arrivals(wire.host, wire.target, frame_bytes, now, reliable=reliable)
+        if arrivals is None:
+            self.faults.forget(wire.host, wire.target)
+            self._drop(wire)
+            self.loop.call_soon(wire.lose, "the connection timed out")
+            return
+        if reliable and not arrivals:
+            wire.is_broken = True
+        elif reliable and wire.is_broken:
+            wire.is_broken = False
+            self.loop.call_soon(wire.lose, "another connection was made")
+        for copy, at in enumerate(arrivals):
             self._number += 1
-            heappush(self._flights, _Flight(at, self._number, wire, parts, frame_bytes, copy == 0))
+            heappush(self._flights, _Flight(at, self._number, wire, parts, frame_bytes, copy == 0, reliable))
             if copy == 0:
                 wire.count(1, frame_bytes)
         self._set_alarm()
 
     def _set_alarm(self) -> None:
-        """Wake up for the first arrival.  One timer for all keeps equal times in order on any loop."""
+        """Set the timer to the first arrival.  One timer for all keeps equal times in order on any loop."""
         at = self._flights[0].at if self._flights else None
         if self._alarm is not None and (at is None or self._alarm.when() != at):
             self._alarm.cancel()
@@ -154,6 +169,7 @@ class SimulatedNetwork:
             receiver = self._listeners.get(wire.endpoint)
             if receiver is None or self.faults.is_cut(wire.host, wire.target):
                 self.faults.lost += 1
+                wire.is_broken = wire.is_broken or flight.reliable
             elif flight.frame_bytes <= receiver.limits.frame_bytes_max:
                 self.delivered += 1
                 receiver.receive(flight.parts, wire.source)
@@ -184,7 +200,11 @@ class SimulatedNetwork:
 
 
 class SimulatedTransport:
-    """See the top of the file; a ``Transport``.  host: where this node is; faults are between hosts."""
+    """A ``Transport`` over a simulated network; make it in the running loop.
+
+    owner: the node that it calls back.  network: shared by all nodes.  host: where this node is; faults are between
+        hosts.  limits: None is ``TransportLimits()``.
+    """
 
     schemes = frozenset({SCHEME})
 
@@ -198,36 +218,36 @@ class SimulatedTransport:
         network.enter(self)
 
     async def listen(self, endpoint: str) -> str:
-        """See ``Transport.listen``; the endpoint must be of this host."""
+        """``Transport.listen``; the endpoint must be of this host."""
         if self._host_of(endpoint) != self.host:
             raise EndpointInvalid(f"{endpoint!r} is not at this host, which is {self.host!r}")
         self.network.listen(self, endpoint)
         return endpoint
 
     def connect(self, endpoint: str) -> SimulatedWire:
-        """See ``Transport.connect``."""
+        """``Transport.connect``."""
         target = self._host_of(endpoint)
         wire = SimulatedWire(self, endpoint, target, Source(self.network.number_connection()))
         self.wires[wire] = None
         return wire
 
     async def close(self) -> None:
-        """See ``Transport.close``.  What is on its way still arrives."""
+        """``Transport.close``.  What is on its way still arrives."""
         self._closed = True
         for wire in list(self.wires):
             wire.close()
         self.network.leave(self)
 
     def crash(self) -> None:
-        """Be gone, at once and without a word; see ``SimulatedNetwork.crash``."""
+        """Receive and send nothing from now on, as ``SimulatedNetwork.crash`` says."""
         self.has_crashed = True
         self.network.leave(self)
 
     def receive(self, parts: Sequence[Buffer], source: Source) -> None:
-        """A frame has arrived; an exception of the owner is its own, and keeps no other frame back."""
+        """A frame has arrived.  An exception of the owner is reported, and the next frame is delivered."""
         try:
             self.owner.frame_received(parts, source)
-        except Exception as error:  # noqa: BLE001  the owner's fault: reported, and the next frame goes on
+        except Exception as error:  # noqa: BLE001  the owner's fault: reported, and the next frame is delivered
             self.network.loop.call_exception_handler(
                 {"message": f"receiving a frame at host {self.host} failed", "exception": error}
             )
@@ -243,16 +263,19 @@ class SimulatedTransport:
 
 
 class SimulatedWire:
-    """A ``Wire`` over a simulated network."""
+    """A ``Wire`` over a simulated network.
+
+    is_broken: whether the connection has lost a frame, of which the owner has not been told.
+    """
 
     def __init__(self, transport: SimulatedTransport, endpoint: str, target: str, source: Source) -> None:
         self.endpoint, self.host, self.target, self.source = endpoint, transport.host, target, source
         self._transport = transport
         self._frames = self._bytes = 0
-        self._was_full = self._closed = False
+        self.is_broken = self._was_full = self._closed = False
 
-    def send_nowait(self, parts: Sequence[Buffer]) -> bool:
-        """See ``Wire.send_nowait``."""
+    def send_nowait(self, parts: Sequence[Buffer], *, reliable: bool = True) -> bool:
+        """``Wire.send_nowait``."""
         if self._closed:
             raise TransportClosed(f"the wire to {self.endpoint} is closed")
         limits, frame_bytes = self._transport.limits, sum(map(len, parts))
@@ -264,16 +287,16 @@ class SimulatedWire:
             self._was_full = True
             return False
         if not self._transport.has_crashed:
-            self._transport.network.send(self, parts, frame_bytes)
+            self._transport.network.send(self, parts, frame_bytes, reliable=reliable)
         return True
 
     def close(self) -> None:
-        """See ``Wire.close``; what is on its way still arrives."""
+        """``Wire.close``; what is on its way still arrives."""
         self._closed = True
         self._transport.wires.pop(self, None)
 
     def count(self, frames: int, frame_bytes: int) -> None:
-        """So many frames and bytes more, or less, are on their way."""
+        """Add to the frames and bytes on their way; negative numbers take away."""
         self._frames += frames
         self._bytes += frame_bytes
         limits = self._transport.limits

@@ -121,10 +121,9 @@ class Shell:
 
     def sizes(self) -> dict[str, int]:
         """How much is kept in each table, by name."""
-        names = ("_sessions", "_peers", "_candidates", "_dials", "_wires", "_alarms", "_desired_peers")
+        names = ("_sessions", "_peers", "_candidates", "_dials", "_wires", "_alarms", "_dialled")
         tables = {name: len(vars(self.manager)[name]) for name in names}
-        streams = sum(len(session.stream.early) + len(session.stream.missing.gaps) for session in self.up.values())
-        return {**tables, "wires": len(self.wires), "transport": len(self.transport.wires), "streams": streams}
+        return {**tables, "wires": len(self.wires), "transport": len(self.transport.wires)}
 
     def _tick(self) -> None:
         self._alarm = None

@@ -120,7 +120,7 @@ def test_many_small_buffers_that_nobody_takes_are_refused_at_last() -> None:
     into = assembly()
     for number in range(200):
         into.put(number, memoryview(b"x"))
-    with pytest.raises(WireError, match=r"^buffer 200 is refused: 200 others are held that nobody took$"):
+    with pytest.raises(WireError, match=r"^buffer 200 is refused: 200 others are held that no message took$"):
         into.put(200, memoryview(b"x"))
     into.clear()
     assert (into.allocated_bytes, into.take(range(200))) == (0, {})
@@ -130,5 +130,5 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
     """The error shows them."""
     with pytest.raises(InvalidOption, match=r"every limit must be 1 or more, and shared_bytes_max 0 or more$"):
         BulkSettings(buffers_max=0)
-    with pytest.raises(InvalidOption, match=r"wants bulk_bytes_min <= bulk_bytes_max <= assembly_bytes_max"):
+    with pytest.raises(InvalidOption, match=r"expected bulk_bytes_min <= bulk_bytes_max <= assembly_bytes_max"):
         BulkSettings(bulk_bytes_max=10)

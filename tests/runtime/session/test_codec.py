@@ -1,4 +1,7 @@
 import math
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -36,6 +39,10 @@ class Free(Message[object], tag="codec.Free"):
     value: object
 
 
+class Other(Message, tag="codec.Other"):
+    """A second type."""
+
+
 class Touchy(Message[None], tag="codec.Touchy"):
     """Raises when it is made."""
 
@@ -67,18 +74,18 @@ class Directory:
         return self.ref(definition.uid)
 
 
-def ends() -> tuple[SessionCodec, SessionCodec, Directory]:
-    """Two ends of one direction, and the refs that they know."""
+def ends(known: Sequence[type] = ()) -> tuple[SessionCodec, SessionCodec, Directory]:
+    """Two ends of one direction, and the refs that they know.  known: types whose numbers are fixed."""
     directory = Directory()
     return (
-        SessionCodec(directory.describe, directory.ref_of),
-        SessionCodec(directory.describe, directory.ref_of),
+        SessionCodec(directory.describe, directory.ref_of, known),
+        SessionCodec(directory.describe, directory.ref_of, known),
         directory,
     )
 
 
 def item(tables: SessionCodec, message: Message[object]) -> Item:
-    """A message to one actor, as an outbox has it."""
+    """A message to one actor, as a send buffer holds it."""
     return (1, 0, tables.number_of(type(message)), message)
 
 
@@ -104,7 +111,7 @@ def test_what_goes_in_comes_out(frames: list[list[object]]) -> None:
         assert carried(out, into, *messages) == messages
 
 
-@given(st.lists(st.lists(st.integers(0, 20), max_size=6), max_size=12), st.integers(1, 6))
+@given(st.lists(st.lists(st.integers(0, 20), max_size=6), max_size=12), st.integers(6, 12))
 def test_refs_are_the_same_ones_however_often_they_are_numbered_anew(frames: list[list[int]], limit: int) -> None:
     """The table of refs begins anew when it is full; no ref is ever taken for another one."""
     out, into, directory = ends()
@@ -359,3 +366,116 @@ def test_only_types_that_may_carry_buffers_are_searched_for_them() -> None:
     out, _, _ = ends()
     numbers = {out.number_of(type_): type_ for type_ in (Pair, Grid, Free)}
     assert {numbers[number] for number in out.carriers} == {Grid, Free}
+
+
+class Line(msgspec.Struct):
+    """A line of an order."""
+
+    price: object
+
+
+class Order(msgspec.Struct):
+    """An order."""
+
+    lines: list[Line]
+    notes: dict[object, object]
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        (Order([Line(1), Line(object())], {}), ".lines[1].price"),
+        (Order([], {"a": 1, "b": (1, [object()])}), ".notes['b'][1][0]"),
+        (Order([], OrderedDict({"a": 2**70})), ".notes['a']"),
+        ({object: 1}, "[key <class 'object'>]"),
+        ([2**64], "[0]"),
+    ],
+)
+def test_the_error_names_the_innermost_part_that_cannot_be_sent(value: object, path: str) -> None:
+    """Fields, indexes and keys lead to it; a key is told from its value."""
+    out, _, _ = ends()
+    with pytest.raises(WireError, match=rf", in Free\.value{re.escape(path)}$"):
+        out.check(Free(value))
+
+
+def test_a_value_that_holds_itself_is_named_by_its_beginning() -> None:
+    """The search for the part at fault ends at a depth."""
+    out, _, _ = ends()
+    endless: list[object] = []
+    endless.append(endless)
+    with pytest.raises(WireError, match=rf", in Free\.value{re.escape('[0]' * (codec.PATH_STEPS_MAX - 1))}$"):
+        out.check(Free(endless))
+
+
+def _body(tags: Sequence[TagDefinition] = (), refs: Sequence[RefDefinition] = ()) -> bytes:
+    return msgspec.msgpack.encode((tags, refs, [], []))
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (
+            _body([TagDefinition(TAGS_FROM + codec.TAGS_MAX, "x", b"")]),
+            r"^the body defines 16386 as a message type: only \d+ to 16385 can be defined$",
+        ),
+        (_body([TagDefinition(TAGS_FROM - 1, "x", b"")]), r"^the body defines 1 as a message type: only "),
+        (_body([TagDefinition(-1, "x", b"")]), r"^the body defines -1 as a message type: only "),
+        (
+            _body([], [RefDefinition(2 * codec.REFS_MAX, "a", 1, "user/7", 7)]),
+            r"^the body defines 131072 as an actor: only 0 to 131071 can be$",
+        ),
+        (_body([], [RefDefinition(-1, "a", 1, "user/7", 7)]), r"^the body of a frame is none: Expected `int` >= 0"),
+        (_body([TagDefinition(500, "x" * 4_097, b"")]), r"length <= 4096"),
+        (_body([], [RefDefinition(0, "a", 1, "x" * 4_097, 7)]), r"length <= 4096"),
+        (_body([], [RefDefinition(0, "a" * 4_097, 1, "user/7", 7)]), r"length <= 4096"),
+    ],
+)
+def test_a_peer_cannot_define_without_end(body: bytes, problem: str) -> None:
+    """A body that defines beyond the limits is refused as a whole, changes nothing, and the next one is read."""
+    out, into, directory = ends()
+    before = carried(out, into, Free(directory.ref(7)))
+    with pytest.raises(WireError, match=problem):
+        into.open(body)
+    assert len(vars(into)["_refs"]) == 1
+    assert carried(out, into, Free(directory.ref(7))) == before
+
+
+def test_a_peer_cannot_redefine_a_message_of_the_node_itself() -> None:
+    """The numbers of the node's own messages are fixed."""
+    _, into, _ = ends(known=[Free])
+    with pytest.raises(WireError, match=r"^the body defines 2 as a message type: only 3 to 16385 can be defined$"):
+        into.open(_body([TagDefinition(TAGS_FROM, "codec.Free", fingerprint(Free))]))
+
+
+@given(st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=20), max_size=20))
+def test_what_a_peer_defines_is_bounded(bodies: list[list[int]]) -> None:
+    """Whatever the numbers, the tables stay within their limits."""
+    _, into, _ = ends()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(codec, "REFS_MAX", 5)
+        patch.setattr(codec, "TAGS_MAX", 5)
+        for numbers in bodies:
+            tags = [TagDefinition(number % 12, "codec.Free", b"") for number in numbers]
+            refs = [RefDefinition(number % 15 if number % 3 else number, "a", 1, "user/7", 7) for number in numbers]
+            try:
+                into.open(_body(tags[::2], refs))
+            except WireError:
+                pass
+    assert len(vars(into)["_refs"]) <= 10
+    assert len(vars(into)["_types"]) <= 5
+
+
+def test_the_sender_keeps_to_the_limits() -> None:
+    """More types than a session takes, a path that is too long and more refs than a frame takes are errors there."""
+    out, _, directory = ends()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(codec, "REFS_MAX", 3)
+        with pytest.raises(BodyTooLarge, match=r"^it holds more than 3 refs that the peer does not know$"):
+            out.encode([item(out, Free([directory.ref(number) for number in range(7)]))], [], 100_000)
+        out.encode([item(out, Free([directory.ref(number) for number in range(6)]))], [], 100_000)
+        patch.setattr(codec, "TAGS_MAX", 1)
+        with pytest.raises(WireError, match=r"a session takes at most 1 message types, of 4096 characters each$"):
+            out.number_of(Other)
+        patch.setattr(codec, "NAME_CHARS_MAX", 3)
+        with pytest.raises(WireError, match=r"the path of a ref has 3 characters at most: user/7"):
+            out.encode([item(out, Free(directory.ref(70)))], [], 100_000)

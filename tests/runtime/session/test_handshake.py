@@ -6,7 +6,7 @@ from trouper.runtime.session.frames import Greeting
 from trouper.runtime.session.handshake import Handshake, LocalNode
 from trouper.runtime.session.settings import SessionSettings
 
-LOCAL = LocalNode("ada", 7, "sim://ada", {"bank.Deposit": b"12345678"}, b"extra")
+LOCAL = LocalNode("ada", 7, "sim://ada")
 
 
 def _handshake_state() -> Handshake:
@@ -25,9 +25,7 @@ def test_a_hello_says_all_about_the_node() -> None:
     """Each HELLO has the node's facts and the number of the attempt; a WELCOME has no attempt."""
     handshake = _handshake_state()
     hello = _read(handshake.hello(10.0, 0, tentative=False))
-    assert hello == Greeting(
-        "ada", 7, "sim://ada", 99, 1_048_576, attempt=1, schemas={"bank.Deposit": b"12345678"}, extra=b"extra"
-    )
+    assert hello == Greeting("ada", 7, "sim://ada", 99, 1_048_576, attempt=1)
     assert _read(handshake.welcome(4, tentative=True)) == msgspec.structs.replace(
         hello, attempt=0, echo=4, tentative=True
     )
@@ -61,7 +59,7 @@ def test_only_answers_to_the_present_row_count() -> None:
 def test_a_repeated_hello_is_known_by_its_number() -> None:
     """Numbers up to the last one heard are repetitions, until somebody else greets."""
     handshake = _handshake_state()
-    handshake.note_attempt(_answer(attempt=2))
+    handshake.note_attempt(2)
     assert [handshake.is_repeated(_answer(attempt=attempt)) for attempt in (0, 1, 2, 3)] == [False, True, True, False]
     handshake.reset_peer()
     assert not handshake.is_repeated(_answer(attempt=1))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.runtime.session.world import ChannelFaults, World
 from trouper.runtime.session.frames import CONTROL
-from trouper.runtime.session.idle_sessions import closable
+from trouper.runtime.session.sessions import closable
 from trouper.runtime.session.settings import SessionSettings
 
 SMALL = SessionSettings(frame_bytes_max=1_000, window_bytes=4_000, window_frames=50, ack_bytes=1_500, ack_frames=8)

@@ -5,8 +5,8 @@ import pytest
 
 from tests.runtime.session.world import World
 from trouper.runtime.session.frames import CONTROL
+from trouper.runtime.session.session import SessionClosed
 from trouper.runtime.session.settings import SessionSettings
-from trouper.runtime.session.transmission import SessionClosed
 from trouper.runtime.session.transport import FrameTooLarge
 
 FOLDER = Path(__file__).parents[2] / "data" / "links"
@@ -142,29 +142,6 @@ def test_many_small_bodies_push_back_too() -> None:
     assert world.send("a", "b", 1_000) == SMALL.window_frames
 
 
-def test_retained_bytes_hold_the_sender_back_until_they_are_released() -> None:
-    """A receiver without room for what was delivered withholds credit, and gives it free later."""
-    world = _two()
-    b = world.nodes["b"]
-    session = b.up["a"]
-    assert world.send("a", "b", 10, 400) == 10
-    world.carry_out(b, b.manager.retain(session, 4_000, world.now))
-    world.run(1)
-    assert world.send("a", "b", 10, 400) == 0
-    world.carry_out(b, b.manager.retain(session, -4_000, world.now))
-    world.run(0.01)
-    assert world.nodes["a"].told("room") == ["room"]
-    assert world.send("a", "b", 10, 400) == 10
-
-
-def test_more_bytes_released_than_retained_is_a_mistake() -> None:
-    """Credit cannot be made out of nothing."""
-    world = _two()
-    b = world.nodes["b"]
-    with pytest.raises(ValueError, match=r"^5 bytes more were released than retained$"):
-        b.manager.retain(b.up["a"], -5, world.now)
-
-
 def test_a_body_too_large_for_the_peer_is_refused_at_the_sender() -> None:
     """The smaller of the two nodes' limits holds, header included."""
     world = _two()
@@ -172,7 +149,7 @@ def test_a_body_too_large_for_the_peer_is_refused_at_the_sender() -> None:
     session = a.up["b"]
     assert session.body_bytes_max == 1_000 - 44
     with pytest.raises(
-        FrameTooLarge, match=r"^<Link to b#\d+ at test://b: up>: a body of 957 bytes, it takes 1 to 956$"
+        FrameTooLarge, match=r"^<Session with b#\d+ at test://b: up>: a body of 957 bytes, it takes 1 to 956$"
     ):
         a.manager.send(session, (bytes(957),), 1, world.now)
     with pytest.raises(FrameTooLarge, match=r"a body of 0 bytes, it takes 1 to 956$"):
@@ -186,7 +163,9 @@ def test_a_link_takes_nothing_after_its_end() -> None:
     session = a.up["b"]
     world.carry_out(a, a.manager.end_session("b", "its process has ended", world.now))
     assert a.told("down") == ["down b node_lost: its process has ended"]
-    with pytest.raises(SessionClosed, match=r"^<Link to b#\d+ at test://b: closed>: send only between its PeerUp and"):
+    with pytest.raises(
+        SessionClosed, match=r"^<Session with b#\d+ at test://b: closed>: send only between its PeerUp and"
+    ):
         a.manager.send(session, (b"x",), 1, world.now)
 
 

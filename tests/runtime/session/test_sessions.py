@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from tests.runtime.session.vectors import Vector, read_vectors
 from tests.runtime.session.world import ChannelFaults, NodeRun, World
 from trouper.runtime.session import frames
-from trouper.runtime.session.effects import DialRefused, FrameRejected, OpenWire, Refuse, Transmit
-from trouper.runtime.session.frames import Greeting
+from trouper.runtime.session.effects import FrameRejected, OpenWire, Refuse, Transmit
 from trouper.runtime.session.sessions import TooManyPeers
 from trouper.runtime.session.settings import SessionSettings
 from trouper.runtime.session.transport import Source
@@ -66,7 +65,7 @@ def test_another_node_of_a_peers_name_is_refused_while_the_peer_lives() -> None:
     newcomer = world.start("b", "test://b2")
     world.carry_out(newcomer, newcomer.manager.connect("test://a", world.now))
     world.run(20)
-    text = "another b is linked already, and alive at test://b"
+    text = "another b has a session already, and is alive at test://b"
     assert _refusals(newcomer) == [f"refused test://a name_taken: {text}"]
     assert world.nodes["a"].story == ["up b"]
     assert old.story == ["up a"]
@@ -78,7 +77,7 @@ def test_a_dial_that_leads_to_a_second_node_of_a_peers_name_is_refused() -> None
     newcomer = world.start("b", "test://b2")
     world.connect("a", "test://b2")
     world.run(20)
-    text = "another b is linked already, and alive at test://b"
+    text = "another b has a session already, and is alive at test://b"
     assert _refusals(world.nodes["a"]) == [f"refused test://b2 name_taken: {text}"]
     assert newcomer.up == {}
 
@@ -110,25 +109,6 @@ def test_versions_that_overlap_are_linked() -> None:
     world = _linked("a")
     effects = world.nodes["a"].manager.receive([_hello(protocol_min=1, protocol_max=9)], STRANGER, world.now)
     assert [type(effect) for effect in effects] == [OpenWire, Transmit]
-
-
-def test_who_is_not_admitted_hears_why() -> None:
-    """The node's own rule for who may link is asked for each newcomer, on both sides of a dial."""
-
-    def admit(greeting: Greeting, source: Source) -> str | None:
-        return None if source.identity == "key-of-b" else f"{greeting.node} has no key on the list"
-
-    world = World(1)
-    world.start("a", admit=admit)
-    world.start("b", identity="key-of-b")
-    world.start("c", identity="key-of-c")
-    world.connect("b", "test://a")
-    world.connect("c", "test://a")
-    world.connect("a", "test://c")
-    world.run(1)
-    assert list(world.nodes["a"].up) == ["b"]
-    assert _refusals(world.nodes["c"]) == ["refused test://a not_admitted: c has no key on the list"]
-    assert _refusals(world.nodes["a"]) == ["refused test://c not_admitted: c has no key on the list"]
 
 
 def test_a_refused_dial_is_tried_again_slowly() -> None:
@@ -179,7 +159,7 @@ def test_more_peers_than_allowed_are_refused() -> None:
     world.start("d")
     world.connect("d", "test://a")
     world.run(1)
-    assert _refusals(world.nodes["d"]) == ["refused test://a full: a has peers_max=2 links already"]
+    assert _refusals(world.nodes["d"]) == ["refused test://a full: a has peers_max=2 sessions already"]
     with pytest.raises(TooManyPeers, match=r"^test://d is not dialled: peers_max=2 endpoints are$"):
         world.connect("a", "test://d")
 
@@ -268,15 +248,54 @@ def test_a_silly_greeting_is_at_fault() -> None:
     assert world.nodes["a"].manager.rejected_frames == 1
 
 
-def test_a_dial_is_said_to_be_refused_by_whom_and_why() -> None:
-    """The news of a refusal name the endpoint, a code for programs and a sentence for people."""
-    world = World(1)
-    world.start("a", admit=lambda greeting, source: "not today")
+def _objections(endpoints: list[str], settings: SessionSettings) -> list[list[Refuse]]:
+    """What the node ``a`` sends when nodes of its own name greet from these endpoints, 50 ms apart."""
+    world = _linked("a", settings=settings)
+    manager, refused = world.nodes["a"].manager, list[list[Refuse]]()
+    for number, endpoint in enumerate(endpoints):
+        effects = manager.receive([_hello("a", endpoint, token=9)], STRANGER, world.now + 0.05 * number)
+        refused.append([effect for effect in effects if isinstance(effect, Refuse)])
+    assert len(vars(manager)["_refused_at"]) <= settings.peers_max
+    return refused
+
+
+def test_an_endpoint_is_refused_at_the_pace_of_greetings() -> None:
+    """A node that greets without pause is sent one REFUSE in ``greet_first_s``, with its own token."""
+    refused = _objections(["x://z"] * 3, SessionSettings(greet_first_s=0.1))
+    assert [len(effects) for effects in refused] == [1, 0, 1]
+    frame = frames.parse(refused[0][0].parts, 1_000)
+    assert (frame.session, frames.read_refusal(frame).code) == (9, "name_taken")
+
+
+def test_the_table_of_refused_endpoints_is_bounded() -> None:
+    """Greetings from ever new endpoints are all refused, and make no table grow."""
+    refused = _objections([f"x://{number}" for number in range(1_000)], SessionSettings(peers_max=10))
+    assert all(refused)
+
+
+def test_a_node_that_shuts_down_refuses_new_sessions() -> None:
+    """The refusal says why, and the dial is tried again."""
+    world = _linked("a")
+    manager = world.nodes["a"].manager
+    manager.close(world.now)
+    (refuse,) = [e for e in manager.receive([_hello()], STRANGER, world.now) if isinstance(e, Refuse)]
+    refusal = frames.read_refusal(frames.parse(refuse.parts, 1_000))
+    assert (refusal.code, refusal.text) == ("closing", "a is shutting down")
+
+
+def test_a_dial_once_does_not_weaken_a_lasting_one() -> None:
+    """An endpoint that is dialled once and until ``disconnect`` is dialled again after the session is lost."""
+    world = _linked("a")
     world.start("b")
-    world.connect("b", "test://a")
+    node_run = world.nodes["a"]
+    for once in (True, False, True):
+        world.carry_out(node_run, node_run.manager.connect("test://b", world.now, once=once))
     world.run(1)
-    assert world.nodes["b"].story == ["refused test://a not_admitted: not today"]
-    assert DialRefused("test://a", "not_admitted", "not today").text == "not today"
+    world.crash("b")
+    world.run(40)
+    world.start("b")
+    world.run(10)
+    assert "b" in node_run.up
 
 
 @given(st.lists(st.sampled_from(read_vectors("frames.txt") + read_vectors("faults.txt")), max_size=20), st.data())

@@ -30,7 +30,6 @@ from trouper.runtime.session.effects import (
 )
 from trouper.runtime.session.frames import NORMAL
 from trouper.runtime.session.handshake import LocalNode
-from trouper.runtime.session.refusal_rules import Admit
 from trouper.runtime.session.session import Session
 from trouper.runtime.session.sessions import SessionManager
 from trouper.runtime.session.settings import SessionSettings
@@ -96,14 +95,12 @@ class World:
 
     # -- verbs ---------------------------------------------------------------------------------------------------------
 
-    def start(
-        self, name: str, endpoint: str | None = None, *, admit: Admit | None = None, identity: str | None = None
-    ) -> NodeRun:
+    def start(self, name: str, endpoint: str | None = None, *, identity: str | None = None) -> NodeRun:
         """A node begins a life, at an endpoint of its name or at another."""
         where = endpoint or f"test://{name}"
         local = LocalNode(name, self.random.getrandbits(63), where)
         manager = SessionManager(
-            local, self.settings, token=lambda: self.random.getrandbits(64), chance=self.random.random, admit=admit
+            local, self.settings, token=lambda: self.random.getrandbits(64), chance=self.random.random
         )
         node_run = NodeRun(name, where, manager, identity)
         self.nodes[name] = self.listening[where] = node_run

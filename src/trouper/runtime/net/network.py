@@ -367,7 +367,7 @@ class Network:
 
     def _deliver(self, effect: effects.Deliver) -> None:
         peer = self._peer_of_session.get(effect.session.token)
-        if peer is None:
+        if peer is None or not effect.reliable:  # this version sends no datagrams
             return
         effect.session.in_use = True
         try:
@@ -530,6 +530,9 @@ class TransportSet:
     def transmit(self, effect: effects.Transmit) -> bool:
         """Give a frame to its wire; False when the wire is full and the frame has a number, to be sent again."""
         wire = self._wires.get(effect.endpoint)
+        if wire is not None and not effect.reliable:
+            wire.send_nowait(effect.parts, reliable=False)
+            return True
         return wire is None or wire.send_nowait(effect.parts) or not effect.sequence
 
     def refuse(self, effect: effects.Refuse) -> None:

@@ -1,7 +1,7 @@
-"""What nodes say to each other, and how it gets there.
+"""Sessions between nodes: ordered, acknowledged conversations over a transport.
 
-Order of reading: ``transport`` (the port that moves frames), ``framing`` (what a frame looks like), ``settings``,
-``effects``, ``stream`` (order, acknowledgement, credit), ``handshake`` (which answers count in the handshake), ``sessions``
-(one peer), ``switchboard`` (all peers of a node).  All of these but the port are pure: they decide, and the node
-carries out.  ``docs/reference/wire.md`` specifies the bytes.
+Order of reading: ``transport`` (the port that moves frames), ``frames`` (what a frame looks like), ``settings``,
+``effects``, ``stream`` (order, acknowledgement, credit), ``handshake``, ``session`` (one peer), ``sessions`` (all peers
+of a node); then the bodies: ``codec``, ``schemas``, ``buffers``, ``bulk_chunks``.  All of these but the port are pure:
+they decide, and ``net`` carries out.  ``docs/reference/wire.md`` specifies the bytes.
 """

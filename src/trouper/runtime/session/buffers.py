@@ -1,15 +1,16 @@
-"""Buffers in messages: an extension of msgpack for arrays, and for large bytes that travel beside the payload (PURE).
+"""Buffers in messages: a msgpack extension for arrays, and for large bytes that travel out of band (PURE).
 
-``extract`` finds the large buffers of a message and puts a ``OutOfBandBuffer`` in the place of each; ``write`` makes the
-extension of it, which names the buffer by its number, and of an array that is small, which holds its bytes.  ``read``
-makes the value again.  A type whose annotations leave no room for a buffer is never searched (``may_carry``).
+``extract`` finds the large buffers of a message and puts an ``OutOfBandBuffer`` in the place of each one; ``write``
+makes the extension of it, which names the buffer by its number, and of a small array, which holds its bytes.  ``read``
+makes the value again.  A type whose annotations admit no buffer is never searched (``may_carry``).
 
-The content of the extension is an array of msgpack: ``[kind, buffer]``, and for an array of numpy
+The content of the extension is a msgpack array: ``[kind, buffer]``, and for an array of numpy
 ``[3, buffer, dtype, shape, order]``.  ``buffer`` is a number, or the bytes themselves.
 
 Laws of this file:
-1. numpy is never imported here: who sends or takes an array has it loaded.  Nothing is pickled, no object dtype read.
-2. What comes in allocates no more than what came: shape and dtype must account for every byte that is there.
+1. numpy is never imported here: a node that sends or receives an array has loaded it.  Nothing is pickled, and no
+   object dtype is read.
+2. What comes in allocates no more than its own size: shape and dtype must account for every byte that is there.
 """
 
 from __future__ import annotations
@@ -50,10 +51,10 @@ if TYPE_CHECKING:
 BUFFER_CODE: Final = 2
 """The code of the extension."""
 BYTES, BYTEARRAY, MEMORYVIEW, ARRAY = 0, 1, 2, 3
-"""Kinds of buffers: what it was at the sender, and is again where an annotation does not say otherwise."""
+"""Kinds of buffers: the type at the sender, and at the receiver where an annotation does not say otherwise."""
 DIMENSIONS_MAX: Final = 32
 DEPTH_MAX: Final = 100
-"""Containers within each other that are searched for buffers; what lies deeper travels in the payload."""
+"""Containers within each other that are searched for buffers; buffers below that stay in the payload."""
 _DTYPE: Final = re.compile(r"[<>|][biufcSUmM]\d{1,9}(\[\d{0,9}[A-Za-z]{1,2}\])?", re.ASCII)
 _CONTAINERS: Final = (Union, types.UnionType, list, tuple, set, frozenset, dict)
 _PLAIN: Final = (str, int, float, bool, type(None), ActorRef)
@@ -66,7 +67,7 @@ Buffers = Callable[[int], memoryview]
 
 
 class ArrayForm(msgspec.Struct, frozen=True):
-    """How the bytes of an array are to be read: dtype as numpy writes it, lengths, order in memory."""
+    """How to read the bytes of an array: dtype as numpy writes it, lengths, order in memory."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -74,7 +75,7 @@ class ArrayForm(msgspec.Struct, frozen=True):
 
 
 class OutOfBandBuffer:
-    """A buffer that leaves the payload: it stands where the value stood.  It is no Struct, so that ``write`` writes it.
+    """Stands in a payload for a buffer that travels out of band.  It is no Struct, so that ``write`` encodes it.
 
     view: its bytes, one dimension.  number: 0 until it has one.
     """
@@ -130,9 +131,9 @@ def _has_fields(type_: type[object]) -> bool:
 
 
 def extract(value: object, bytes_min: int) -> tuple[object, list[OutOfBandBuffer]]:
-    """Return what travels in the payload, and the buffers of ``bytes_min`` or more that do not.
+    """Return the payload of a value, and its buffers of ``bytes_min`` or more, which are not in the payload.
 
-    A message without any comes back as it is.  Raises ``TypeError`` for an array that cannot travel.
+    A value without such buffers is its own payload.  Raises ``TypeError`` for an array that cannot be sent.
     """
     found: list[OutOfBandBuffer] = []
     return _extract(value, bytes_min, found, DEPTH_MAX), found
@@ -175,7 +176,7 @@ def _extract(value: object, bytes_min: int, found: list[OutOfBandBuffer], depth:
 
 
 def _extract_struct(struct: msgspec.Struct, bytes_min: int, found: list[OutOfBandBuffer], depth: int) -> object:
-    """A struct with large buffers travels as the map or array that it is on the wire."""
+    """A struct with large buffers becomes the map or array as which msgspec would encode it."""
     if not may_carry(type(struct)):
         return struct
     before = len(found)
@@ -202,7 +203,7 @@ def is_array(value: object) -> TypeGuard[Array]:
 
 
 def write(value: object) -> bytes:
-    """Return the content of the extension for a ``OutOfBandBuffer``, or for an array that travels in the payload.
+    """Return the content of the extension for an ``OutOfBandBuffer``, or for an array that stays in the payload.
 
     Raises ``TypeError`` for anything else.
     """
@@ -220,7 +221,7 @@ def write(value: object) -> bytes:
 
 
 def _taken_apart(array: Array) -> tuple[ArrayForm, memoryview]:
-    """The form and the bytes of an array; one that does not lie in one piece is copied."""
+    """The form and the bytes of an array; one that is not contiguous is copied."""
     dtype = array.dtype.str
     if _DTYPE.fullmatch(dtype) is None or array.dtype.hasobject or array.dtype.names is not None:
         raise TypeError(f"an array of dtype {array.dtype} cannot travel: only of numbers, times and fixed text")
@@ -230,13 +231,13 @@ def _taken_apart(array: Array) -> tuple[ArrayForm, memoryview]:
             order = "F"
         else:
             array = array.copy("C")
-    flat = array.ravel(order=order)  # no copy: it lies in one piece
+    flat = array.ravel(order=order)  # no copy: it is contiguous
     form = ArrayForm(dtype, tuple(array.shape), order)
     return form, flat.view("u1").data.toreadonly() if array.nbytes else memoryview(b"")
 
 
 def _flat(view: memoryview) -> memoryview:
-    """The bytes of a view in one dimension; one that does not lie in one piece is copied."""
+    """The bytes of a view in one dimension; one that is not contiguous is copied."""
     return view.toreadonly().cast("B") if view.c_contiguous else memoryview(view.tobytes())
 
 
@@ -260,7 +261,7 @@ _contents = msgspec.msgpack.Decoder(_Content)
 
 
 def read(data: memoryview, buffers: Buffers) -> bytes | bytearray | memoryview | Array:
-    """Make the value that an extension stands for; raises ``ValueError`` saying what is wrong with it.
+    """Make the value that an extension stands for; raises ``ValueError`` with the reason when it is none.
 
     Bytes are copied; a memoryview or an array is a read-only view of what came in.
     """
@@ -298,9 +299,9 @@ def _array(form: ArrayForm, view: memoryview) -> Array:
 
 
 def expected(type_: object, value: object) -> object:
-    """Return a value if it is of a type that msgspec leaves to us; raises ``ValueError``.
+    """Check a value of a type that msgspec does not know, and return it; raises ``ValueError``.
 
-    An array must have the dtype that its annotation names, and as many dimensions.
+    An array must have the dtype and the number of dimensions that its annotation names.
     """
     wanted = get_origin(type_) or type_
     if not isinstance(wanted, type) or not isinstance(value, wanted):
@@ -312,7 +313,7 @@ def expected(type_: object, value: object) -> object:
 
 
 def _check_part(part: object, array: Array) -> None:
-    """Hold an array against one argument of ``numpy.ndarray[shape, dtype]``."""
+    """Check an array against one argument of ``numpy.ndarray[shape, dtype]``."""
     origin, args = get_origin(part), get_args(part)
     if origin is tuple and ... not in args and len(args) != array.ndim:
         raise ValueError(f"expected an array of {len(args)} dimensions, got {array.ndim}")

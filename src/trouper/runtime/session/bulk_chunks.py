@@ -1,9 +1,9 @@
-"""Large buffers on their way: settings, chunks, and putting chunks together again (PURE).
+"""Large buffers out of band: settings, chunks, and putting chunks together again (PURE).
 
-A buffer that leaves its message's payload has a number, given by its sender and unique in one direction of a session.
-It travels in chunks, each the body of one DATA frame in the bulk lane: a head (number, bytes of the whole buffer,
-offset) and a part of the buffer.  Frames arrive in order and once, so the chunks of a buffer do too; those of several
-buffers may alternate.  The body whose message names a buffer comes after its last chunk.
+A buffer that leaves the payload of its message has a number, which its sender chooses and uses once in its direction of
+a session.  It is sent in chunks, each the body of one DATA frame in the bulk lane: a head (number, bytes of the whole
+buffer, offset) and a part of the buffer.  Frames arrive in order and once, so the chunks of a buffer do too; those of
+several buffers may alternate.  The body whose message names a buffer comes after its last chunk.
 
 Laws of this file:
 1. ``Assembly`` takes chunks that follow each other without a gap, and refuses all others by ``WireError``.
@@ -29,15 +29,15 @@ Chunk = tuple[bytes, memoryview]
 
 @dataclass(frozen=True, slots=True)
 class BulkSettings:
-    """What a node does with large buffers in messages to and from other nodes.
+    """The limits for large buffers in messages to and from other nodes.
 
-    bulk_bytes_min: a buffer of so many bytes or more leaves the payload.
-    bulk_bytes_max: of one message, all its large buffers together; more is refused at the sender.
+    bulk_bytes_min: a buffer of so many bytes or more leaves the payload and is sent out of band.
+    bulk_bytes_max: bytes of all large buffers of one message together; more is refused at the sender.
     buffers_max: large buffers of one message.
-    assembly_bytes_max: that one peer may have on their way to this node, or delivered in part, at a time.
-    queue_bytes_max: that wait to go to one peer before more messages with large buffers are refused.
+    assembly_bytes_max: bytes of buffers of one peer that this node holds at a time, incomplete or not yet taken.
+    queue_bytes_max: bytes that wait to be sent to one peer before more messages with large buffers are refused.
     share_bytes_min: a buffer of so many bytes or more goes by shared memory to a process of the same user and host.
-    shared_bytes_max: of shared memory that this node has at a time, 0 for none; what does not fit goes over the link.
+    shared_bytes_max: bytes of shared memory of this node, 0 for none; what does not fit goes over the session.
     """
 
     bulk_bytes_min: int = 65_536
@@ -53,7 +53,7 @@ class BulkSettings:
             raise InvalidOption(f"{self}: every limit must be 1 or more, and shared_bytes_max 0 or more")
         if not self.bulk_bytes_min <= self.bulk_bytes_max <= min(self.assembly_bytes_max, self.queue_bytes_max):
             raise InvalidOption(
-                f"{self}: wants bulk_bytes_min <= bulk_bytes_max <= assembly_bytes_max and <= queue_bytes_max"
+                f"{self}: expected bulk_bytes_min <= bulk_bytes_max <= assembly_bytes_max and <= queue_bytes_max"
             )
 
 
@@ -63,7 +63,7 @@ def chunk_of(number: int, buffer: memoryview, offset: int, body_bytes_max: int) 
 
 
 class _Growing:
-    """A buffer of which a part has come."""
+    """A buffer of which some chunks have come."""
 
     __slots__ = ("filled", "memory", "total")
 
@@ -72,9 +72,10 @@ class _Growing:
 
 
 class Assembly:
-    """Buffers of one peer: those that came in part, and those that are complete and not taken.
+    """Buffers of one peer: the incomplete ones, and the complete ones that no message has taken.
 
     allocate: returns writable memory of so many bytes, which costs nothing before it is touched.
+    held_bytes: of both together.
     """
 
     def __init__(self, settings: BulkSettings, allocate: Callable[[int], memoryview]) -> None:
@@ -85,7 +86,7 @@ class Assembly:
         self.allocated_bytes = 0
 
     def take_chunk(self, parts: Sequence[Buffer]) -> None:
-        """Take the body of a frame in the bulk lane; raises ``WireError`` for anything that is none."""
+        """Take the body of a frame in the bulk lane; raises ``WireError`` for no chunk, or above a limit."""
         if len(parts) != 2 or len(parts[0]) != HEAD_BYTES or not len(parts[1]):
             raise WireError(f"a body in the bulk lane has a head of {HEAD_BYTES} bytes and a part of a buffer")
         number, total, offset = _HEAD.unpack(parts[0])
@@ -108,12 +109,12 @@ class Assembly:
             self._complete[number] = self._growing.pop(number).memory.toreadonly()
 
     def put(self, number: int, buffer: memoryview) -> None:
-        """Take a buffer that came as a whole by another way; raises ``WireError``."""
+        """Take a buffer that came as a whole, by shared memory; raises ``WireError`` above a limit."""
         self._admit(number, len(buffer))
         self._complete[number] = buffer.toreadonly()
 
     def _admit(self, number: int, total: int) -> None:
-        """Refuse a buffer for which there is no room; what follows of it is passed over."""
+        """Count a buffer, or refuse it above a limit; later chunks of a refused buffer are ignored."""
         if len(self._refused) >= REFUSED_MAX:
             self._refused.clear()
         self._refused.add(number)
@@ -129,12 +130,12 @@ class Assembly:
             len(self._complete) + len(self._growing)
             >= self._settings.assembly_bytes_max // self._settings.bulk_bytes_min
         ):
-            raise WireError(f"buffer {number} is refused: {len(self._complete)} others are held that nobody took")
+            raise WireError(f"buffer {number} is refused: {len(self._complete)} others are held that no message took")
         self._refused.discard(number)
         self.allocated_bytes += total
 
     def take(self, numbers: Sequence[int]) -> dict[int, memoryview]:
-        """Hand out the complete buffers among these, and forget all of them."""
+        """Return the complete buffers among these by number, and forget all of them."""
         taken: dict[int, memoryview] = {}
         for number in numbers:
             self._refused.discard(number)

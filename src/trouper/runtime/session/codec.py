@@ -1,20 +1,22 @@
-"""The codec: what one loop turn says to one peer, as the body of one DATA frame, and back.
+"""The codec: everything sent to one peer in one loop iteration, as the body of one DATA frame, and back.
 
-A body is ``[tags, refs, items, deadlines, out_of_band]`` in msgpack.  ``tags`` and ``refs`` define numbers for message types
-and actors from this frame on, so that a name travels once per session.  Each item is ``[to, correlation, tag,
-payload]``; ``deadlines`` holds the seconds left of each ask, in order; ``beside`` says which items have large buffers
-that came before them (``bulk``), and is left out where none has.  A payload is decoded only when its target is known,
-by the target's own message type, so that a wrong field is an error that names it.  Refs and buffers in a payload are
-extensions of msgpack, so that they are such also where the type of a field says nothing.
+A body is ``[tags, refs, items, deadlines, out_of_band]`` in msgpack.  ``tags`` and ``refs`` define numbers for message
+types and actors from this frame on, so that a name is sent once per session.  Each item is ``[to, correlation, tag,
+payload]``; ``deadlines`` holds the seconds left of each ask, in order; ``out_of_band`` says which items have large
+buffers that came before them (``bulk_chunks``), and is left out where none has.  A payload is decoded only when its
+target is known, by the target's own message type, so that a wrong field is an error that names it.  Refs and buffers in
+a payload are msgpack extensions, so that they are recognised also where the type of a field says nothing.
 
 Laws of this file:
-1. Both ends number alike, because frames arrive in order and once (``sessions``); a new session starts at no numbers.
+1. Both ends number alike, because frames arrive in order and once (``session``); a new session starts without numbers.
 2. Bytes from outside become messages of types that are loaded here already, and nothing else: no import, no pickle.
+3. What a peer can define is bounded in number and in size (``TAGS_MAX``, ``REFS_MAX``, ``NAME_CHARS_MAX``); a body that
+   defines more is refused as a whole, and the session goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, cast
 
@@ -26,43 +28,53 @@ from ..kernel.ref import ActorRef
 from .buffers import BUFFER_CODE, OutOfBandBuffer, expected, may_carry
 from .buffers import read as read_buffer
 from .buffers import write as write_buffer
-from .schemas import fields_of, fingerprint
-from .unencodable import unencodable_part
+from .schemas import FINGERPRINT_BYTES, fields_of, fingerprint
 
 ITEMS_MAX = 512
-"""Items of one frame; what one loop turn said beyond them goes in the next frame."""
+"""Items of one frame; what was sent beyond them in one loop iteration goes in the next frame."""
 REPLY, REPLY_ERROR, TAGS_FROM = 0, 1, 2
 """Numbers of tags: the value of a reply, an error in its place, and the first number of a message type."""
+TAGS_MAX = 16_384
+"""Message types that can have a number in one direction of a session."""
 REFS_MAX = 65_536
-"""Refs that have a number in one direction of a session; after that many, numbering begins anew."""
+"""Refs that have a number in one direction of a session before the sender begins to number anew.  As it does so only
+between two bodies, it may use up to twice as many numbers; the receiver refuses numbers above that.
+"""
+NAME_CHARS_MAX = 4_096
+"""Characters of a tag, or of the node and the path of a ref."""
 REF_CODE, REF_BYTES = 1, 4
 """A ref in a payload: the code of the extension, and the bytes of the number, the most significant first."""
+PATH_STEPS_MAX = 16
+"""Steps of the path to a part that cannot be encoded; what is nested deeper is named by the place where it begins."""
 
 
 class BodyTooLarge(WireError):
-    """More than one frame may hold."""
+    """The body is larger than a frame may be."""
+
+
+_Name = Annotated[str, msgspec.Meta(max_length=NAME_CHARS_MAX)]
 
 
 class TagDefinition(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """From now on ``number`` means the message type ``tag``, whose fields have this fingerprint."""
 
     number: int
-    tag: str
-    fingerprint: bytes
+    tag: _Name
+    fingerprint: Annotated[bytes, msgspec.Meta(max_length=FINGERPRINT_BYTES)]
 
 
 class RefDefinition(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """From now on ``number`` means this actor."""
 
-    number: int
-    node: str
+    number: Annotated[int, msgspec.Meta(ge=0)]
+    node: _Name
     generation: int
-    path: str
+    path: _Name
     uid: int
 
 
 class Body(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One frame's worth, as it came in."""
+    """The body of one frame, as it came in."""
 
     tags: list[TagDefinition]
     refs: list[RefDefinition]
@@ -72,9 +84,10 @@ class Body(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class OutOfBandPayload:
-    """A message or reply with large buffers, as an item's payload.  Of a Struct msgspec would write every field.
+    """The payload of an item whose message or reply has large buffers.
 
-    value: as it was sent.  payload: what of it stands in the payload.
+    It is no Struct, of which msgspec would write every field.
+    value: as it was sent.  payload: the part of it that is encoded in the body.  buffers: the other part.
     """
 
     __slots__ = ("buffer_bytes", "buffers", "payload", "value")
@@ -95,9 +108,9 @@ NO_BUFFERS: TakenBuffers = {}
 
 
 class SessionCodec:
-    """The numbers of one session, one object for each direction that a node sends or receives in.
+    """The codec of one session: the numbers of both directions, an encoder and a decoder.
 
-    describe: ref -> (node, incarnation, path, uid).  ref_of: the way back.
+    describe: returns node, generation, path and uid of a ref.  ref_of: makes the ref of a definition.
     known: message types whose numbers, from ``TAGS_FROM`` on, are the same on both sides and are never defined.
     """
 
@@ -109,6 +122,7 @@ class SessionCodec:
         self._new_tags: list[TagDefinition] = []
         self._new_refs: list[RefDefinition] = []
         self._out_of_band_payloads = 0
+        self._tags_from = len(self.numbers) + TAGS_FROM
         self._types: dict[int, type[Message[object]] | WireError] = {
             number: cast("type[Message[object]]", type_) for type_, number in self.numbers.items()
         }
@@ -119,20 +133,26 @@ class SessionCodec:
         self.carriers: set[int] = set()
         """Numbers of the message types that may hold large buffers."""
         self.plain: dict[type, int] = {}
-        """The numbers of those that may not, as far as they have been sent."""
+        """The numbers of those that may not, of the types that were sent before."""
         self.readers: dict[int, Callable[[msgspec.Raw], Message[object]]] = {}
-        """``read`` by number, as far as it has succeeded once; they raise whatever they like."""
+        """Decoders by number of the types that ``read`` has decoded before; they may raise any exception."""
 
     # --- out ---------------------------------------------------------------------------------------------------------
 
     def number_of(self, type_: type) -> int:
-        """Return the number of a message type, defining it in the next body when it has none."""
+        """Return the number of a message type; the next body defines it when it had none.
+
+        Raises ``WireError`` for a type that cannot be sent to another node, and above ``TAGS_MAX`` types.
+        """
         number = self.numbers.get(type_)
         if number is None:
             if not hasattr(type_, "__reply__"):
                 raise WireError(f"{type_.__qualname__} is no Message: only messages travel")
             if cast("type[Message[object]]", type_).__local__:
                 raise WireError(f"{type_.__qualname__} says local=True: it does not leave its node")
+            if len(self.numbers) >= TAGS_MAX or len(tag_of(type_)) > NAME_CHARS_MAX:
+                limits = f"{TAGS_MAX} message types, of {NAME_CHARS_MAX} characters each"
+                raise WireError(f"{tag_of(type_):.200} has no number: a session takes at most {limits}")
             number = self.numbers[type_] = len(self.numbers) + TAGS_FROM
             self._new_tags.append(TagDefinition(number, tag_of(type_), fingerprint(type_)))
             if may_carry(type_):
@@ -142,7 +162,11 @@ class SessionCodec:
         return number
 
     def encode(self, items: Sequence[Item], deadlines: Sequence[float], bytes_max: int) -> bytes:
-        """Make a body; raises ``BodyTooLarge``, and ``WireError`` when a payload holds something that cannot travel."""
+        """Make a body.
+
+        items: at most ``ITEMS_MAX``.  deadlines: seconds left of each ask among them, in order.
+        Raises ``BodyTooLarge`` above ``bytes_max``, and ``WireError`` when a payload cannot be sent to another node.
+        """
         if len(self._ref_numbers) >= REFS_MAX and not self._new_refs:
             self._ref_numbers.clear()
         self._out_of_band_payloads = 0
@@ -163,19 +187,19 @@ class SessionCodec:
         return body
 
     def check(self, payload: object) -> None:
-        """Raise ``WireError`` when this payload by itself cannot travel."""
+        """Raise ``WireError``, which names the part that is at fault, when this payload alone cannot be sent."""
         value = payload.value if isinstance(payload, OutOfBandPayload) else payload
         name = type(value).__qualname__
         try:
             self._try(payload, name)
         except WireError as error:
-            where = unencodable_part(value, self._encoder.encode)
+            where = _unencodable_part(value, self._encoder.encode)
             raise WireError(f"{error}, in {name}{where}" if where else str(error)) from error.__cause__
         finally:
             self._forget_new_refs()
 
     def forget_refs(self) -> None:
-        """Begin to number refs anew, in both directions: for who sends to himself."""
+        """Begin to number refs anew, in both directions: for a codec that reads what it has written itself."""
         self._forget_new_refs()
         self._ref_numbers.clear()
         self._refs.clear()
@@ -183,12 +207,15 @@ class SessionCodec:
     def _try(self, value: object, name: str) -> bytes:
         try:
             return self._encoder.encode(value)
+        except BodyTooLarge:
+            self._forget_new_refs()
+            raise
         except Exception as error:  # a value of the user's may raise anything when it is looked at
             self._forget_new_refs()
             raise WireError(f"{name} cannot travel: {error}") from error
 
     def _forget_new_refs(self) -> None:
-        """Take back the numbers of refs that no body has defined yet, since none will."""
+        """Take back the numbers of refs that no body has defined, when the body that would have was not made."""
         for ref in self._new_refs:
             del self._ref_numbers[ref.node, ref.generation, ref.uid]
         self._new_refs = []
@@ -203,6 +230,10 @@ class SessionCodec:
         key = (node, generation, uid)
         number = self._ref_numbers.get(key)
         if number is None:
+            if max(len(node), len(path)) > NAME_CHARS_MAX:
+                raise ValueError(f"the path of a ref has {NAME_CHARS_MAX} characters at most: {path:.200}...")
+            if len(self._ref_numbers) >= 2 * REFS_MAX:
+                raise BodyTooLarge(f"it holds more than {REFS_MAX} refs that the peer does not know")
             number = self._ref_numbers[key] = len(self._ref_numbers)
             self._new_refs.append(RefDefinition(number, node, generation, path, uid))
         return msgspec.msgpack.Ext(REF_CODE, number.to_bytes(REF_BYTES, "big"))
@@ -210,11 +241,23 @@ class SessionCodec:
     # --- in ----------------------------------------------------------------------------------------------------------
 
     def open(self, body: bytes | bytearray | memoryview) -> Body:
-        """Take a body apart and learn its definitions; raises ``WireError`` for anything that is none."""
+        """Take a body apart and apply its definitions.
+
+        Raises ``WireError`` for anything that is no body, or defines what it must not; nothing is applied then.
+        """
         try:
             opened = _bodies.decode(body)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise WireError(f"the body of a frame is none: {error}") from error
+        for tag in opened.tags:
+            if not self._tags_from <= tag.number < TAGS_FROM + TAGS_MAX:
+                raise WireError(
+                    f"the body defines {tag.number} as a message type: "
+                    f"only {self._tags_from} to {TAGS_FROM + TAGS_MAX - 1} can be defined"
+                )
+        for ref in opened.refs:
+            if ref.number >= 2 * REFS_MAX:
+                raise WireError(f"the body defines {ref.number} as an actor: only 0 to {2 * REFS_MAX - 1} can be")
         for tag in opened.tags:
             self._types[tag.number] = _type_of(tag)
             self.readers.pop(tag.number, None)
@@ -225,7 +268,7 @@ class SessionCodec:
     def read(self, number: int, payload: msgspec.Raw, taken: TakenBuffers = NO_BUFFERS) -> Message[object]:
         """Decode a message; raises ``WireError`` naming the type and the field.
 
-        taken: the buffers beside the payload, by number.
+        taken: the buffers that came out of band, by number.
         """
         type_ = self._types.get(number)
         if type_ is None:
@@ -238,7 +281,7 @@ class SessionCodec:
         return message
 
     def sent(self, body: bytes) -> list[tuple[int, str, bool]]:
-        """Give the target and type name of each message in a body of this side's, and whether it was an ask."""
+        """Return target uid and type name of each message in a body that this side made, and whether it is an ask."""
         names = {number: type_.__qualname__ for type_, number in self.numbers.items()}
         items = _bodies.decode(body).items
         return [
@@ -250,7 +293,7 @@ class SessionCodec:
         return self._decode(reply_annotation(asked), payload, f"the reply to {asked.__qualname__}", taken)
 
     def read_as(self, annotation: object, payload: msgspec.Raw, name: str) -> object:
-        """Decode a value of any type that the wire knows; raises ``WireError`` naming it."""
+        """Decode a value of any type that can be sent; raises ``WireError`` with ``name`` in its text."""
         return self._decode(annotation, payload, name)
 
     def _decode(self, type_: object, payload: msgspec.Raw, name: str, taken: TakenBuffers = NO_BUFFERS) -> object:
@@ -268,9 +311,9 @@ class SessionCodec:
             raise WireError(f"{name} came in wrong: {error}") from error
 
     def _decode_with(self, type_: object, payload: msgspec.Raw, taken: TakenBuffers) -> object:
-        """Decode a payload whose buffers came beside it: first what it holds, and then into its type.
+        """Decode a payload whose buffers came out of band: first into plain values, then into its type.
 
-        In one step it cannot be done: msgspec takes no extension for the bytes of an annotation.
+        One step is not enough: msgspec takes no extension where the annotation says bytes.
         """
         self._taken = taken
         try:
@@ -307,3 +350,39 @@ def _type_of(tag: TagDefinition) -> type[Message[object]] | WireError:
             "run one version of the module that defines it on both"
         )
     return type_
+
+
+def _unencodable_part(value: object, encode: Callable[[object], object]) -> str:
+    """Return the path to the innermost part that ``encode`` refuses, such as ``.order.lines[2].price``.
+
+    Empty when only the whole is refused.
+    """
+    path = ""
+    for _ in range(PATH_STEPS_MAX):
+        found = next(((step, part) for step, part in _parts(value) if not _is_encodable(part, encode)), None)
+        if found is None:
+            break
+        step, value = found
+        path += step
+    return path
+
+
+def _is_encodable(part: object, encode: Callable[[object], object]) -> bool:
+    try:
+        encode(part)
+    except Exception:  # noqa: BLE001  a user's value may raise anything when it is read
+        return False
+    return True
+
+
+def _parts(value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield f".{name}", getattr(value, name, None)
+    elif isinstance(value, Mapping):
+        for key, part in cast("Mapping[object, object]", value).items():
+            yield f"[key {key!r:.40}]", key
+            yield f"[{key!r:.40}]", part
+    elif isinstance(value, list | tuple | set | frozenset):
+        for index, part in enumerate(cast("list[object]", value)):
+            yield f"[{index}]", part

@@ -1,8 +1,9 @@
-"""What the links of a node want done (PURE).
+"""What the sessions of a node want done (PURE).
 
-``SessionManager`` returns these in order, and whoever carries them out does so in order.  Wires are named by their
-endpoint.  A ``Transmit`` with a sequence that its wire does not take is reported by ``SessionManager.not_taken``, and the
-other ``Transmit`` with a sequence for this wire, in the same list, are left out; all other effects are carried out.
+``SessionManager`` returns effects in order, and the network layer carries them out in that order.  Wires are named by
+their endpoint.  When a wire does not take a ``Transmit`` that has a sequence, the network layer calls
+``SessionManager.not_taken`` and skips the later ``Transmit`` with a sequence for this wire in the same list; it carries
+out all other effects.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class OpenWire(msgspec.Struct, frozen=True):
 
 
 class CloseWire(msgspec.Struct, frozen=True):
-    """Close the wire to this endpoint; what it has taken may still be sent."""
+    """Close the wire to this endpoint; frames that it has taken may still be sent."""
 
     endpoint: str
 
@@ -35,31 +36,37 @@ class CloseWire(msgspec.Struct, frozen=True):
 class Transmit(msgspec.Struct, frozen=True, gc=False):
     """Give a frame to a wire.
 
-    sequence: of a DATA frame; 0 for the other kinds, which are simply lost when the wire is full.
+    sequence: of a DATA frame; 0 for the other kinds, which are lost without notice when the wire is full.
+    reliable: False for a DATAGRAM, as in ``Wire.send_nowait``.
     """
 
     endpoint: str
     parts: tuple[Buffer, ...]
     sequence: int = 0
+    reliable: bool = True
 
 
 class Refuse(msgspec.Struct, frozen=True):
-    """Connect to this endpoint for this one frame and close again: somebody there is told that it is refused."""
+    """Connect to this endpoint, send this one frame, and close again: it tells the node there that it is refused."""
 
     endpoint: str
     parts: tuple[Buffer, ...]
 
 
 class Deliver(msgspec.Struct, frozen=True, gc=False):
-    """The next body from this peer, in order.  Its bytes may be held back from the peer's credit by ``retain``."""
+    """Hand over the next body from this peer.
+
+    reliable: False for the body of a DATAGRAM, which may have overtaken others, may come twice, and belongs to no lane.
+    """
 
     session: Session
     lane: int
     parts: tuple[Buffer, ...]
+    reliable: bool = True
 
 
 class PeerUp(msgspec.Struct, frozen=True):
-    """A session with this incarnation of a node has begun; ``session`` is how to send to it, until its ``PeerDown``."""
+    """A session with this generation of a node has begun; ``session`` takes bodies for it until its ``PeerDown``."""
 
     session: Session
     greeting: Greeting
@@ -68,10 +75,10 @@ class PeerUp(msgspec.Struct, frozen=True):
 class PeerDown(msgspec.Struct, frozen=True):
     """The session is over: once for each ``PeerUp``.
 
-    reason: ``node_lost`` (it stayed away, or came back without knowing the session), ``goodbye`` (it took its leave),
-        ``closed`` (this node took its leave), ``refused`` (it does not want to go on), ``idle`` (both had nothing to
-        say: nothing is lost, and what there is to say later begins a new session).  detail: for people.
-    unacknowledged: the bodies that it has not acknowledged, oldest first; it may have received some of them.
+    reason: ``node_lost`` (the peer stayed out of reach, or came back without this session), ``goodbye`` (the peer
+        left), ``closed`` (this node left), ``refused`` (the peer refuses to continue), ``idle`` (both sides had nothing
+        to send; nothing is lost, and the next message begins a new session).  detail: one sentence for people.
+    unacknowledged: the bodies that the peer has not acknowledged, oldest first; it may have received some of them.
     """
 
     session: Session
@@ -81,7 +88,7 @@ class PeerDown(msgspec.Struct, frozen=True):
 
 
 class PeerUnreachable(msgspec.Struct, frozen=True):
-    """The peer is out of reach for now; nothing is lost yet."""
+    """The peer is out of reach for now, or frames to or from it were lost; no body is lost yet."""
 
     session: Session
     detail: str
@@ -94,19 +101,20 @@ class PeerReachable(msgspec.Struct, frozen=True):
 
 
 class CapacityAvailable(msgspec.Struct, frozen=True, gc=False):
-    """A link that had no room for a body has room for it now.
+    """A session that did not take a body has capacity for it now.
 
-    It is said too of a link that took nothing while the peer was asked whether the session may end, when it goes on.
+    Also sent when a session that was about to be closed for being idle goes on.
     """
 
     session: Session
 
 
 class DialRefused(msgspec.Struct, frozen=True):
-    """A dial came to nothing, for a reason that people should hear of.
+    """The node at a dialled endpoint refuses the session.
 
-    code: as in ``framing.Refusal``; after ``itself`` the endpoint is dialled no more, after the others again and again
-        with the longest pause between, until ``SessionManager.disconnect``.  text: one sentence for people.
+    code: as in ``frames.Refusal``.  After ``itself`` the endpoint is not dialled again; after the others it is dialled
+        again and again, with the longest pause between attempts, until ``SessionManager.disconnect``.
+    text: one sentence for people.
     """
 
     endpoint: str
@@ -115,7 +123,10 @@ class DialRefused(msgspec.Struct, frozen=True):
 
 
 class FrameRejected(msgspec.Struct, frozen=True):
-    """A frame was dropped because something is wrong with it or with who sent it; link, node and others go on."""
+    """A frame was dropped because it breaks the protocol; the session, the node and its peers go on.
+
+    problem: one sentence for people.
+    """
 
     source: Source
     problem: str

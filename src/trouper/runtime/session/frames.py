@@ -1,10 +1,10 @@
 """Frames: what is sent over a wire, byte for byte (PURE).
 
-A frame is a header of ``HEADER_BYTES`` and 0 or more body parts.  The first buffer holds the header, and behind it the
-first body part when that is small (``JOIN_BYTES_MAX``); the others are one buffer each.  Only what two nodes need to
-keep order, acknowledge and push back stands in the header; a DATA frame's body is opaque here.  Bodies of HELLO,
-WELCOME and REFUSE are msgpack maps whose unknown keys are ignored, so that a later version can say more; those of
-RESEND, IDLE, AGREE and STAY are msgpack arrays of integers.
+A frame is a header of ``HEADER_BYTES`` and 0 or more body parts.  The first buffer holds the header and behind it the
+first body part when that is small (``JOIN_BYTES_MAX``); every other part is one buffer.  The header holds only what two
+nodes need to keep order, to acknowledge and to limit each other; the body of a DATA frame is opaque here.  The bodies
+of HELLO, WELCOME and REFUSE are msgpack maps whose unknown keys are ignored, so that a later version can say more;
+those of IDLE, AGREE and STAY are a msgpack array of one integer.
 
 Laws of this file:
 1. ``parse`` and ``read_*`` raise ``FrameError`` for anything that is not a frame, and nothing else.
@@ -17,7 +17,7 @@ Laws of this file:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from struct import Struct
 from typing import Annotated, Final, TypeVar
 
@@ -31,22 +31,23 @@ MAGIC: Final = b"TR"
 HEADER_VERSION: Final = 1
 PROTOCOL_MIN: Final = 1
 PROTOCOL_MAX: Final = 1
-"""The versions of the protocol that this code speaks; a HELLO carries both."""
+"""The lowest and the highest version of the protocol that this code speaks; a HELLO carries both."""
 
 HELLO: Final = 1
 WELCOME: Final = 2
 REFUSE: Final = 3
 DATA: Final = 4
 ACK: Final = 5
-RESEND: Final = 6
-PING: Final = 7
-PONG: Final = 8
-BYE: Final = 9
-IDLE: Final = 10
-AGREE: Final = 11
-STAY: Final = 12
+PING: Final = 6
+PONG: Final = 7
+BYE: Final = 8
+IDLE: Final = 9
+AGREE: Final = 10
+STAY: Final = 11
+DATAGRAM: Final = 12
 KIND_NAMES: Final = (
-    "", "HELLO", "WELCOME", "REFUSE", "DATA", "ACK", "RESEND", "PING", "PONG", "BYE", "IDLE", "AGREE", "STAY",
+    "", "HELLO", "WELCOME", "REFUSE", "DATA", "ACK", "PING", "PONG", "BYE", "IDLE", "AGREE", "STAY",
+    "DATAGRAM",
 )  # fmt: skip
 
 CONTROL: Final = 0
@@ -60,16 +61,11 @@ JOIN_BYTES_MAX: Final = 65_536
 """A first body part up to this size is copied behind the header: one buffer costs a transport less than two."""
 
 FRAME_BYTES_LEAST: Final = 512
-"""No node may set its limit for frames below."""
+"""The lowest limit for frames that a node may set."""
 ENDPOINT_CHARS_MAX: Final = 500
-SCHEMAS_MAX: Final = 20_000
 REFUSAL_CHARS_MAX: Final = 1_000
-RANGES_MAX: Final = 1_000
-"""Ranges of numbers that one RESEND asks for at most."""
 
-_BODIES: Final = frozenset({HELLO, WELCOME, REFUSE, DATA, RESEND, IDLE, AGREE, STAY})
-_RANGE_BYTES_MAX: Final = 18
-_NUMBERS_BYTES_MAX: Final = 12
+_BODIES: Final = frozenset({HELLO, WELCOME, REFUSE, DATA, IDLE, AGREE, STAY, DATAGRAM})
 _unpack = _HEADER.unpack_from
 _pack = _HEADER.pack
 
@@ -77,11 +73,10 @@ _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 _Endpoint = Annotated[str, msgspec.Meta(min_length=1, max_length=ENDPOINT_CHARS_MAX)]
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 _Number = Annotated[int, msgspec.Meta(ge=0)]  # msgpack has no integer above 64 bits
-_Fingerprint = Annotated[bytes, msgspec.Meta(min_length=8, max_length=8)]
 
 
 class FrameError(ActorError):
-    """A frame that a peer sent is none, or breaks the rules; ``offset`` is the byte where it does, from the start."""
+    """Bytes that a peer sent are no frame, or break the protocol; ``offset`` is the byte of the frame where they do."""
 
     def __init__(self, problem: str, offset: int) -> None:
         super().__init__(f"{problem} (at byte {offset} of the frame)")
@@ -91,12 +86,12 @@ class FrameError(ActorError):
 class Frame(msgspec.Struct, frozen=True, gc=False):
     """One frame, taken apart.
 
-    session: the token that the *receiver* has given to the session, so that it finds its link by one look-up, and so
-        that a frame of a session that is over finds none; 0 when the sender does not know it yet.
+    session: the token that the *receiver* gave to the session, so that one look-up finds the session, and a frame of a
+        session that is over finds none; 0 when the sender does not know the token yet.
     sequence: of DATA, its own number in its session and direction, from 1; of other kinds, the number of the last DATA
-        frame that was sent before, so that the receiver sees what it lacks.
-    acknowledged: every DATA up to this number was received, in order.
-    credit: how many bytes of DATA bodies in the normal lane, counted from the start of the session, the sender of
+        frame that was sent before, which shows the receiver what it lacks.
+    acknowledged: every DATA frame up to this number was received, in order.
+    credit: how many bytes of DATA bodies outside the control lane, counted from the start of the session, the sender of
         this frame is ready to have received.
     """
 
@@ -112,16 +107,15 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 class Greeting(msgspec.Struct, frozen=True, omit_defaults=True):
     """The body of HELLO and WELCOME: who sends it, and what it can do.
 
-    node, incarnation: a name, and one life of a node of that name.  endpoint: where it listens.
-    protocol_min, protocol_max: the versions that it speaks.
+    node, generation: the name of a node, and a number that differs for each run of a node of this name.
+    endpoint: where it listens.
     token: what it wants to see as ``session`` in the frames to it.
+    frame_bytes_max: the largest frame that it takes.
+    protocol_min, protocol_max: the versions that it speaks.
     attempt: counts its HELLOs for this session; 0 in a WELCOME, which wants no answer.
     echo: the ``attempt`` of the HELLO that this one answers; 0 when it answers none.
     tentative: its sender has another session with a node of the receiver's name, which goes on unless this greeting is
-        answered; so it must not be taken for the sender's only word.
-    frame_bytes_max: the largest frame that it takes.
-    schemas: the fingerprint, 8 bytes, of each message type by its tag.
-    extra: opaque, for the layers above.
+        answered; so the receiver must not take it for the sender's only session.
     """
 
     node: _Name
@@ -134,14 +128,12 @@ class Greeting(msgspec.Struct, frozen=True, omit_defaults=True):
     attempt: _Count = 0
     echo: _Count = 0
     tentative: bool = False
-    schemas: Mapping[str, _Fingerprint] = {}
-    extra: bytes = b""
 
 
 class Refusal(msgspec.Struct, frozen=True):
     """The body of REFUSE.
 
-    node: who refuses.  code: ``protocol``, ``itself``, ``name_taken``, ``not_admitted``, ``full`` or ``closing``.
+    node: the node that refuses.  code: ``protocol``, ``itself``, ``name_taken``, ``full`` or ``closing``.
     text: one sentence for people.
     """
 
@@ -151,7 +143,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 def byte_count(parts: Sequence[Buffer]) -> int:
-    """The bytes of all buffers together."""
+    """Return the bytes of all buffers together."""
     return len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
 
 
@@ -165,7 +157,11 @@ def build(
     lane: int = CONTROL,
     body_bytes: int | None = None,
 ) -> tuple[Buffer, ...]:
-    """Return the buffers of a frame; ``body_bytes`` saves counting the parts again, None counts them."""
+    """Return the buffers of a frame.
+
+    session, sequence, acknowledged, credit, parts, lane: as in ``Frame``.
+    body_bytes: of all parts together; None counts them.
+    """
     count = byte_count(parts) if body_bytes is None else body_bytes
     header = _pack(MAGIC, HEADER_VERSION, kind, lane, 0, len(parts), count, session, sequence, acknowledged, credit)
     if not parts:
@@ -178,9 +174,9 @@ def build(
 
 
 def parse(parts: Sequence[Buffer], frame_bytes_max: int) -> Frame:
-    """Take a frame apart; no byte of the bodies is copied.
+    """Take a frame apart without copying any byte of its body.
 
-    parts: what a transport received.  frame_bytes_max: the limit for all of them together.
+    parts: the buffers that a transport received.  frame_bytes_max: the limit for all of them together.
     Raises ``FrameError``.
     """
     total = byte_count(parts)
@@ -188,7 +184,7 @@ def parse(parts: Sequence[Buffer], frame_bytes_max: int) -> Frame:
         raise _bad_size(parts, total, frame_bytes_max)
     first = parts[0]
     magic, version, kind, lane, flags, count, body_bytes, session, sequence, acknowledged, credit = _unpack(first)
-    if magic != MAGIC or version != HEADER_VERSION or not 1 <= kind <= STAY or lane > BULK or flags:
+    if magic != MAGIC or version != HEADER_VERSION or not 1 <= kind <= DATAGRAM or lane > BULK or flags:
         raise _bad_header(bytes(first[:HEADER_BYTES]))
     if body_bytes != total - HEADER_BYTES:
         raise FrameError(f"{total - HEADER_BYTES} bytes of body came, the header says {body_bytes}", 8)
@@ -214,9 +210,6 @@ def read_greeting(frame: Frame) -> Greeting:
         raise FrameError(problem, HEADER_BYTES) from error
     if not greeting.token:
         raise FrameError(f"the {KIND_NAMES[frame.kind]} of {greeting.node} has the token 0", HEADER_BYTES)
-    if len(greeting.schemas) > SCHEMAS_MAX:
-        problem = f"{len(greeting.schemas)} schemas in the {KIND_NAMES[frame.kind]} of {greeting.node}"
-        raise FrameError(f"{problem}, at most {SCHEMAS_MAX} are allowed", HEADER_BYTES)
     return greeting
 
 
@@ -225,32 +218,19 @@ def read_refusal(frame: Frame) -> Refusal:
     return _read(frame, _refusal_decoder)
 
 
-def read_numbers(frame: Frame) -> list[int]:
-    """Read the body of a RESEND, IDLE, AGREE or STAY; raises ``FrameError``.
-
-    The first is the number of the question.  In a RESEND pairs follow: so many numbers of the stream are passed over,
-    beginning behind ``acknowledged``, and so many are asked for, and so on.
-    """
-    numbers: list[int] = _read(frame, _numbers_decoder if frame.kind == RESEND else _number_decoder)
-    if len(numbers) % 2 == 0:
-        raise FrameError(f"a {KIND_NAMES[frame.kind]} with half a range", HEADER_BYTES)
-    return numbers
-
-
-def ranges_max(body_bytes_max: int) -> int:
-    """How many ranges a RESEND can ask for of a peer that takes bodies of so many bytes."""
-    return min(RANGES_MAX, (body_bytes_max - _NUMBERS_BYTES_MAX) // _RANGE_BYTES_MAX)
+def read_number(frame: Frame) -> int:
+    """Read the body of an IDLE, AGREE or STAY: the number of the question; raises ``FrameError``."""
+    number: int
+    (number,) = _read(frame, _number_decoder)
+    return number
 
 
 encode_body = msgspec.msgpack.Encoder().encode
-"""Encodes a ``Greeting``, a ``Refusal`` or numbers for ``build``."""
+"""Encodes a ``Greeting``, a ``Refusal`` or an array of a number for ``build``."""
 
 _greeting_decoder = msgspec.msgpack.Decoder(Greeting)
 _refusal_decoder = msgspec.msgpack.Decoder(Refusal)
 _number_decoder = msgspec.msgpack.Decoder(Annotated[list[_Number], msgspec.Meta(min_length=1, max_length=1)])
-_numbers_decoder = msgspec.msgpack.Decoder(
-    Annotated[list[_Number], msgspec.Meta(min_length=3, max_length=1 + 2 * RANGES_MAX)]
-)
 
 T = TypeVar("T")
 
@@ -278,7 +258,7 @@ def _bad_header(header: bytes) -> FrameError:
         return FrameError(f"a frame begins with {MAGIC!r}, not with {header[:2]!r}", 0)
     if version != HEADER_VERSION:
         return FrameError(f"a header of version {version}, known is {HEADER_VERSION}", 2)
-    if not 1 <= kind <= STAY:
+    if not 1 <= kind <= DATAGRAM:
         return FrameError(f"there is no kind {kind} of frame", 3)
     if lane > BULK:
         return FrameError(f"there is no lane {lane}", 4)

@@ -1,8 +1,8 @@
-"""Schemas: a fingerprint of what a message type looks like, so that two nodes notice when theirs differ.
+"""Schemas: a fingerprint of a message type, by which two nodes notice that their versions of it differ.
 
 The fingerprint covers the fields' names, their order, whether they are required, their types as written, and the
-reply.  It does not look into the types of fields: what differs inside them is an error of decoding, which names the
-place.  It is no schema language: a mismatch fails the messages of that type, with an error that names it.
+reply.  It does not look into the types of fields: a difference inside them is an error of decoding, which names the
+place.  A mismatch fails the messages of that type, with an error that names the fields.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from ..kernel.message import Message, reply_annotation
 
 FINGERPRINT_BYTES = 8
 _MODULE = re.compile(r"(?:[^\W\d]\w*\.|<locals>\.)+(?=[^\W\d])")
-"""What stands before the last part of a dotted name."""
+"""All of a dotted name before its last part."""
 _ARRAY = re.compile(r"ndarray\[(?:tuple\[(?:int|Any),\.\.\.\]|Any),dtype\[([^\[\]]+)\]\]")
-"""What numpy's ``NDArray[...]`` stands for, which differs between its versions and those of Python."""
+"""How numpy's ``NDArray[...]`` is written, which differs between versions of numpy and of Python."""
 
 
 @lru_cache(maxsize=4096)
@@ -46,7 +46,7 @@ def fields_of(type_: type) -> list[str]:
 
 
 def _shown(annotation: object) -> str:
-    """Write an annotation the same way whether it was kept as text or as what it stands for."""
+    """Write an annotation the same way whether it was kept as text or evaluated."""
     if annotation is None or annotation is type(None):
         return "None"
     if isinstance(annotation, type) and not hasattr(annotation, "__args__"):

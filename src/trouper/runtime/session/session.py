@@ -1,32 +1,50 @@
-"""``Session``: one session with one life of a peer, seen from one node, as a state machine (PURE).
+"""``Session``: one conversation with one generation of a peer, seen from one node, as a state machine (PURE).
 
-    greeting --the peer answers our HELLO--> up --nothing heard, wire lost--> broken --the peer answers--> up
-    greeting --handshake_s--> closed         up --leave--> leaving --> closed         broken --give_up_s--> closed
-    up --part--> closing --the peer agrees--> closed         up --the peer asks, and may--> closed_idle --linger_s--> closed
+    state        event                                          next state
+    greeting     the peer answers a HELLO of this session       up
+    greeting     ``expires_at`` passes                          closed
+    up           frames were lost, the wire broke, or silence   broken
+    broken       the peer answers a HELLO                       up
+    broken       ``give_up_s`` pass                             closed
+    up           ``leave``                                      leaving
+    leaving      the peer has everything, or ``linger_s`` pass  closed
+    up           ``ask_to_close``: is the session idle?         closing
+    closing      the peer agrees                                closed
+    closing      the peer does not agree                        up
+    up           the peer asks, and this side agrees            closed_idle
+    closed_idle  ``linger_s`` pass                              closed
 
-Each end gives the session a *token*, and each frame carries the token of the end that it goes to.  A link is up once
-the peer has answered a HELLO of this very attempt with this very token: so both directions work now, and no late or
-repeated frame can bring a session to life or bring one down.  After a break both ends greet again with the tokens that
-they had and say what they have received; the rest is sent again.  An end that has given up takes a new token, which
-tells the other that the session is over.  Which link a greeting belongs to is the business of ``switchboard``.
+Each end gives the session a *token*, and each frame carries the token of the end that it goes to.  A session is up once
+the peer has answered a HELLO of the present handshake with the present token: so both directions work now, and no late
+or repeated frame can begin a session or end one.  After a break both ends greet again with the tokens that they had and
+say what they have received; the rest is sent again.  An end that has given up takes a new token, which tells the other
+end that the session is over.  ``sessions`` decides which session a greeting belongs to.
 
-A session that nobody needs ends when both agree: who asks has nothing unacknowledged, and takes nothing new until it
-has the answer; who agrees has nothing to say either, and hears the question for a while yet, in case the answer was
-lost.  When no answer comes at all, the asker greets, and finds out whether the session goes on.
+The transport loses nothing while a connection lasts.  So a number that is missing shows that a connection broke
+without notice, and is answered like any other break: by a handshake.
+
+A session that nobody uses ends when both ends agree.  The end that asks has nothing unacknowledged, and takes no body
+until it has the answer.  The end that agrees has nothing to send either, and goes on answering the question for
+``linger_s``, in case its answer was lost.  When no answer comes at all, the asking end greets, and finds out whether
+the session goes on.
 
 Each public method is one event: it takes the time in seconds and returns the effects.  ``wake_at`` says when ``tick``
 is wanted; a tick that comes too early does nothing.
 
 Laws of this file:
-1. The same link, event, time and random number give the same effects.
-2. ``PeerUp`` once, then ``PeerDown`` once; bodies are delivered and ``PeerUnreachable`` and ``PeerReachable`` said between them.
-3. A frame is answered by at most one frame that wants an answer itself, and that is paced by time: no loop without end.
+1. The same session, event, time and random number give the same effects.
+2. ``PeerUp`` once, then ``PeerDown`` once; ``Deliver``, ``PeerUnreachable`` and ``PeerReachable`` only between them.
+3. A frame is answered by at most one frame that wants an answer itself, and that one is paced by time: no two nodes
+   answer each other without end.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
+from typing import Literal
 
+from ..kernel.errors import ActorError
 from . import frames
 from .effects import (
     CapacityAvailable,
@@ -39,63 +57,133 @@ from .effects import (
     PeerUp,
     Transmit,
 )
-from .frames import HEADER_BYTES, Frame, Greeting
+from .frames import HEADER_BYTES, Frame, Greeting, byte_count
 from .handshake import Handshake
-from .name_check import NameCheck, NameCheckResult
 from .settings import SessionSettings
-from .transmission import Transmission
+from .stream import Stream
+from .transport import Buffer, FrameTooLarge
 
+State = Literal["greeting", "up", "broken", "leaving", "closing", "closed_idle", "closed"]
+NameCheck = Literal["ask", "asked", "alive", "silent"]
+"""Whether a peer whose name another node claims is alive: ask it; it was asked; it answered; it did not answer."""
 PING_DELAY_FACTOR = 1.25
-"""So many times ``ping_after_s`` does the side wait whose token is the larger; the other one asks before."""
+"""The end with the larger token waits this many times ``ping_after_s``, so that usually only the other end pings."""
+IDLE_DETAIL = "neither side had anything to say"
 
 
-class Session(Transmission):
-    """One session.  ``SessionManager`` makes links and is who calls their events; see the top of the file.
+class SessionClosed(ActorError):
+    """The session is not up yet, or it is over; its ``PeerDown`` says why."""
 
-    expires_at: when a handshake that has not ended is forgotten; inf for never.
-    peer: what the peer said of itself; None until it has said anything.  identity: who the transport says it is.
-    tentative: whether another link to the peer is up and may stay so.  alarm_at: when the switchboard will tick.
-    held: whether this side has any use for the session, so that it must not end for being idle; the layer above says.
-    kept: whether the endpoint was dialled for good.
+
+class Session:
+    """One session.  ``SessionManager`` makes sessions and calls their events.
+
+    endpoint: the wire that it sends on.  token: what this end wants to see in the frames to it.
+    expires_at: when a handshake that is not complete is forgotten; inf for never.
+    peer: what the peer said of itself; None before its first greeting.
+    identity: the identity that the transport has authenticated; None when it has not.
+    tentative: whether the handshake is with a node whose name another session has, which goes on unless this one is
+        answered.
+    in_use: whether the network layer needs the session, so that it must not be closed for being idle.
+    pinned: whether the endpoint was dialled until ``disconnect``, so that the session must not be closed either.
+    body_bytes_max: of one body to this peer.  used_at: when a body was last sent or received.
+    received_frames, breaks, duplicates: counters.
+    wake_at: when ``tick`` is wanted, in seconds; inf for not at all.
+    alarm_at: when ``SessionManager`` will call it; maintained there.
     """
 
     __slots__ = (
-        "_bye_at",
-        "_end_at",
-        "_handshake_state",
-        "_name_check",
-        "_pinged_at",
-        "_question",
-        "_received_at",
-        "alarm_at",
-        "breaks",
-        "duplicates",
-        "ever_up",
-        "identity",
-        "in_use",
-        "kept",
-        "peer",
-        "received_frames",
-        "tentative",
-        "token",
+        "_ack_at", "_awaited_bytes", "_bye_at", "_end_at", "_handshake", "_name_check_at", "_name_check_frames",
+        "_pinged_at", "_probe_at", "_probe_s", "_question", "_received_at", "_settings", "_wire_full", "alarm_at",
+        "body_bytes_max", "breaks", "duplicates", "endpoint", "ever_up", "identity", "in_use", "peer", "pinned",
+        "received_frames", "state", "stream", "tentative", "token", "used_at", "wake_at",
     )  # fmt: skip
 
     def __init__(self, handshake: Handshake, settings: SessionSettings, endpoint: str, expires_at: float = inf) -> None:
-        super().__init__(settings, endpoint)
-        self._handshake_state, self.token = handshake, handshake.token
+        self._handshake, self._settings, self.endpoint = handshake, settings, endpoint
+        self.token = handshake.token
+        self.state: State = "greeting"
+        self.stream = Stream(settings)
+        self.body_bytes_max = 0
         self.ever_up = self.tentative = False
         self.peer: Greeting | None = None
         self.identity: str | None = None
-        self.in_use, self.kept = True, False
+        self.in_use, self.pinned = True, False
         self.received_frames = self.breaks = self.duplicates = self._question = 0
+        self.used_at = -inf
+        self.wake_at = self.alarm_at = inf
+        self._wire_full = False
+        self._awaited_bytes = 0
         self._end_at = expires_at
+        self._ack_at = self._probe_at = self._bye_at = inf
+        self._probe_s = settings.probe_after_s
         self._received_at = self._pinged_at = -inf
-        self._name_check = NameCheck(settings)
-        self._bye_at = self.alarm_at = inf
+        self._name_check_at, self._name_check_frames = -inf, -1
 
     def __repr__(self) -> str:
         peer = "an unknown node" if self.peer is None else f"{self.peer.node}#{self.peer.generation}"
-        return f"<Link to {peer} at {self.endpoint}: {self.state}>"
+        return f"<Session with {peer} at {self.endpoint}: {self.state}>"
+
+    # -- sending -------------------------------------------------------------------------------------------------------
+
+    def send(self, parts: Sequence[Buffer], lane: int, now: float) -> list[Effect] | None:
+        """Send a body of 1 or more bytes.
+
+        Returns None when it was not taken; then ``CapacityAvailable`` follows.  The control lane always has capacity.
+        While the peer is out of reach the body is kept.
+        Raises ``SessionClosed`` outside of the session and ``FrameTooLarge`` above ``body_bytes_max``.
+        """
+        stream, body_bytes = self.stream, byte_count(parts)
+        self._check_body(body_bytes)
+        if lane != frames.CONTROL and body_bytes > stream.capacity_bytes:
+            self._awaited_bytes = body_bytes
+            return None
+        if not stream.has_unacknowledged:
+            self._probe_in(self._settings.probe_after_s, now)
+        body, self.used_at = stream.append(parts, lane, body_bytes), now
+        if self.state == "up" and not self._wire_full and stream.transmitted == body.sequence - 1:
+            stream.transmitted = body.sequence
+            return [Transmit(self.endpoint, stream.frame_of(body), body.sequence)]
+        return []
+
+    def send_unreliable(self, parts: Sequence[Buffer]) -> list[Effect]:
+        """Send a body of 1 or more bytes that may be lost, come twice, or overtake others.
+
+        It waits for nothing: neither for capacity nor for the bodies sent before.  It is dropped while the peer is out
+        of reach or the wire is full.  Raises ``SessionClosed`` and ``FrameTooLarge`` as ``send``.
+        """
+        self._check_body(byte_count(parts))
+        if self.state != "up" or self._wire_full:
+            return []
+        return [Transmit(self.endpoint, self.stream.datagram(parts), reliable=False)]
+
+    def _check_body(self, body_bytes: int) -> None:
+        if self.state != "up" and self.state != "broken":
+            raise SessionClosed(f"{self}: send only between its PeerUp and its PeerDown")
+        if not 0 < body_bytes <= self.body_bytes_max:
+            raise FrameTooLarge(f"{self}: a body of {body_bytes} bytes, it takes 1 to {self.body_bytes_max}")
+
+    def not_taken(self, sequence: int) -> None:
+        """The wire is full, and did not take this DATA frame."""
+        self._wire_full = True
+        self.stream.go_back(sequence - 1)
+
+    def wire_ready(self, now: float) -> list[Effect]:
+        """The wire takes frames again."""
+        self._wire_full = False
+        return self._flush(now)
+
+    def _flush(self, now: float) -> list[Effect]:
+        """Give the wire the next batch of bodies; the batch after it follows at the next tick."""
+        stream = self.stream
+        if self._wire_full or (self.state != "up" and self.state != "leaving"):
+            return []
+        effects: list[Effect] = [
+            Transmit(self.endpoint, stream.frame_of(body), body.sequence) for body in stream.next_batch()
+        ]
+        if stream.has_untransmitted:
+            self._wake(now)
+        return effects
 
     # -- receiving -----------------------------------------------------------------------------------------------------
 
@@ -103,71 +191,83 @@ class Session(Transmission):
         """A frame of this session came in, other than a greeting.  Raises ``FrameError`` when it breaks the rules."""
         if self.state == "greeting" or self.state == "closed":
             return []
-        if frames.IDLE <= frame.kind <= frames.STAY or self.state == "closed_idle":
-            return self._on_close_frame(frame, now) if frame.kind >= frames.IDLE else []
+        is_about_closing = frames.IDLE <= frame.kind <= frames.STAY
+        if is_about_closing or self.state == "closed_idle":
+            return self._on_close_frame(frame, now) if is_about_closing else []
         stream = self.stream
         progress = stream.handle_header(frame)
         self._received_at = now
         self.received_frames += 1
         if frame.kind == frames.DATA:
-            effects = self._data(frame, now)
+            effects = self._on_data(frame, now)
+        elif frame.kind == frames.DATAGRAM:
+            effects = [Deliver(self, frame.lane, frame.parts, reliable=False)]
         else:
-            effects = self._answer(frame, now)
+            effects = self._on_control(frame, now)
         if progress:
-            self._probe_in(self.stream.missing.round_trip.probe_s, now)
+            self._probe_in(self._settings.probe_after_s, now)
         if self._awaited_bytes and stream.capacity_bytes >= self._awaited_bytes:
             self._awaited_bytes = 0
             effects.append(CapacityAvailable(self))
         return effects
 
-    def _data(self, frame: Frame, now: float) -> list[Effect]:
+    def _on_data(self, frame: Frame, now: float) -> list[Effect]:
         stream = self.stream
-        verdict = stream.take(frame, now)
-        effects: list[Effect] = []
+        verdict = stream.take(frame)
         if verdict == "next":
             self.used_at = now
-            effects.append(Deliver(self, frame.lane, frame.parts))
-            if stream.early:
-                effects += [Deliver(self, follower.lane, follower.parts) for follower in stream.followers()]
+            effects: list[Effect] = [Deliver(self, frame.lane, frame.parts)]
             if stream.ack_is_due and self.state == "up":
                 effects.append(self._control(frames.ACK))
             elif self._ack_at == inf:
                 self._schedule_ack(now)
-        elif verdict == "seen":
-            self.duplicates += 1
-            stream.unreported_frames += 1
-            self._schedule_ack(now)
-        return effects if stream.missing.due_at == inf else effects + self._ask_again(now)
+            return effects
+        if verdict == "gap":
+            return self._on_gap(now)
+        self.duplicates += 1
+        stream.unreported_frames += 1
+        self._schedule_ack(now)
+        return []
 
-    def _answer(self, frame: Frame, now: float) -> list[Effect]:
-        kind, missing = frame.kind, frame.sequence > self.stream.received
-        if kind == frames.RESEND:
-            return self.send_again(frame, now)
-        if missing:
-            self.stream.learn(frame.sequence, now)
-            if effects := self._ask_again(now):
-                return effects
-        if kind == frames.PING and self.state != "broken":
+    def _on_control(self, frame: Frame, now: float) -> list[Effect]:
+        if frame.sequence > self.stream.received:
+            return self._on_gap(now)
+        if frame.kind == frames.PING and self.state != "broken":
             return [self._control(frames.PONG)]
-        if kind == frames.BYE and not missing:
+        if frame.kind == frames.BYE:
             if self.state == "leaving":
                 return self.end("closed", "this node took its leave")
             reply = self._control(frames.BYE)
             return [reply, *self.end("goodbye", "it took its leave")]
         return []
 
+    def _on_gap(self, now: float) -> list[Effect]:
+        """The peer has sent a body that did not come: a connection broke without notice."""
+        if self.state == "leaving":
+            return [self.greet(now)] if self._handshake.is_quiet(now) else []
+        return self._break("frames from it were lost", now) if self.state == "up" else []
+
+    def _schedule_ack(self, now: float) -> None:
+        """Acknowledge with the next frame, or in an ACK of its own after ``ack_delay_s``."""
+        if self._ack_at == inf and self.state == "up":
+            self._ack_at = now + self._settings.ack_delay_s
+            self._wake(self._ack_at)
+
     # -- the handshake -------------------------------------------------------------------------------------------------
 
     def greet(self, now: float, echo: int = 0) -> Effect:
-        """Send a HELLO, and the next one after a pause; ``echo`` makes it an answer too."""
-        body = self._handshake_state.hello(now, echo, tentative=self.tentative)
-        self._wake(min(self._handshake_state.next_at, self._end_at))
+        """Send a HELLO, and the next one after a pause.
+
+        echo: the attempt of the HELLO that this one answers; 0 when it answers none.
+        """
+        body = self._handshake.hello(now, echo, tentative=self.tentative)
+        self._wake(min(self._handshake.next_at, self._end_at))
         return Transmit(self.endpoint, self.stream.control_frame(frames.HELLO, (body,)))
 
     def is_over_for(self, frame: Frame, greeting: Greeting) -> bool:
-        """Whether the greeting comes from somebody of the peer's name who, it seems, does not know this session.
+        """Whether the greeting comes from a node of the peer's name that does not know this session.
 
-        One who greets a third token is only misled about this node's, and is told the right one.
+        A greeting to another token than this end's comes from a node that has the wrong token, and is told this one.
         """
         return self.ever_up and not self._is_peer(greeting) and frame.session in (0, self.token)
 
@@ -175,35 +275,35 @@ class Session(Transmission):
         """A HELLO or WELCOME from a node of the peer's name came in, and ``is_over_for`` it was False."""
         if self.state == "closed":
             return []
-        knows_us = frame.session == self.token
-        if not (self.ever_up or self._is_peer(greeting) or (self.peer and greeting.tentative and not knows_us)):
-            self._meet(greeting)
-        if not self._is_peer(greeting) or (self.ever_up and not (knows_us or frame.session == 0)):
+        has_token = frame.session == self.token
+        if not (self.ever_up or self._is_peer(greeting) or (self.peer and greeting.tentative and not has_token)):
+            self._set_peer(greeting)
+        if not self._is_peer(greeting) or (self.ever_up and not (has_token or frame.session == 0)):
             return [self._welcome(greeting)] if greeting.attempt else []
-        if self._handshake_state.is_repeated(greeting) or (self.ever_up and not knows_us):
-            return []  # what is older than this session, or was heard before
-        reply, news = list[Effect](), list[Effect]()
-        if knows_us:
+        if self._handshake.is_repeated(greeting) or (self.ever_up and not has_token):
+            return []  # it is older than this session, or was received before
+        reply, events = list[Effect](), list[Effect]()
+        if has_token:
             self.stream.handle_header(frame)
-            if self._handshake_state.is_answered(greeting) and self.state in ("greeting", "broken", "closing"):
-                round_trip_s = self._handshake_state.round_trip_s(greeting, now)
-                if round_trip_s is not None:
-                    self.stream.missing.round_trip.sample(round_trip_s)
-                news = self._come_up(now)
+            if self._handshake.is_answered(greeting) and self.state in ("greeting", "broken", "closing"):
+                events = self._come_up(now)
                 self.stream.go_back(frame.acknowledged)
         if greeting.attempt:
-            self._handshake_state.note_attempt(greeting)
-            asks = self.state in ("greeting", "broken") and self._handshake_state.is_quiet(now)
+            self._handshake.note_attempt(greeting.attempt)
+            asks = self.state in ("greeting", "broken") and self._handshake.is_quiet(now)
             reply = [self.greet(now, greeting.attempt) if asks else self._welcome(greeting)]
             self.stream.go_back(frame.acknowledged)
-        # The news come last: whoever hears them may send at once, and that belongs behind all this.
-        return [*reply, *self._flush(now), *news]
+        elif self.state == "leaving" and has_token and self._handshake.is_answered(greeting):
+            self._handshake.complete()
+            self.stream.go_back(frame.acknowledged)
+        # The events come last: their listeners may send at once, and those bodies belong behind all this.
+        return [*reply, *self._flush(now), *events]
 
-    def _meet(self, greeting: Greeting) -> None:
-        """Before the first answer to this link's own token, whoever has greeted last is the peer."""
+    def _set_peer(self, greeting: Greeting) -> None:
+        """Take the sender of the latest greeting for the peer; this ends with the first answer to this end's token."""
         self.peer = greeting
         self.stream.peer_token = greeting.token
-        self._handshake_state.reset_peer()
+        self._handshake.reset_peer()
         self.body_bytes_max = min(greeting.frame_bytes_max, self._settings.frame_bytes_max) - HEADER_BYTES
 
     def _is_peer(self, greeting: Greeting) -> bool:
@@ -211,32 +311,30 @@ class Session(Transmission):
         return known is not None and (known.token, known.generation) == (greeting.token, greeting.generation)
 
     def _welcome(self, greeting: Greeting) -> Effect:
-        body = self._handshake_state.welcome(greeting.attempt, tentative=self.tentative)
+        body = self._handshake.welcome(greeting.attempt, tentative=self.tentative)
         return Transmit(self.endpoint, self.stream.control_frame(frames.WELCOME, (body,)))
 
     def _come_up(self, now: float) -> list[Effect]:
-        assert self.peer is not None, "an answer came from somebody"
-        news: Effect = CapacityAvailable(self) if self.state == "closing" else PeerReachable(self)
+        assert self.peer is not None, "an answer has a sender"
+        event: Effect = CapacityAvailable(self) if self.state == "closing" else PeerReachable(self)
         self.state = "up"
         self._received_at = self._pinged_at = now
-        self._handshake_state.complete()
+        self._handshake.complete()
         self._end_at = self._ack_at = inf
-        self.stream.missing.defer(now)
-        self._probe_in(self.stream.missing.round_trip.probe_s, now)
+        self._probe_in(self._settings.probe_after_s, now)
         self._wake(now + self._settings.ping_after_s)
-        self._wake(self.stream.missing.due_at)
         if self.ever_up:
-            return [news]
+            return [event]
         self.ever_up, self.tentative, self.used_at = True, False, now
         return [PeerUp(self, self.peer)]
 
     def postpone(self, now: float) -> None:
-        """The peer does not want the link for now: greet it after the longest pause."""
-        self._handshake_state.postpone(now)
-        self._wake(self._handshake_state.next_at)
+        """The peer refuses the session for now: greet it again after the longest pause."""
+        self._handshake.postpone(now)
+        self._wake(self._handshake.next_at)
 
     def make_tentative(self, until: float) -> None:
-        """Another link to the peer is up; if the handshake has not ended by then, it was right."""
+        """Another session with the peer is up: drop this one if its handshake is not complete by ``until``."""
         self.tentative = True
         self._end_at = min(self._end_at, until)
         self._wake(self._end_at)
@@ -244,7 +342,7 @@ class Session(Transmission):
     # -- breaks and ends -----------------------------------------------------------------------------------------------
 
     def wire_lost(self, detail: str, now: float) -> list[Effect]:
-        """The connection below broke: frames may be lost, so greet the peer and find out."""
+        """The wire's connection broke: frames may be lost, so a handshake finds out which."""
         return self._break(detail, now) if self.state == "up" else []
 
     def leave(self, now: float) -> list[Effect]:
@@ -260,86 +358,30 @@ class Session(Transmission):
         """End the session now."""
         if self.state == "closed":
             return []
-        is_told = self.state == "closed_idle" or not self.ever_up
+        is_reported = self.state == "closed_idle" or not self.ever_up
         self.state, self.wake_at = "closed", inf
-        left = tuple(kept.parts for kept in self.stream.drain())
-        return [] if is_told else [PeerDown(self, reason, detail, left)]
+        left = tuple(body.parts for body in self.stream.drain())
+        return [] if is_reported else [PeerDown(self, reason, detail, left)]
 
     def supersede(self) -> list[Effect]:
-        """Another session with the peer is up: this one is over there."""
+        """Another session with the peer is up, so this one is over at the peer."""
         if self.state == "closing":
-            return self.end("idle", "neither side had anything to say")
+            return self.end("idle", IDLE_DETAIL)
         return self.end("node_lost", "it came back without this session")
 
-    # -- the end of an idle session ------------------------------------------------------------------------------------
+    def check_name(self, now: float) -> tuple[NameCheck, list[Effect]]:
+        """Another node claims the peer's name: PING the peer, and say whether it has answered.
 
-    @property
-    def can_close(self) -> bool:
-        """Whether this side has nothing to say: it is up, not held, and nothing is unacknowledged or missing."""
-        if self.state != "up" and self.state != "closing":
-            return False
-        return not (self.in_use or self.kept or self.stream.has_unacknowledged or self.stream.missing.gaps)
-
-    def ask_to_close(self, now: float) -> list[Effect]:
-        """Ask the peer whether the session may end; does nothing unless ``can_close``."""
-        if self.state != "up" or not self.can_close:
-            return []
-        self.state, self._question = "closing", self._handshake_state.question()
-        self._end_at, self._bye_at = now + self._settings.linger_s, now + self._settings.linger_s / 4
-        self._wake(self._bye_at)
-        return [self._frame(frames.IDLE, (self._question,))]
-
-    def _on_close_frame(self, frame: Frame, now: float) -> list[Effect]:
-        (number,) = frames.read_numbers(frame)
-        if frame.kind == frames.IDLE:
-            return self._on_close_question(frame, number, now)
-        if self.state != "closing" or number != self._question:
-            return []
-        if frame.kind == frames.AGREE:
-            return self.end("idle", "neither side had anything to say")
-        self.stream.handle_header(frame)
-        self.used_at = now
-        news = self._come_up(now)
-        self._schedule_ack(now)
-        return news
-
-    def _on_close_question(self, frame: Frame, number: int, now: float) -> list[Effect]:
-        if self.state == "closed_idle":
-            return [self._frame(frames.AGREE, (number,))]
-        if self.state != "up" and self.state != "closing":
-            return []
-        self.stream.handle_header(frame)
-        self._received_at = now
-        self.received_frames += 1
-        if self._handshake_state.is_stale(number) or not self.can_close or frame.sequence != self.stream.received:
-            if not self._handshake_state.is_stale(number):
-                self._handshake_state.note_question(number)
-            return [self._frame(frames.STAY, (number,))]
-        self.state, self._end_at = "closed_idle", now + self._settings.linger_s
-        self.wake_at = self._end_at
-        answer = self._frame(frames.AGREE, (number,))
-        return [answer, PeerDown(self, "idle", "neither side had anything to say", ())]
-
-    def _tick_closing(self, now: float) -> list[Effect]:
-        """Ask again; when no answer comes, greet: either the session goes on, or the peer begins a new one."""
-        settings = self._settings
-        if now >= self._end_at + settings.give_up_s:
-            return self.end("node_lost", f"it stayed out of reach for {settings.give_up_s} s")
-        effects: list[Effect] = []
-        if now >= self._end_at:
-            if now >= self._handshake_state.next_at or self._handshake_state.next_at == inf:
-                effects = [self.greet(now)]
-            self._wake(self._handshake_state.next_at)
-        elif now >= self._bye_at:
-            self._bye_at = now + settings.linger_s / 4
-            effects = [self._frame(frames.IDLE, (self._question,))]
-        self._wake(min(self._bye_at, self._end_at) if now < self._end_at else self._end_at + settings.give_up_s)
-        return effects
-
-    def name_check(self, now: float) -> tuple[NameCheckResult, list[Effect]]:
-        """Another node claims the peer's name: ask the peer for a sign of life, and say what is known by now."""
-        sign = self._name_check.look(self.received_frames, now)
-        return sign, [self._control(frames.PING)] if sign == "ask" else []
+        The other node greets again and again, so that a later greeting finds the answer; a check that no greeting
+        comes back to is forgotten.
+        """
+        settings, since_s = self._settings, now - self._name_check_at
+        if since_s > settings.name_check_s + 2 * settings.greet_max_s:
+            self._name_check_at, self._name_check_frames = now, self.received_frames
+            return "ask", [self._control(frames.PING)]
+        if self.received_frames > self._name_check_frames:
+            return "alive", []
+        return "silent" if since_s >= settings.name_check_s else "asked", []
 
     def _break(self, detail: str, now: float) -> list[Effect]:
         self.state = "broken"
@@ -348,28 +390,74 @@ class Session(Transmission):
         self._end_at = now + self._settings.give_up_s
         return [PeerUnreachable(self, detail), self.greet(now)]
 
+    # -- the end of an idle session ------------------------------------------------------------------------------------
+
+    @property
+    def can_close(self) -> bool:
+        """Whether this side may close the session as idle: it is up, not used, and nothing is unacknowledged."""
+        if self.state != "up" and self.state != "closing":
+            return False
+        return not (self.in_use or self.pinned or self.stream.has_unacknowledged)
+
+    def ask_to_close(self, now: float) -> list[Effect]:
+        """Ask the peer whether the session may end; does nothing unless ``can_close``."""
+        if self.state != "up" or not self.can_close:
+            return []
+        self.state, self._question = "closing", self._handshake.question()
+        self._end_at, self._bye_at = now + self._settings.linger_s, now + self._settings.linger_s / 4
+        self._wake(self._bye_at)
+        return [self._frame(frames.IDLE, self._question)]
+
+    def _on_close_frame(self, frame: Frame, now: float) -> list[Effect]:
+        number = frames.read_number(frame)
+        if frame.kind == frames.IDLE:
+            return self._on_close_question(frame, number, now)
+        if self.state != "closing" or number != self._question:
+            return []
+        if frame.kind == frames.AGREE:
+            return self.end("idle", IDLE_DETAIL)
+        self.stream.handle_header(frame)
+        self.used_at = now
+        events = self._come_up(now)
+        self._schedule_ack(now)
+        return events
+
+    def _on_close_question(self, frame: Frame, number: int, now: float) -> list[Effect]:
+        if self.state == "closed_idle":
+            return [self._frame(frames.AGREE, number)]
+        if self.state != "up" and self.state != "closing":
+            return []
+        self.stream.handle_header(frame)
+        self._received_at = now
+        self.received_frames += 1
+        is_stale = self._handshake.is_stale(number)
+        if is_stale or not self.can_close or frame.sequence != self.stream.received:
+            if not is_stale:
+                self._handshake.note_attempt(number)
+            return [self._frame(frames.STAY, number)]
+        self.state, self._end_at = "closed_idle", now + self._settings.linger_s
+        self.wake_at = self._end_at
+        return [self._frame(frames.AGREE, number), PeerDown(self, "idle", IDLE_DETAIL, ())]
+
     # -- time ----------------------------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due."""
-        if now < self.wake_at:
+        if now < self.wake_at or self.state == "closed":
             return []
         self.wake_at = inf
         if self.state == "up":
-            effects = [*self._tick_up(now), *self._ask_again(now), *self._flush(now)]
-        elif self.state == "leaving":
-            effects = [*self._tick_leaving(now), *self._ask_again(now), *self._flush(now)]
-        elif self.state == "closing":
-            effects = self._tick_closing(now)
-        elif self.state == "closed":
-            return []
-        elif self.state == "closed_idle":
+            return [*self._tick_up(now), *self._flush(now)]
+        if self.state == "leaving":
+            return [*self._tick_leaving(now), *self._flush(now)]
+        if self.state == "closing":
+            return self._tick_closing(now)
+        if self.state == "closed_idle":
             return self.end("idle", "") if now >= self._end_at else []
-        elif now >= self._end_at:
+        if now >= self._end_at:
             return self.end("node_lost", f"it stayed out of reach for {self._settings.give_up_s} s")
-        else:
-            effects = [self.greet(now)] if now >= self._handshake_state.next_at else []
-            self._wake(min(self._handshake_state.next_at, self._end_at))
+        effects = [self.greet(now)] if now >= self._handshake.next_at else []
+        self._wake(min(self._handshake.next_at, self._end_at))
         return effects
 
     def _tick_up(self, now: float) -> list[Effect]:
@@ -380,14 +468,14 @@ class Session(Transmission):
         probes = now >= self._probe_at and stream.has_unacknowledged
         if probes:
             self._probe_in(min(2 * self._probe_s, settings.ping_after_s), now)
-        # An idle link needs one of the two sides to ask: the other one waits longer, and hears it in time.
+        # On an idle session one end has to ping: the other one waits longer, and receives that PING in time.
         ping_after_s = settings.ping_after_s * (1 if self.token < stream.peer_token else PING_DELAY_FACTOR)
         if probes or now >= max(self._received_at, self._pinged_at) + ping_after_s:
             self._pinged_at = now
             effects.append(self._control(frames.PING))
         if now >= self._ack_at:
             self._ack_at = inf
-            if stream.ack_owed:
+            if stream.unreported_frames:
                 effects.append(self._control(frames.ACK))
         if stream.has_unacknowledged:
             self._wake(self._probe_at)
@@ -404,3 +492,36 @@ class Session(Transmission):
             effects = [self._control(frames.BYE)]
         self._wake(min(self._bye_at, self._end_at))
         return effects
+
+    def _tick_closing(self, now: float) -> list[Effect]:
+        """Ask again; when no answer comes, greet: the session goes on, or a new one of the peer supersedes it."""
+        settings = self._settings
+        if now >= self._end_at + settings.give_up_s:
+            return self.end("node_lost", f"it stayed out of reach for {settings.give_up_s} s")
+        effects: list[Effect] = []
+        if now >= self._end_at:
+            if now >= self._handshake.next_at or self._handshake.next_at == inf:
+                effects = [self.greet(now)]
+            self._wake(self._handshake.next_at)
+        elif now >= self._bye_at:
+            self._bye_at = now + settings.linger_s / 4
+            effects = [self._frame(frames.IDLE, self._question)]
+        self._wake(min(self._bye_at, self._end_at) if now < self._end_at else self._end_at + settings.give_up_s)
+        return effects
+
+    def _probe_in(self, delay_s: float, now: float) -> None:
+        """PING after so long if something is unacknowledged by then: its header shows the peer what it lacks."""
+        self._probe_s = delay_s
+        self._probe_at = now + delay_s
+        self._wake(self._probe_at)
+
+    def _wake(self, at: float) -> None:
+        if at < self.wake_at:
+            self.wake_at = at
+
+    def _frame(self, kind: int, number: int) -> Transmit:
+        """A frame whose body is a number."""
+        return Transmit(self.endpoint, self.stream.control_frame(kind, (frames.encode_body([number]),)))
+
+    def _control(self, kind: int) -> Transmit:
+        return Transmit(self.endpoint, self.stream.control_frame(kind))

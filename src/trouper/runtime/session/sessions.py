@@ -1,33 +1,46 @@
-"""``SessionManager``: all links of one node, and which link a frame belongs to (PURE).
+"""``SessionManager``: all sessions of one node, and which session a frame belongs to (PURE).
 
-Frames of a session carry the token of their link, so one look-up finds it.  Greetings are matched by the node's name,
-of which there is one link at a time.  To dial an endpoint is to greet whoever listens there; the dial becomes the link
-when the answer names a node that has none.  So when two nodes dial each other at once, or one dials another by two
-names of a host, one link comes of it.
+Frames of a session carry its token, so one look-up finds it.  Greetings are matched by the name of the node, which has
+one session at a time.  To dial an endpoint is to greet the node that listens there; the dial becomes the session when
+the answer names a node that has none.  So when two nodes dial each other at once, or one dials another by two names of
+a host, one session comes of it.
 
-When somebody of a linked node's name greets with another token (a later life of it, or the same life after it has given
-up), a *candidate* link is greeted with.  Only when it comes up does the old link end, so a late or repeated frame ends
-nothing.  If the old link is up, and the newcomer is another life at another endpoint, the old one is asked for a sign
-of life first, and the newcomer refused if it gives one: two nodes of one name.
+When a node that has a session greets with another token (a later generation, or the same one after it has given up), a
+*candidate* session greets back.  Only when the candidate comes up does the old session end, so a late or repeated frame
+ends nothing.  If the old session is up, and the greeting is of another generation at another endpoint, the old peer is
+asked for a sign of life first, and the newcomer is refused if it gives one: two nodes of one name.
 
 Each public method is one event: it takes the time in seconds and returns the effects, to be carried out in order.
 ``tick`` is wanted at ``wake_at``, which may have changed after any event.
+
+Sessions that exist only while they are used: a node that needs a peer dials it with ``connect(endpoint, once=True)``,
+and closes the session again by ``close_unused`` or ``close_idle``.  This succeeds when both sides have set
+``Session.in_use`` to False, neither has dialled the other until ``disconnect``, and everything is acknowledged.  So the
+network layer sets ``in_use``, which begins as True:
+
+* to False only while it does not need the session: no ask is open in either direction, no actor here watches, links
+  with or supervises one of the peer's, nor the other way round, and nothing waits to be sent;
+* to True before it begins any of this, and before it sends a body that is to be answered.
+
+From the question to its answer the session's state is ``closing``: it takes nothing, and messages wait.  Then comes
+``CapacityAvailable``, and the session goes on, or ``PeerDown`` with the reason ``idle`` on both sides, and no body is
+lost.  After that, refs to the peer stay valid, because it is the same generation, and nobody is told ``node_lost``.
+The next message dials again; what has waited goes to the new session if its generation is the same, with the
+definitions of the codec made anew.  If it is another generation, the peer is lost only then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import inf
 
 from ..kernel.errors import CallerError
 from . import frames
-from .desired_peers import DesiredPeers
-from .effects import CloseWire, DialRefused, Effect, FrameRejected, OpenWire
+from .effects import CloseWire, DialRefused, Effect, FrameRejected, OpenWire, Refuse
 from .frames import Frame, FrameError, Greeting, Refusal
 from .handshake import Handshake, LocalNode
-from .idle_sessions import closable
-from .refusal_rules import Admit, RefusalRules
 from .session import Session
 from .settings import SessionSettings
 from .transport import Buffer, Source
@@ -37,12 +50,22 @@ class TooManyPeers(CallerError):
     """``SessionSettings.peers_max`` endpoints are dialled already."""
 
 
-class SessionManager:
-    """See the top of the file.
+@dataclass(slots=True)
+class _DialledEndpoint:
+    """node: the node that was found there, None before.  once: whether to stop dialling when a session is up."""
 
-    token: returns a random number of 64 bits; it must not be guessable where transports do not authenticate.
-    chance: returns a random number in [0, 1).  admit: None admits everybody whom the transport lets through.
-    strangers: frames dropped because their session is over or was never ours.  faults: frames that broke the rules.
+    node: str | None
+    once: bool
+
+
+class SessionManager:
+    """All sessions of one node.
+
+    local: what this node says of itself.  settings: None for the defaults.
+    token: returns a random number of 64 bits, which must not be guessable where transports do not authenticate.
+    chance: returns a random number in [0, 1).
+    unknown_session_frames: frames dropped because their session is over or was never this node's.
+    rejected_frames: frames that broke the protocol.
     """
 
     def __init__(
@@ -52,30 +75,30 @@ class SessionManager:
         *,
         token: Callable[[], int],
         chance: Callable[[], float],
-        admit: Admit | None = None,
     ) -> None:
         self._local, self._settings = local, settings or SessionSettings()
         self._token, self._chance = token, chance
-        self._refusals = RefusalRules(local, self._settings, admit)
         self._sessions: dict[int, Session] = {}
         self._peers: dict[str, Session] = {}
         self._candidates: dict[str, Session] = {}
         self._dials: dict[str, Session] = {}
-        self._desired_peers = DesiredPeers()
+        self._dialled: dict[str, _DialledEndpoint] = {}
+        self._dialled_once = 0
         self._wires: dict[str, dict[int, Session]] = {}
         self._alarms: list[tuple[float, int]] = []
+        self._refused_at: dict[str, float] = {}
         self._closing = False
         self.unknown_session_frames = self.rejected_frames = 0
 
-    # -- what the node asks for ----------------------------------------------------------------------------------------
+    # -- what the network layer asks for -------------------------------------------------------------------------------
 
     def peer(self, node: str) -> Session | None:
-        """The link to the node of this name, up or not; None when there is none."""
+        """Return the session with the node of this name, up or not; None when there is none."""
         return self._peers.get(node)
 
     @property
     def is_empty(self) -> bool:
-        """Whether no link, dial or handshake is left: true some time after ``close``."""
+        """Whether no session, dial or handshake is left: true some time after ``close``."""
         return not self._sessions
 
     @property
@@ -85,78 +108,91 @@ class SessionManager:
             at, token = self._alarms[0]
             if (session := self._sessions.get(token)) is not None and session.alarm_at == at:
                 return at
-            heappop(self._alarms)  # the link has ended, or was woken by an earlier one
+            heappop(self._alarms)  # the session has ended, or was woken by an earlier one
         return inf
 
     def connect(self, endpoint: str, now: float, *, once: bool = False) -> list[Effect]:
         """Dial an endpoint, again and again, and again after each loss, until ``disconnect``.
 
-        once: until a link to the node there is up, or ``forget``; it may be idle.  Raises ``TooManyPeers``.
+        once: only until a session with the node there is up, or ``forget``; that session may be closed as idle.
+        Raises ``TooManyPeers``.
         """
         if self._closing:
             return []
-        if endpoint in self._desired_peers:
-            self._desired_peers.add(endpoint, once=once)
+        known = self._dialled.get(endpoint)
+        if known is not None:
+            if known.once and not once:
+                known.once = False
+                self._dialled_once -= 1
             return []
-        if len(self._desired_peers) >= self._settings.peers_max:
+        if len(self._dialled) >= self._settings.peers_max:
             raise TooManyPeers(f"{endpoint} is not dialled: peers_max={self._settings.peers_max} endpoints are")
-        self._desired_peers.add(endpoint, once=once)
+        self._dialled[endpoint] = _DialledEndpoint(None, once)
+        self._dialled_once += once
         return self._dial(endpoint, now)
 
     def forget(self, endpoint: str, now: float) -> list[Effect]:
-        """Dial this endpoint no more.  A link to the node that was found there goes on."""
-        self._desired_peers.drop(endpoint)
+        """Stop dialling this endpoint.  A session with the node that was found there goes on."""
+        self._stop_dialling(endpoint)
         return self._after_event(dial, dial.leave(now), now) if (dial := self._dials.get(endpoint)) else []
 
     def disconnect(self, endpoint: str, now: float) -> list[Effect]:
-        """Dial this endpoint no more, and take leave of the peer that was found there."""
-        node = self._desired_peers.drop(endpoint)
+        """Stop dialling this endpoint, and leave the peer that was found there."""
+        node = self._stop_dialling(endpoint)
         effects = self.forget(endpoint, now)
         return effects if node is None else effects + self.leave(node, now)
 
     def leave(self, node: str, now: float) -> list[Effect]:
-        """Take leave of a peer, and dial no more the endpoints that led to it."""
-        self._desired_peers.drop_node(node)
+        """Say goodbye to a peer, and stop dialling the endpoints where it was found."""
+        for endpoint in self._endpoints_of(node):
+            self._stop_dialling(endpoint)
         session = self._peers.get(node)
         return [] if session is None else self._after_event(session, session.leave(now), now)
 
     def close_idle(self, session: Session, now: float) -> list[Effect]:
-        """Ask the peer whether the session may end, unless this side needs it; ``idle`` says what the caller owes."""
-        session.kept = self._is_kept(session)
+        """Ask the peer whether the session may end, unless this side needs it."""
+        session.pinned = self._is_pinned(session)
         return self._after_event(session, session.ask_to_close(now), now)
 
     def close_unused(self, now: float) -> list[Effect]:
-        """``close_idle`` for what ``idle.closable`` chooses; call it after each ``PeerUp``, and now and then."""
+        """``close_idle`` for each session that ``closable`` names; to be called after each ``PeerUp``, and at times."""
         for session in self._peers.values():
-            session.kept = self._is_kept(session)
-        sessions = closable(self._peers.values(), self._settings, now)
-        return [effect for session in sessions for effect in self.close_idle(session, now)]
+            session.pinned = self._is_pinned(session)
+        chosen = closable(self._peers.values(), self._settings, now)
+        return [effect for session in chosen for effect in self.close_idle(session, now)]
 
     def send(self, session: Session, parts: Sequence[Buffer], lane: int, now: float) -> list[Effect] | None:
-        """``Session.send``: a body to a peer that is up, None for no room.  Raises ``SessionClosed``, ``FrameTooLarge``."""
+        """Send a body to a peer that is up; None when it was not taken.
+
+        Raises ``SessionClosed`` and ``FrameTooLarge``, as ``Session.send``.
+        """
         effects = session.send(parts, lane, now)
         if session.wake_at < session.alarm_at:
             self._set_alarm(session)
         return effects
 
-    def retain(self, session: Session, byte_change: int, now: float) -> list[Effect]:
-        """``Session.retain``: hold back, or give free, credit for delivered bytes."""
-        return self._after_event(session, session.retain(byte_change, now), now)
+    def send_unreliable(self, session: Session, parts: Sequence[Buffer]) -> list[Effect]:
+        """Send a body that may be lost, come twice, or overtake others, and waits for nothing.
+
+        Raises ``SessionClosed`` and ``FrameTooLarge``, as ``Session.send_unreliable``.
+        """
+        return session.send_unreliable(parts)
 
     def end_session(self, node: str, detail: str, now: float) -> list[Effect]:
-        """It is known for certain that the peer is gone, such as a child process that has ended: do not wait."""
+        """End the session with a peer that is known to be gone, such as a child process that has ended.
+
+        detail: one sentence for people.
+        """
         session = self._peers.get(node)
         return [] if session is None else self._after_event(session, session.end("node_lost", detail), now)
 
     def close(self, now: float) -> list[Effect]:
-        """Take leave of all peers and greet nobody any more; ``is_empty`` tells when it is done."""
+        """Leave all peers and greet no node any more; ``is_empty`` says when it is done."""
         self._closing = True
-        self._desired_peers.clear()
-        return [
-            effect
-            for session in list(self._sessions.values())
-            for effect in self._after_event(session, session.leave(now), now)
-        ]
+        self._dialled.clear()
+        self._dialled_once = 0
+        sessions = list(self._sessions.values())
+        return [effect for session in sessions for effect in self._after_event(session, session.leave(now), now)]
 
     # -- what the transport reports ------------------------------------------------------------------------------------
 
@@ -165,7 +201,7 @@ class SessionManager:
         try:
             frame = frames.parse(parts, self._settings.frame_bytes_max)
             if frame.kind <= frames.REFUSE:
-                return self._handshake(frame, source, now)
+                return self._on_handshake(frame, source, now)
             session = self._sessions.get(frame.session)
             if session is None:
                 self.unknown_session_frames += 1
@@ -173,7 +209,7 @@ class SessionManager:
             if session.identity != source.identity:
                 raise FrameError(f"a frame for {session} from {source.identity}, it is with {session.identity}", 12)
             if frame.kind == frames.IDLE:
-                session.kept = self._is_kept(session)
+                session.pinned = self._is_pinned(session)
             return self._after_event(session, session.receive(frame, now), now)
         except FrameError as error:
             self.rejected_frames += 1
@@ -186,16 +222,16 @@ class SessionManager:
                 session.not_taken(sequence)
 
     def wire_ready(self, endpoint: str, now: float) -> list[Effect]:
-        """The wire has room again."""
+        """The wire takes frames again."""
         sessions = list(self._wires.get(endpoint, {}).values())
         return [effect for session in sessions for effect in self._after_event(session, session.wire_ready(now), now)]
 
     def wire_lost(self, endpoint: str, detail: str, now: float) -> list[Effect]:
-        """The wire's connection broke."""
-        sessions = list(self._wires.get(endpoint, {}).values())
-        return [
-            effect for session in sessions for effect in self._after_event(session, session.wire_lost(detail, now), now)
-        ]
+        """The wire's connection broke.  detail: one sentence for people."""
+        effects: list[Effect] = []
+        for session in list(self._wires.get(endpoint, {}).values()):
+            effects += self._after_event(session, session.wire_lost(detail, now), now)
+        return effects
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due."""
@@ -210,14 +246,14 @@ class SessionManager:
 
     # -- greetings -----------------------------------------------------------------------------------------------------
 
-    def _handshake(self, frame: Frame, source: Source, now: float) -> list[Effect]:
+    def _on_handshake(self, frame: Frame, source: Source, now: float) -> list[Effect]:
         ours = self._sessions.get(frame.session) if frame.session else None
         if frame.kind == frames.REFUSE:
-            return self._refused(ours, frames.read_refusal(frame), now)
+            return self._on_refusal(ours, frames.read_refusal(frame), now)
         greeting = frames.read_greeting(frame)
         if bool(greeting.attempt) != (frame.kind == frames.HELLO) or not (greeting.attempt or greeting.echo):
             raise FrameError(f"{greeting.node} greets with attempt {greeting.attempt} and echo {greeting.echo}", 3)
-        found = self._refusals.objection(greeting, source, closing=self._closing and ours is None)
+        found = objection(self._local, greeting, closing=self._closing and ours is None)
         if found is not None:
             return self._refuse(greeting, *found, ours, now)
         current, dial = self._peers.get(greeting.node), ours if ours and self._is_dial(ours) else None
@@ -226,7 +262,7 @@ class SessionManager:
         if current is None:
             return self._first_greeting(dial, frame, greeting, source, now)
         if current.identity != source.identity and current.ever_up:
-            text = f"{greeting.node} is linked already, with another key"
+            text = f"{greeting.node} has a session already, with another key"
             return self._refuse(greeting, "name_taken", text, dial, now)
         if current.is_over_for(frame, greeting) or (dial and _is_other_generation(current, greeting)):
             return self._challenge(current, dial, frame, greeting, source, now)
@@ -241,14 +277,14 @@ class SessionManager:
     def _first_greeting(
         self, dial: Session | None, frame: Frame, greeting: Greeting, source: Source, now: float
     ) -> list[Effect]:
-        """A node without a link greets, or answers the dial."""
+        """A node without a session greets, or answers the dial."""
         effects: list[Effect] = []
         session = dial or self._dials.get(greeting.endpoint)
         if session is not None:
             self._dials.pop(session.endpoint)
-            self._desired_peers.found(session.endpoint, greeting.node)
+            self._found(session.endpoint, greeting.node)
         elif len(self._peers) >= self._settings.peers_max:
-            text = f"{self._local.node} has peers_max={self._settings.peers_max} links already"
+            text = f"{self._local.node} has peers_max={self._settings.peers_max} sessions already"
             return self._refuse(greeting, "full", text, None, now)
         else:
             session, effects = self._make_session(greeting.endpoint, now + self._settings.handshake_s)
@@ -259,22 +295,19 @@ class SessionManager:
     def _challenge(
         self, current: Session, dial: Session | None, frame: Frame, greeting: Greeting, source: Source, now: float
     ) -> list[Effect]:
-        """Somebody of the peer's name does not know the session: let them prove that they are there."""
-        assert current.peer is not None, "a link that was up has a peer"
+        """A node of the peer's name does not know the session: it has to answer a handshake to take its place."""
+        assert current.peer is not None, "a session that was up has a peer"
         if current.state == "leaving":
             return []
-        if (
-            current.state == "up"
-            and _is_other_generation(current, greeting)
-            and greeting.endpoint != current.peer.endpoint
-        ):
-            sign, asking = current.name_check(now)
-            if sign == "alive":
-                text = f"another {greeting.node} is linked already, and alive at {current.peer.endpoint}"
+        is_other = _is_other_generation(current, greeting)
+        if current.state == "up" and is_other and greeting.endpoint != current.peer.endpoint:
+            found, effects = current.check_name(now)
+            if found == "alive":
+                text = f"another {greeting.node} has a session already, and is alive at {current.peer.endpoint}"
                 return self._refuse(greeting, "name_taken", text, dial, now)
-            if sign in ("ask", "asked"):
-                return asking
-        effects: list[Effect] = []
+            if found != "silent":
+                return effects
+        effects = []
         candidate = self._candidates.get(greeting.node)
         if candidate is None or dial is not None or candidate.endpoint != greeting.endpoint:
             effects += [] if candidate is None else self._after_event(candidate, candidate.end("node_lost", ""), now)
@@ -283,7 +316,7 @@ class SessionManager:
                 effects += opened
             else:
                 self._dials.pop(dial.endpoint)
-                self._desired_peers.found(dial.endpoint, greeting.node)
+                self._found(dial.endpoint, greeting.node)
                 candidate = dial
             candidate.make_tentative(now + self._settings.handshake_s)
             self._candidates[greeting.node] = candidate
@@ -293,24 +326,31 @@ class SessionManager:
     # -- refusals ------------------------------------------------------------------------------------------------------
 
     def _refuse(self, greeting: Greeting, code: str, text: str, ours: Session | None, now: float) -> list[Effect]:
-        """Tell the node that it is not wanted, unless it was just told; if it was dialled, that came to nothing."""
+        """Tell the node that it is refused, at most once in ``greet_first_s``; a dial of it has come to nothing."""
         if code == "itself":
             dial = self._sessions.get(greeting.token)
             if dial is None or not self._is_dial(dial):
                 return []
-            self._desired_peers.drop(dial.endpoint)
+            self._stop_dialling(dial.endpoint)
             return [*self._after_event(dial, dial.end("refused", text), now), DialRefused(dial.endpoint, code, text)]
         effects = self._postpone([ours.endpoint], code, text, now) if ours and self._is_dial(ours) else []
-        return [*effects, *self._refusals.refuse(greeting, code, text, now)]
+        if now < self._refused_at.get(greeting.endpoint, -inf) + self._settings.greet_first_s:
+            return effects
+        if len(self._refused_at) >= self._settings.peers_max:
+            self._refused_at.clear()
+        self._refused_at[greeting.endpoint] = now
+        body = frames.encode_body(Refusal(self._local.node, code, text))
+        refusal = frames.build(frames.REFUSE, greeting.token, 0, 0, 0, (body,))
+        return [*effects, Refuse(greeting.endpoint, refusal)]
 
-    def _refused(self, ours: Session | None, refusal: Refusal, now: float) -> list[Effect]:
-        """A peer does not want the link whose token this is."""
+    def _on_refusal(self, ours: Session | None, refusal: Refusal, now: float) -> list[Effect]:
+        """A peer refuses the session whose token this is."""
         if ours is None or ours.state not in ("greeting", "broken"):
             self.unknown_session_frames += 1
             return []
         nodes = {node for node, session in self._peers.items() if session is ours}
-        endpoints = [endpoint for node in nodes for endpoint in self._desired_peers.endpoints(node)]
-        endpoints += [ours.endpoint] if ours.endpoint in self._desired_peers and ours.endpoint not in endpoints else []
+        endpoints = [endpoint for node in nodes for endpoint in self._endpoints_of(node)]
+        endpoints += [ours.endpoint] if ours.endpoint in self._dialled and ours.endpoint not in endpoints else []
         effects: list[Effect] = []
         if not self._is_dial(ours):
             effects = self._after_event(ours, ours.end("refused", f"{refusal.node}: {refusal.text}"), now)
@@ -323,13 +363,13 @@ class SessionManager:
             self._after_event(dial, [], now)
         return [DialRefused(endpoint, code, text) for endpoint in endpoints]
 
-    # -- housekeeping --------------------------------------------------------------------------------------------------
+    # -- dialled endpoints ---------------------------------------------------------------------------------------------
 
     def _dial(self, endpoint: str, now: float) -> list[Effect]:
-        """Dial the endpoint, unless there is a link to whoever listens there."""
+        """Dial the endpoint, unless there is a session with the node that listens there."""
         for node, session in self._peers.items():
             if endpoint in (session.endpoint, session.peer and session.peer.endpoint):
-                self._desired_peers.found(endpoint, node)
+                self._found(endpoint, node)
                 self._after_event(session, [], now)
                 return []
         dial, effects = self._make_session(endpoint, inf)
@@ -337,14 +377,40 @@ class SessionManager:
         return effects + self._after_event(dial, [dial.greet(now)], now)
 
     def _drop_dial(self, dial: Session | None, node: str, now: float) -> list[Effect]:
-        """The dial has led to a node that has a link: it has done its work."""
+        """The dial has led to a node that has a session: it is not needed any more."""
         if dial is None:
             return []
-        self._desired_peers.found(dial.endpoint, node)
-        return self._after_event(dial, dial.end("closed", "another link leads there"), now)
+        self._found(dial.endpoint, node)
+        return self._after_event(dial, dial.end("closed", "another session leads there"), now)
 
     def _is_dial(self, session: Session) -> bool:
         return self._dials.get(session.endpoint) is session
+
+    def _found(self, endpoint: str, node: str) -> None:
+        """This node listens at the endpoint."""
+        if endpoint in self._dialled:
+            self._dialled[endpoint].node = node
+
+    def _stop_dialling(self, endpoint: str) -> str | None:
+        """Return the node that was found there, if any."""
+        dialled = self._dialled.pop(endpoint, None)
+        if dialled is None:
+            return None
+        self._dialled_once -= dialled.once
+        return dialled.node
+
+    def _endpoints_of(self, node: str) -> list[str]:
+        """The dialled endpoints where this node was found."""
+        return [endpoint for endpoint, dialled in self._dialled.items() if dialled.node == node]
+
+    def _is_pinned(self, session: Session) -> bool:
+        """Whether the peer was found at an endpoint that is dialled until ``disconnect``."""
+        peer = session.peer
+        return peer is not None and any(
+            dialled.node == peer.node and not dialled.once for dialled in self._dialled.values()
+        )
+
+    # -- housekeeping --------------------------------------------------------------------------------------------------
 
     def _make_session(self, endpoint: str, expires_at: float) -> tuple[Session, list[Effect]]:
         token = self._token()
@@ -356,9 +422,9 @@ class SessionManager:
         return session, [OpenWire(endpoint)] if len(users) == 1 else []
 
     def _after_event(self, session: Session, effects: list[Effect], now: float) -> list[Effect]:
-        """After each event of a link: take note of what became of it."""
+        """Update the tables after an event of a session; returns its effects and those of the update, in order."""
         if session.state == "closed":
-            return effects + self._forget(session, now)
+            return effects + self._forget_session(session, now)
         if session.wake_at < session.alarm_at:
             self._set_alarm(session)
         if self._candidates and session.state == "up" and session.peer is not None:
@@ -367,12 +433,14 @@ class SessionManager:
                 del self._candidates[node]
                 old, self._peers[node] = self._peers[node], session
                 effects = self._after_event(old, old.supersede(), now) + effects
-        if self._desired_peers.once and session.state == "up" and session.peer is not None:
-            self._desired_peers.is_up(session.peer.node)
+        if self._dialled_once and session.state == "up" and session.peer is not None:
+            for endpoint in self._endpoints_of(session.peer.node):
+                if self._dialled[endpoint].once:
+                    self._stop_dialling(endpoint)
         return effects + self._detach(session, now) if session.state == "closed_idle" else effects
 
-    def _forget(self, session: Session, now: float) -> list[Effect]:
-        """A link has ended: let go of its wire, and dial again what is wanted."""
+    def _forget_session(self, session: Session, now: float) -> list[Effect]:
+        """A session has ended: close its wire, and dial again the endpoints that are wanted."""
         if self._sessions.pop(session.token, None) is None:
             return []
         effects: list[Effect] = []
@@ -386,7 +454,7 @@ class SessionManager:
         return effects + self._detach(session, now)
 
     def _detach(self, session: Session, now: float) -> list[Effect]:
-        """The session with a peer is over; another may take its place."""
+        """The session with a peer is over; another one may take its place."""
         node = session.peer.node if session.peer is not None else ""
         if self._candidates.get(node) is session:
             del self._candidates[node]
@@ -397,16 +465,48 @@ class SessionManager:
             self._peers[node] = successor = self._candidates.pop(node)
             successor.tentative = False
             return []
-        return [effect for endpoint in self._desired_peers.endpoints(node) for effect in self._dial(endpoint, now)]
-
-    def _is_kept(self, session: Session) -> bool:
-        return session.peer is not None and self._desired_peers.wants_for_good(session.peer.node)
+        return [effect for endpoint in self._endpoints_of(node) for effect in self._dial(endpoint, now)]
 
     def _set_alarm(self, session: Session) -> None:
         session.alarm_at = session.wake_at
         heappush(self._alarms, (session.wake_at, session.token))
 
 
+def objection(local: LocalNode, greeting: Greeting, *, closing: bool) -> tuple[str, str] | None:
+    """Return why this node refuses a session with the sender of a greeting, as code and text; None when it does not.
+
+    closing: whether this node begins no new sessions.
+    """
+    if greeting.node == local.node:
+        if greeting.generation == local.generation:
+            return "itself", f"{local.node} has dialled itself"
+        return "name_taken", f"this node is called {local.node} too; give one of the two another name"
+    if greeting.protocol_min > frames.PROTOCOL_MAX or greeting.protocol_max < frames.PROTOCOL_MIN:
+        theirs = f"{greeting.node} speaks the protocol versions {greeting.protocol_min} to {greeting.protocol_max}"
+        ours = f"{local.node} {frames.PROTOCOL_MIN} to {frames.PROTOCOL_MAX}"
+        return "protocol", f"{theirs}, {ours}: upgrade the older one"
+    return ("closing", f"{local.node} is shutting down") if closing else None
+
+
+def closable(sessions: Iterable[Session], settings: SessionSettings, now: float) -> list[Session]:
+    """Return the sessions to close: those unused for ``idle_after_s``, and as many as there are above ``sessions_max``.
+
+    The least recently used come first.  A session that is in use, or has something unacknowledged, is never among them,
+    so that there may be more than ``sessions_max`` sessions.
+    """
+    up = [session for session in sessions if session.state == "up"]
+    surplus = 0 if settings.sessions_max is None else max(0, len(up) - settings.sessions_max)
+    since = None if settings.idle_after_s is None else now - settings.idle_after_s
+    if not surplus and since is None:
+        return []
+    free = sorted((session for session in up if session.can_close), key=lambda session: session.used_at)
+    return [
+        session
+        for rank, session in enumerate(free)
+        if rank < surplus or (since is not None and session.used_at <= since)
+    ]
+
+
 def _is_other_generation(session: Session, greeting: Greeting) -> bool:
-    """Whether the greeting comes from another life of the peer's name than the link is with."""
+    """Whether the greeting comes from another generation of the peer's name than the session is with."""
     return session.peer is not None and session.peer.generation != greeting.generation

@@ -1,4 +1,4 @@
-"""``SessionSettings``: every limit and every time of a link between two nodes, by name (PURE)."""
+"""``SessionSettings``: every limit and every time of a session between two nodes, by name (PURE)."""
 
 from __future__ import annotations
 
@@ -10,30 +10,27 @@ from .frames import FRAME_BYTES_LEAST
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """What a link allows and how long it waits; the two ends may differ.  Seconds are the loop's.
+    """What a session allows and how long it waits; the two ends may differ.  Seconds are the loop's.
 
     frame_bytes_max: of one frame, header included, that this node takes; a HELLO tells the peer.
-    window_bytes: of DATA bodies in the normal lane that the peer may send ahead of what this node has taken up, and
-        that this node keeps for a peer that has not acknowledged them.  The control lane is not counted.
-    window_frames: DATA frames that this node keeps unacknowledged at most; the control lane may go beyond.  As many, of
-        ``window_bytes`` at most, are kept that came before others that are missing.
+    window_bytes: of DATA bodies outside the control lane that the peer may send ahead of what this node has received,
+        and that this node keeps for a peer that has not acknowledged them.
+    window_frames: DATA frames that this node keeps unacknowledged at most; the control lane may go beyond.
     ack_frames, ack_bytes: received since the last acknowledgement, that make the next one due at once.
-    ack_delay_s: how long an acknowledgement waits for a frame that goes back anyway.
-    probe_after_s: an unacknowledged DATA this old makes a PING, which shows what was lost; sooner where it is known how
-        fast the peer answers; doubled each time.
-    resend_again_s: between two requests to send the same frames again, while it is not known how fast the peer answers.
-    resend_least_s: no such pause is shorter.
-    ping_after_s: a peer that said nothing for so long is asked by a PING.
-    peer_timeout_s: a peer that said nothing for so long is out of reach; the link begins to greet it again.
-    greet_first_s, greet_max_s, jitter: the pause after the first HELLO of a row, doubled up to the largest, times
-        1 +- jitter.
+    ack_delay_s: how long an acknowledgement waits for a frame that goes to the peer anyway.
+    probe_after_s: a DATA frame that is unacknowledged for so long makes a PING, which shows the peer what was lost;
+        doubled each time, up to ``ping_after_s``.
+    ping_after_s: a peer that sent nothing for so long is sent a PING.
+    peer_timeout_s: a peer that sent nothing for so long is out of reach, and is greeted again.
+    greet_first_s, greet_max_s, jitter: the pause after the first HELLO of a handshake, doubled up to the largest,
+        times 1 +- jitter.
     give_up_s: a peer that is out of reach for so long is lost, with all that it had not acknowledged.
     name_check_s: a connected peer whose name another node claims has so long to show that it is alive.
     linger_s: how long a goodbye waits for the peer to acknowledge the rest.
-    peers_max: nodes linked to this one, and endpoints dialled; a HELLO from one more is refused.
-    links_max: links that are up; above it those that nobody holds are ended, the least recently used first.  None for
-        as many as ``peers_max``.
-    idle_after_s: a link that nobody holds, and over which nothing was said for so long, is ended; None for never.
+    peers_max: nodes that have a session with this one, and endpoints dialled; a HELLO from one more is refused.
+    sessions_max: sessions that are up; above it those that are not in use are closed, the least recently used first.
+        None for as many as ``peers_max``.
+    idle_after_s: a session that is not in use, and has carried no body for so long, is closed; None for never.
     """
 
     frame_bytes_max: int = 1_048_576
@@ -43,8 +40,6 @@ class SessionSettings:
     ack_bytes: int = 1_048_576
     ack_delay_s: float = 0.02
     probe_after_s: float = 0.5
-    resend_again_s: float = 0.25
-    resend_least_s: float = 0.01
     ping_after_s: float = 2.5
     peer_timeout_s: float = 10.0
     greet_first_s: float = 0.1
@@ -67,15 +62,13 @@ class SessionSettings:
         if min(self.window_frames, self.ack_frames, self.ack_bytes, self.peers_max) < 1:
             raise InvalidOption(f"{self}: window_frames, ack_frames, ack_bytes and peers_max must be 1 or more")
         if self.ack_bytes > self.window_bytes // 2 or self.ack_frames > self.window_frames:
-            # Otherwise the peer would stand still, window full, until the timer of the acknowledgement.
+            # Otherwise the peer's window would be full, and the peer idle, until the timer of the acknowledgement.
             raise InvalidOption(f"{self}: ack_bytes must be half of window_bytes or less, ack_frames <= window_frames")
         if not (0 < self.greet_first_s <= self.greet_max_s and 0 <= self.jitter < 1):
             raise InvalidOption(f"{self}: wants 0 < greet_first_s <= greet_max_s and 0 <= jitter < 1")
-        if not 0 < self.resend_least_s <= self.ping_after_s:
-            raise InvalidOption(f"{self}: wants 0 < resend_least_s <= ping_after_s")
         if self.sessions_max is not None and self.sessions_max < 0:
             raise InvalidOption(f"links_max={self.sessions_max} must be 0 or more, or None")
-        times = (self.ack_delay_s, self.probe_after_s, self.resend_again_s, self.give_up_s)
+        times = (self.ack_delay_s, self.probe_after_s, self.give_up_s)
         if min(*times, self.name_check_s, self.linger_s) <= 0:
             raise InvalidOption(f"{self}: every time must be above 0")
         if not 0 < self.ping_after_s < self.peer_timeout_s:
@@ -83,21 +76,25 @@ class SessionSettings:
 
     @classmethod
     def for_monitored_peers(cls, sessions_max: int) -> SessionSettings:
-        """Of a node whose peers are watched by other means, as members of a cluster are: its links ask them seldom.
+        """Return the settings of a node whose peers are monitored by other means, as members of a cluster are.
 
-        A cluster of 50 nodes has 1,225 links, and their PINGs were nine in ten of all frames while it was idle.
+        Its sessions ping seldom: a cluster of 50 nodes has 1,225 sessions, and with the default times nine in ten of
+        all frames were PINGs while it was idle.
         """
         return cls(sessions_max=sessions_max, ping_after_s=15.0, peer_timeout_s=30.0)
 
     @property
     def handshake_s(self) -> float:
-        """A handshake that a peer began, and does not end in so long, is forgotten.
+        """After so many seconds a handshake that a peer began and did not complete is forgotten.
 
-        It is as long as a peer that has got its answer, and then hears nothing more, keeps the session on its side.
+        This is how long a peer that has got its answer, and then nothing more, keeps the session on its side.
         """
         return self.peer_timeout_s + self.give_up_s
 
     def greet_pause_s(self, greetings: int, chance: float) -> float:
-        """The pause after the n-th HELLO of a row, from 1; ``chance`` is a random number in [0, 1)."""
+        """Return the pause in seconds after a HELLO.
+
+        greetings: HELLOs sent in this handshake, from 1.  chance: a random number in [0, 1).
+        """
         doubled = self.greet_first_s * 2.0 ** min(greetings - 1, 60)
         return min(self.greet_max_s, doubled) * (1.0 + self.jitter * (2.0 * chance - 1.0))

@@ -1,25 +1,25 @@
 """The ``Transport`` port: what moves frames between nodes, and knows nothing about actors.
 
 A node *listens* on one or more endpoints (``inprocess://a``, ``ipc:///run/a``, ``tcp://10.0.0.5:7400``, ``sim://a``)
-and *connects* a wire to each peer's endpoint.  A wire is one way: two nodes talk over two wires, one each way, so no
-frame is ever sent back "on the connection it came from".  What order, acknowledgement, resending and keeping alive
-there is, is made above, in ``sessions``; a transport is as dumb as it can be while it keeps the laws below.
+and *connects* a wire to each peer's endpoint.  A wire is one way: two nodes use two wires, one each way, so no frame is
+ever sent back on the connection that another one came over.  Acknowledgement, resending after a break and keeping
+alive are the work of the layer above, ``session``; a transport does no more than keep the laws below.
 
-A frame is a sequence of 1 or more buffers.  Their boundaries travel with it: n buffers sent are n buffers received.
+A frame is a sequence of 1 or more buffers.  Their boundaries are kept: n buffers sent are n buffers received.
 
 Laws of this file, for every transport:
 1. **Whole frames.**  A frame arrives with every byte and every boundary, or not at all.
 2. **Order.**  While a connection lasts, the frames of one wire arrive in the order in which they were taken, each of
    them once.  When a connection breaks, any run of frames may be lost at the break, and the owner of the wire is told
-   by ``wire_lost``.  Only a transport that says so (``simulated``) loses, duplicates or reorders otherwise.
-3. **Push back.**  A wire whose queue is full takes no frame and drops none: ``send_nowait`` returns False, and
-   ``wire_ready`` is called once there is room.
-4. **A wire mends itself.**  It connects in the background, whether or not anybody listens yet, and connects again
+   by ``wire_lost``.  Only a frame that is sent as not reliable may be lost, repeated or overtaken at any time.
+3. **Backpressure.**  A wire whose queue is full takes no frame and drops none: ``send_nowait`` returns False, and
+   ``wire_ready`` is called once the wire takes frames again.
+4. **A wire reconnects.**  It connects in the background, whether or not a node listens there yet, and connects again
    after a break, with backoff, until it is closed.
-5. **Nothing is called from inside.**  No method of a transport or a wire calls its owner before it has returned: every
+5. **No callback from inside a call.**  No method of a transport or a wire calls its owner before it has returned: every
    callback comes from the loop, in the loop's thread, and none comes after ``close`` of what it is about.
-6. **Buffers are handed over.**  Who sends a buffer does not change it afterwards, and who receives one may keep it,
-   and may not write to it.  A memoryview among them is contiguous and of single bytes (format ``B``).
+6. **Buffers are handed over.**  The sender of a buffer does not change it afterwards; the receiver may keep it and may
+   not write to it.  A memoryview among them is contiguous and of single bytes (format ``B``).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class EndpointInvalid(CallerError, ValueError):
 
 
 class EndpointTaken(CallerError):
-    """Somebody listens on this endpoint already."""
+    """Another listener has this endpoint."""
 
 
 class TransportClosed(CallerError):
@@ -50,7 +50,7 @@ class FrameTooLarge(CallerError):
 
 
 class TransportFailed(ActorError):
-    """The operating system or the library below refused; its error is the ``__cause__``."""
+    """The operating system or the messaging library refused; its error is the ``__cause__``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class Source:
     """Where a frame came from.  Two frames with equal sources came over one connection.
 
     connection: opaque, unique among the connections of one listening transport for as long as it is open.
-    identity: who the transport has authenticated the sender as, such as its public key in text; None when it has not,
-        which is no proof of anything.
+    identity: as which the transport has authenticated the sender, such as its public key in text; None when it has not
+        authenticated the sender.
     """
 
     connection: bytes
@@ -74,7 +74,8 @@ class TransportLimits:
         larger frame that comes in is dropped where the transport learns of its size, and its connection broken.
     queue_frames_max: frames that one wire holds before ``send_nowait`` returns False.
     queue_bytes_max: bytes that one wire holds before it does so.  A frame is taken while the queue is below the limit,
-        so that a queue may stand above it by one frame.
+        so that a queue may exceed it by one frame.
+    linger_s: how long a closed wire goes on sending what it has taken.
     """
 
     frame_bytes_max: int = 1_050_000
@@ -88,59 +89,65 @@ class TransportLimits:
 
 
 class Wire(Protocol):
-    """One way to one endpoint.  It is the transport's; ``Transport.connect`` makes it."""
+    """Sends frames to one endpoint; ``Transport.connect`` makes it."""
 
     @property
     def endpoint(self) -> str:
         """The endpoint as it was given to ``connect``."""
         ...
 
-    def send_nowait(self, parts: Sequence[Buffer]) -> bool:
+    def send_nowait(self, parts: Sequence[Buffer], *, reliable: bool = True) -> bool:
         """Take a frame of 1 or more buffers, and send it soon.
 
+        reliable: False allows the transport to lose this frame, to repeat it, and to let it overtake others.
         Returns True when the frame was taken, which promises order and nothing about arrival.  Returns False when the
-        wire is full: the frame was not taken, and ``wire_ready`` will be called, once for each time the wire has said
-        False, when there is room.  Being not connected is no reason for False until the queue is full.
+        wire is full: the frame was not taken, and ``wire_ready`` will be called once for all False since the last call,
+        when the wire takes frames again.  A wire without a connection takes frames until its queue is full.
         Raises ``FrameTooLarge``, and ``TransportClosed`` after ``close``.
         """
         ...
 
     def close(self) -> None:
-        """Take no more frames.  Those taken before are still sent, if that is possible within
-        ``TransportLimits.linger_s``, counted from the end of the connection where there is none; closing twice is fine.
+        """Take no more frames; closing twice is fine.
+
+        Those taken before are still sent, if that is possible within ``TransportLimits.linger_s``; where there is no
+        connection this time counts from the end of the last one.
         """
         ...
 
 
 class TransportOwner(Protocol):
-    """Who uses a transport: the callbacks.  All of them come from the loop, one at a time (law 5).
+    """The callbacks of the node that uses a transport.  All of them come from the loop, one at a time (law 5).
 
-    An exception raised in a callback is a fault of the owner: the transport hands it to the loop's exception handler
-    and goes on with the next frame.
+    An exception raised in a callback goes to the loop's exception handler, and the transport goes on with the next
+    frame.
     """
 
     def frame_received(self, parts: Sequence[Buffer], source: Source) -> None:
-        """A frame of 1 or more buffers came in on an endpoint of ``listen``.  It may hold anything at all."""
+        """A frame of 1 or more buffers came in on an endpoint of ``listen``.  It may hold any bytes."""
 
     def wire_ready(self, wire: Wire) -> None:
-        """The wire has said False, and has room again."""
+        """The wire, which has returned False, takes frames again."""
 
     def wire_lost(self, wire: Wire, reason: str) -> None:
         """The wire's connection broke, or could not be made although it once could: frames may have been lost.
 
-        reason: for people, such as "connection reset by peer".  It is a hint that makes recovery faster; a transport
-        whose network hides a break from it does not call this, and a link finds out by its own keepalive.
+        reason: for people, such as "connection reset by peer".
+        The call makes recovery faster; a transport whose network hides a break from it does not call this, and the
+        session finds the break by the numbers of its frames or by its own keepalive.
         """
 
 
 class Transport(Protocol):
-    """Moves frames.  A transport is made in a running loop, with its owner and ``TransportLimits``, as in
+    """Moves frames.
+
+    A transport is made in a running loop, with its owner and ``TransportLimits``, as in
     ``InProcessTransport(owner, limits)``; it imports its library then and not before.
     """
 
     @property
     def schemes(self) -> frozenset[str]:
-        """The schemes of the endpoints that it understands, such as ``{"ipc", "tcp"}``."""
+        """The schemes of its endpoints, such as ``{"ipc", "tcp"}``."""
         ...
 
     async def listen(self, endpoint: str) -> str:
@@ -152,7 +159,7 @@ class Transport(Protocol):
         ...
 
     def connect(self, endpoint: str) -> Wire:
-        """Make a wire to an endpoint; returns at once, connected or not (law 4).  Each call makes another wire.
+        """Make a wire to an endpoint; returns at once, connected or not (law 4).  Each call makes a new wire.
 
         Raises ``EndpointInvalid``, ``TransportFailed`` (no more sockets), ``TransportClosed``.
         """
@@ -161,6 +168,6 @@ class Transport(Protocol):
     async def close(self) -> None:
         """Close every wire and every endpoint; closing twice is fine.
 
-        Returns when nothing is left of them, frames that linger included: no socket, no file, no callback to come.
+        Returns when nothing is left of them, not even lingering frames: no socket, no file, no later callback.
         """
         ...

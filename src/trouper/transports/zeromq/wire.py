@@ -93,8 +93,8 @@ class ZeroMQWire:
 
     # -- the port ------------------------------------------------------------------------------------------------------
 
-    def send_nowait(self, parts: Sequence[Buffer]) -> bool:
-        """See ``Wire.send_nowait``."""
+    def send_nowait(self, parts: Sequence[Buffer], *, reliable: bool = True) -> bool:  # noqa: ARG002  every frame is
+        """``Wire.send_nowait``."""
         if self._closed:
             raise TransportClosed(f"the wire to {self.endpoint} is closed")
         frame_bytes = len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
