@@ -6,7 +6,6 @@ A check that has never been seen to fail proves nothing.
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -21,14 +20,13 @@ from trouper.runtime.net.peer import Peer
 from trouper.runtime.net.remote_cell import RemoteCell
 from trouper.runtime.session.stream import Stream
 from trouper.testing import Risks, simulate
+from trouper.transports.network_faults import NetworkFaults
 
 SEEDS_MAX = 30
 """Seeds within which what is broken must be found out."""
 EVERY = 10
 """One in so many is what a sneaky fault touches."""
 CRASHES = Risks(kinds=("node_crash",), faults_max=10, within_s=15.0, for_s_max=4.0)
-DOUBLING = replace(QUALITY, duplication=0.02)
-"""A sound link takes each frame once, however often it comes."""
 Break = Callable[[pytest.MonkeyPatch], None]
 Body = bytes | bytearray | memoryview
 
@@ -126,7 +124,15 @@ def _takes_every_frame_for_new(patch: pytest.MonkeyPatch) -> None:
         verdict = take(stream, *args)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  handed on
         return "next" if verdict == "seen" else verdict
 
+    arrivals, chance = NetworkFaults.arrivals, random.Random(0)
+
+    def doubling(network: NetworkFaults, *args: object, **named: object) -> tuple[float, ...] | None:
+        """Double a frame in fifty, which a sound session takes once."""
+        times = arrivals(network, *args, **named)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  handed on
+        return times if chance.randrange(50) or times is None else times * 2
+
     patch.setattr(Stream, "take", credulous)
+    patch.setattr(NetworkFaults, "arrivals", doubling)
 
 
 def _acknowledges_without_fsync(patch: pytest.MonkeyPatch) -> None:
@@ -172,7 +178,7 @@ def test_a_broken_cluster_is_found_out(name: str, monkeypatch: pytest.MonkeyPatc
     for seed in range(SEEDS_MAX):
         plan = risks.draw(random.Random(f"{seed}/faults"))
         try:
-            simulate(torture, seed=seed, plan=plan, nodes=NODES, quality=DOUBLING, supervision=TOUGH)
+            simulate(torture, seed=seed, plan=plan, nodes=NODES, quality=QUALITY, supervision=TOUGH)
         except Exception as error:  # noqa: BLE001  whatever it raises is a finding
             found.append(f"seed {seed}: {error!r}"[:300])
             if expected in str(error):
