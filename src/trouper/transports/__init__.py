@@ -1,10 +1,10 @@
-"""What moves frames between nodes, and knows nothing about actors.
+"""Transports: they move frames between nodes, and know nothing about actors.
 
-Here will live `inprocess` (two nodes in one loop), `zeromq` (processes and machines) and `simulated` (a network with
-faults, on virtual time), each in a file of its own and behind the port that `trouper.runtime.session` defines.
+``inprocess`` (nodes in one loop), ``zeromq`` (processes and machines) and ``simulated`` (a faulty network on virtual
+time), each behind the port that ``trouper.runtime.session.transport`` defines.  ``keys`` holds the keys of ``tcp://``.
 
-Nothing is imported here, so that `import trouper` does not load a network library: a node imports the transport that
-its addresses name.
+Nothing is imported here, so that `import trouper` does not load a network library: a node imports the transport of its
+endpoints.
 """
 
 if __name__ != "trouper.transports":

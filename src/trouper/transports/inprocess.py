@@ -1,11 +1,11 @@
 """``InProcessTransport``: two or more nodes in one event loop, ``inprocess://NAME``.
 
-Frames go from queue to queue; no byte is copied, none is encoded, and nothing leaves the process.  Endpoints are known
-to all transports of one loop, and to no other loop.  It keeps the laws of the port and adds no fault of its own; for
-faults there is ``simulated``.
+Frames go from queue to queue; no byte is copied or encoded, and nothing leaves the process.  The transports of one loop
+share their endpoints; other loops do not see them.  It keeps the laws of the port and adds no faults; ``simulated``
+does.
 
-A wire hands over what was queued in one turn of the loop in the next one.  As long as nobody listens at its endpoint it
-keeps what it was given; when whoever listened stops, what it holds is lost, and its owner is told.
+A wire hands over what was queued in one iteration of the loop in the next one.  Until a transport listens at its
+endpoint it keeps its frames; when the listener closes, the frames that it holds are lost, and its owner is told.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SCHEME = "inprocess"
 
 
 class _Exchange:
-    """The endpoints of one loop: who listens, and the wires to each."""
+    """The endpoints of one loop: the listener of each, and the wires to each."""
 
     def __init__(self) -> None:
         self.listeners: dict[str, InProcessTransport] = {}
@@ -42,7 +42,10 @@ _exchanges: WeakKeyDictionary[asyncio.AbstractEventLoop, _Exchange] = WeakKeyDic
 
 
 class InProcessTransport:
-    """See the top of the file; a ``Transport``.  limits: None is ``TransportLimits()``.  Make it in a running loop."""
+    """A ``Transport`` within one event loop; make it in the running loop.
+
+    owner: the node that it calls back.  limits: None is ``TransportLimits()``.
+    """
 
     schemes = frozenset({SCHEME})
 
@@ -55,7 +58,7 @@ class InProcessTransport:
         self._wires: dict[InProcessWire, None] = {}
 
     async def listen(self, endpoint: str) -> str:
-        """See ``Transport.listen``."""
+        """``Transport.listen``."""
         self._check(endpoint)
         if endpoint in self.exchange.listeners:
             raise EndpointTaken(f"{endpoint} is taken by another node in this loop; choose another name")
@@ -66,7 +69,7 @@ class InProcessTransport:
         return endpoint
 
     def connect(self, endpoint: str) -> InProcessWire:
-        """See ``Transport.connect``."""
+        """``Transport.connect``."""
         self._check(endpoint)
         self.exchange.connections += 1
         wire = InProcessWire(self, endpoint, self.exchange.connections)
@@ -75,7 +78,7 @@ class InProcessTransport:
         return wire
 
     async def close(self) -> None:
-        """See ``Transport.close``."""
+        """``Transport.close``."""
         self.closed = True
         for endpoint in self._endpoints:
             del self.exchange.listeners[endpoint]
@@ -85,7 +88,7 @@ class InProcessTransport:
         for wire in list(self._wires):
             wire.close()
         if self._wires:
-            # What was taken is handed over in the next turn of the loop, which is sooner than any linger.
+            # What was taken is handed over in the next iteration of the loop, which is sooner than any linger.
             await asyncio.sleep(0)
 
     def forget(self, wire: InProcessWire) -> None:
@@ -133,19 +136,19 @@ class InProcessWire:
         return True
 
     def close(self) -> None:
-        """See ``Wire.close``."""
+        """``Wire.close``."""
         self._closed = True
         if not self._frames or self.endpoint not in self._transport.exchange.listeners:
             self._end()
 
     def flush_soon(self) -> None:
-        """Hand over what is queued in the next turn of the loop."""
+        """Hand over what is queued, in the next iteration of the loop."""
         if not self._flushing:
             self._flushing = True
             self._transport.loop.call_soon(self._flush)
 
     def lose(self) -> None:
-        """Whoever listened is gone."""
+        """The listener was closed."""
         self._frames.clear()
         self._queued_bytes = 0
         if self._closed:
@@ -168,9 +171,10 @@ class InProcessWire:
         self._make_ready()
 
     def _hand_over(self, frames: deque[Sequence[Buffer]], receiver: InProcessTransport) -> int:
-        """An exception of the receiver is its own, and keeps no other frame back.
+        """Deliver the frames.  An exception of the receiver is reported, and the next frame is delivered.
 
-        A frame too large for the receiver breaks the connection: the rest is lost with it.  Returns its bytes, or 0.
+        A frame too large for the receiver breaks the connection, and the rest is lost with it.  Returns the bytes of
+        that frame, or 0.
         """
         while frames and not receiver.closed:
             parts = frames.popleft()
@@ -179,7 +183,7 @@ class InProcessWire:
                 return frame_bytes
             try:
                 receiver.owner.frame_received(parts, self._source)
-            except Exception as error:  # noqa: BLE001  the owner's fault: reported, and the next frame goes on
+            except Exception as error:  # noqa: BLE001  the owner's fault: reported, and the next frame is delivered
                 self._transport.loop.call_exception_handler(
                     {"message": f"receiving a frame at {self.endpoint} failed", "exception": error}
                 )

@@ -1,11 +1,11 @@
-"""``KeyRing``: the CURVE keys by which nodes know each other on ``tcp://``, kept in a folder of files.
+"""``KeyRing``: the CURVE keys by which nodes authenticate each other on ``tcp://``, kept in a folder of files.
 
-    cluster.key_secret    shared by all nodes of a cluster: who has it may listen, and may connect
+    cluster.key_secret    shared by all nodes of a cluster: a node that has it may listen, and may connect
     node.key_secret       optional: this node's own pair, to connect with in place of the cluster's
     allowed/*.key         optional: public keys; with this folder these alone may connect, not even the cluster's
 
 The keys are Curve25519, in Z85 text of 40 signs, in files as ZeroMQ's own tools write them.  A secret is never in a
-repr, a log or an error.  A file that others could have read or changed is refused, not used with a warning.
+repr, a log or an error.  A file that other users can read or change is refused, not used with a warning.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ ALLOWED_FOLDER: Final = "allowed"
 FILE_BYTES_MAX: Final = 16_384
 ALLOWED_MAX: Final = 10_000
 PREFIX_CHARS: Final = 8
-"""How much of a public key is shown: enough to tell keys apart, too little to be mistaken for one."""
+"""Characters of a public key that are shown: enough to tell keys apart, too few to be mistaken for a key."""
 
 _LINE: Final = re.compile(r'^\s*(public|secret)-key\s*=\s*"([^"]*)"\s*$', re.MULTILINE)
 
 
 class KeysInvalid(CallerError):
-    """Keys that cannot be used: missing, damaged, or open to others; says what to do about it."""
+    """Keys that cannot be used: missing, damaged, or open to other users; the text says what to do."""
 
 
 class KeysMissing(CallerError):
-    """An endpoint that wants keys was asked for without any."""
+    """An endpoint needs keys, and none were given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class KeyPair:
 
     @classmethod
     def make(cls) -> KeyPair:
-        """Make a new one, from the system's source of chance."""
+        """Make a new pair, from the system's random source."""
         public, secret = zmq.curve_keypair()
         return cls(public.decode(), secret.decode())
 
@@ -65,8 +65,8 @@ class KeyRing:
     """The keys of one node.
 
     cluster: proves, when listening, that this node belongs to the cluster.
-    node: what this node connects with; None to connect with the cluster's pair.
-    allowed: who may connect: public keys, each with a name for people; None for those that have the cluster's pair.
+    node: the pair with which this node connects; None for the cluster's.
+    allowed: the public keys that may connect, each with a name for people; None for the cluster's key alone.
     """
 
     cluster: KeyPair
@@ -97,7 +97,7 @@ class KeyRing:
 
 
 def default_folder() -> Path:
-    """Where keys are looked for: ``$TROUPER_KEYS``, or else ``trouper/keys`` in the user's folder for settings."""
+    """Return the default folder of keys: ``$TROUPER_KEYS``, or else ``trouper/keys`` in the user's folder for settings."""
     given = os.environ.get("TROUPER_KEYS")
     settings = os.environ.get("XDG_CONFIG_HOME")
     return Path(given) if given else (Path(settings) if settings else Path.home() / ".config") / "trouper" / "keys"
@@ -123,12 +123,12 @@ def make_node_keys(folder: Path, name: str) -> list[Path]:
 
 
 def shown(public: str) -> str:
-    """So much of a public key as is shown to people."""
+    """Return the part of a public key that is shown to people."""
     return f"{public[:PREFIX_CHARS]}..."
 
 
 def _write_all(folder: Path, texts: Mapping[str, str]) -> list[Path]:
-    """Write files that nobody else can read, or none: what is there already is never overwritten."""
+    """Write files that only the user can read, or none: an existing file is never overwritten."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _check_folder(folder)
     for name in texts:
@@ -170,7 +170,7 @@ def _load_allowed(folder: Path) -> Mapping[str, str]:
 
 
 def _read(path: Path, *, secret: bool) -> dict[str, str]:
-    """The keys of a file by their kind.  What is checked is the file that is open, which nobody can exchange."""
+    """The keys of a file by their kind.  The open file is checked, which cannot be exchanged afterwards."""
     try:
         with path.open("rb") as reader:
             _check_owner(os.fstat(reader.fileno()), path, 0o077 if secret else 0o022)
@@ -203,7 +203,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _check_owner(found: os.stat_result, path: Path, forbidden: int) -> None:
-    """Refuse what belongs to somebody else, and what others may read or, at least, change."""
+    """Refuse a file of another user, or one that other users may read (a secret) or change (any file)."""
     if found.st_uid != os.getuid():
         raise KeysInvalid(f"{path} belongs to user {found.st_uid}, not to {os.getuid()}: chown {os.getuid()} {path}")
     if found.st_mode & forbidden:

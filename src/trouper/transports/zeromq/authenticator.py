@@ -1,8 +1,8 @@
-"""``Authenticator``: decides who may connect, by ZeroMQ's authentication protocol (ZAP, RFC 27).
+"""``Authenticator``: decides which peers may connect, by ZeroMQ's authentication protocol (ZAP, RFC 27).
 
-ZeroMQ asks it about each connection that has come as far as to prove that it owns its key.  Every listener asks, also
-those without keys: a connection that is asked about has to speak the current protocol, so that a stray program, whose
-bytes an old version would have taken for frames, is turned away.
+ZeroMQ asks it about each connection that has proved to own its key.  Every listener asks, also those without keys: a
+connection that is asked about has to speak the current protocol, so that any other program, whose bytes an old version
+would have taken for frames, is refused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ VERSION: Final = b"1.0"
 
 
 class AuthenticationResult(NamedTuple):
-    """An answer to one request; user is empty for a peer that was not authenticated.  text: why it was refused."""
+    """The answer to one request.  user: empty for a peer without a key.  text: why the peer was refused."""
 
     is_admitted: bool
     user: str = ""
@@ -31,7 +31,7 @@ class AuthenticationResult(NamedTuple):
 
 
 class Authenticator:
-    """Answers from the loop, one request at a time.  keys: None when no listener has any."""
+    """Answers ZeroMQ's requests from the loop, one at a time.  keys: None when no listener has any."""
 
     def __init__(self, sockets: Sockets, keys: KeyRing | None, rejections: RejectionLog) -> None:
         self._keys, self._rejections = keys, rejections
@@ -43,7 +43,7 @@ class Authenticator:
         self._loop.call_soon(self._read)
 
     def close(self) -> None:
-        """Answer no more; listeners have to be closed before."""
+        """Answer no more; the listeners have to be closed first."""
         if not self._socket.closed:
             self._loop.remove_reader(self._descriptor)
             self._socket.close()
@@ -71,14 +71,14 @@ class Authenticator:
                 [sender, gap, version, number, code, text, verdict.user.encode(), b""], zmq.NOBLOCK
             )
         except zmq.ZMQError:
-            pass  # Whoever asked is gone, or as good as gone: it gets no answer, which lets nobody in.
+            pass  # the socket that asked is gone: without an answer it admits no peer
 
 
 def judge(keys: KeyRing | None, domain: bytes, mechanism: bytes, credentials: Sequence[bytes]) -> AuthenticationResult:
     """Decide about a peer.
 
-    domain: whether its listener has keys.  mechanism, credentials: how it has proved who it is, such as by CURVE, and
-    what has been proved, such as its public key of 32 bytes.
+    keys: None when no listener has any.  domain: whether its listener has keys.
+    mechanism, credentials: how it was authenticated, such as CURVE, and as what, such as its public key of 32 bytes.
     """
     if domain == DOMAIN_OPEN and mechanism == b"NULL":
         return AuthenticationResult(is_admitted=True)

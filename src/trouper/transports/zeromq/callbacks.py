@@ -1,4 +1,4 @@
-"""Calls from a transport to whoever uses it: a failing callback is reported, and the transport goes on."""
+"""Calls from a transport to its owner: a callback that fails is reported, and the transport goes on."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ P = ParamSpec("P")
 def call_owner(
     loop: asyncio.AbstractEventLoop, callback: Callable[P, object], *args: P.args, **named: P.kwargs
 ) -> None:
-    """Call back; an exception is a fault of the owner and goes to the loop's exception handler (law 5 of the port)."""
+    """Call a callback of the owner; its exception goes to the loop's exception handler (law 5 of the port)."""
     try:
         callback(*args, **named)
-    except Exception as error:  # noqa: BLE001  whatever the owner raises, the transport has to go on
+    except Exception as error:  # noqa: BLE001  the owner may raise anything, and the transport has to go on
         report(loop, callback, error)
 
 
 def report(loop: asyncio.AbstractEventLoop, callback: Callable[..., object], error: Exception) -> None:
-    """Give the loop's exception handler what a callback has raised."""
+    """Give an exception of a callback to the loop's exception handler."""
     loop.call_exception_handler({"message": f"{callback!r}, called by a transport, failed", "exception": error})

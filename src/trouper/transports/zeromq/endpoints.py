@@ -3,10 +3,10 @@
     tcp://10.0.0.5:7400    tcp://[fe80::1]:7400    tcp://*:0 (any address of the host, any free port)
     ipc:///run/app/a       ipc://a (in the default folder)     ipc://* (there, under a name that nobody has)
 
-A host by name is looked up as IPv4; IPv6 is written as an address in brackets.  What guards an ipc socket is its
-folder: it must be the user's own, and closed to group and others, since the permissions of the socket itself are not
-looked at on every system.  ZeroMQ takes over a socket file that is there, whoever listens on it; so here a look is
-taken first, under a lock on the folder, and only a file on which nobody listens is removed.
+A host name is resolved to IPv4; IPv6 is written as an address in brackets.  An ipc socket is protected by its folder,
+which must belong to the user and be closed to group and others, since not every system checks the permissions of the
+socket itself.  ZeroMQ takes over an existing socket file even if another process listens on it; so the file is checked
+first, under a lock on the folder, and removed only if no process listens on it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from typing import Final, NamedTuple
 from ...runtime.session.transport import EndpointInvalid, EndpointTaken, TransportFailed
 
 PATH_BYTES_MAX: Final = 107
-"""What the address of a Unix socket holds, less the byte that ends it."""
+"""The longest path in the address of a Unix socket, without the final zero byte."""
 LOCK_S_MAX: Final = 2.0
-"""How long to wait for another process that looks into the same folder."""
+"""How long to wait for another process that has locked the same folder."""
 LOCK_PAUSE_S: Final = 0.01
 
 _WILD_HOSTS: Final = {"*": socket.AF_INET, "0.0.0.0": socket.AF_INET, "[::]": socket.AF_INET6}  # noqa: S104  compared with
@@ -55,7 +55,7 @@ class Endpoint(NamedTuple):
 
 
 def read_endpoint(text: str, *, to_listen: bool) -> Endpoint:
-    """Read an endpoint; raises ``EndpointInvalid`` with what is wrong with it.
+    """Parse an endpoint; raises ``EndpointInvalid`` with the reason.
 
     to_listen: allows ``*`` for a name or a host, and port 0.
     """
@@ -82,7 +82,7 @@ def _read_tcp(text: str, rest: str, *, to_listen: bool) -> Endpoint:
 
 def _read_ipc(text: str, rest: str, *, to_listen: bool) -> Endpoint:
     if not rest or "\0" in rest or rest.startswith("@") or (rest == "*" and not to_listen):
-        # A name that begins with @ would be an abstract socket, which no folder guards.
+        # A name that begins with @ would be an abstract socket, which no folder protects.
         raise _invalid(text, "ipc:///PATH or ipc://NAME")
     if rest == "*":
         path = default_folder() / secrets.token_hex(8)
@@ -109,9 +109,10 @@ def default_folder() -> Path:
 
 
 def check_folder(folder: Path, *, make: bool) -> None:
-    """See that a folder of sockets is private; ``make`` it where it is missing, else that is fine too.
+    """Check that a folder of sockets is private.
 
-    Raises ``EndpointInvalid`` when it belongs to another user, or is open to any other.
+    make: create a missing folder; False accepts a missing one.
+    Raises ``EndpointInvalid`` when it belongs to another user, or is open to one.
     """
     try:
         if make:
@@ -130,10 +131,10 @@ def check_folder(folder: Path, *, make: bool) -> None:
 
 @asynccontextmanager
 async def free_path(path: Path, text: str) -> AsyncGenerator[None]:
-    """Hold the lock on a path's folder, and have removed a socket file there on which nobody listens.
+    """Hold the lock on a path's folder, after removing a socket file at the path on which no process listens.
 
-    text: the endpoint, for messages.  Raises ``EndpointTaken`` when somebody listens, ``EndpointInvalid`` when the path
-    leads to something that is no socket, ``TransportFailed`` when the lock cannot be had.
+    text: the endpoint, for messages.  Raises ``EndpointTaken`` when a process listens, ``EndpointInvalid`` when the
+    file there is no socket, ``TransportFailed`` when the lock is not available within ``LOCK_S_MAX``.
     """
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -168,7 +169,7 @@ def _remove_stale(path: Path, text: str) -> None:
 
 def _is_listened_on(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)  # a listener whose line is full has us wait, which is an answer too
+        probe.setblocking(False)  # a listener whose backlog is full would block, which is an answer too
         problem = probe.connect_ex(str(path))
     if problem in (errno.ECONNREFUSED, errno.ENOENT):
         return False
@@ -178,9 +179,9 @@ def _is_listened_on(path: Path) -> bool:
 
 
 def reachable(bound: str, host: str) -> str:
-    """The endpoint by which peers reach what was bound: any address of this host becomes one that others can use.
+    """Return the endpoint by which peers reach a bound one: a wildcard becomes an address of this host.
 
-    bound: as ZeroMQ tells it, with the port.  host: as it was asked for.
+    bound: as ZeroMQ reports it, with the port.  host: as it was given.
     """
     family = _WILD_HOSTS.get(host)
     if family is None:
@@ -191,7 +192,7 @@ def reachable(bound: str, host: str) -> str:
 
 
 def _outward_address(family: socket.AddressFamily) -> str:
-    """The address that this host shows to the world; the loopback when it has no way there.  Nothing is sent."""
+    """The address of this host on its default route; the loopback when it has none.  Nothing is sent."""
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((_OUTSIDE[family], 9))

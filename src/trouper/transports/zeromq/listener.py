@@ -1,4 +1,4 @@
-"""``Listener``: the frames that come in at one endpoint, over one ROUTER socket."""
+"""``Listener``: receives the frames of one endpoint, over one ROUTER socket."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .rejection_log import RejectionLog
 from .sockets import ZERO_COPY_BYTES
 
 TURN_S: Final = 0.000_2
-"""After so long, reading gives way to what else the loop has to do.  A full frame of messages takes about as much, so
-that they are handled before the next are read: mailboxes stay short, and what they hold is still in the cache.
+"""After so long, reading yields to the other callbacks of the loop.  A full frame of messages takes about as much, so
+that its messages are handled before the next are read: mailboxes stay short, and their messages are still in the cache.
 """
 SOURCES_MAX: Final = 4_096
-"""Connections whose ``Source`` is kept; one that is not is made anew."""
+"""Connections whose ``Source`` is cached."""
 
 _NOBLOCK: Final = int(zmq.NOBLOCK)
 _EVENTS: Final = int(zmq.EVENTS)
@@ -29,16 +29,16 @@ _POLLIN: Final = int(zmq.POLLIN)
 _get = cast("Callable[[zmq.Socket[bytes], int], int]", RawSocket.get)
 _receive = cast("Callable[[zmq.Socket[bytes], int], bytes]", RawSocket.recv)
 _receive_frame = cast("Callable[[zmq.Socket[bytes], int, bool], zmq.Frame]", RawSocket.recv)
-"""The same call, once with a copy and once without: small buffers are copied all the same, since to have one as a
-``Frame`` is the cheapest way to be told whether another follows.
+"""The same call, with and without a copy.  Small buffers are received as a ``Frame`` too and then copied, since a
+``Frame`` is the cheapest way to learn whether another buffer follows.
 """
 
 
 class Listener:
-    """Reads frames from a ROUTER that is bound, and hands them to the owner.
+    """Reads frames from a bound ROUTER, and hands them to the owner.
 
-    endpoint: as peers reach it.  path: of an ipc socket, whose file is removed at the end.
-    prefix: tells the connections of this listener from those of others of the same transport.
+    endpoint: as peers reach it.  path: of an ipc socket, whose file is removed at the end; None for tcp.
+    prefix: distinguishes the connections of this listener from those of other listeners of the transport.
     has_keys: whether peers are authenticated.
     """
 
@@ -62,7 +62,7 @@ class Listener:
         self._path, self._file = path, _file_of(path)
         self._sources: dict[tuple[bytes, str | None], Source] = {}
         self._loop.add_reader(self._descriptor, self._read)
-        self._loop.call_soon(self._read)  # what came before the descriptor was watched
+        self._loop.call_soon(self._read)  # for frames that came before the descriptor was watched
 
     def close(self) -> None:
         """Receive no more."""
@@ -74,12 +74,12 @@ class Listener:
                 self._path.unlink(missing_ok=True)
 
     def _read(self) -> None:
-        """Read until there is nothing left, which makes the descriptor tell of the next frame, or the turn is over."""
+        """Read until nothing is left, so that the descriptor reports the next frame, or until ``TURN_S`` are over."""
         router, until = self._router, perf_counter() + TURN_S
         try:
             while True:
                 self._take(_receive(router, _NOBLOCK))
-                # Asking for events costs half of the exception that says that there is nothing, and tells as much.
+                # Asking for events costs half of the exception that would say that nothing is there.
                 if self._closed or not _get(router, _EVENTS) & _POLLIN:
                     return
                 if perf_counter() > until:
@@ -89,7 +89,7 @@ class Listener:
             return
 
     def _take(self, connection: bytes) -> None:
-        """Read the rest of a frame, which is there as a whole, and hand it over."""
+        """Read the rest of a frame, which has come as a whole, and hand it over."""
         router, most = self._router, self._limits.frame_bytes_max
         part = _receive_frame(router, _NOBLOCK, False)
         frame_bytes = len(part)
@@ -99,7 +99,7 @@ class Listener:
             frame_bytes += len(part)
             if frame_bytes <= most:
                 parts.append(part.bytes if len(part) < ZERO_COPY_BYTES else part.buffer)
-        # A connection may name itself, and so take the name of one that has ended; its key it has proved to own.
+        # A connection may choose its name, also that of one that has ended; that it owns its key is proved.
         identity = cast("str", part.get("User-Id")) if self._has_keys else None
         source = self._sources.get((connection, identity)) or self._remember(connection, identity)
         if frame_bytes > most:
@@ -108,7 +108,7 @@ class Listener:
         else:
             try:
                 self._owner.frame_received(parts, source)
-            except Exception as error:  # noqa: BLE001  whatever the owner raises, the next frame must not suffer from it
+            except Exception as error:  # noqa: BLE001  the owner may raise anything, and the next frame is delivered
                 report(self._loop, self._owner.frame_received, error)
 
     def _remember(self, connection: bytes, identity: str | None) -> Source:
@@ -119,7 +119,7 @@ class Listener:
 
 
 def _file_of(path: Path | None) -> tuple[int, int] | None:
-    """Which file it is that stands at a path, so that no other than our own is removed."""
+    """The identity of the file at a path, so that only this listener's own is removed."""
     try:
         found = None if path is None else path.lstat()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""``Monitor``: what ZeroMQ tells about the connections of one socket, brought to the loop."""
+"""``Monitor``: ZeroMQ's events of the connections of one socket, brought to the loop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROBLEMS: Final[dict[int, str]] = {
     zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: "it uses another kind of encryption, or none",
     zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC: "its key does not fit",
 }
-"""What a handshake failed for, where that is known."""
+"""Why a handshake failed, where ZeroMQ knows it."""
 
 
 class Monitor:
@@ -42,10 +42,10 @@ class Monitor:
         self._socket.connect(address)
         self._descriptor = self._socket.fileno()
         self._loop.add_reader(self._descriptor, self._read)
-        self._loop.call_soon(self._read)  # what came before the descriptor was watched
+        self._loop.call_soon(self._read)  # for events before the descriptor was watched
 
     def close(self) -> None:
-        """Listen no more; call it before the watched socket is closed."""
+        """Stop; to be called before the watched socket is closed."""
         if not self._socket.closed:
             self._loop.remove_reader(self._descriptor)
             self._watched.disable_monitor()
@@ -62,11 +62,11 @@ class Monitor:
 
 
 SILENT: Final = "it hung up or was silent, as one does that has other keys"
-"""What is said where ZeroMQ tells no reason; a peer that closes at this moment does so too."""
+"""The words where ZeroMQ gives no reason; a peer that closes at this moment gives none either."""
 
 
 def why(event: Event, value: int) -> str:
-    """Words for a handshake that failed."""
+    """Return the reason of a failed handshake, in words."""
     if event == Event.HANDSHAKE_FAILED_AUTH:
         return "it does not let this key in"
     if event == Event.HANDSHAKE_FAILED_PROTOCOL:

@@ -1,4 +1,4 @@
-"""``RejectionLog``: what a transport has turned away, counted by kind, and said in the log in moderation."""
+"""``RejectionLog``: what a transport has refused, counted by kind, and logged at a limited rate."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections import Counter
 from typing import Final
 
 LOG_PAUSE_S: Final = 10.0
-"""Of one kind, about one place, at most one line in so long is logged; it tells how many were left out."""
+"""One line is logged in this time for a kind and a place; it says how many were omitted."""
 PLACES_MAX: Final = 1_000
-"""Kinds and places that are remembered; a peer cannot make the memory grow by changing its address."""
+"""Kinds and places that are remembered, so that a peer cannot make memory grow by changing its address."""
 
 log = logging.getLogger("trouper.transports.zeromq")
 
 
 class RejectionLog:
-    """Counts and moderates.
+    """Counts rejections, and limits the lines that are logged of them.
 
-    counts: how often each kind was seen since the transport was made.
+    counts: how often each kind came since the transport was made.
     """
 
     def __init__(self) -> None:
@@ -30,14 +30,15 @@ class RejectionLog:
 
     @property
     def places(self) -> int:
-        """Kinds and places that are remembered now."""
+        """How many kinds and places are remembered now."""
         return len(self._silent_until) + len(self._transient_until)
 
     def note(self, kind: str, place: str, text: str, *, transient: bool = False) -> None:
-        """Count one of this kind, and log the text unless much the same was logged just before.
+        """Count one of this kind, and log the text unless a line of this kind and place was logged just before.
 
-        place: what is moderated apart from others, such as an endpoint; never anything secret.  fleeting: it may be no
-        more than a peer that closes at this moment; it is logged when it comes a second time within ``LOG_PAUSE_S``.
+        place: what has a rate of its own, such as an endpoint; never anything secret.
+        transient: the cause may be a peer that closes at this moment; the text is logged when the same comes a second
+            time within ``LOG_PAUSE_S``.
         """
         self.counts[kind] += 1
         key, now = (kind, place), self._loop.time()

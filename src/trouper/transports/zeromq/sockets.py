@@ -1,4 +1,4 @@
-"""``Sockets``: makes ZeroMQ's sockets, set up with the numbers that stand here."""
+"""``Sockets``: makes ZeroMQ's sockets, with the options in this file."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from .endpoints import Endpoint
 
 DOMAIN_OPEN: Final = b"open"
 DOMAIN_LOCKED: Final = b"locked"
-"""What a listener tells the gatekeeper about itself: whether its peers need a key."""
+"""ZAP domains, by which a listener tells the authenticator whether its peers need a key."""
 PIPE_FRAMES_MAX: Final = 256
-"""Frames that ZeroMQ holds at most for each connection, and at each end, beside what the transport itself holds.  More
-make a stream of small frames no faster; less do make it slower, since two threads then wait for each other more often.
+"""Frames that ZeroMQ holds at most for each connection, and at each end, beside those that the transport holds.  More
+make a stream of small frames no faster; fewer make it slower, since two threads then wait for each other more often.
 """
 ZERO_COPY_BYTES: Final = 65_536
-"""A buffer from this size on is sent and received without a copy.  Below, a copy is quicker than to tell Python's
-collector, by way of a thread, that ZeroMQ needs the buffer no more: measured, the two meet at about this size.
+"""A buffer from this size on is sent and received without a copy.  Below, a copy is quicker than the notice through a
+thread that ZeroMQ has released the buffer: measured, the two cost the same at about this size.
 """
 HANDSHAKE_S: Final = 10.0
-"""A peer that takes longer for its handshake is hung up on."""
+"""A peer that takes longer for its handshake is disconnected."""
 RETRY_FIRST_S: Final = 0.05
 RETRY_MAX_S: Final = 5.0
 """Pauses between attempts to connect: the first, and the one up to which it is doubled."""
 KEEPALIVE_IDLE_S: Final = 30
 KEEPALIVE_PAUSE_S: Final = 10
 KEEPALIVE_PROBES: Final = 3
-"""TCP asks a silent peer after so long, so often, before it gives the connection up."""
+"""TCP keepalive: seconds before the first probe, between probes, and probes before the connection is given up."""
 BACKLOG: Final = 1_024
-"""Connections that the system accepts ahead of us."""
+"""Connections that the system accepts before ZeroMQ does."""
 ENCRYPTION_BYTES: Final = 64
-"""No less than what encryption adds to a buffer."""
+"""At least as much as encryption adds to a buffer."""
 HANDSHAKE_BYTES_MAX: Final = 1_024
-"""No less than any command of a handshake, which the limit for buffers applies to as well."""
+"""At least as much as any command of a handshake, to which the limit for buffers applies too."""
 
 
 class Sockets:
-    """A ZeroMQ context, and how its sockets are made.  keys: for tcp; None leaves it open.
+    """A ZeroMQ context, and its sockets.  keys: for tcp; None for no authentication.
 
-    Each transport has a context of its own, with its threads: it has an end that can be waited for, and one gatekeeper.
+    Each transport has a context of its own, with its threads: its end can be awaited, and it has one authenticator.
     """
 
     def __init__(self, limits: TransportLimits, keys: KeyRing | None) -> None:
@@ -51,9 +51,9 @@ class Sockets:
         self._context.set(zmq.MAX_SOCKETS, self._context.get(zmq.SOCKET_LIMIT))
 
     def dealer(self, endpoint: Endpoint) -> zmq.Socket[bytes]:
-        """A socket to send with; it is not connected yet."""
+        """Make a socket to send with, not connected yet."""
         made = self._make(zmq.DEALER, endpoint)
-        # A wire is one way: whatever a peer should send back stays where it is, and is next to nothing.
+        # A wire is one way: what a peer sends back is not read, and is held to one frame.
         made.set(zmq.RCVHWM, 1)
         made.set(zmq.MAXMSGSIZE, HANDSHAKE_BYTES_MAX)
         if self._keys is not None and endpoint.scheme == "tcp":
@@ -63,9 +63,9 @@ class Sockets:
         return made
 
     def router(self, endpoint: Endpoint) -> zmq.Socket[bytes]:
-        """A socket to receive with; it is not bound yet."""
+        """Make a socket to receive with, not bound yet."""
         made = self._make(zmq.ROUTER, endpoint)
-        # The limit is for a buffer as it is on the wire; that of a whole frame is looked at again by the listener.
+        # This limit is for each buffer, encrypted; the listener checks the limit of the whole frame.
         made.set(zmq.MAXMSGSIZE, max(self._limits.frame_bytes_max, HANDSHAKE_BYTES_MAX) + ENCRYPTION_BYTES)
         if self._keys is not None and endpoint.scheme == "tcp":
             made.set(zmq.CURVE_SERVER, 1)
@@ -76,19 +76,19 @@ class Sockets:
         return made
 
     def inner(self, kind: int) -> zmq.Socket[bytes]:
-        """A socket for what is said inside of this context only."""
+        """Make a socket for use inside this context only."""
         made = self._context.socket(kind)
         made.set(zmq.LINGER, 0)
         return made
 
     async def close(self) -> None:
-        """Wait until ZeroMQ has sent what it may still send; all sockets have to be closed before."""
-        # It waits by standing still, so it has to do it where it holds up nobody.
+        """Wait until ZeroMQ has sent what it may still send; all sockets have to be closed first."""
+        # The call blocks its thread.
         await asyncio.to_thread(self._context.term)
 
     def _make(self, kind: int, endpoint: Endpoint) -> zmq.Socket[bytes]:
         made = self._context.socket(kind)
-        made.copy_threshold = 0  # whoever sends decides
+        made.copy_threshold = 0  # the sender decides
         frames = min(self._limits.queue_frames_max, PIPE_FRAMES_MAX)
         made.set(zmq.SNDHWM, frames)
         made.set(zmq.RCVHWM, frames)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Final, cast
 
 import zmq
+from zmq.constants import Event
 
 from ...runtime.kernel.errors import InvalidOption
 from ...runtime.session.transport import (
@@ -17,24 +19,27 @@ from ...runtime.session.transport import (
 )
 from ..keys import KeyRing, KeysMissing
 from .authenticator import Authenticator
-from .doorbell import HandshakeMonitor
 from .endpoints import Endpoint, check_folder, free_path, reachable, read_endpoint
 from .listener import Listener
+from .monitor import SILENT, Monitor, why
 from .rejection_log import RejectionLog
 from .sockets import Sockets
 from .wire import ZeroMQWire
 
 LISTENERS_MAX: Final = 256
+_EVENTS: Final = Event.HANDSHAKE_FAILED_PROTOCOL | Event.HANDSHAKE_FAILED_NO_DETAIL
+"""What the listeners' monitors report; a key that is refused is reported by the authenticator."""
 
 
 class ZeroMQTransport:
-    """See the package's docstring; make it in a running loop.
+    """Frames between processes and machines over ZeroMQ; make it in a running loop.
 
-    limits: None is ``TransportLimits()``.
-    keys: who this node is, and whom it lets in, on ``tcp://``; None refuses to listen or connect there.
-    insecure: allows ``tcp://`` without keys: anybody who reaches the port can send to this node, and anybody on the way
-        can read and change what is sent.  Each endpoint used so is warned of.
-    refusals: what was turned away, counted by kind.
+    owner: the node that it calls back.  limits: None is ``TransportLimits()``.
+    keys: the keys of this node and of the peers that may connect on ``tcp://``; None refuses to listen or connect there.
+    insecure: allows ``tcp://`` without keys: every host that reaches the port can send to this node, and every host on
+        the path can read and change what is sent.  Each endpoint used so is warned of.
+    rejections: connections and frames that were refused, counted by kind.
+    Raises ``InvalidOption`` for keys together with ``insecure``.
     """
 
     schemes = frozenset({"ipc", "tcp"})
@@ -54,12 +59,12 @@ class ZeroMQTransport:
         self.rejections = RejectionLog()
         self._sockets = Sockets(self._limits, keys)
         self._authenticator = Authenticator(self._sockets, keys, self.rejections)
-        self._listeners: list[tuple[Listener, HandshakeMonitor]] = []
+        self._listeners: list[tuple[Listener, Monitor]] = []
         self._wires: set[ZeroMQWire] = set()
         self._closing: asyncio.Task[None] | None = None
 
     async def listen(self, endpoint: str) -> str:
-        """See ``Transport.listen``.  Raises ``KeysMissing`` too."""
+        """``Transport.listen``; raises ``KeysMissing`` too."""
         place = read_endpoint(endpoint, to_listen=True)
         self._check(endpoint, place)
         if place.path is None:
@@ -70,7 +75,7 @@ class ZeroMQTransport:
             return self._bind(endpoint, place)
 
     def connect(self, endpoint: str) -> ZeroMQWire:
-        """See ``Transport.connect``.  Raises ``KeysMissing`` too."""
+        """``Transport.connect``; raises ``KeysMissing`` too."""
         target = read_endpoint(endpoint, to_listen=False)
         self._check(endpoint, target)
         if target.path is not None:
@@ -81,14 +86,14 @@ class ZeroMQTransport:
         return wire
 
     async def close(self) -> None:
-        """See ``Transport.close``."""
+        """``Transport.close``."""
         if self._closing is None:
             self._closing = asyncio.create_task(self._close())
-        await asyncio.shield(self._closing)  # who is cancelled while it waits does not stop what it waits for
+        await asyncio.shield(self._closing)  # a caller that is cancelled does not stop the closing
 
     async def _close(self) -> None:
-        for listener, doorbell in self._listeners:
-            doorbell.close()
+        for listener, monitor in self._listeners:
+            monitor.close()
             listener.close()
         wires = list(self._wires)
         for wire in wires:
@@ -97,6 +102,11 @@ class ZeroMQTransport:
             await asyncio.wait([wire.ended for wire in wires])
         self._authenticator.close()
         await self._sockets.close()
+
+    def _on_failed_handshake(self, endpoint: str, event: Event, value: int) -> None:
+        reason = why(event, value)
+        text = f"a connection to {endpoint} failed its handshake: {reason}"
+        self.rejections.note("handshake_failed", endpoint, text, transient=reason == SILENT)
 
     def _check(self, endpoint: str, place: Endpoint) -> None:
         if self._closing is not None:
@@ -127,5 +137,6 @@ class ZeroMQTransport:
         has_keys = place.scheme == "tcp" and self._keys is not None
         prefix = len(self._listeners).to_bytes()
         listener = Listener(self._owner, self._limits, bound, place.path, router, prefix, has_keys, self.rejections)
-        self._listeners.append((listener, HandshakeMonitor(self._sockets, router, bound, self.rejections)))
+        monitor = Monitor(self._sockets, router, _EVENTS, partial(self._on_failed_handshake, bound))
+        self._listeners.append((listener, monitor))
         return bound

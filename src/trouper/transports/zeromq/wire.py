@@ -3,13 +3,14 @@ r"""``ZeroMQWire``: frames to one endpoint, over one DEALER socket.
     waiting --dial--> dialling --handshake done--> up --disconnected--> waiting
                           \--handshake failed, hung up--> waiting
 
-Frames are queued here until the handshake is done, and whenever ZeroMQ's own queue is full.  While nobody listens
-ZeroMQ itself tries again.  After any disconnection the socket is thrown away and another one dials: ZeroMQ gives some
-connections up for good (another protocol, a key that is refused), and to others it comes back without a pause.
+Frames are queued here until the handshake is done, and whenever ZeroMQ's own queue is full.  While no node listens,
+ZeroMQ itself tries again.  After any disconnection the socket is closed and another one dials, because ZeroMQ gives
+some connections up for good (another protocol, a key that is refused), and reconnects others without a pause.
 
-What the limits cannot hold: behind this queue ZeroMQ has one of ``sockets.PIPE_FRAMES_MAX`` frames, after it come the
-system's buffers, and the peer's ZeroMQ holds as many frames again.  ZeroMQ does not count bytes; ``queue_bytes_max`` is
-held here, and once more for the large buffers in ZeroMQ's queue; the small ones there are bounded by their number.
+The limits do not cover everything: behind this queue ZeroMQ has one of ``sockets.PIPE_FRAMES_MAX`` frames, after it
+come the system's buffers, and the peer's ZeroMQ holds as many frames again.  ZeroMQ does not count bytes:
+``queue_bytes_max`` applies here, and again to the large buffers in ZeroMQ's queue; the small ones there are bounded by
+their number.
 """
 
 from __future__ import annotations
@@ -48,19 +49,19 @@ _MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 _Send = Callable[[zmq.Socket[bytes], Buffer, int], object]
 _SendWithoutCopy = Callable[[zmq.Socket[bytes], Buffer, int, bool, bool], zmq.MessageTracker]
 _send, _send_without_copy = cast("_Send", RawSocket.send), cast("_SendWithoutCopy", RawSocket.send)
-"""What ``zmq.Socket.send`` calls after it has looked at options that a DEALER does not have: with a copy, and without
-(``copy=False, track=True``).
+"""The method that ``zmq.Socket.send`` calls, without its checks of options that a DEALER does not have: with a copy, and
+without one (``copy=False, track=True``).
 """
 _POLL_FIRST_S: Final = 0.001
 _POLL_MAX_S: Final = 0.05
-"""Pauses between looks for large buffers that have come back; doubled while none has."""
+"""Pauses between polls for large buffers that ZeroMQ has released; doubled while there is none."""
 
 
 class ZeroMQWire:
-    """A ``Wire``.
+    """A ``Wire`` over ZeroMQ.
 
-    endpoint: as it was given; target is what it means.  ended: done once nothing is left of the wire but what ZeroMQ
-    has taken and still sends.
+    endpoint: as it was given to ``connect``.  target: the same, parsed.
+    ended: done once nothing is left of the wire but the frames that ZeroMQ has taken and still sends.
     """
 
     def __init__(
@@ -109,11 +110,11 @@ class ZeroMQWire:
         self._frames.append(parts)
         self._queued_bytes += frame_bytes
         if len(self._frames) == 1:
-            self._loop.call_soon(self._flush)  # which finds out what there is to wait for
+            self._loop.call_soon(self._flush)  # it finds out what to wait for
         return True
 
     def close(self) -> None:
-        """See ``Wire.close``."""
+        """``Wire.close``."""
         if self._closed:
             return
         self._closed = True
@@ -132,7 +133,7 @@ class ZeroMQWire:
         return len(self._frames) >= limits.queue_frames_max or self._queued_bytes >= limits.queue_bytes_max
 
     def _send_frame(self, parts: Sequence[Buffer], frame_bytes: int) -> bool:
-        """Hand a frame to ZeroMQ; False when it holds too much already, which only the first part can meet."""
+        """Give a frame to ZeroMQ; False when its queue is full, which shows at the first part only."""
         if frame_bytes >= ZERO_COPY_BYTES and self._zero_copy.is_full:
             return False
         last = len(parts) - 1
@@ -144,7 +145,7 @@ class ZeroMQWire:
             try:
                 self._send_part(parts[number], _MORE if number < last else _LAST)
             except zmq.Again:
-                pass  # The connection has ended in between: the frame is lost at the break, whole, by its other parts.
+                pass  # the connection ended between two parts: the whole frame is lost at the break
         return True
 
     def _send_part(self, part: Buffer, flags: int) -> None:
@@ -154,7 +155,7 @@ class ZeroMQWire:
             self._zero_copy.add(_send_without_copy(self._socket, part, flags, False, True), len(part))
 
     def _flush(self) -> None:
-        """Hand over what is queued, as far as there is room.  Called from the loop only."""
+        """Give ZeroMQ what is queued, as far as it takes it.  Called from the loop only."""
         if self.state != "up":
             return
         frames, before = self._frames, len(self._frames)
@@ -175,16 +176,16 @@ class ZeroMQWire:
         self._notify_if_ready()
 
     def _poll_later(self, *, has_moved: bool) -> None:
-        """Wait for buffers that are lent: nobody tells when they come back."""
+        """Poll for large buffers that ZeroMQ has released, which it does not report."""
         self._stop_waiting()
         self._poll_s = _POLL_FIRST_S if has_moved else min(2 * self._poll_s, _POLL_MAX_S)
         self._poll_timer = self._loop.call_later(self._poll_s, self._flush)
 
     def _watch(self) -> None:
-        """Wait for room in ZeroMQ's queue.
+        """Wait until ZeroMQ's queue takes frames.
 
-        A descriptor that is not watched costs the loop nothing, and an idle wire has nothing to wait for.  What it told
-        while nobody watched is still there to be read.
+        The descriptor is watched only then, so that an idle wire costs the loop nothing.  A change that came before is
+        still reported.
         """
         if not self._watching:
             self._stop_waiting()
@@ -200,7 +201,7 @@ class ZeroMQWire:
             self._poll_timer = None
 
     def _can_send(self) -> bool:
-        """Ask for events, after which the descriptor tells of the next change."""
+        """Ask for events, after which the descriptor reports the next change."""
         return bool(cast("int", self._socket.get(zmq.EVENTS)) & zmq.POLLOUT)
 
     def _notify_if_ready(self) -> None:
@@ -259,7 +260,7 @@ class ZeroMQWire:
             self._timer = self._loop.call_later(RETRY_MAX_S, self._redial)
 
     def _close_socket(self, linger_s: float = 0.0) -> None:
-        """Let go of the socket; what ZeroMQ holds is sent within ``linger_s``."""
+        """Close the socket; what ZeroMQ holds is sent within ``linger_s``."""
         self._stop_waiting()
         self._monitor.close()
         self._socket.close(linger=max(0, round(linger_s * 1_000)))

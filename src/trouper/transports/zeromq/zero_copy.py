@@ -1,4 +1,4 @@
-"""``ZeroCopyBuffers``: the large buffers that ZeroMQ has taken without a copy, and has not given back."""
+"""``ZeroCopyBuffers``: the large buffers that ZeroMQ has taken without a copy, and not released."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import zmq
 
 
 class ZeroCopyBuffers:
-    """Counts the bytes that are out.  bytes_max: when nothing more should be lent.
+    """Counts the bytes of buffers that ZeroMQ holds.  bytes_max: from which on it is full.
 
-    ZeroMQ's own queue counts frames, whatever their size, and tells no bytes.  Of small buffers it holds too little to
-    matter; of large ones each is tracked.  Nobody calls when one comes back: whoever waits for it has to look again.
+    ZeroMQ's own queue counts frames, whatever their size, and reports no bytes.  Its small buffers are too few to
+    matter; each large one is tracked.  ZeroMQ does not report the release of a buffer, so it has to be polled.
     """
 
     __slots__ = ("_bytes", "_bytes_max", "_out")
@@ -22,13 +22,13 @@ class ZeroCopyBuffers:
         self._out: deque[tuple[zmq.MessageTracker, int]] = deque()
 
     def add(self, tracker: zmq.MessageTracker, buffer_bytes: int) -> None:
-        """A buffer was lent."""
+        """ZeroMQ has taken a buffer."""
         self._out.append((tracker, buffer_bytes))
         self._bytes += buffer_bytes
 
     @property
     def is_full(self) -> bool:
-        """Whether too much is out; what has come back meanwhile is counted off.  Buffers come back in their order."""
+        """Whether ZeroMQ holds too many bytes.  Released buffers are counted off first; they are released in order."""
         out = self._out
         while out and out[0][0].done:
             self._bytes -= out.popleft()[1]
