@@ -97,7 +97,7 @@ class KeyRing:
 
 
 def default_folder() -> Path:
-    """Return the default folder of keys: ``$TROUPER_KEYS``, or else ``trouper/keys`` in the user's folder for settings."""
+    """Return ``$TROUPER_KEYS``, or else ``trouper/keys`` in the user's folder for settings."""
     given = os.environ.get("TROUPER_KEYS")
     settings = os.environ.get("XDG_CONFIG_HOME")
     return Path(given) if given else (Path(settings) if settings else Path.home() / ".config") / "trouper" / "keys"

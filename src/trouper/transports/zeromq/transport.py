@@ -35,7 +35,7 @@ class ZeroMQTransport:
     """Frames between processes and machines over ZeroMQ; make it in a running loop.
 
     owner: the node that it calls back.  limits: None is ``TransportLimits()``.
-    keys: the keys of this node and of the peers that may connect on ``tcp://``; None refuses to listen or connect there.
+    keys: of this node, and of the peers that may connect on ``tcp://``; None refuses to listen or connect there.
     insecure: allows ``tcp://`` without keys: every host that reaches the port can send to this node, and every host on
         the path can read and change what is sent.  Each endpoint used so is warned of.
     rejections: connections and frames that were refused, counted by kind.
