@@ -198,6 +198,7 @@ class Session:
         progress = stream.handle_header(frame)
         self._received_at = now
         self.received_frames += 1
+        effects: list[Effect]
         if frame.kind == frames.DATA:
             effects = self._on_data(frame, now)
         elif frame.kind == frames.DATAGRAM:

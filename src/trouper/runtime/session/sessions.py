@@ -301,13 +301,13 @@ class SessionManager:
             return []
         is_other = _is_other_generation(current, greeting)
         if current.state == "up" and is_other and greeting.endpoint != current.peer.endpoint:
-            found, effects = current.check_name(now)
+            found, asking = current.check_name(now)
             if found == "alive":
                 text = f"another {greeting.node} has a session already, and is alive at {current.peer.endpoint}"
                 return self._refuse(greeting, "name_taken", text, dial, now)
             if found != "silent":
-                return effects
-        effects = []
+                return asking
+        effects: list[Effect] = []
         candidate = self._candidates.get(greeting.node)
         if candidate is None or dial is not None or candidate.endpoint != greeting.endpoint:
             effects += [] if candidate is None else self._after_event(candidate, candidate.end("node_lost", ""), now)

@@ -49,8 +49,8 @@ _MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 _Send = Callable[[zmq.Socket[bytes], Buffer, int], object]
 _SendWithoutCopy = Callable[[zmq.Socket[bytes], Buffer, int, bool, bool], zmq.MessageTracker]
 _send, _send_without_copy = cast("_Send", RawSocket.send), cast("_SendWithoutCopy", RawSocket.send)
-"""The method that ``zmq.Socket.send`` calls after checks of options that a DEALER does not have: with a copy, and without
-one (``copy=False, track=True``).
+"""The method that ``zmq.Socket.send`` calls after checks of options that a DEALER does not have: with a copy, and
+without one (``copy=False, track=True``).
 """
 _POLL_FIRST_S: Final = 0.001
 _POLL_MAX_S: Final = 0.05
