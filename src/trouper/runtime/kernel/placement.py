@@ -29,7 +29,7 @@ class Placement(Protocol):
         significant: bool,
         /,
     ) -> Awaitable[ActorRef]:
-        """Start a child of ``parent`` on the node that ``place`` names; the arguments are those of ``SpawnMixin.spawn``.
+        """Start a child of ``parent`` on the node that ``place`` names; arguments as for ``SpawnMixin.spawn``.
 
         Raises ``NodeUnreachable`` for a node that is not connected, and what ``SpawnMixin.spawn`` raises.
         """
