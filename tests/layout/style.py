@@ -96,6 +96,35 @@ def tests_say_what_they_expect(source: Source) -> list[str]:
     ]
 
 
+def untrusted_bytes_are_decoded_by_one_function(source: Source, trusted: Mapping[str, str]) -> list[str]:
+    """Bytes from outside are decoded by ``decode_untrusted``, which turns every way of failing into one error.
+
+    A call of a decoder's ``decode`` has an argument that is no codec's name; its errors are caught nowhere else.
+    trusted: paths of the files that decode what this program has written itself, each with the reason.
+    """
+    if source.path in trusted:
+        return []
+    problems = [
+        f"{source.at(node.lineno)}: {ast.unparse(node.func)}() fails in more ways than one; use decode_untrusted"
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Call) and _decodes(node)
+    ]
+    return problems + [
+        f"{source.at(node.lineno)}: {ast.unparse(node)} is not all that a decoder raises; use decode_untrusted"
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Attribute) and node.attr in ("DecodeError", "ValidationError", "MsgspecError")
+    ]
+
+
+def _decodes(call: ast.Call) -> bool:
+    name = ast.unparse(call.func)
+    if name in ("json.loads", "pickle.loads", "msgspec.convert"):
+        return True
+    first = call.args[0] if call.args else None
+    is_codec_name = isinstance(first, ast.Constant) and isinstance(first.value, str)
+    return name.endswith(".decode") and first is not None and not is_codec_name
+
+
 def facade_is_reexports(source: Source) -> list[str]:
     """A facade consists of a docstring, relative imports of names, `__all__` and `__version__`."""
     return [

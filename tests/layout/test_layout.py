@@ -29,6 +29,16 @@ WITHOUT_A_MIRROR: dict[str, str] = {
 }
 """Folders of tests without a package of the same name, and packages without tests, each with its reason."""
 
+TRUSTED: dict[str, str] = {
+    "src/trouper/runtime/kernel/untrusted.py": "it has the one function",
+    "src/trouper/runtime/actor/eventsourced/actor.py": "reads the node's own journal, whose frames have checksums",
+    "src/trouper/runtime/actor/eventsourced/codec.py": "reads the node's own journal, whose frames have checksums",
+    "src/trouper/runtime/net/code_shipping.py": "unpickles on purpose, and turns every exception into one error",
+    "src/trouper/cli/demo/folder.py": "reads the user's own text files, in the encoding that they declare",
+    "src/trouper/transports/keys.py": "reads the user's own files, with the decoder of Z85",
+}
+"""Files that decode bytes without ``decode_untrusted``, each with its reason."""
+
 HEAVY = ("aiohttp", "zmq", "rich", "click", "uvloop", "msgpack", "psutil")
 """Packages that `import trouper` does not load: they are imported where they are used."""
 
@@ -108,6 +118,17 @@ def test_ignores_name_their_rule_and_reason() -> None:
 def test_every_any_says_why() -> None:
     """Each Any in the package has its reason on its line."""
     _hold([problem for source in PACKAGE for problem in style.any_has_a_reason(source)])
+
+
+def test_bytes_from_outside_are_decoded_by_one_function() -> None:
+    """A decoder fails in many ways; ``decode_untrusted`` turns all of them into one error."""
+    _hold(
+        [
+            problem
+            for source in PACKAGE
+            for problem in style.untrusted_bytes_are_decoded_by_one_function(source, TRUSTED)
+        ]
+    )
 
 
 def test_no_test_sleeps() -> None:

@@ -22,6 +22,10 @@ def _no_sleep(source: Source) -> list[str]:
     return style.no_sleep(source, {"tests/test_wall.py": "it measures the wall clock"})
 
 
+def _decoding(source: Source) -> list[str]:
+    return style.untrusted_bytes_are_decoded_by_one_function(source, {KERNEL: "it is trusted here"})
+
+
 def _words(source: Source) -> list[str]:
     return [str(use) for use in words.in_code(source)]
 
@@ -56,6 +60,9 @@ BAD: list[tuple[Rule, str, str, str]] = [
     (arrows.arrows, "src/trouper/transports/zeromq.py", "from ..actors.cluster import messages", "may not import"),
     (arrows.arrows, CONSOLE, "from ...transports.zeromq import sockets", "may not import trouper.transports.zeromq"),
     (arrows.arrows, CONSOLE, "from ..cluster.actor import Cluster", "may not import trouper.actors.cluster.actor"),
+    (_decoding, CONSOLE, "value = decoder.decode(body)", "use decode_untrusted"),
+    (_decoding, CONSOLE, "page = json.loads(body)", "use decode_untrusted"),
+    (_decoding, CONSOLE, "try:\n    f()\nexcept msgspec.DecodeError:\n    pass", "not all that a decoder raises"),
     (arrows.outside_packages, KERNEL, "import aiohttp.web", "trouper.runtime.kernel.cell may not import aiohttp"),
     (arrows.leaves_stay_leaves, KERNEL, "from ... import testing", "nothing may import trouper.testing"),
     (arrows.leaves_stay_leaves, "src/trouper/testing/probe.py", "from ..cli import main", "may import trouper.cli"),

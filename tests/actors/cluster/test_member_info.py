@@ -1,5 +1,6 @@
 """A member's record, and what the runtime makes of it."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +34,15 @@ def test_a_card_that_is_none_is_an_empty_one(blob: bytes) -> None:
     info = member_info.read(Member("ada", "e", 5, metadata=blob))
     assert (info.name, info.membership_id) == ("ada", 5)
     assert info.generation or info.metadata == Metadata()
+
+
+def test_metadata_that_nests_beyond_the_stack_is_empty() -> None:
+    """One packet with such metadata ended the manager, the resolver and the node of each member that read it."""
+    for depth in (1_015, 4_000, 100_000):
+        nested = msgspec.msgpack.encode(member_info.MemberPayload(7, b"\x81\xa6labels" + b"\x91" * depth))
+        for payload in (nested, b"\x91" * depth):
+            found = member_info.read(Member("mallory", "sim://mallory", 1, metadata=payload))
+            assert found.metadata == Metadata()
 
 
 def test_each_event_has_its_word() -> None:

@@ -16,7 +16,7 @@ from trouper.actors.cluster.metadata import (
     is_same_host,
     make_metadata,
 )
-from trouper.runtime.kernel.errors import InvalidOption, WireError
+from trouper.runtime.kernel.errors import InvalidOption
 
 FACTS = Facts(cores=8, memory_bytes=2**34, gpus=(Gpu(name="A100", memory_bytes=2**36),), host="n1", boot_id="x")
 
@@ -77,7 +77,7 @@ def test_metadata_over_a_limit_is_refused(change: dict[str, object], problem: st
     with pytest.raises(MetadataInvalid) as caught:
         check(wrong)
     assert str(caught.value) == problem
-    with pytest.raises(WireError, match=r"^received metadata is invalid: "):
+    with pytest.raises(MetadataInvalid, match=r"^received metadata came in wrong: "):
         decode(msgspec.msgpack.encode(wrong), 100_000)
 
 
@@ -87,7 +87,7 @@ def test_the_whole_is_limited_too() -> None:
     with pytest.raises(MetadataInvalid, match=rf"has \d+ bytes, more than {METADATA_BYTES_MAX}: use fewer or shorter"):
         encode(large)
     encoded = encode(large, 10_000)
-    with pytest.raises(WireError, match=rf"^received metadata of \d+ bytes; {METADATA_BYTES_MAX} are the limit$"):
+    with pytest.raises(MetadataInvalid, match=rf"^received metadata of \d+ bytes; {METADATA_BYTES_MAX} are the limit$"):
         decode(encoded)
     with pytest.raises(InvalidOption, match=r"^bytes_max=0 must be 1 or more$"):
         encode(large, 0)
@@ -98,7 +98,7 @@ def test_any_bytes_are_metadata_or_refused(encoded: bytes) -> None:
     """Whatever a peer says, it is read or refused by the one error, and what was read is within the limits."""
     try:
         read = decode(encoded)
-    except WireError:
+    except MetadataInvalid:
         return
     check(read)
 

@@ -212,7 +212,7 @@ async def test_wrong_items_of_a_frame_fail_alone(a: Node, b: Node) -> None:
     receiver.receive(sent_by(receiver, *items, (0, 77, 0, "late"), (0, 78, 1, "error"), good))
     assert [letter.reason for letter in letters] == ["no_such_actor", "no_such_actor", "decode_error", "decode_error"]
     assert b.system.late_replies == 2
-    with pytest.raises(WireError, match=r"^the body of a frame is none: "):
+    with pytest.raises(WireError, match=r"^the body of a frame came in wrong: "):
         receiver.receive(b"\xc1")
 
 

@@ -122,8 +122,8 @@ async def test_a_crash_is_logged_with_address_message_and_traceback(
     assert [(record.name, record.levelno) for record in records] == [("trouper", logging.WARNING)]
     lines = records[0].getMessage().splitlines()
     assert lines[0] == f"{ref.address} failed handling Fail(why='why')"
-    assert lines[1] == "Traceback (most recent call last):"
-    assert lines[-1] == "ValueError: why"
+    assert lines[1] == "  | Traceback (most recent call last):"
+    assert lines[-1] == "  | ValueError: why"
 
 
 @staged

@@ -171,7 +171,7 @@ def test_deep_nesting_is_refused_on_both_sides() -> None:
         out.check(Free(deep))
     with pytest.raises(WireError, match=r"^nested came in wrong: maximum recursion depth exceeded"):
         into.read_as(object, msgspec.Raw(b"\x91" * 100_000 + b"\x01"), "nested")
-    with pytest.raises(WireError, match=r"^the body of a frame is none: "):
+    with pytest.raises(WireError, match=r"^the body of a frame came in wrong: "):
         into.open(b"\x91" * 100_000)
 
 
@@ -237,6 +237,19 @@ def open_tag(tag: TagDefinition) -> SessionCodec:
     return into
 
 
+class OwnNode(Message[None], tag="codec.OwnNode", local=True):
+    """A message that no other node may send."""
+
+    value: int
+
+
+def test_a_local_message_of_another_node_is_refused() -> None:
+    """``local=True`` holds on receipt too: a forged one of a peer is no message, whatever its fields."""
+    into = open_tag(TagDefinition(TAGS_FROM, "codec.OwnNode", fingerprint(OwnNode)))
+    with pytest.raises(WireError, match=r"^codec.OwnNode says local=True: no other node may send it$"):
+        into.read(TAGS_FROM, msgspec.Raw(msgspec.msgpack.encode(OwnNode(7))))
+
+
 def test_a_type_that_is_not_loaded_or_differs_fails_its_own_messages() -> None:
     """The error says what to import, or what the fields are here."""
     with pytest.raises(WireError) as caught:
@@ -257,7 +270,7 @@ def test_a_type_that_is_not_loaded_or_differs_fails_its_own_messages() -> None:
 def test_a_deadline_that_is_none_makes_no_body(deadline: object) -> None:
     """Neither before now nor NaN."""
     _, into, _ = ends()
-    with pytest.raises(WireError, match=r"^the body of a frame is none: "):
+    with pytest.raises(WireError, match=r"^the body of a frame came in wrong: "):
         into.open(msgspec.msgpack.encode(([], [], [], [deadline])))
 
 
@@ -270,7 +283,7 @@ def test_garbage_is_an_error_and_nothing_else(body: bytes) -> None:
         opened = into.open(body)
     except WireError as error:
         opened = error
-    assert isinstance(opened, codec.Body) or str(opened).startswith("the body of a frame is none: ")
+    assert isinstance(opened, codec.Body) or str(opened).startswith("the body of a frame came in wrong: ")
 
 
 def test_replies_are_read_as_their_message_promises() -> None:
@@ -424,7 +437,10 @@ def _body(tags: Sequence[TagDefinition] = (), refs: Sequence[RefDefinition] = ()
             _body([], [RefDefinition(2 * codec.REFS_MAX, "a", 1, "user/7", 7)]),
             r"^the body defines 131072 as an actor: only 0 to 131071 can be$",
         ),
-        (_body([], [RefDefinition(-1, "a", 1, "user/7", 7)]), r"^the body of a frame is none: Expected `int` >= 0"),
+        (
+            _body([], [RefDefinition(-1, "a", 1, "user/7", 7)]),
+            r"^the body of a frame came in wrong: Expected `int` >= 0",
+        ),
         (_body([TagDefinition(500, "x" * 4_097, b"")]), r"length <= 4096"),
         (_body([], [RefDefinition(0, "a", 1, "x" * 4_097, 7)]), r"length <= 4096"),
         (_body([], [RefDefinition(0, "a" * 4_097, 1, "user/7", 7)]), r"length <= 4096"),

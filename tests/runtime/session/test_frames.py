@@ -125,7 +125,9 @@ def test_an_endless_nest_is_refused() -> None:
     """A value nested beyond all reason in a key that nobody knows is a fault, not a crash."""
     body = b"\x81\xa4nest" + b"\x91" * 100_000 + b"\xc0"
     parsed = frames.parse(frames.build(frames.HELLO, 0, 0, 0, 0, (body,)), 1_000_000)
-    with pytest.raises(FrameError, match=r"^the body of a HELLO frame: .*recursion.* \(at byte 44 of the frame\)$"):
+    with pytest.raises(
+        FrameError, match=r"^the body of a HELLO frame came in wrong: .*recursion.* \(at byte 44 of the frame\)$"
+    ):
         frames.read_greeting(parsed)
 
 
@@ -135,7 +137,7 @@ def test_a_claimed_length_allocates_nothing() -> None:
     tracemalloc.start()
     try:
         for claim in claims:
-            with pytest.raises(FrameError, match=r"^the body of a HELLO frame: .*truncated"):
+            with pytest.raises(FrameError, match=r"^the body of a HELLO frame came in wrong: .*truncated"):
                 _read([bytes(part) for part in frames.build(frames.HELLO, 0, 0, 0, 0, (claim,))], 1_000)
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:

@@ -11,7 +11,7 @@ from operator import is_
 
 import msgspec
 
-from ...runtime.kernel.errors import WireError
+from ...runtime.kernel.untrusted import decode_untrusted
 from . import metadata as metadata_file
 from .events import (
     MemberDown,
@@ -27,7 +27,7 @@ from .events import (
 )
 from .membership import effects
 from .membership.records import Member, Status
-from .metadata import Metadata
+from .metadata import Metadata, MetadataInvalid, decode
 
 _STATUS: dict[Status, MemberStatus] = {
     Status.ALIVE: "alive",
@@ -45,7 +45,7 @@ class MemberPayload(msgspec.Struct, frozen=True, array_like=True):
     metadata: bytes
 
 
-_decoder = msgspec.msgpack.Decoder(MemberPayload)
+_decode = msgspec.msgpack.Decoder(MemberPayload).decode
 
 
 def write(generation: int, metadata: Metadata, bytes_max: int) -> bytes:
@@ -58,9 +58,9 @@ def read(member: Member) -> MemberInfo:
     """Return a member's record with its payload decoded; unreadable metadata is empty, an unreadable generation 0."""
     generation, metadata = 0, Metadata()
     try:
-        payload = _decoder.decode(member.metadata)
-        generation, metadata = payload.generation, metadata_file.decode(payload.metadata)
-    except (msgspec.DecodeError, WireError):
+        payload = decode_untrusted(_decode, member.metadata, "a member's payload", MetadataInvalid)
+        generation, metadata = payload.generation, decode(payload.metadata)
+    except MetadataInvalid:
         pass  # its size was checked; a node of another version may write what this one cannot read
     status = _STATUS[Status(member.status)]
     return MemberInfo(member.name, member.endpoint, generation, member.generation, status, metadata, member.reason)

@@ -12,17 +12,17 @@ class ClusterPacket(Message[None], tag="trouper.ClusterPacket"):
     packet: Packet
 
 
-class AlarmDue(Message[None]):
+class AlarmDue(Message[None], local=True):
     """The ``wake_at`` of a pure machine has come."""
 
 
-class SessionLost(Message[None]):
+class SessionLost(Message[None], local=True):
     """The session with a node broke: a hint to probe the node at once."""
 
     node: str
 
 
-class HealthReport(Message[None]):
+class HealthReport(Message[None], local=True):
     """The health of this process, as in ``membership.effects.ProcessHealth``."""
 
     loop_lag_s: float
@@ -30,44 +30,44 @@ class HealthReport(Message[None]):
     mailbox_depth: int
 
 
-class MarkDown(Message[bool]):
+class MarkDown(Message[bool], local=True):
     """Declare a member dead for good; the reply is whether it was a member.  reason: for people."""
 
     name: str
     reason: str
 
 
-class BeginLeave(Message[None]):
+class BeginLeave(Message[None], local=True):
     """Leave the cluster; the reply comes once the others have been told."""
 
 
-class UpdateMetadata(Message[None]):
+class UpdateMetadata(Message[None], local=True):
     """Change this node's payload.  metadata: the payload, encoded."""
 
     metadata: bytes
 
 
-class Rejoin(Message[None]):
+class Rejoin(Message[None], local=True):
     """Rejoin the cluster as a new member, after this node was taken down."""
 
 
-class ViewChanged(Message[None]):
+class ViewChanged(Message[None], local=True):
     """The members, or which of them are reachable, have changed."""
 
 
-class LeaseAnswer(Message[None]):
+class LeaseAnswer(Message[None], local=True):
     """Whether this side of a partition got the lease."""
 
     acquired: bool
 
 
-class ContactEndpoint(Message[None]):
+class ContactEndpoint(Message[None], local=True):
     """Contact the node that listens at this endpoint: it may be of this cluster."""
 
     endpoint: str
 
 
-class Discovered(Message[None]):
+class Discovered(Message[None], local=True):
     """The result of a discovery.  source: its description.  problem: what failed; empty when nothing did."""
 
     source: str

@@ -11,7 +11,8 @@ from typing import Final
 
 import msgspec
 
-from ...runtime.kernel.errors import CallerError, InvalidOption, WireError
+from ...runtime.kernel.errors import CallerError, InvalidOption
+from ...runtime.kernel.untrusted import decode_untrusted
 
 METADATA_BYTES_MAX: Final = 4_096
 """The largest encoded metadata of one node.  In a cluster of 1,000 nodes each node then holds 4 MB at most."""
@@ -145,15 +146,19 @@ def encode(metadata: Metadata, bytes_max: int = METADATA_BYTES_MAX) -> bytes:
 
 
 def decode(encoded: bytes, bytes_max: int = METADATA_BYTES_MAX) -> Metadata:
-    """Return another node's metadata; raises ``WireError`` when it cannot be decoded, or is over a limit."""
+    """Return another node's metadata; raises ``MetadataInvalid`` when it cannot be decoded, or is over a limit."""
     if len(encoded) > bytes_max:
-        raise WireError(f"received metadata of {len(encoded)} bytes; {bytes_max} are the limit")
-    try:
-        metadata = msgspec.msgpack.decode(encoded, type=Metadata)
-        check(metadata)
-    except (msgspec.DecodeError, UnicodeDecodeError, MetadataInvalid) as error:  # a ValidationError is a DecodeError
-        raise WireError(f"received metadata is invalid: {error}") from error
+        raise MetadataInvalid(f"received metadata of {len(encoded)} bytes; {bytes_max} are the limit")
+    return decode_untrusted(_checked, encoded, "received metadata", MetadataInvalid)
+
+
+def _checked(encoded: bytes) -> Metadata:
+    metadata = _decode(encoded)
+    check(metadata)
     return metadata
+
+
+_decode = msgspec.msgpack.Decoder(Metadata).decode
 
 
 def is_same_host(one: Facts, other: Facts) -> bool:

@@ -73,9 +73,9 @@ class FromPeer(Message[None], local=True):
     payload: TableDeltas | TableChecksums | TableDigest
 
 
-class Flush(Message[None]):
+class Flush(Message[None], local=True):
     """Send the changes of this node's own rows to the others; the reply comes once they are handed to the network."""
 
 
-class SyncDue(Message[None]):
+class SyncDue(Message[None], local=True):
     """Time to compare copies with another member."""

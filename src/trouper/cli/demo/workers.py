@@ -9,7 +9,6 @@ counter and its file are lost.  In both cases the file goes back to the front of
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 from collections import Counter, deque
@@ -20,6 +19,7 @@ from typing import Literal
 import msgspec
 
 from ... import Actor, ActorRef, Down, Message, OneForOne, handler
+from ...runtime.kernel.logs import get_log
 from .folder import FileCount, count_file
 
 ATTEMPTS_MAX = 2
@@ -27,7 +27,7 @@ ATTEMPTS_MAX = 2
 
 Fault = Literal["none", "stumble", "kill"]
 
-log = logging.getLogger("trouper.demo")
+log = get_log("trouper.demo")
 
 
 class CounterReady(Message):

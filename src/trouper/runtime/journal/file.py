@@ -12,7 +12,6 @@ Laws of this file:
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +31,7 @@ from ..kernel.journal import (
     RecordTooLarge,
     Snapshot,
 )
+from ..kernel.logs import get_log
 from . import snapshots
 from .disk import Disk, DiskLock, RealDisk
 from .segments import RECORD_OVERHEAD_BYTES, Append, Limits, StreamFiles
@@ -49,7 +49,7 @@ STREAM_FOLDER_CHARS_MAX = 200
 LOCK_FILE = "journal.lock"
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
-log = logging.getLogger("trouper.journal")
+log = get_log("trouper.journal")
 
 
 class _Stream:

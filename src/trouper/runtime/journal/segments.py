@@ -11,7 +11,6 @@ Laws of this file:
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -22,6 +21,7 @@ import msgspec
 
 from ..kernel.errors import CallerError
 from ..kernel.journal import JournalCorrupt, Record, RecordsGone, WrongSequence
+from ..kernel.logs import get_log
 from .disk import AppendFile, Disk
 from .record_frames import RecordFrame, RecordFrameReader, encode_frame
 
@@ -30,7 +30,7 @@ RECORD_OVERHEAD_BYTES = 5
 SEGMENT_SUFFIX = ".log"
 TEMPORARY_SUFFIX = ".tmp"
 
-log = logging.getLogger("trouper.journal")
+log = get_log("trouper.journal")
 
 
 @dataclass(frozen=True, slots=True)

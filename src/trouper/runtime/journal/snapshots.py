@@ -6,16 +6,16 @@ named by its sequence.  At every moment of a save, the newest snapshot before it
 
 from __future__ import annotations
 
-import logging
 from pathlib import PurePath
 
 from ..kernel.journal import JournalCorrupt, Snapshot
+from ..kernel.logs import get_log
 from .record_frames import FRAME_BYTES_MIN, RecordFrame, RecordFrameReader, encode_frame
 from .segments import TEMPORARY_SUFFIX, StreamFiles, wrong_sequence
 
 SNAPSHOT_SUFFIX = ".snapshot"
 
-log = logging.getLogger("trouper.journal")
+log = get_log("trouper.journal")
 
 
 def save(files: StreamFiles, snapshot: Snapshot) -> int:

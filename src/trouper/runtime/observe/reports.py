@@ -7,7 +7,6 @@ Other parts of the runtime subscribe by ``on_crash`` and ``on_letter``.
 from __future__ import annotations
 
 import dataclasses
-import logging
 import reprlib
 import traceback
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from ..kernel.logs import Lines, get_log
 from ..kernel.ref import DeadLetter
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ FRAMES_MAX = 40
 FIELDS_MAX = 20
 """Fields of a message in a report."""
 
-log = logging.getLogger("trouper")
+log = get_log("trouper")
 
 
 class Reports:
@@ -49,13 +49,13 @@ class Reports:
 
     def problem(self, text: str, error: BaseException | None = None) -> None:
         """Log a problem that the runtime has dealt with, with the traceback of ``error`` if there is one."""
-        log.warning("%s%s", text, "" if error is None else f"\n{trace(error)}")
+        log.warning("%s%s", text, Lines("" if error is None else f"\n{trace(error)}"))
 
     def crash(self, cell: Cell, error: BaseException, message: object) -> None:
         """Log the failure of an actor with its traceback.  message: what it handled; None for no message."""
         doing = "" if message is None else f" handling {bounded_repr(message)}"
         text = f"{cell.address} failed{doing}\n{trace(error)}"
-        log.warning("%s", text)
+        log.warning("%s", Lines(text))
         for subscriber in self.on_crash:
             try:
                 subscriber(cell, error, text)

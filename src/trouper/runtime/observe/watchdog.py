@@ -23,7 +23,6 @@ Laws of this file:
 from __future__ import annotations
 
 import asyncio
-import logging
 import selectors
 import sys
 import threading
@@ -39,6 +38,7 @@ from types import FrameType
 from ..kernel import cell as kernel_cell
 from ..kernel.ask import Invocation
 from ..kernel.cell import Cell
+from ..kernel.logs import get_log
 from ..kernel.message import Message
 from ..kernel.system import System
 
@@ -57,7 +57,7 @@ REPEAT_LOG_S = 10.0
 PLACES_MAX = 1_000
 """Places whose last log line is remembered."""
 
-log = logging.getLogger("trouper")
+log = get_log("trouper")
 
 _KERNEL = str(PurePath(kernel_cell.__file__).parent)
 _MACHINERY = (selectors.__file__, str(PurePath(asyncio.__file__).parent))

@@ -42,6 +42,7 @@ from typing import (
 import msgspec
 
 from ..kernel.ref import ActorRef
+from ..kernel.untrusted import decode_untrusted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -265,10 +266,7 @@ def read(data: memoryview, buffers: Buffers) -> bytes | bytearray | memoryview |
 
     Bytes are copied; a memoryview or an array is a read-only view of what came in.
     """
-    try:
-        content = _contents.decode(data)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise ValueError(f"the extension {BUFFER_CODE} names no buffer: {error}") from error
+    content = decode_untrusted(_contents.decode, data, f"the extension {BUFFER_CODE}", ValueError)
     view = content.buffer if isinstance(content.buffer, memoryview) else buffers(content.buffer)
     if content.kind == ARRAY:
         return _array(ArrayForm(content.dtype, content.shape, content.order), view.toreadonly())

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated, cast
 
 import msgspec
@@ -25,6 +26,7 @@ import msgspec
 from ..kernel.errors import WireError
 from ..kernel.message import Message, message_class, reply_annotation, tag_of
 from ..kernel.ref import ActorRef
+from ..kernel.untrusted import decode_untrusted
 from .buffers import BUFFER_CODE, OutOfBandBuffer, expected, may_carry
 from .buffers import read as read_buffer
 from .buffers import write as write_buffer
@@ -245,10 +247,7 @@ class SessionCodec:
 
         Raises ``WireError`` for anything that is no body, or defines what it must not; nothing is applied then.
         """
-        try:
-            opened = _bodies.decode(body)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise WireError(f"the body of a frame is none: {error}") from error
+        opened = decode_untrusted(_bodies.decode, body, "the body of a frame")
         for tag in opened.tags:
             if not self._tags_from <= tag.number < TAGS_FROM + TAGS_MAX:
                 raise WireError(
@@ -283,7 +282,7 @@ class SessionCodec:
     def sent(self, body: bytes) -> list[tuple[int, str, bool]]:
         """Return target uid and type name of each message in a body that this side made, and whether it is an ask."""
         names = {number: type_.__qualname__ for type_, number in self.numbers.items()}
-        items = _bodies.decode(body).items
+        items = decode_untrusted(_bodies.decode, body, "a body of this node").items
         return [
             (to, names[number], bool(correlation)) for to, correlation, number, _ in items if to and number in names
         ]
@@ -297,30 +296,29 @@ class SessionCodec:
         return self._decode(annotation, payload, name)
 
     def _decode(self, type_: object, payload: msgspec.Raw, name: str, taken: TakenBuffers = NO_BUFFERS) -> object:
-        try:
-            if taken:
-                return self._decode_with(type_, payload, taken)
-            decoder = self._decoders.get(type_)
-            if decoder is None:
-                wanted = cast("type[object]", type_)
-                decoder = self._decoders[type_] = msgspec.msgpack.Decoder(
-                    wanted, dec_hook=expected, ext_hook=self._extension_hook
-                )
-            return decoder.decode(payload)
-        except Exception as error:  # a message's own __post_init__ may raise anything
-            raise WireError(f"{name} came in wrong: {error}") from error
+        if taken:
+            return self._decode_with(type_, payload, name, taken)
+        decoder = self._decoders.get(type_)
+        if decoder is None:
+            wanted = cast("type[object]", type_)
+            decoder = self._decoders[type_] = msgspec.msgpack.Decoder(
+                wanted, dec_hook=expected, ext_hook=self._extension_hook
+            )
+        return decode_untrusted(decoder.decode, payload, name)
 
-    def _decode_with(self, type_: object, payload: msgspec.Raw, taken: TakenBuffers) -> object:
+    def _decode_with(self, type_: object, payload: msgspec.Raw, name: str, taken: TakenBuffers) -> object:
         """Decode a payload whose buffers came out of band: first into plain values, then into its type.
 
         One step is not enough: msgspec takes no extension where the annotation says bytes.
         """
         self._taken = taken
         try:
-            plain = self._untyped.decode(payload)
+            plain = decode_untrusted(self._untyped.decode, payload, name)
         finally:
             self._taken = NO_BUFFERS
-        return msgspec.convert(plain, cast("type[object]", type_), builtin_types=_AS_THEY_ARE, dec_hook=expected)
+        wanted = cast("type[object]", type_)
+        convert = partial(msgspec.convert, type=wanted, builtin_types=_AS_THEY_ARE, dec_hook=expected)
+        return decode_untrusted(convert, plain, name)
 
     def _extension_hook(self, code: int, data: memoryview) -> object:
         if code == BUFFER_CODE:
@@ -344,6 +342,8 @@ def _type_of(tag: TagDefinition) -> type[Message[object]] | WireError:
     type_ = message_class(tag.tag)
     if type_ is None:
         return WireError(f"this node has loaded no message type {tag.tag}: import the module that defines it")
+    if cast("type[Message[object]]", type_).__local__:
+        return WireError(f"{tag.tag} says local=True: no other node may send it")
     if fingerprint(type_) != tag.fingerprint:
         return WireError(
             f"the fields of {tag.tag} differ between the two nodes; here they are {'; '.join(fields_of(type_))}: "

@@ -18,6 +18,7 @@ Laws of this file:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from struct import Struct
 from typing import Annotated, Final, TypeVar
 
@@ -25,6 +26,7 @@ import msgspec
 
 from ..kernel.address import NAME_CHARS_MAX, checked_name
 from ..kernel.errors import ActorError, InvalidName
+from ..kernel.untrusted import decode_untrusted
 from .transport import Buffer
 
 MAGIC: Final = b"TR"
@@ -238,11 +240,8 @@ T = TypeVar("T")
 def _read(frame: Frame, decoder: msgspec.msgpack.Decoder[T]) -> T:
     if len(frame.parts) != 1:
         raise FrameError(f"a {KIND_NAMES[frame.kind]} frame has 1 body part, not {len(frame.parts)}", 6)
-    try:
-        return decoder.decode(frame.parts[0])
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        # Text that is no UTF-8 is a ValueError, and a value nested without end a RecursionError.
-        raise FrameError(f"the body of a {KIND_NAMES[frame.kind]} frame: {error}", HEADER_BYTES) from error
+    what = f"the body of a {KIND_NAMES[frame.kind]} frame"
+    return decode_untrusted(decoder.decode, frame.parts[0], what, partial(FrameError, offset=HEADER_BYTES))
 
 
 def _bad_size(parts: Sequence[Buffer], total: int, frame_bytes_max: int) -> FrameError:

@@ -10,6 +10,8 @@ import logging
 import socket
 import threading
 
+from ..kernel.logs import Lines
+from ..kernel.untrusted import escaped_lines, marked_line
 from ..observe.reports import bounded
 from .protocol import ForwardedRecord, FromWorker, pack
 
@@ -87,10 +89,11 @@ def log_record(worker: str, record: ForwardedRecord) -> None:
         logger.warning("[%s] %d records were omitted: the node did not read them in time", worker, record.omitted)
     if not logger.isEnabledFor(record.level):
         return
+    text = (Lines(escaped_lines(record.text)),)
     record_here = logger.makeRecord(
-        record.logger, record.level, record.path, record.line, f"[{worker}] %s", (record.text,), None, record.function
+        record.logger, record.level, record.path, record.line, f"[{worker}] %s", text, None, record.function
     )
     record_here.created, record_here.threadName, record_here.processName = record.created, record.thread, worker
     record_here.msecs = record.created % 1 * 1_000
-    record_here.exc_text = record.trace
+    record_here.exc_text = None if record.trace is None else marked_line(escaped_lines(record.trace))
     logger.handle(record_here)

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from ..kernel.errors import WireError
+from ..kernel.untrusted import decode_untrusted
 from ..session.bulk_chunks import BulkSettings
 
 MESSAGE_BYTES_MAX = 1_048_576
@@ -155,10 +156,10 @@ _from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(From
 
 
 def read_to_worker(body: bytes) -> ToWorker:
-    """Decode a message of the parent; raises ``msgspec.DecodeError``."""
-    return _to_worker.decode(body)
+    """Decode a message of the parent; raises ``WireError``."""
+    return decode_untrusted(_to_worker.decode, body, "a message of the parent")
 
 
 def read_from_worker(body: bytes) -> FromWorker:
-    """Decode a message of a worker; raises ``msgspec.DecodeError``."""
-    return _from_worker.decode(body)
+    """Decode a message of a worker; raises ``WireError``."""
+    return decode_untrusted(_from_worker.decode, body, "a message of a worker")

@@ -14,8 +14,6 @@ import sys
 from collections.abc import Callable
 from typing import TextIO, cast
 
-import msgspec
-
 from ..kernel.errors import WireError
 from .log_forwarding import log_record
 from .output_lines import OutputLines
@@ -174,7 +172,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         """Handle a message from the worker; one that cannot be decoded kills the process."""
         try:
             message = read_from_worker(body)
-        except msgspec.MsgspecError as error:
+        except WireError as error:
             self.on_pipe_broken(f"it sent a message that cannot be decoded: {error}")
             return
         if isinstance(message, ForwardedRecord):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter
 from typing import Final
+
+from ...runtime.kernel.logs import get_log
 
 LOG_PAUSE_S: Final = 10.0
 """One line is logged in this time for a kind and a place; it says how many were omitted."""
 PLACES_MAX: Final = 1_000
 """Kinds and places that are remembered, so that a peer cannot make memory grow by changing its address."""
 
-log = logging.getLogger("trouper.transports.zeromq")
+log = get_log("trouper.transports.zeromq")
 
 
 class RejectionLog:

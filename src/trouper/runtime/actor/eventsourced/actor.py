@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, Generic, cast, get_args, get_origin
 
@@ -24,6 +23,7 @@ import msgspec
 from ...kernel.errors import CallerError, InvalidHandler, InvalidOption
 from ...kernel.journal import Journal, Snapshot
 from ...kernel.lifecycle import crash
+from ...kernel.logs import get_log
 from ...kernel.message import Message
 from ..actor import Actor
 from ..handlers import _hints, _message_types
@@ -45,7 +45,7 @@ RECOVERY_BATCH = 256
 """Records applied in a recovery before the loop is yielded to other actors."""
 _MARK = "__trouper_applies__"
 
-log = logging.getLogger("trouper")
+log = get_log("trouper")
 
 
 def applies(function: F) -> F:

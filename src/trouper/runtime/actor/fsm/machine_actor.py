@@ -46,7 +46,7 @@ S = TypeVar("S", bound=Enum | str)
 _KEYS = {"state_timeout": ("trouper.fsm", "state_timeout"), "event_timeout": ("trouper.fsm", "event_timeout")}
 
 
-class _Alarm(Message[None], tag="trouper.fsm.alarm"):
+class _Alarm(Message[None], tag="trouper.fsm.alarm", local=True):
     """A timer of a state machine has fired.  number: of the ``SetTimer`` that set it."""
 
     kind: Literal["state_timeout", "event_timeout"]
