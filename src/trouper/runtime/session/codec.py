@@ -150,7 +150,7 @@ class SessionCodec:
         if number is None:
             if not hasattr(type_, "__reply__"):
                 raise WireError(f"{type_.__qualname__} is no Message: only messages travel")
-            if cast("type[Message[object]]", type_).__local__:
+            if type_.__local__:
                 raise WireError(f"{type_.__qualname__} says local=True: it does not leave its node")
             if len(self.numbers) >= TAGS_MAX or len(tag_of(type_)) > NAME_CHARS_MAX:
                 limits = f"{TAGS_MAX} message types, of {NAME_CHARS_MAX} characters each"
@@ -342,7 +342,7 @@ def _type_of(tag: TagDefinition) -> type[Message[object]] | WireError:
     type_ = message_class(tag.tag)
     if type_ is None:
         return WireError(f"this node has loaded no message type {tag.tag}: import the module that defines it")
-    if cast("type[Message[object]]", type_).__local__:
+    if type_.__local__:
         return WireError(f"{tag.tag} says local=True: no other node may send it")
     if fingerprint(type_) != tag.fingerprint:
         return WireError(
