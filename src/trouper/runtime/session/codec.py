@@ -150,7 +150,7 @@ class SessionCodec:
         if number is None:
             if not hasattr(type_, "__reply__"):
                 raise WireError(f"{type_.__qualname__} is no Message: only messages travel")
-            if type_.__local__:
+            if cast("type[Message[object]]", type_).__local__:
                 raise WireError(f"{type_.__qualname__} says local=True: it does not leave its node")
             if len(self.numbers) >= TAGS_MAX or len(tag_of(type_)) > NAME_CHARS_MAX:
                 limits = f"{TAGS_MAX} message types, of {NAME_CHARS_MAX} characters each"
