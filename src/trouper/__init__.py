@@ -7,8 +7,10 @@ from .node import Node as Node
 from .runtime.actor.actor import Actor as Actor
 from .runtime.actor.eventsourced.actor import EventSourcedActor as EventSourcedActor
 from .runtime.actor.eventsourced.actor import applies as applies
+from .runtime.actor.eventsourced.actor import upcasts as upcasts
 from .runtime.actor.eventsourced.codec import EventUnreadable as EventUnreadable
 from .runtime.actor.eventsourced.codec import InvalidEvent as InvalidEvent
+from .runtime.actor.eventsourced.snapshot_codec import SnapshotUnreadable as SnapshotUnreadable
 from .runtime.actor.fsm.decorators import on as on
 from .runtime.actor.fsm.decorators import on_enter as on_enter
 from .runtime.actor.fsm.decorators import on_event_timeout as on_event_timeout
@@ -221,6 +223,7 @@ __all__ = [
     "ServiceKey",
     "Shutdown",
     "Snapshot",
+    "SnapshotUnreadable",
     "StartChild",
     "StartFailed",
     "StashFull",
@@ -247,4 +250,5 @@ __all__ = [
     "on_exit",
     "on_state_timeout",
     "run",
+    "upcasts",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from trouper import Actor, CallerError, InvalidHandler, InvalidOption, Message, Node, StartFailed, handler
-from trouper.runtime.actor.eventsourced.actor import EventSourcedActor, applies
+from trouper.runtime.actor.eventsourced.actor import EventSourcedActor, applies, upcasts
 from trouper.runtime.actor.eventsourced.codec import EventUnreadable
 from trouper.runtime.journal import FileJournal, Journal, JournalCorrupt, MemoryJournal, RecordsGone, SimulatedDisk
 from trouper.testing import virtual_time
@@ -91,8 +91,8 @@ async def test_a_field_with_a_default_may_be_added() -> None:
 
 
 @virtual_time
-async def test_a_state_that_cannot_be_kept_fails_the_start() -> None:
-    """It is said when the actor starts, not when the first snapshot is due."""
+async def test_a_state_that_cannot_be_encoded_is_warned_of_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    """It is said when the actor starts, not when the first snapshot is due, and fails nothing."""
 
     class Socket:
         """Nothing that msgspec knows."""
@@ -100,8 +100,18 @@ async def test_a_state_that_cannot_be_kept_fails_the_start() -> None:
     class Holder(EventSourcedActor[Socket]):
         snapshot_every = 1
 
-    error = await _start(MemoryJournal(), Holder)
-    assert re.match(r"^trouper://local/user/it#\d+: a state of type .*Socket cannot be encoded: ", str(error))
+        @handler
+        async def add(self, msg: Add) -> int:
+            await self.persist(Counted())
+            return self.last_sequence
+
+        @applies
+        def counted(self, event: Counted) -> None: ...
+
+    async with Node(journal=MemoryJournal()) as node:
+        holder = await node.spawn(Holder, name="it")
+        assert re.search(r"it#\d+: the state at 0 cannot be kept in a snapshot \(TypeError: Encoding", caplog.text)
+        assert [await holder.ask(Add()) for _ in "12"] == [1, 2]
 
 
 @virtual_time
@@ -246,6 +256,41 @@ def stateless() -> type:
     return Stateless
 
 
+def unversioned() -> type:
+    """A version of 0."""
+
+    class Unversioned(Counter):
+        state_version = 0
+
+    return Unversioned
+
+
+def upcast_twice() -> type:
+    """Two upcasters for one tag."""
+
+    class UpcastTwice(Counter):
+        @upcasts("test.old")
+        def one(self, fields: dict[str, object]) -> Counted:
+            return Counted(len(fields))
+
+        @upcasts("test.old")
+        def two(self, fields: dict[str, object]) -> Counted:
+            return Counted(len(fields))
+
+    return UpcastTwice
+
+
+def slow_upcaster() -> type:
+    """An upcaster that would wait."""
+
+    class SlowUpcaster(Counter):
+        @upcasts("test.old")
+        async def old(self, fields: dict[str, object]) -> Counted:
+            return Counted(len(fields))
+
+    return SlowUpcaster
+
+
 def never() -> type:
     """A snapshot every 0 events."""
 
@@ -264,6 +309,9 @@ def never() -> type:
         (silent, InvalidHandler, r"Silent\.counted overrides an @applies method: mark it @applies too"),
         (eager, InvalidHandler, r"\.look is reentrant: an event-sourced actor handles one message at a time"),
         (stateless, InvalidHandler, r"Stateless wants snapshots of no state: write EventSourcedActor\[YourState\]"),
+        (unversioned, InvalidOption, r"Unversioned\.state_version=0 must be 1 or more"),
+        (upcast_twice, InvalidHandler, r"UpcastTwice upcasts 'test\.old' twice: in one and in two; remove one"),
+        (slow_upcaster, InvalidHandler, r"SlowUpcaster\.old must be a plain `def` that takes the fields of one event"),
         (never, InvalidOption, r"Never\.snapshot_every=0 must be 1 or more, or None"),
     ],
 )

@@ -1,18 +1,23 @@
 """Encodes events with their tag, and decodes only the events that an actor class applies.
 
 An event is a ``Message``.  A record may have been written by an older version of the program: a field added since takes
-its default, and everything else that does not fit raises an error that names it.
+its default, an upcaster makes present events of an old one, and everything else that does not fit raises an error that
+names it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 import msgspec
 
 from ...kernel.errors import ActorError, CallerError, InvalidHandler
 from ...kernel.message import Message, tag_of
+
+Upcast = Callable[[dict[str, object]], Message[object] | Sequence[Message[object]]]
+"""Makes present events of the fields of an old one."""
+_NO_UPCASTERS: Mapping[str, Upcast] = {}
 
 
 class InvalidEvent(CallerError, TypeError):
@@ -56,34 +61,62 @@ class EventCodec:
             raise InvalidEvent(f"{self._owner} does not apply {type(event).__qualname__}; it applies: {self._known()}")
         try:
             return msgspec.msgpack.encode(event)
-        except TypeError as error:
+        except Exception as error:  # a number above 64 bits, a nesting too deep, a user's type: each raises its own
             raise InvalidEvent(f"{type(event).__qualname__} cannot be encoded: {error}") from error
 
-    def decode(self, payload: bytes, where: str) -> Message[object]:
-        """Return the event of a record; ``where`` names the record in the ``EventUnreadable`` that it may raise."""
+    def decode(
+        self, payload: bytes, where: str, upcasters: Mapping[str, Upcast] = _NO_UPCASTERS
+    ) -> Sequence[Message[object]]:
+        """Return the events of a record: one, unless an upcaster makes more or none of it.
+
+        where: names the record in the ``EventUnreadable`` that it may raise.  upcasters: by tag; one is called for each
+        record with its tag.
+        """
         try:
             head = self._head.decode(payload)
             tag = next(self._text.decode(head[field]) for field in self._tag_fields if field in head)
         except (msgspec.DecodeError, StopIteration) as error:
             raise EventUnreadable(f"{where} is no event: it must be a map with a tag") from error
+        if tag in upcasters:
+            return self._upcast(upcasters[tag], payload, f"{where}, a {tag!r}")
         fields = self._fields.get(tag)
         if fields is None:
             raise EventUnreadable(
                 f"{where} has the tag {tag!r}, which {self._owner} does not apply; it applies: {self._known()}. "
-                f"Keep the class of every event ever written; a class that moved keeps its tag with tag={tag!r}"
+                f"Keep the class of every event ever written, or write @upcasts({tag!r}); a class that moved keeps its "
+                f"tag with tag={tag!r}"
             )
         unknown = sorted(head.keys() - fields)
         if unknown:
             raise EventUnreadable(
                 f"{where}, a {tag!r}, has the field {unknown[0]!r}, which {self._types[tag].__qualname__} lacks: "
-                "keep every field ever written, with a default"
+                "keep every field ever written, with a default, or write an upcaster"
             )
         try:
-            return self._decoders[tag].decode(payload)
+            return (self._decoders[tag].decode(payload),)
         except msgspec.DecodeError as error:
             raise EventUnreadable(
                 f"{where}, a {tag!r}, cannot be read: {error}; give added fields a default"
             ) from error
+
+    def _upcast(self, upcast: Upcast, payload: bytes, where: str) -> Sequence[Message[object]]:
+        fields = msgspec.msgpack.decode(payload, type=dict[str, object])
+        for tag_field in self._tag_fields:
+            fields.pop(tag_field, None)
+        try:
+            made: object = upcast(fields)
+            events: tuple[object, ...] = (
+                (made,) if hasattr(made, "__reply__") else tuple(cast("Iterable[object]", made))
+            )
+        except Exception as error:
+            raise EventUnreadable(f"{where}: its upcaster raised {type(error).__qualname__}: {error}") from error
+        for event in events:
+            if not hasattr(event, "__reply__") or tag_of(type(event)) not in self._types:
+                raise EventUnreadable(
+                    f"{where}: its upcaster returned a {type(event).__qualname__}, which {self._owner} does not apply; "
+                    f"it applies: {self._known()}"
+                )
+        return cast("Sequence[Message[object]]", events)
 
     def _known(self) -> str:
         return ", ".join(sorted(self._types)) or "nothing"
