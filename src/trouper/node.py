@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .runtime.kernel.journal import Journal
     from .runtime.kernel.supervision import Strategy
     from .runtime.net.code_shipping import CodeShipping
+    from .runtime.node.extension import AnyExtension
     from .runtime.node.opening import NetworkOptions
     from .runtime.session.bulk_chunks import BulkSettings
     from .runtime.workers.manager import WorkerManager
@@ -58,6 +59,8 @@ class Node(NodeBase):
     cluster: the settings of the cluster that this node joins through one of the nodes at ``join``; None joins none, and
         stays connected to those nodes only.
     seed: of the node's only source of random numbers; None takes one from the operating system.
+    extensions: features of third parties, each as an instance, or as a class for its default settings; they start with
+        the node, unless they are dormant until they are used.  ``node[RateLimiter]`` returns the instance.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Node(NodeBase):
         workers: int | Workers = 0,
         cluster: ClusterConfig | None = None,
         seed: int | None = None,
+        extensions: Sequence[AnyExtension | type[AnyExtension]] = (),
     ) -> None:
         super().__init__(
             name,
@@ -99,6 +103,7 @@ class Node(NodeBase):
             strict_wire=strict_wire,
             code_shipping=code_shipping,
             seed=seed,
+            extensions=extensions,
         )
         self._worker_manager: WorkerManager | None = None
         self._cluster_part: _ClusterPart | None = None

@@ -13,7 +13,7 @@ from trouper import ActorRef, WireError
 from trouper.runtime.net.control import CONTROLS
 from trouper.runtime.session import frames
 from trouper.runtime.session.codec import TAGS_FROM, RefDefinition, SessionCodec
-from trouper.runtime.session.effects import Deliver, Effect, FrameRejected, PeerDown, PeerUp, Refuse, Transmit
+from trouper.runtime.session.effects import Deliver, Effect, FrameRejected, Refuse, SessionDown, SessionUp, Transmit
 from trouper.runtime.session.frames import FrameError
 from trouper.runtime.session.handshake import LocalNode
 from trouper.runtime.session.session import Session
@@ -111,13 +111,13 @@ class Scene:
             match effect:
                 case Transmit(endpoint, parts, _) | Refuse(endpoint, parts):
                     self._queue.append((endpoint, parts, Source(name.encode())))
-                case PeerUp(session, greeting):
+                case SessionUp(session, greeting):
                     self.up[name, greeting.node] = session
                 case Deliver(_, _, parts) if name == "a":
                     self.delivered.append(b"".join(parts))
                 case FrameRejected() if name == "c":
                     raise AssertionError(f"a sent {name} a frame that is none: {effect.problem}")
-                case PeerDown(session, _, _, _):
+                case SessionDown(session, _, _, _):
                     assert session is not self.up.get(("c", "a")), "the other peer lost its link"
                 case _:
                     pass

@@ -102,7 +102,7 @@ def test_packets_go_to_whoever_listens_at_an_endpoint() -> None:
 
     async def main() -> None:
         async with a, c:
-            c.network.request_handlers[OutOfBandPayload] = take
+            c.network.request_handlers.serve(OutOfBandPayload, take, owner="test")
             for number in range(PACKETS_MAX + 3):
                 a.network.connector.send("inprocess://c", OutOfBandPayload(number), reliable=number % 2 == 0)
             await c.network.wait_for_peer("a")

@@ -240,8 +240,8 @@ async def test_a_listener_that_fails_keeps_no_other_from_the_news(
     def fails(peer: Peer, up: bool) -> None:
         raise RuntimeError("a listener's own fault")
 
-    a.network.on_peer[:0] = [fails]
-    a.network.on_peer.append(lambda peer, up: told.append((peer.node, up)))
+    a.network.watch_peers(fails)
+    a.network.watch_peers(lambda peer, up: told.append((peer.node, up)))
     ada, ben = await spawn_remote(a, "b", Clerk), await a.spawn(Clerk)
     ada.watch(ben)
     lost = ada.ask(Sum())

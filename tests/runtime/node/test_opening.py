@@ -193,4 +193,4 @@ async def test_a_network_serves_its_peers(a: Node, b: Node) -> None:
     """Groups, look-ups, introspection and the search for deadlocks are installed when it opens."""
     assert isinstance(a.network.lookups, RegistryLookup)
     assert isinstance(b.network.introspection, RemoteIntrospection)
-    assert {GroupJoined, DeadlockProbe, DeadlockCheck} <= a.network.request_handlers.keys()
+    assert {GroupJoined, DeadlockProbe, DeadlockCheck} <= set(a.network.request_handlers)

@@ -15,6 +15,7 @@ from trouper import Actor, ActorRef, CallerError, InvalidOption, Message, Node, 
 from trouper.runtime.node.shutdown import (
     AFTER_STOP,
     BEFORE_STOP,
+    STOP_EXTENSIONS,
     STOP_SYSTEM,
     STOP_USER_ACTORS,
     Phase,
@@ -23,7 +24,7 @@ from trouper.runtime.node.shutdown import (
 )
 from trouper.testing import run_virtual, virtual_time
 
-STANDARD = (BEFORE_STOP, STOP_USER_ACTORS, STOP_SYSTEM, AFTER_STOP)
+STANDARD = (BEFORE_STOP, STOP_USER_ACTORS, STOP_EXTENSIONS, STOP_SYSTEM, AFTER_STOP)
 
 
 class Go(Message[None]):
@@ -105,10 +106,10 @@ async def test_an_added_phase_comes_where_it_says() -> None:
     said: list[str] = []
     async with Node() as node:
         await node.spawn(Quiet, said, name="actor")
-        node.shutdown.add_phase("flush", after=[STOP_USER_ACTORS], before=[STOP_SYSTEM])
+        node.shutdown.add_phase("flush", after=[STOP_USER_ACTORS], before=[STOP_EXTENSIONS])
         node.shutdown.add("flush", "flush", says(said, "flushed"))
         node.shutdown.add(STOP_SYSTEM, "beside", says(said, "beside the system"))
-        assert node.shutdown.phases() == (BEFORE_STOP, STOP_USER_ACTORS, "flush", STOP_SYSTEM, AFTER_STOP)
+        assert node.shutdown.phases() == (*STANDARD[:2], "flush", *STANDARD[2:])
     assert said == ["actor stops", "flushed", "beside the system"]
 
 

@@ -14,9 +14,9 @@ from trouper.runtime.session.effects import (
     Effect,
     FrameRejected,
     OpenWire,
-    PeerDown,
-    PeerUp,
     Refuse,
+    SessionDown,
+    SessionUp,
     Transmit,
 )
 from trouper.runtime.session.frames import NORMAL
@@ -107,9 +107,9 @@ class Shell:
 
     def _take_news(self, effect: Effect) -> None:
         match effect:
-            case PeerUp(session, greeting):
+            case SessionUp(session, greeting):
                 self.up[greeting.node] = session
-            case PeerDown(session, reason, detail, unacknowledged):
+            case SessionDown(session, reason, detail, unacknowledged):
                 assert session.peer is not None
                 assert not unacknowledged, detail
                 del self.up[session.peer.node]

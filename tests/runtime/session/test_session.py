@@ -47,7 +47,7 @@ def test_it_takes_nothing_outside_of_a_session() -> None:
     session = _session()
     for state in ("greeting", "leaving", "closing", "closed_idle", "closed"):
         session.state = state
-        with pytest.raises(SessionClosed, match=r": send only between its PeerUp and its PeerDown$"):
+        with pytest.raises(SessionClosed, match=r": send only between its SessionUp and its SessionDown$"):
             _send(session, 1)
 
 

@@ -157,14 +157,14 @@ def test_a_body_too_large_for_the_peer_is_refused_at_the_sender() -> None:
 
 
 def test_a_link_takes_nothing_after_its_end() -> None:
-    """Who sends after ``PeerDown`` is told so."""
+    """Who sends after ``SessionDown`` is told so."""
     world = _two()
     a = world.nodes["a"]
     session = a.up["b"]
     world.carry_out(a, a.manager.end_session("b", "its process has ended", world.now))
     assert a.told("down") == ["down b node_lost: its process has ended"]
     with pytest.raises(
-        SessionClosed, match=r"^<Session with b#\d+ at test://b: closed>: send only between its PeerUp and"
+        SessionClosed, match=r"^<Session with b#\d+ at test://b: closed>: send only between its SessionUp and"
     ):
         a.manager.send(session, (b"x",), 1, world.now)
 

@@ -21,11 +21,11 @@ from trouper.runtime.session.effects import (
     Effect,
     FrameRejected,
     OpenWire,
-    PeerDown,
     PeerReachable,
     PeerUnreachable,
-    PeerUp,
     Refuse,
+    SessionDown,
+    SessionUp,
     Transmit,
 )
 from trouper.runtime.session.frames import NORMAL
@@ -210,11 +210,11 @@ class World:
     def _note(self, node_run: NodeRun, effect: Effect) -> str:
         """Take note of news; returns them as a line of the life's story."""
         match effect:
-            case PeerUp(session, greeting):
+            case SessionUp(session, greeting):
                 assert greeting.node not in node_run.up, "up twice"
                 node_run.up[greeting.node] = session
                 return f"up {greeting.node}"
-            case PeerDown(session, reason, detail, unacknowledged):
+            case SessionDown(session, reason, detail, unacknowledged):
                 assert session.peer is not None, "who was up has a name"
                 assert node_run.up.pop(session.peer.node) is session, "down without up"
                 assert reason != "idle" or not unacknowledged, "an idle session has nothing unacknowledged"

@@ -72,9 +72,10 @@ def serve_admin(cluster: Cluster) -> None:
     """Register the handlers of the three messages with the node of this cluster."""
     network = cluster.node.network
     service = AdminService(cluster)
-    network.request_handlers.update(
-        {ListMembers: service.members, DownMember: service.down, LeaveCluster: service.leave}
-    )
+    serve = network.request_handlers.serve
+    serve(ListMembers, service.members, owner="cluster administration", allow="observer")
+    serve(DownMember, service.down, owner="cluster administration", allow="operator")
+    serve(LeaveCluster, service.leave, owner="cluster administration", allow="operator")
 
 
 class AdminService:

@@ -67,8 +67,8 @@ class ClusterManager(Actor):
         self._alarm = Alarm(loop, lambda: self.ref.tell(AlarmDue()))
         self._chance = random.Random(node.system.random()).random
         self.machine = cluster.create_membership(self._chance, loop.time())
-        network.request_handlers[ClusterPacket] = self._on_packet
-        network.on_peer.append(self._on_peer)
+        network.request_handlers.serve(ClusterPacket, self._on_packet, owner="cluster")
+        self._unwatch_peers = network.watch_peers(self._on_peer)
         self._lag_monitor = LoopLagMonitor(loop, self._on_lag)
         cluster.replicator = await self.spawn(partial(Replicator, cluster), name="replicator", restart="permanent")
         if cluster.config.split_brain is not None:
@@ -80,8 +80,8 @@ class ClusterManager(Actor):
 
     def on_stop(self) -> None:
         """Stop receiving and sending; unless this node has left, the other members detect that it is gone."""
-        self._network.request_handlers.pop(ClusterPacket, None)
-        self._network.on_peer.remove(self._on_peer)
+        self._network.request_handlers.unserve(ClusterPacket, owner="cluster")
+        self._unwatch_peers()
         self._lag_monitor.close()
         self._alarm.set(inf)
 

@@ -46,21 +46,22 @@ class Replicator(Actor):
         """Register for the messages of other replicators, and start the anti-entropy timer."""
         self._loop, self._network = self.node.system.loop, self.node.network
         self._random = random.Random(self.node.system.random())
+        serve, poller = self._network.request_handlers.serve, self.cluster.metrics_poller
         for type_ in (TableDeltas, TableChecksums, TableDigest):
-            self._network.request_handlers[type_] = self._received
-        self._network.request_handlers[TopicMessage] = self._published
-        self._network.request_handlers[GetNodeMetrics] = self.cluster.metrics_poller.on_request
-        self._network.request_handlers[NodeMetricsReply] = self.cluster.metrics_poller.on_reply
-        self._network.on_peer.append(self._peer_changed)
+            serve(type_, self._received, owner="cluster tables")
+        serve(TopicMessage, self._published, owner="cluster tables")
+        serve(GetNodeMetrics, poller.on_request, owner="cluster tables")
+        serve(NodeMetricsReply, poller.on_reply, owner="cluster tables")
+        self._unwatch_peers = self._network.watch_peers(self._peer_changed)
         self.shared_state.on_own_change.append(self._flush_soon)
         self.timers.every("sync", self.settings.interval_s, SyncDue())
         self.shared_state.sync_members(self.cluster.machine)
 
     def on_stop(self) -> None:
         """Unregister."""
-        for type_ in (TableDeltas, TableChecksums, TableDigest, TopicMessage, GetNodeMetrics, NodeMetricsReply):
-            self._network.request_handlers.pop(type_, None)
-        self._network.on_peer.remove(self._peer_changed)
+        types = (TableDeltas, TableChecksums, TableDigest, TopicMessage, GetNodeMetrics, NodeMetricsReply)
+        self._network.request_handlers.unserve(*types, owner="cluster tables")
+        self._unwatch_peers()
         self.shared_state.on_own_change.remove(self._flush_soon)
 
     # --- incoming ----------------------------------------------------------------------------------------------------

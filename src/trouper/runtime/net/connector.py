@@ -11,11 +11,13 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+from ..kernel.errors import MailboxFull, WireError
+
 if TYPE_CHECKING:
     from ..kernel.address import NodeId
     from ..kernel.message import Message
     from ..session.session import Session
-    from .peer import Peer
+    from .peer import Peer, Stream
 
 DIAL_S = 10.0
 """Seconds that a node may take to answer when it is dialled for data that waits."""
@@ -25,6 +27,10 @@ PACKETS_MAX = 64
 """Packets that wait for one endpoint; the oldest are dropped."""
 DIALS_MAX = 256
 """Endpoints that are dialled at one time; beyond it packets are dropped, and refs reach no node."""
+
+
+Packet = tuple[float, "Message[object]", "Stream | None"]
+"""Until when it waits, in seconds of the loop; the message; its stream, None for that of control messages."""
 
 
 class DialingSender(Protocol):
@@ -60,7 +66,7 @@ class _Waiting:
 
     def __init__(self, timer: asyncio.TimerHandle) -> None:
         self.timer = timer
-        self.packets: deque[tuple[float, Message[object]]] = deque(maxlen=PACKETS_MAX)
+        self.packets: deque[Packet] = deque(maxlen=PACKETS_MAX)
         self.peer: Peer | None = None
         self.sender: DialingSender | None = None
 
@@ -86,6 +92,11 @@ class Connector:
         if self._addresses.get(node_id.node, (None,))[0] == node_id:
             del self._addresses[node_id.node]
 
+    def endpoint_of(self, node_id: NodeId) -> str | None:
+        """Return where a generation of a node listens; None when that is not known."""
+        known, endpoint = self._addresses.get(node_id.node, (None, ""))
+        return endpoint if known == node_id else None
+
     # --- sending -----------------------------------------------------------------------------------------------------
 
     def find_generation(self, node_id: NodeId) -> Peer | None:
@@ -103,31 +114,48 @@ class Connector:
         known = self._addresses.get(node)
         return None if known is None else self.find_generation(known[0])
 
-    def send(self, endpoint: str, packet: Message[object], *, reliable: bool) -> None:
+    def send(
+        self,
+        endpoint: str,
+        packet: Message[object],
+        *,
+        reliable: bool,
+        stream: Stream | None = None,
+        expires_s: float | None = None,
+    ) -> None:
         """Send a packet to the node that listens at an endpoint, and dial it when it is not connected.
 
         reliable: False drops the packet while the connection is broken, since it would come too late to be of use.
+        stream: as for ``Peer.send``; None is that of control messages.
+        expires_s: seconds that it waits for a session; None is ``DIAL_S``, or ``PACKET_S`` if it is not reliable.
         """
         peer = self._network.peer_at(endpoint)
         if peer is not None:
-            if reliable or peer.in_reach:
-                peer.control(packet)
-            else:
-                self.dropped += 1
+            self.send_to(peer, packet, reliable=reliable, stream=stream)
             return
         waiting = self._wait(endpoint)
         if waiting is None or len(waiting.packets) == PACKETS_MAX:
             self.dropped += 1
         if waiting is not None:
-            until = self._loop.time() + (DIAL_S if reliable else PACKET_S)
-            waiting.packets.append((until, packet))
+            limit_s = DIAL_S if reliable else PACKET_S
+            until = self._loop.time() + (limit_s if expires_s is None else min(expires_s, DIAL_S))
+            waiting.packets.append((until, packet, stream))
+
+    def send_to(self, peer: Peer, packet: Message[object], *, reliable: bool, stream: Stream | None = None) -> None:
+        """Send a packet to a connected node; the arguments are those of ``send``."""
+        if not reliable and not peer.in_reach:
+            self.dropped += 1
+        elif stream is None:
+            peer.control(packet)
+        else:
+            peer.send(packet, stream)
 
     # --- what comes of it --------------------------------------------------------------------------------------------
 
     def arrived(self, node_id: NodeId, session: Session, endpoints: tuple[str, ...]) -> Peer:
         """Return the peer of a node that has a session now, and send it what has waited for any of its endpoints."""
         peer: Peer | None = None
-        packets: list[tuple[float, Message[object]]] = []
+        packets: list[Packet] = []
         for endpoint in dict.fromkeys(endpoints):
             waiting = self._waiting.pop(endpoint, None)
             if waiting is None:
@@ -144,10 +172,13 @@ class Connector:
         if peer is None:
             peer, _ = self._network.make_peer(node_id, session)
         now = self._loop.time()
-        for until, packet in packets:
-            if now <= until:
-                peer.control(packet)
-            else:
+        for until, packet, stream in packets:
+            if now > until:
+                self.dropped += 1
+                continue
+            try:
+                self.send_to(peer, packet, reliable=True, stream=stream)
+            except (WireError, MailboxFull):  # what waited behind it goes all the same
                 self.dropped += 1
         self._loop.call_soon(peer.flush)
         return peer

@@ -5,9 +5,13 @@ A message that comes too late, for an actor or an ask that has ended, is ignored
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING
 
-from ..kernel.errors import Unhandled
+from ..kernel.errors import MailboxFull, Unhandled
 from ..kernel.message import Message
 from ..kernel.ref import Down
 from .control import (
@@ -33,14 +37,18 @@ if TYPE_CHECKING:
     from ..kernel.cell import Cell
     from .peer import Peer, PeerContext
 
+HANDLING_MAX = 1_000
+"""Requests of one peer that ``async def`` request handlers may work on at one time."""
+
 
 class ControlHandler:
     """Handles what one peer sends to the node itself, and watches actors of this node for that peer."""
 
-    __slots__ = ("_context", "_peer", "_watchers")
+    __slots__ = ("_context", "_handling", "_peer", "_watchers")
 
     def __init__(self, peer: Peer, context: PeerContext) -> None:
         self._peer, self._context = peer, context
+        self._handling = 0
         self._watchers: dict[int, _PeerWatcher] = {}
 
     def take(self, message: Message[object], correlation: int) -> None:
@@ -78,20 +86,68 @@ class ControlHandler:
 
     def _serve(self, message: Message[object], correlation: int) -> None:
         """Call the request handler for a message; its error goes to the asker, or is reported when there is none."""
-        serve = self._context.request_handlers.get(type(message))
-        if serve is None:
+        served = self._context.request_handlers.get(type(message))
+        if served is None:
             raise Unhandled(f"node {self._context.node_id.node} was itself sent a {type(message).__qualname__}")
-        peer = self._peer
         try:
-            reply = serve(message, peer)
+            reply = served.handler(message, self._peer)
+            if inspect.iscoroutine(reply):
+                self._serve_later(message, reply, correlation)
+            elif correlation:
+                self._peer.incoming_asks.reply(correlation, reply)
         except Exception as error:  # noqa: BLE001  the fault of one feature must not keep the rest of the frame back
-            if correlation:
-                peer.incoming_asks.reply_error(correlation, error)
-            else:
-                peer.system.reporter.problem(f"{type(message).__qualname__} from node {peer.node} failed", error)
+            self._failed(message, correlation, error)
+
+    def _serve_later(
+        self, message: Message[object], handling: Coroutine[object, object, object], correlation: int
+    ) -> None:
+        """Let an ``async def`` request handler go on; raises ``MailboxFull`` when too many of them do for this peer."""
+        peer = self._peer
+        if self._handling >= HANDLING_MAX:
+            handling.close()
+            raise MailboxFull(
+                f"node {self._context.node_id.node} handles {HANDLING_MAX} requests of node {peer.node} already: "
+                "wait for replies before you send more"
+            )
+        reply: asyncio.Future[object] = peer.system.loop.create_future()
+        self._handling += 1
+        task = peer.system.background(self._handle(message, handling, reply, correlation))
+        task.add_done_callback(partial(self._handled, handling, reply))
+        if correlation:
+            reply.add_done_callback(lambda done: task.cancel() if done.cancelled() else None)
+            peer.incoming_asks.answer(correlation, reply)
+
+    async def _handle(
+        self,
+        message: Message[object],
+        handling: Coroutine[object, object, object],
+        reply: asyncio.Future[object],
+        correlation: int,
+    ) -> None:
+        try:
+            value = await handling
+        except Exception as error:  # noqa: BLE001  as in `_serve`
+            if not correlation:
+                self._failed(message, correlation, error)
+            elif not reply.done():
+                reply.set_exception(error)
         else:
-            if correlation:
-                peer.incoming_asks.reply(correlation, reply)
+            if not reply.done():
+                reply.set_result(value)
+
+    def _handled(
+        self, handling: Coroutine[object, object, object], reply: asyncio.Future[object], _: asyncio.Task[None]
+    ) -> None:
+        self._handling -= 1
+        handling.close()  # a task that was cancelled before its first step never awaits it
+        reply.cancel()  # so that the asker hears of a handler that was cancelled
+
+    def _failed(self, message: Message[object], correlation: int, error: Exception) -> None:
+        peer = self._peer
+        if correlation:
+            peer.incoming_asks.reply_error(correlation, error)
+        else:
+            peer.system.reporter.problem(f"{type(message).__qualname__} from node {peer.node} failed", error)
 
     def _take_for_actor(self, message: WatchActor | EndActor | LinkedActorEnded) -> None:
         cell = self._context.exports.get(message.uid)

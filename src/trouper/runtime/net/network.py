@@ -35,14 +35,18 @@ from .bulk.out_of_band import BulkResources
 from .connector import Connector
 from .control import FindActor, SpawnActor
 from .directory import Directory
-from .peer import LocalActors, Peer, RequestHandler
+from .peer import LocalActors, Peer, Stream
+from .request_handlers import RequestHandlers
 from .spawn_request import resolve_spawn, stop_with_owner
 
 if TYPE_CHECKING:
+    from ..kernel.message import Message
     from ..kernel.system import System
     from .code_shipping import CodeShipping
 
 MakeTransport = Callable[[TransportOwner], Transport]
+PeerListener = Callable[[Peer, bool], None]
+"""Called with a peer that has a session now (True), or is lost (False)."""
 
 SPAWN_S = 60.0
 """Seconds until an actor must have started on another node."""
@@ -87,10 +91,9 @@ class Network:
         self._now = system.loop.time
         self.exports: dict[int, Cell] = {}
         """The actors of this node whose refs were sent to peers, by uid; no other actor can be reached from outside."""
-        self.request_handlers: dict[type, RequestHandler] = {}
-        """What features of this node do for its peers, by the type of the message that asks for it."""
-        self.on_peer: list[Callable[[Peer, bool], None]] = []
-        """Called with each peer that gets a session (True), and with each that is lost (False)."""
+        self.request_handlers = RequestHandlers()
+        """The requests that this node serves to its peers."""
+        self._peer_listeners: list[PeerListener] = []
         self.directory = Directory(self, self.node_id)
         self.connector = Connector(self, system.loop)
         self.endpoint = ""
@@ -216,6 +219,21 @@ class Network:
         """
         return await self.peer(node).control_ref.ask(msgspec.structs.replace(spawn, owner=owner), SPAWN_S)
 
+    def watch_peers(self, listener: PeerListener) -> Callable[[], None]:
+        """Call a function with each peer that gets a session or is lost, from now on; returns what ends that."""
+        self._peer_listeners.append(listener)
+
+        def unwatch() -> None:
+            if listener in self._peer_listeners:
+                self._peer_listeners.remove(listener)
+
+        return unwatch
+
+    def identity_of(self, peer: Peer) -> str | None:
+        """Return who the transport has authenticated a peer as, such as its public key; None when it has not."""
+        session = self._sessions.peer(peer.node)
+        return None if session is None else session.identity
+
     def close_idle_sessions(self, sessions_max: int) -> None:
         """Close sessions that are not needed while there are more than ``sessions_max``, from now on.
 
@@ -262,6 +280,34 @@ class Network:
         if peer is None or peer.lost is not None:
             return None if self._closed else self.connector.find_generation(node_id)
         return peer if peer.node_id == node_id else None
+
+    def send_to(
+        self,
+        node_id: NodeId,
+        message: Message[object],
+        *,
+        reliable: bool = True,
+        stream: Stream = "control",
+        expires_s: float | None = None,
+    ) -> None:
+        """Send a message to the request handlers of a node, and dial it when it is not connected.
+
+        reliable: False drops the message while the connection is broken.  stream: as for ``Peer.send``.
+        expires_s: seconds that it waits for a session; None is 10 s, or 2 s if it is not reliable.
+        Raises ``NodeUnreachable`` when no address of this generation of the node is known, ``WireError`` for a message
+        that cannot travel, and ``MailboxFull`` when too much waits for the node.
+        """
+        peer = self._peers.get(node_id.node)
+        if peer is not None and peer.lost is None and peer.node_id == node_id:
+            self.connector.send_to(peer, message, reliable=reliable, stream=stream)
+            return
+        endpoint = None if self._closed else self.connector.endpoint_of(node_id)
+        if endpoint is None or self.peer_at(endpoint) is not None:  # another generation listens there now
+            raise NodeUnreachable(
+                f"node {self.node_id.node} is not connected to node {node_id.node} of generation "
+                f"{node_id.generation}, and knows no address of it: wait for PeerUp"
+            )
+        self.connector.send(endpoint, message, reliable=reliable, stream=stream, expires_s=expires_s)
 
     def dial(self, endpoint: str) -> None:
         """Dial an endpoint once, for data that waits to be sent there; an error is reported."""
@@ -379,9 +425,9 @@ class Network:
             self.system.reporter.problem(f"node {peer.node} sent what cannot be read: {error}")
 
     def _on_session_event(self, effect: effects.SessionEvent) -> None:
-        if isinstance(effect, effects.PeerUp):
+        if isinstance(effect, effects.SessionUp):
             self._on_peer_up(effect)
-        elif isinstance(effect, effects.PeerDown):
+        elif isinstance(effect, effects.SessionDown):
             self._on_peer_down(effect)
         elif isinstance(effect, effects.DialRefused):
             self.refusals[effect.endpoint] = effect.text
@@ -403,7 +449,7 @@ class Network:
         if not isinstance(effect, effects.CapacityAvailable):
             self._notify_changed()
 
-    def _on_peer_up(self, effect: effects.PeerUp) -> None:
+    def _on_peer_up(self, effect: effects.SessionUp) -> None:
         node_id = NodeId(effect.greeting.node, effect.greeting.generation)
         self.directory.begin_generation(node_id)
         endpoints = (effect.greeting.endpoint, effect.session.endpoint)
@@ -412,7 +458,7 @@ class Network:
         self._peer_of_session[effect.session.token] = self._peers[peer.node] = peer
         self._tell_listeners(peer, up=True)
 
-    def _on_peer_down(self, effect: effects.PeerDown) -> None:
+    def _on_peer_down(self, effect: effects.SessionDown) -> None:
         peer = self._peer_of_session.pop(effect.session.token, None)
         if peer is None:
             return
@@ -429,7 +475,7 @@ class Network:
 
     def _tell_listeners(self, peer: Peer, *, up: bool) -> None:
         """Call each listener, whatever the others do: one that fails must not keep the next from the news."""
-        for listener in list(self.on_peer):
+        for listener in list(self._peer_listeners):
             try:
                 listener(peer, up)
             except Exception as error:  # noqa: BLE001  reported: it is the listener's own fault

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -45,7 +45,7 @@ from .control_handler import ControlHandler
 from .errors import UnreadableMessage, failure_of, raised_from
 from .incoming_asks import IncomingAsks
 from .remote_cell import RemoteCell
-from .send_buffer import LIMIT, SendBuffer, SendPort
+from .send_buffer import BACKGROUND_MAX, LIMIT, SendBuffer, SendPort
 
 if TYPE_CHECKING:
     import asyncio
@@ -54,8 +54,11 @@ if TYPE_CHECKING:
     from ..kernel.system import System
     from .bulk.out_of_band import BulkResources
     from .directory import Directory
+    from .request_handlers import RequestHandlers
 
 R = TypeVar("R")
+Stream = Literal["control", "normal", "bulk"]
+"""How a message to a node is sent: ahead of all others, in order with them, or when no other waits."""
 ASK_S_MAX = 86_400.0
 """Seconds that an ask of another node may have left; a longer time is cut to this."""
 ASK_GRID_PER_S = 100
@@ -63,9 +66,6 @@ ASK_GRID_PER_S = 100
 NOT_READ_MAX = 10
 """Messages that could not be read and are told of, to the sender and in its log, in ``NOT_READ_S`` seconds."""
 NOT_READ_S = 60.0
-
-RequestHandler: TypeAlias = "Callable[[Message[object], Peer], object]"
-"""Called with a message that a peer has sent to the node itself, and that peer; returns the reply, if one is owed."""
 
 
 class LocalActors(Protocol):
@@ -103,8 +103,8 @@ class PeerContext(Protocol):
         ...
 
     @property
-    def request_handlers(self) -> Mapping[type, RequestHandler]:
-        """What features of this node do for its peers, by the type of the message that asks for it."""
+    def request_handlers(self) -> RequestHandlers:
+        """The requests that this node serves to its peers."""
         ...
 
     @property
@@ -244,13 +244,34 @@ class Peer:
         return packed
 
     def control(self, message: Message[object]) -> None:
-        """Send a message to the node itself, for its control handler or ``request_handlers``; none to a lost node."""
+        """Send a message to the node itself, for its control handler or its request handlers; none to a lost node."""
         if self.lost is None:
             item = (0, 0, self.codec.number_of(type(message)), message)
             in_order = isinstance(message, LinkedActorEnded) or (
                 isinstance(message, EndActor) and message.how == "drain"
             )
             (self._send_buffer.put if in_order else self._send_buffer.put_signal)(item)
+
+    def send(self, message: Message[object], stream: Stream = "normal") -> None:
+        """Send a message to the node itself, for its request handlers; none to a lost node.
+
+        stream: ``control`` goes ahead of all that waits, ``normal`` in order with messages to actors, ``bulk`` when
+            nothing else waits.  A message with large buffers is in order with others of its kind only.
+        Raises ``WireError`` for a message that cannot travel, and ``MailboxFull`` when too much waits for the node.
+        """
+        if self.lost is not None:
+            return
+        number = self.codec.number_of(type(message))
+        packed = self._packed(message) if number in self.codec.carriers else None
+        item = (0, 0, number, packed or message)
+        if packed is not None or stream == "normal":
+            if self._send_buffer.full:
+                raise MailboxFull(f"{LIMIT} messages wait for node {self.node} already: send less")
+            self._send_buffer.put(item)
+        elif stream == "control":
+            self._send_buffer.put_urgent(item)
+        elif not self._send_buffer.put_background(item):
+            raise MailboxFull(f"{BACKGROUND_MAX} messages wait in the bulk stream to node {self.node}: send less")
 
     def cancel(self, ask: Ask[R]) -> None:
         """Forget an ask whose asker has given up, and tell the node."""

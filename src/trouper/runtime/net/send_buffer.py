@@ -28,6 +28,8 @@ TURN_BODIES = 8
 """Bodies of ``ITEMS_MAX`` items that are encoded in one iteration of the loop, which takes some milliseconds."""
 SIGNALS_MAX = 64
 """Signals in one frame of the control stream."""
+BACKGROUND_MAX = 10_000
+"""Items that wait in the background before more are refused."""
 BULK_HIGH_BYTES = 67_108_864
 """Bytes of large buffers that wait before ``await tell`` waits too."""
 BULK_TURN_BYTES = 16_777_216
@@ -88,6 +90,7 @@ class SendBuffer:
         self._items: list[Item] = []
         self._ahead = 0
         self._signals: list[Item] = []
+        self._background: deque[Item] = deque()
         self._bodies: deque[bytes] = deque()
         self._armed = self._busy = self.closed = False
         self._calm_items = ITEMS_MAX
@@ -106,7 +109,7 @@ class SendBuffer:
     @property
     def is_empty(self) -> bool:
         """Whether no data waits."""
-        return not (self._items or self._signals or self._bodies or self._transfers)
+        return not (self._items or self._signals or self._background or self._bodies or self._transfers)
 
     @property
     def full(self) -> bool:
@@ -177,6 +180,21 @@ class SendBuffer:
         else:
             self.put(item)
 
+    def put_urgent(self, item: Item) -> None:
+        """Queue an item for the control stream: ahead of all that waits, whatever capacity the session has."""
+        self._signals.append(item)
+        if not self._armed:
+            self._arm()
+
+    def put_background(self, item: Item) -> bool:
+        """Queue an item behind everything else, to be sent when nothing else waits; False when too many such wait."""
+        if len(self._background) >= BACKGROUND_MAX:
+            return False
+        self._background.append(item)
+        if not self._armed:
+            self._arm()
+        return True
+
     def flush(self) -> None:
         """Encode what is queued into frames, and send as many as the session has capacity for."""
         self._armed, self._ahead = False, 0
@@ -219,6 +237,12 @@ class SendBuffer:
                 if not moved:
                     break
                 moved_bytes += moved
+            elif self._background:
+                if not bodies_left:
+                    self._arm()
+                    break
+                bodies_left -= 1
+                self._encode([self._background.popleft() for _ in range(min(len(self._background), SIGNALS_MAX))])
             else:
                 break
 
@@ -239,11 +263,12 @@ class SendBuffer:
     def close(self) -> tuple[list[bytes], list[Item]]:
         """Send nothing more; returns what was not sent: bodies, and the items that come after them."""
         self.closed = True
-        items = [*self._transfers.close(), *self._items, *self._signals]
+        items = [*self._transfers.close(), *self._items, *self._signals, *self._background]
         bodies, items = list(self._bodies), [*map(_unpacked, items)]
         self._bodies.clear()
         self._bulk_bytes = 0
         self._items, self._signals = [], []
+        self._background.clear()
         if self._capacity is not None:
             self._release()
         return bodies, items

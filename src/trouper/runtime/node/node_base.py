@@ -28,9 +28,10 @@ from ..kernel.system import Guardian, System
 from ..observe.reports import brief
 from ..observe.tracing import is_virtual
 from ..observe.watchdog import SLOW_HANDLER_S, LoopBlocked, LoopWatchdog
+from .extension_manager import ExtensionManager
 from .node_services import NodeServices
 from .opening import NetworkOptions, open_network, transports_for
-from .shutdown import AFTER_STOP, Shutdown
+from .shutdown import AFTER_STOP, STOP_EXTENSIONS, Shutdown
 
 if TYPE_CHECKING:
     from ..kernel.journal import Journal
@@ -38,10 +39,13 @@ if TYPE_CHECKING:
     from ..net.code_shipping import CodeShipping
     from ..net.network import MakeTransport
     from ..session.bulk_chunks import BulkSettings
+    from .extension import AnyExtension
+    from .extension_run import ExtensionInfo
     from .node_network import NodeNetwork
     from .node_part import NodePart
 
 T = TypeVar("T")
+E = TypeVar("E", bound="AnyExtension")
 P = ParamSpec("P")
 
 
@@ -70,6 +74,7 @@ class NodeBase(NodeServices, SpawnMixin):
         strict_wire: bool = False,
         code_shipping: bool | CodeShipping = False,
         seed: int | None = None,
+        extensions: Sequence[AnyExtension | type[AnyExtension]] = (),
     ) -> None:
         _check(ask_timeout_s, threads, slow_handler_s)
         super().__init__(name or "local", journal)
@@ -90,6 +95,10 @@ class NodeBase(NodeServices, SpawnMixin):
             seed=seed,
         )
         self._parts: list[NodePart] = []
+        self._extensions = ExtensionManager(self)
+        for extension in extensions:
+            self._extensions.add(extension)
+        self.shutdown.add(STOP_EXTENSIONS, "extensions", self._extensions.stop)
         self._network: NodeNetwork | None = None
         self._slow_handler_s, self._strict_wire = slow_handler_s, strict_wire
         self.watchdog: LoopWatchdog | None = None
@@ -165,11 +174,13 @@ class NodeBase(NodeServices, SpawnMixin):
         options = self._network_options
         for part in self._parts:
             options = part.network_options(options)
+        options = self._extensions.network_options(options)
         if options.listen:
             transports = self._make_transports(options)
             self._network = await open_network(self, options, transports, self.system.node_id.generation)
         for part in self._parts:
             await part.start()
+        await self._extensions.start()
         if self._slow_handler_s is not None and not is_virtual(loop):  # after the imports above, which block the loop
             self.watchdog = LoopWatchdog(self.system, self._slow_handler_s, self._on_loop_blocked)
 
@@ -259,6 +270,15 @@ class NodeBase(NodeServices, SpawnMixin):
     def __spawn_parent__(self) -> Cell:
         return self.system.user
 
+    def __getitem__(self, kind: type[E]) -> E:
+        """Return the extension of this class; raises ``InvalidOption`` when the node has none."""
+        return self._extensions.get(kind)
+
+    @property
+    def extensions(self) -> list[ExtensionInfo]:
+        """What each extension of the node does now, in the order of their starts."""
+        return self._extensions.infos()
+
     @property
     def network(self) -> NodeNetwork:
         """The network, with the nodes that this one is connected to.
@@ -297,6 +317,7 @@ class NodeBase(NodeServices, SpawnMixin):
             self.watchdog.stop()
         for part in self._parts:
             part.close()
+        self._extensions.release()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 

@@ -8,8 +8,9 @@ The phases that every node has, in their order (``add_phase`` puts others betwee
 
 1. ``before_stop``: everything still works; finish what has begun, notify others.
 2. ``stop_user_actors``: no actor can be spawned any more; all actors under ``/user`` stop, the newest first.
-3. ``stop_system``: all actors under ``/system`` and the root stop.
-4. ``after_stop``: there are no actors; close files and connections.  It gets a second even when no time is left.
+3. ``stop_extensions``: the extensions stop, each before those that it requires.
+4. ``stop_system``: all actors under ``/system`` and the root stop.
+5. ``after_stop``: there are no actors; close files and connections.  It gets a second even when no time is left.
 
 The idea is Akka's ``CoordinatedShutdown``, with one deadline for all.
 """
@@ -33,7 +34,8 @@ from ..kernel.system import System
 Work = Callable[[], Coroutine[object, object, object]]
 Outcome = Literal["done", "failed", "timed_out", "skipped"]
 
-BEFORE_STOP, STOP_USER_ACTORS, STOP_SYSTEM, AFTER_STOP = "before_stop", "stop_user_actors", "stop_system", "after_stop"
+BEFORE_STOP, STOP_USER_ACTORS, STOP_EXTENSIONS = "before_stop", "stop_user_actors", "stop_extensions"
+STOP_SYSTEM, AFTER_STOP = "stop_system", "after_stop"
 PHASE_TIMEOUT_S = 5.0
 """Default time-out of a phase, in seconds."""
 UNWIND_S = 1.0
@@ -73,7 +75,8 @@ class TaskReport(msgspec.Struct, frozen=True):
 STANDARD = (
     Phase(BEFORE_STOP),
     Phase(STOP_USER_ACTORS, frozenset({BEFORE_STOP}), None),
-    Phase(STOP_SYSTEM, frozenset({STOP_USER_ACTORS}), None),
+    Phase(STOP_EXTENSIONS, frozenset({STOP_USER_ACTORS}), None),
+    Phase(STOP_SYSTEM, frozenset({STOP_EXTENSIONS}), None),
     Phase(AFTER_STOP, frozenset({STOP_SYSTEM})),
 )
 

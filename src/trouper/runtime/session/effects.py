@@ -65,15 +65,15 @@ class Deliver(msgspec.Struct, frozen=True, gc=False):
     reliable: bool = True
 
 
-class PeerUp(msgspec.Struct, frozen=True):
-    """A session with this generation of a node has begun; ``session`` takes bodies for it until its ``PeerDown``."""
+class SessionUp(msgspec.Struct, frozen=True):
+    """A session with this generation of a node has begun; ``session`` takes bodies for it until its ``SessionDown``."""
 
     session: Session
     greeting: Greeting
 
 
-class PeerDown(msgspec.Struct, frozen=True):
-    """The session is over: once for each ``PeerUp``.
+class SessionDown(msgspec.Struct, frozen=True):
+    """The session is over: once for each ``SessionUp``.
 
     reason: ``node_lost`` (the peer stayed out of reach, or came back without this session), ``goodbye`` (the peer
         left), ``closed`` (this node left), ``refused`` (the peer refuses to continue), ``idle`` (both sides had nothing
@@ -133,6 +133,6 @@ class FrameRejected(msgspec.Struct, frozen=True):
 
 
 SessionEvent: TypeAlias = (
-    PeerUp | PeerDown | PeerUnreachable | PeerReachable | CapacityAvailable | DialRefused | FrameRejected
+    SessionUp | SessionDown | PeerUnreachable | PeerReachable | CapacityAvailable | DialRefused | FrameRejected
 )
 Effect: TypeAlias = OpenWire | CloseWire | Transmit | Refuse | Deliver | SessionEvent

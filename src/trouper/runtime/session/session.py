@@ -33,7 +33,7 @@ is wanted; a tick that comes too early does nothing.
 
 Laws of this file:
 1. The same session, event, time and random number give the same effects.
-2. ``PeerUp`` once, then ``PeerDown`` once; ``Deliver``, ``PeerUnreachable`` and ``PeerReachable`` only between them.
+2. ``SessionUp`` once, then ``SessionDown`` once; ``Deliver``, ``PeerUnreachable`` and ``PeerReachable`` only between.
 3. A frame is answered by at most one frame that wants an answer itself, and that one is paced by time: no two nodes
    answer each other without end.
 """
@@ -51,10 +51,10 @@ from .effects import (
     Deliver,
     DownReason,
     Effect,
-    PeerDown,
     PeerReachable,
     PeerUnreachable,
-    PeerUp,
+    SessionDown,
+    SessionUp,
     Transmit,
 )
 from .frames import HEADER_BYTES, Frame, Greeting, byte_count
@@ -72,7 +72,7 @@ IDLE_DETAIL = "neither side had anything to say"
 
 
 class SessionClosed(ActorError):
-    """The session is not up yet, or it is over; its ``PeerDown`` says why."""
+    """The session is not up yet, or it is over; its ``SessionDown`` says why."""
 
 
 class Session:
@@ -159,7 +159,7 @@ class Session:
 
     def _check_body(self, body_bytes: int) -> None:
         if self.state != "up" and self.state != "broken":
-            raise SessionClosed(f"{self}: send only between its PeerUp and its PeerDown")
+            raise SessionClosed(f"{self}: send only between its SessionUp and its SessionDown")
         if not 0 < body_bytes <= self.body_bytes_max:
             raise FrameTooLarge(f"{self}: a body of {body_bytes} bytes, it takes 1 to {self.body_bytes_max}")
 
@@ -327,7 +327,7 @@ class Session:
         if self.ever_up:
             return [event]
         self.ever_up, self.tentative, self.used_at = True, False, now
-        return [PeerUp(self, self.peer)]
+        return [SessionUp(self, self.peer)]
 
     def postpone(self, now: float) -> None:
         """The peer refuses the session for now: greet it again after the longest pause."""
@@ -347,7 +347,7 @@ class Session:
         return self._break(detail, now) if self.state == "up" else []
 
     def leave(self, now: float) -> list[Effect]:
-        """Say goodbye: ``PeerDown`` follows when the peer has everything, or after ``linger_s``."""
+        """Say goodbye: ``SessionDown`` follows when the peer has everything, or after ``linger_s``."""
         if self.state != "up" and self.state != "closing":
             return [] if self.state == "leaving" else self.end("closed", "this node took its leave")
         self.state = "leaving"
@@ -362,7 +362,7 @@ class Session:
         is_reported = self.state == "closed_idle" or not self.ever_up
         self.state, self.wake_at = "closed", inf
         left = tuple(body.parts for body in self.stream.drain())
-        return [] if is_reported else [PeerDown(self, reason, detail, left)]
+        return [] if is_reported else [SessionDown(self, reason, detail, left)]
 
     def supersede(self) -> list[Effect]:
         """Another session with the peer is up, so this one is over at the peer."""
@@ -438,7 +438,7 @@ class Session:
             return [self._frame(frames.STAY, number)]
         self.state, self._end_at = "closed_idle", now + self._settings.linger_s
         self.wake_at = self._end_at
-        return [self._frame(frames.AGREE, number), PeerDown(self, "idle", IDLE_DETAIL, ())]
+        return [self._frame(frames.AGREE, number), SessionDown(self, "idle", IDLE_DETAIL, ())]
 
     # -- time ----------------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ network layer sets ``in_use``, which begins as True:
 * to True before it begins any of this, and before it sends a body that is to be answered.
 
 From the question to its answer the session's state is ``closing``: it takes nothing, and messages wait.  Then comes
-``CapacityAvailable``, and the session goes on, or ``PeerDown`` with the reason ``idle`` on both sides, and no body is
+``CapacityAvailable``, and the session goes on, or ``SessionDown`` with the reason ``idle`` on both sides; no body is
 lost.  After that, refs to the peer stay valid, because it is the same generation, and nobody is told ``node_lost``.
 The next message dials again; what has waited goes to the new session if its generation is the same, with the
 definitions of the codec made anew.  If it is another generation, the peer is lost only then.
@@ -155,7 +155,7 @@ class SessionManager:
         return self._after_event(session, session.ask_to_close(now), now)
 
     def close_unused(self, now: float) -> list[Effect]:
-        """``close_idle`` for each session that ``closable`` names; to be called after each ``PeerUp``, and at times."""
+        """``close_idle`` for each session that ``closable`` names; call it after each ``SessionUp``, and at times."""
         for session in self._peers.values():
             session.pinned = self._is_pinned(session)
         chosen = closable(self._peers.values(), self._settings, now)

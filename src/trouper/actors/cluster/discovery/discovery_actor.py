@@ -47,7 +47,7 @@ class DiscoveryActor(Actor):
         node = self.node
         self._loop, self._network = node.system.loop, node.network
         self._alarm = Alarm(self._loop, lambda: self.ref.tell(AlarmDue()))
-        self._network.on_peer.append(self._peer_changed)
+        self._unwatch_peers = self._network.watch_peers(self._peer_changed)
         self._network.on_dial_refused.append(self._dial_refused)
         for announce in announcements(self.cluster.config, node.name, self._network.endpoint):
             try:
@@ -61,7 +61,7 @@ class DiscoveryActor(Actor):
     async def on_stop(self) -> None:
         """End the search and the announcements."""
         self._alarm.set(inf)
-        self._network.on_peer.remove(self._peer_changed)
+        self._unwatch_peers()
         self._network.on_dial_refused.remove(self._dial_refused)
         await self._announcements.aclose()
 

@@ -33,8 +33,9 @@ class DeadlockDetector:
         self._graph = _Graph(self._peers, network.system.loop)
         self._search = DeadlockSearch(network.node_id.node, network.node_id.generation, self._graph)
         self._scaning = False
-        network.on_peer.append(self._on_peer)
-        network.request_handlers[DeadlockProbe] = network.request_handlers[DeadlockCheck] = self._on_message
+        network.watch_peers(self._on_peer)
+        for type_ in (DeadlockProbe, DeadlockCheck):
+            network.request_handlers.serve(type_, self._on_message, owner="deadlock")
 
     def _on_peer(self, peer: Peer, up: bool) -> None:
         if up:

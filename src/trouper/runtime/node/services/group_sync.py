@@ -26,8 +26,9 @@ class GroupSync:
 
     def __init__(self, network: Network, groups: Groups) -> None:
         self._network, self._groups = network, groups
-        network.request_handlers[GroupJoined] = network.request_handlers[GroupLeft] = self._on_message
-        network.on_peer.append(self._on_peer)
+        for type_ in (GroupJoined, GroupLeft):
+            network.request_handlers.serve(type_, self._on_message, owner="groups")
+        network.watch_peers(self._on_peer)
         groups.on_change.append(self._changed)
 
     def _on_peer(self, peer: Peer, up: bool) -> None:

@@ -17,6 +17,7 @@ from ...observe.introspection import ActorState, ActorStats, ActorTree, MailboxP
 if TYPE_CHECKING:
     from ...net.network import Network
     from ...net.peer import Peer
+    from ...net.request_handlers import Role
     from ...observe.introspection import Introspection
 
 R = TypeVar("R")
@@ -149,5 +150,7 @@ def serve_introspection(network: Network, introspection: Introspection) -> None:
                 raise CallerError(f"{type(message).__qualname__} is no request for introspection")
         return None
 
-    for type_ in (GetStats, GetState, PeekMailbox, GetTree, TraceActor, SuspendActor, CrashActor):
-        network.request_handlers[type_] = answer
+    roles: dict[type, Role] = {GetStats: "observer", PeekMailbox: "observer", GetTree: "observer"}
+    roles |= dict.fromkeys((GetState, TraceActor, SuspendActor, CrashActor), "operator")
+    for type_, allow in roles.items():
+        network.request_handlers.serve(type_, answer, owner="introspection", allow=allow)

@@ -1,0 +1,338 @@
+"""``NodeContext``: what an extension can do on its node, and what ends with the extension."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+
+import msgspec
+
+from ..actor.spawning import SpawnMixin
+from ..kernel.address import NodeId
+from ..kernel.clock import Alarm
+from ..kernel.errors import NodeUnreachable
+from ..kernel.message import Message
+
+if TYPE_CHECKING:
+    from ..kernel.cell import Cell
+    from ..kernel.journal import Journal
+    from ..net.peer import Peer, Stream
+    from ..net.request_handlers import RequestHandlers, Role
+    from ..observe.events import Events
+    from .extension import AnyExtension
+    from .extension_run import ExtensionRun
+    from .node_base import NodeBase
+    from .shutdown import Shutdown
+
+M = TypeVar("M", bound="Message[Any]")  # Any: a message with whatever reply
+R = TypeVar("R")
+E = TypeVar("E", bound="AnyExtension")
+
+
+class PeerInfo(msgspec.Struct, frozen=True):
+    """Another node.
+
+    node_id: its name and generation.  identity: who the transport has authenticated it as, such as its public key;
+    None where the transport authenticates nobody, and for this node itself.
+    """
+
+    node_id: NodeId
+    identity: str | None = None
+
+
+class PeerUp(msgspec.Struct, frozen=True):
+    """A session with another node has begun; ``node_id`` and ``identity`` as those of ``PeerInfo``."""
+
+    node_id: NodeId
+    identity: str | None = None
+
+
+class PeerDown(msgspec.Struct, frozen=True):
+    """The session with another node is over, and what was sent and not acknowledged is lost."""
+
+    node_id: NodeId
+    identity: str | None = None
+
+
+PeerEvent: TypeAlias = PeerUp | PeerDown
+
+
+class Peers:
+    """The nodes that this one has a session with, as ``ctx.peers``."""
+
+    def __init__(self, context: NodeContext) -> None:
+        self._context = context
+
+    def __iter__(self) -> Iterator[PeerInfo]:
+        """Go through the peers, by name."""
+        network = self._context.network
+        for _, peer in sorted({} if network is None else network.peers.items()):
+            yield PeerInfo(peer.node_id, None if network is None else network.identity_of(peer))
+
+    def get(self, name: str) -> PeerInfo | None:
+        """Return the peer of this name; None when there is no session with it."""
+        return next((peer for peer in self if peer.node_id.node == name), None)
+
+    def subscribe(self, handle: Callable[[PeerEvent], None]) -> Callable[[], None]:
+        """Call a function with ``PeerUp`` for each present peer, now, and with each later event.
+
+        handle: called in the node's loop, so it should be quick; an error in it fails the extension.
+        Returns a function that ends the subscription; it also ends with the extension.
+        """
+        known: dict[NodeId, PeerInfo] = {}
+        guarded = self._context.guard(handle, "its listener to peers")
+
+        def on_peer(peer: Peer, up: bool) -> None:
+            network = self._context.network
+            if up:
+                identity = None if network is None else network.identity_of(peer)
+                known[peer.node_id] = PeerInfo(peer.node_id, identity)
+                guarded(PeerUp(peer.node_id, identity))
+            elif peer.node_id in known:
+                guarded(PeerDown(peer.node_id, known.pop(peer.node_id).identity))
+
+        network = self._context.network
+        if network is None:
+            return lambda: None
+        unwatch = self._context.until_end(network.watch_peers(on_peer))
+        for _, peer in sorted(network.peers.items()):
+            on_peer(peer, True)
+        return unwatch
+
+
+class ExtensionClock:
+    """The time of the node, as ``ctx.clock``; it is virtual in a simulation."""
+
+    def __init__(self, context: NodeContext) -> None:
+        self._context = context
+
+    def now(self) -> float:
+        """Return the loop's time, in seconds; its zero means nothing."""
+        return self._context.loop.time()
+
+    def alarm(self, callback: Callable[[], None]) -> Alarm:
+        """Make an alarm, for which ``alarm.set(at)`` sets when ``callback`` is called; it is off after the extension.
+
+        callback: an error in it fails the extension.
+        """
+        alarm = Alarm(self._context.loop, self._context.guard(callback, "its alarm"))
+        self._context.until_end(partial(alarm.set, float("inf")))
+        return alarm
+
+
+class NodeContext(SpawnMixin):
+    """What an extension can do on its node; given to ``Extension.start``.
+
+    All that is made by it ends with the extension: actors, served requests, subscriptions, alarms, tasks.
+
+    node: the node.  peers: the nodes that it is connected to.  clock: the loop's time, and alarms.  random: a source of
+    random numbers that follows the node's seed.  log: a logger of the extension's own, ``trouper.NAME``.
+    """
+
+    def __init__(self, node: NodeBase, run: ExtensionRun, cell: Cell, handlers: RequestHandlers) -> None:
+        self.node, self.name = node, run.extension.name
+        self._run, self._cell, self._handlers = run, cell, handlers
+        self.loop = node.system.loop
+        self.network = node.network if node.has_network else None
+        """The node's network; None on a node that does not listen."""
+        self.peers, self.clock = Peers(self), ExtensionClock(self)
+        self.random = random.Random(node.system.random())
+        self.log = logging.getLogger(f"trouper.{self.name}")
+        self.served: dict[type, Role] = {}
+        self._own_handlers: dict[type, Callable[[Any, PeerInfo], object]] = {}  # Any: the type of its key
+        self._endings: dict[Callable[[], None], None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __spawn_parent__(self) -> Cell:
+        return self._cell
+
+    # --- the node ----------------------------------------------------------------------------------------------------
+
+    @property
+    def node_id(self) -> NodeId:
+        """The name and the generation of this node."""
+        return self.node.system.node_id if self.network is None else self.network.node_id
+
+    @property
+    def journal(self) -> Journal:
+        """The node's journal; raises ``InvalidOption`` where a default would lose events, as ``node.journal``."""
+        return self.node.journal
+
+    @property
+    def events(self) -> Events:
+        """The event stream of the node."""
+        return self.node.events
+
+    @property
+    def shutdown(self) -> Shutdown:
+        """The phases of the node's shutdown; ``stop`` of an extension is called in the phase ``stop_extensions``."""
+        return self.node.shutdown
+
+    def extension(self, kind: type[E]) -> E:
+        """Return another extension of the node, such as one that this one requires; raises ``InvalidOption``."""
+        return self.node[kind]
+
+    # --- requests ----------------------------------------------------------------------------------------------------
+
+    def serve(self, type_: type[M], handler: Callable[[M, PeerInfo], object], *, allow: Role = "member") -> None:
+        """Handle the messages of a type that other nodes send to this one, until the extension ends.
+
+        handler: plain or ``async def``; called with the message and the node that has sent it.  What it returns is the
+            reply to an ask.  Its error goes to the asker, and is reported where none asked; it does not fail the
+            extension, which a peer could bring down otherwise.  At most 1,000 requests of a peer are handled at a time.
+        allow: the role that a peer needs.
+        Raises ``CallerError`` when the type is served already, by this extension or another one, and ``InvalidOption``
+        for a type that is no message and for an unknown role.
+        """
+
+        def handle(message: M, peer: Peer) -> object:
+            identity = None if self.network is None else self.network.identity_of(peer)
+            return self._handle(handler, message, PeerInfo(peer.node_id, identity))
+
+        self._handlers.serve(type_, handle, owner=self.name, allow=allow)
+        self.served[type_] = allow
+        self._own_handlers[type_] = handler
+
+    def serve_own(self, message: Message[Any]) -> object:  # Any: a message with whatever reply
+        """Handle a message that this node sends to itself; returns the reply, or a coroutine that does."""
+        return self._handle(self._own_handlers[type(message)], message, PeerInfo(self.node_id))
+
+    def _handle(self, handler: Callable[[M, PeerInfo], object], message: M, peer: PeerInfo) -> object:
+        reply = handler(message, peer)
+        return self._tracked(cast("Coroutine[object, object, object]", reply)) if inspect.iscoroutine(reply) else reply
+
+    async def _tracked(self, handling: Coroutine[object, object, object]) -> object:
+        """Await a handler, and cancel it when the extension ends."""
+        task = cast("asyncio.Task[None] | None", asyncio.current_task())
+        assert task is not None, "a coroutine is awaited in a task"
+        self._tasks.add(task)
+        try:
+            return await handling
+        finally:
+            self._tasks.discard(task)
+
+    # --- sending -----------------------------------------------------------------------------------------------------
+
+    def send(
+        self,
+        node_id: NodeId,
+        message: Message[Any],  # Any: a message with whatever reply
+        *,
+        reliable: bool = True,
+        stream: Stream = "control",
+        expires_s: float | None = None,
+    ) -> None:
+        """Send a message to a node, for the extension there that serves its type; a node can send to itself.
+
+        reliable: False drops the message while the connection is broken, since it would come too late to be of use.
+        stream: ``control`` goes ahead of all that waits for the node, ``normal`` in order with messages to its actors,
+            ``bulk`` when nothing else waits.
+        expires_s: seconds that the message waits for a session with the node; None is 10 s, or 2 s if not reliable.
+        Raises ``NodeUnreachable`` when the node is not connected and its address is not known, ``WireError`` for a
+        message that cannot travel, and ``MailboxFull`` when too much waits for the node.
+        """
+        if node_id == self.node_id:
+            self.loop.call_soon(self._send_to_self, message)
+        elif self.network is None:
+            raise NodeUnreachable(f"node {self.node_id.node} has no network: it cannot send to node {node_id.node}")
+        else:
+            self.network.send_to(node_id, message, reliable=reliable, stream=stream, expires_s=expires_s)
+
+    async def ask(self, node_id: NodeId, message: Message[R], timeout_s: float | None = None) -> R:
+        """Send a message to a node as ``send`` does, and return the reply.
+
+        timeout_s: seconds; None is the ``ask_timeout_s`` of the node.
+        Raises ``NodeUnreachable``, ``AskTimeout``, ``Unhandled`` where no extension serves the type, and what the
+        handler raises.
+        """
+        if node_id == self.node_id:
+            async with asyncio.timeout(self.node.system.ask_timeout_s if timeout_s is None else timeout_s):
+                reply = self._serve_own(message)
+                return cast("R", await reply if inspect.iscoroutine(reply) else reply)
+        peer = None if self.network is None else self.network.find_generation(node_id)
+        if peer is None:
+            raise NodeUnreachable(
+                f"node {self.node_id.node} is not connected to node {node_id.node} of generation {node_id.generation}, "
+                "and knows no address of it: wait for PeerUp"
+            )
+        return await peer.control_ref.ask(message, timeout_s)
+
+    def _send_to_self(self, message: Message[Any]) -> None:  # Any: a message with whatever reply
+        try:
+            reply = self._serve_own(message)
+            if inspect.iscoroutine(reply):
+                self.run_in_background(self._reported(message, reply))
+        except Exception as error:  # noqa: BLE001  as of a message of a peer
+            self._report(message, error)
+
+    async def _reported(self, message: Message[Any], handling: Awaitable[object]) -> None:  # Any: as above
+        try:
+            await handling
+        except Exception as error:  # noqa: BLE001  as of a message of a peer
+            self._report(message, error)
+
+    def _report(self, message: Message[Any], error: Exception) -> None:  # Any: as above
+        self.node.reports.problem(f"{type(message).__qualname__} that node {self.name} sent to itself failed", error)
+
+    def _serve_own(self, message: Message[Any]) -> object:  # Any: as above
+        return self._run.manager.serve_own(message)
+
+    # --- what ends with the extension --------------------------------------------------------------------------------
+
+    def run_in_background(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Run a coroutine as a task, which is cancelled when the extension ends; an error in it fails the extension."""
+        task = self.node.system.background(self._run_guarded(coroutine))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: coroutine.close())  # a task cancelled before its first step never awaits it
+        return task
+
+    async def _run_guarded(self, coroutine: Coroutine[object, object, None]) -> None:
+        try:
+            await coroutine
+        except Exception as error:  # noqa: BLE001  the extension fails by it
+            self._run.fail(error, "its background task")
+
+    def guard(self, callback: Callable[..., None], what: str) -> Callable[..., None]:
+        """Return a function that calls ``callback``, fails the extension by an error of it, and does nothing later.
+
+        what: names the callback in the report.
+        """
+
+        def guarded(*args: object) -> None:
+            if self._run.context is not self:
+                return
+            try:
+                callback(*args)
+            except Exception as error:  # noqa: BLE001  the extension fails by it, and not its caller
+                self._run.fail(error, what)
+
+        return guarded
+
+    def until_end(self, ending: Callable[[], None]) -> Callable[[], None]:
+        """Call a function when the extension ends, unless what is returned was called before; it calls it at once."""
+        self._endings[ending] = None
+
+        def end_now() -> None:
+            if ending in self._endings:
+                del self._endings[ending]
+                ending()
+
+        return end_now
+
+    def close(self) -> None:
+        """End all that was made by this context but the actors, the newest first; called by the runtime."""
+        self._handlers.unserve(*self.served, owner=self.name)
+        while self._endings:
+            ending, _ = self._endings.popitem()
+            try:
+                ending()
+            except Exception as error:  # noqa: BLE001  one that fails must not keep the others from ending
+                self.node.reports.problem(f"extension {self.name}: {ending!r} failed at its end", error)
+        for task in list(self._tasks):
+            task.cancel()
