@@ -74,6 +74,7 @@ from .runtime.kernel.errors import NameTaken as NameTaken
 from .runtime.kernel.errors import NodeClosed as NodeClosed
 from .runtime.kernel.errors import NodeFailed as NodeFailed
 from .runtime.kernel.errors import NodeUnreachable as NodeUnreachable
+from .runtime.kernel.errors import NotAdmitted as NotAdmitted
 from .runtime.kernel.errors import Reject as Reject
 from .runtime.kernel.errors import RestartsExceeded as RestartsExceeded
 from .runtime.kernel.errors import StartFailed as StartFailed
@@ -202,6 +203,7 @@ __all__ = [
     "NodeClosed",
     "NodeFailed",
     "NodeUnreachable",
+    "NotAdmitted",
     "OneForAll",
     "OneForOne",
     "Pool",

@@ -20,12 +20,12 @@ from typing import Any, overload
 from ..node import Node
 from ..runtime.kernel.cell import Cell
 from ..runtime.kernel.dispatcher import Dispatcher
+from ..runtime.kernel.hooks import add_observer, remove_observer
 from ..runtime.kernel.lifecycle import REQUEST, SUPERVISION, crash
 from ..runtime.kernel.message import Message
 from ..runtime.kernel.ref import ActorRef
 from ..runtime.kernel.supervision import Strategy
 from ..runtime.observe.accounting import Accounting
-from ..runtime.observe.tracing import add_observer, remove_observer
 from ..transports.network_faults import Quality
 from . import checks
 from .faults import NODE_KINDS, Fault, Plan
@@ -358,10 +358,10 @@ class _Slowdown:
     def __init__(self, simulation: Simulation, seconds: float) -> None:
         self._simulation, self._seconds = simulation, seconds
 
-    def on_begin(self, cell: Cell, message: object) -> None:
+    def on_begin(self, cell: Cell, item: object) -> None:
         """Do nothing."""
 
-    def on_end(self, cell: Cell, message: object, error: BaseException | None) -> None:  # noqa: ARG002  an observer's
+    def on_end(self, cell: Cell, item: object, error: BaseException | None) -> None:  # noqa: ARG002  an observer's
         self._simulation.pause(cell.ref)
         self._simulation.loop.call_later(self._seconds, self._simulation.resume, cell.ref)
 

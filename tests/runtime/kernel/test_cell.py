@@ -8,8 +8,9 @@ import pytest
 
 from tests.runtime.stage import Fail, Hold, Note, Player, Story, cell_of, staged
 from trouper import Actor, Message, Node, handler
+from trouper.runtime.kernel.ask import content
 from trouper.runtime.kernel.cell import Cell
-from trouper.runtime.kernel.lifecycle import REQUEST
+from trouper.runtime.kernel.hooks import add_observer
 from trouper.testing import settle
 
 
@@ -19,11 +20,11 @@ class Watching:
     def __init__(self) -> None:
         self.story = Story()
 
-    def on_begin(self, cell: Cell, message: object) -> None:
-        self.story.append(("began", message))
+    def on_begin(self, cell: Cell, item: object) -> None:
+        self.story.append(("began", content(item)))
 
-    def on_end(self, cell: Cell, message: object, error: BaseException | None) -> None:
-        self.story.append(("saw", message, repr(error)))
+    def on_end(self, cell: Cell, item: object, error: BaseException | None) -> None:
+        self.story.append(("saw", content(item), repr(error)))
 
 
 @staged
@@ -32,9 +33,7 @@ async def test_an_observer_sees_each_message_before_and_after(node: Node) -> Non
     gate, watching = asyncio.Event(), Watching()
     gate.set()
     ref = await node.spawn(Player, Story(), gate)
-    cell_of(ref).observer = watching
-    cell_of(ref).post(REQUEST, Cell.refresh)
-    await settle()
+    add_observer(cell_of(ref), watching)
     ref.tell(Note(1))
     assert await ref.ask(Hold(2)) == 2
     ref.tell(Fail("seen"))

@@ -9,7 +9,8 @@ import pytest
 from tests.runtime.stage import Double, Fail, Hold, Note, Player, cell_of, staged
 from trouper import Actor, InvalidOption, Message, Node, Reject, handler
 from trouper.runtime.kernel.cell import Cell
-from trouper.runtime.observe.tracing import UNREAD_MAX, Traced, add_observer, remove_observer
+from trouper.runtime.kernel.hooks import add_observer, remove_observer
+from trouper.runtime.observe.tracing import UNREAD_MAX, Traced
 from trouper.testing import Probe, settle
 
 
@@ -128,7 +129,7 @@ async def test_a_trace_ends_with_its_actor_and_when_it_is_closed(node: Node) -> 
         async for traced in left_early:
             assert traced.message == "Note(n=2)"
             break
-    assert cell_of(other).observer is None
+    assert cell_of(other).hooks is None
     assert [traced async for traced in left_early] == []
 
 
@@ -150,7 +151,7 @@ class Counting:
     def __init__(self) -> None:
         self.begun = self.seen = 0
 
-    def on_begin(self, cell: Cell, message: object) -> None:
+    def on_begin(self, cell: Cell, item: object) -> None:
         self.begun += 1
 
     def on_end(self, cell: Cell, message: object, error: BaseException | None) -> None:
@@ -170,7 +171,7 @@ async def test_several_observe_one_actor(node: Node) -> None:
         await player.ask(Double(1))
     remove_observer(cell_of(player), observers[0])
     assert [(each.begun, each.seen) for each in observers] == [(3, 3), (3, 3), (3, 3)]
-    assert cell_of(player).observer is None
+    assert cell_of(player).hooks is None
 
 
 @pytest.mark.parametrize("count", [0, -1, 100_001])

@@ -10,11 +10,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar, TypeVarTuple, cast
 
-from ..kernel.ask import is_ask
+from ..kernel.ask import current_invocation, is_ask
 from ..kernel.bare_actor import BareActor
 from ..kernel.cell import Cell
 from ..kernel.errors import InvalidOption
 from ..kernel.handler_table import HandlerEntry
+from ..kernel.headers import NO_HEADERS, Headers
+from ..kernel.hooks import headers_of
 from ..kernel.invocation import raisable
 from ..kernel.lifecycle import crash
 from ..kernel.message import Message
@@ -54,6 +56,17 @@ class Actor(BareActor, SpawnMixin):
 
     __timers: Timers | None = None
     __stash: Stash | None = None
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of the message being handled, not to be changed; empty when it has none, and outside of handlers.
+
+        In ``on_start`` and in what ``pipe_to_self`` awaits: those that follow from the handler which called for it.
+        """
+        cell = self.__cell__
+        running = cell.system.dispatcher.running is cell
+        invocation = cell.invocation if running else current_invocation.get()
+        return NO_HEADERS if invocation is None or invocation.cell is not cell else headers_of(invocation.item)
 
     @property
     def node(self) -> Node:

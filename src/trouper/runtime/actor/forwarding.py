@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from ..kernel.ask import Ask, content, current_invocation, is_ask, open_ask
+from ..kernel.ask import Ask, Envelope, ToldWithHeaders, content, current_invocation, is_ask, open_ask
 from ..kernel.cell import Cell
 from ..kernel.deadlock import check_cycle
 from ..kernel.errors import CallerError, DeadlockError
@@ -16,7 +16,7 @@ def detach_reply(cell: Cell, message: Message[object] | None, target: Cell) -> o
     """Detach the mailbox item being handled from its handler and return it, to be given to ``target``.
 
     cell: the actor that handles it.  message: replaces the item's message; None keeps it.  For an ask the item is the
-    ``Ask``, which ``target`` then has to answer; for a told message it is the message.
+    ``Ask``, which ``target`` then has to answer; for a told message it is the message.  All its headers are kept.
     Raises ``CallerError`` for None when the message was told.
     """
     dispatcher = cell.system.dispatcher
@@ -36,12 +36,13 @@ def detach_reply(cell: Cell, message: Message[object] | None, target: Cell) -> o
             raise CallerError(f"{cell.address}: the runtime does not keep a told message; pass it as an argument")
         return message
     item = invocation.item
+    headers = item.headers if isinstance(item, Envelope) else None
     if not is_ask(item) or not invocation.reply_owed:
-        return message or content(item)
-    invocation.reply_owed, invocation.item = (
-        False,
-        item.message,
-    )  # what becomes of this handler is told of the message it was given
+        told = message or content(item)
+        return told if headers is None else ToldWithHeaders(cast("Message[object]", told), headers)
+    # What becomes of this handler is told of the message it was given.
+    invocation.item = item.message if headers is None else ToldWithHeaders(item.message, headers)
+    invocation.reply_owed = False
     item.message = message or item.message
     item.redirect(target)
     return item
@@ -59,6 +60,6 @@ def forward(cell: Cell, target: Cell, message: Message[object] | None) -> None:
         except DeadlockError as error:
             item.refuse(error)
     if type(target.ref) is not ActorRef:
-        item = target.ref._forwarded(item)  # noqa: SLF001  a ref is the runtime's own
+        item = target.ref._copied(item)  # noqa: SLF001  a ref is the runtime's own
     if not is_ask(item) or not item.done():
         target.accept(item)

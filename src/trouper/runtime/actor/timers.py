@@ -19,10 +19,10 @@ from ..kernel.message import Message
 class _Tick(Envelope):
     """The message of a timer in the mailbox; it is skipped when the timer has been cancelled meanwhile."""
 
-    __slots__ = ("message", "timer")
+    __slots__ = ("headers", "message", "timer")
 
     def __init__(self, message: Message[object], timer: _Timer) -> None:
-        self.message = message
+        self.message, self.headers = message, timer.headers
         self.timer = timer
 
     def take(self) -> bool:
@@ -37,11 +37,18 @@ class _Tick(Envelope):
 class _Timer:
     """One timer.  period_s: None for one that fires once.  queued: its message waits in the mailbox."""
 
-    __slots__ = ("cancelled", "handle", "key", "message", "owner", "period_s", "queued")
+    __slots__ = ("cancelled", "handle", "headers", "key", "message", "owner", "period_s", "queued")
 
-    def __init__(self, owner: Timers, key: Hashable, message: Message[object], period_s: float | None) -> None:
+    def __init__(
+        self,
+        owner: Timers,
+        key: Hashable,
+        message: Message[object],
+        period_s: float | None,
+        headers: dict[str, bytes] | None = None,
+    ) -> None:
         self.owner, self.key = owner, key
-        self.message = message
+        self.message, self.headers = message, headers
         self.period_s = period_s
         self.cancelled = self.queued = False
         self.handle: asyncio.TimerHandle | None = None
@@ -73,11 +80,14 @@ class Timers:
     def once(self, key: Hashable, delay_s: float, message: Message[object]) -> None:
         """Send this actor ``message`` once, after ``delay_s`` seconds; replaces any timer with this key.
 
+        In a handler the message gets the headers that follow from the message being handled.
         delay_s: 0 or more, else ``InvalidOption`` is raised.  Raises ``ActorStopped`` after the instance's end.
         """
         if not delay_s >= 0:
             raise InvalidOption(f"timer {key!r} of {self._cell.address}: delay_s={delay_s} must be 0 or more")
-        self._set(key, delay_s, _Timer(self, key, message, None))
+        outgoing = self._cell.system.outgoing
+        headers = outgoing.following_here() if outgoing.follows else None
+        self._set(key, delay_s, _Timer(self, key, message, None, headers))
 
     def every(self, key: Hashable, period_s: float, message: Message[object]) -> None:
         """Send this actor ``message`` every ``period_s`` seconds, first after one; replaces any timer with this key.

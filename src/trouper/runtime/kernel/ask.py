@@ -23,9 +23,13 @@ R = TypeVar("R")
 
 
 class Envelope:
-    """Base of what may stand in a mailbox around a message; a message that was told has none."""
+    """Base of what may stand in a mailbox around a message; a message that was told without headers has none.
+
+    headers: of the message, never changed; None when it has none.
+    """
 
     __slots__ = ()
+    headers: dict[str, bytes] | None = None
 
     if TYPE_CHECKING:  # the subclasses have the slots
         message: Message[object]
@@ -36,6 +40,19 @@ class Envelope:
 
     def on_lost(self) -> None:
         """Called when it becomes a dead letter; the default does nothing."""
+
+
+class ToldWithHeaders(Envelope):
+    """A message that was told, and its headers."""
+
+    __slots__ = ("headers", "message")
+
+    def __init__(self, message: Message[object], headers: dict[str, bytes]) -> None:
+        self.message, self.headers = message, headers
+
+    def take(self) -> bool:
+        """Return True: a sender cannot take back what it has told."""
+        return True
 
 
 class Invocation:
@@ -88,7 +105,7 @@ class Ask(asyncio.Future[R], Envelope, Generic[R]):
     handler: the reentrant handler that works on it; None while there is none.
     """
 
-    __slots__ = ("asker", "deadline", "handler", "line", "message", "owner", "target", "timeout_s")
+    __slots__ = ("asker", "deadline", "handler", "headers", "line", "message", "owner", "target", "timeout_s")
 
     def __init__(
         self,
@@ -104,6 +121,7 @@ class Ask(asyncio.Future[R], Envelope, Generic[R]):
         self.message, self.target, self.timeout_s = message, target, timeout_s
         self.owner, self.asker = owner, asker
         self.handler: Invocation | None = None
+        self.headers: dict[str, bytes] | None = None
         if owner is not None:
             owner.asks = {} if owner.asks is None else owner.asks
             owner.asks[cast("Ask[object]", self)] = None

@@ -22,14 +22,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from . import invocation as invoking
 from . import lifecycle
 from . import signals as signalling
 from .address import Address, NodeId
-from .ask import Ask, Envelope, Invocation, content, is_ask
-from .errors import ActorFailed, ActorStopped, MailboxFull, Unhandled
+from .ask import Ask, Envelope, Invocation, ToldWithHeaders, content, is_ask
+from .errors import ActorFailed, ActorStopped, MailboxFull, NotAdmitted, Unhandled
 from .handler_table import HandlerTable
 from .lifecycle import SUPERVISION, Resource, Signal, Watcher
 from .mailbox import CapacityWaiter, Mail
@@ -39,18 +39,11 @@ from .signals import CLOSED
 if TYPE_CHECKING:
     from .bare_actor import BareActor
     from .deadlock import Wait
+    from .hooks import Hooks
     from .supervision import ChildSpec, SupervisorState
     from .system import System
 
 R = TypeVar("R")
-
-
-class Observer(Protocol):
-    """Is called before and after the handler of each message of one actor; ``error`` is what the handler raised."""
-
-    def on_begin(self, cell: Cell, message: object) -> None: ...
-
-    def on_end(self, cell: Cell, message: object, error: BaseException | None) -> None: ...
 
 
 class Cell:
@@ -61,11 +54,13 @@ class Cell:
 
     __slots__ = (
         "actor", "args", "asks", "background_tasks", "become_stack", "begun", "blocked", "capacity_waiter", "children",
-        "downs", "drain_left", "ended", "group_restart", "handled", "handler_table", "high_water", "invocation", "mail",
-        "name", "next_at", "observer", "parent", "phase", "queued", "reason", "received", "reentrant_invocations",
-        "ref", "resources", "restarts", "signals", "slow_path", "spec", "started_at", "supervisor_state", "suspended",
-        "system", "table", "task", "uid", "waited_for", "watchers", "watching",
+        "downs", "drain_left", "ended", "group_restart", "handled", "handler_table", "high_water", "hooks",
+        "invocation", "mail", "name", "next_at", "parent", "phase", "queued", "reason", "received",
+        "reentrant_invocations", "ref", "resources", "restarts", "signals", "slow_path", "spec", "started_at",
+        "supervisor_state", "suspended", "system", "table", "task", "uid", "waited_for", "watchers", "watching",
     )  # fmt: skip
+    is_local: ClassVar[bool] = True
+    """Whether the handlers of the actor run here; False for a cell that stands for an actor of another node."""
 
     def __init__(
         self, system: System, parent: Cell | None, name: str | None, spec: ChildSpec, args: tuple[object, ...]
@@ -101,7 +96,7 @@ class Cell:
         self.watching: dict[Cell, None] | None = None
         self.downs: deque[Down] | None = None
         self.supervisor_state: SupervisorState | None = None
-        self.observer: Observer | None = None
+        self.hooks: Hooks | None = system.hooks
         self.drain_left: int | None = None
         self.capacity_waiter: CapacityWaiter | None = None
         self.ended: asyncio.Future[None] | None = None
@@ -161,6 +156,8 @@ class Cell:
         """Queue the first item of an idle cell; an item for one that is gone becomes a dead letter."""
         if self.phase == "gone":
             self.system.count_gone(1, 0)
+            if self.system.outgoing.at_work:
+                item = self.pass_on(item)
             self.lose(item, "killed" if self.reason == "killed" else "stopped")
             return DONE
         dispatcher = self.system.dispatcher
@@ -224,7 +221,9 @@ class Cell:
             raise ActorStopped(f"{self.address} has ended ({self.reason}): its handler must not begin anything more")
 
     def enqueue_slowly(self, item: object) -> Awaitable[None]:
-        """Queue an item above the high-water mark, in a user's own queue, or while a handler waits."""
+        """Queue an item that ``tell`` must not queue itself: above the high-water mark, or where more is to be done."""
+        if self.system.outgoing.at_work:
+            item = self.pass_on(item)
         mail, box = self.mail, self.spec.actor.mailbox
         assert mail is not None  # every caller has just seen or made it
         waits = self.task is not None and self.phase == "live" and not self.suspended
@@ -234,7 +233,7 @@ class Cell:
         try:
             if len(mail) < box.limit:
                 mail.append(item)
-            elif box.when_full == "raise_full" and not isinstance(item, Envelope):
+            elif box.when_full == "raise_full" and (not isinstance(item, Envelope) or type(item) is ToldWithHeaders):
                 self.received -= 1
                 raise MailboxFull(f"{self.address} has {len(mail)} messages queued, its limit: await tell()")
             else:
@@ -252,9 +251,16 @@ class Cell:
         return self.capacity_waiter
 
     def default_high_water(self) -> int:
-        """Return the length from which on ``tell`` calls ``enqueue_slowly``; 0 for a queue of the user's own."""
+        """Return the length from which on ``tell`` calls ``enqueue_slowly``.
+
+        It is 0 for a queue of the user's own, and while every item that is sent passes through ``pass_on``.
+        """
         box = self.spec.actor.mailbox
-        return box.high_water if box.queue is None else 0
+        return box.high_water if box.queue is None and not self.system.outgoing.at_work else 0
+
+    def pass_on(self, item: object) -> object:
+        """Return what to queue in place of an item that is sent here: with the headers that follow."""
+        return self.system.outgoing.pass_on(self, item)
 
     def open_to_reentry(self) -> None:
         """While a handler waits, have ``tell`` call ``enqueue_slowly``, which begins reentrant handlers at once."""
@@ -281,6 +287,9 @@ class Cell:
     def loss(self, message: object, reason: str) -> Exception:
         """Return the error that the asker of a lost message gets."""
         name = type(message).__qualname__
+        admission = None if self.hooks is None else self.hooks.admission
+        if admission is not None and reason in admission.reasons:
+            return NotAdmitted(f"{self.address} refused {name} before handling it: {reason}")
         if isinstance(message, type):
             return Unhandled(f"{self.address} was sent a class: send an instance, {message.__qualname__}(...)")
         if not hasattr(message, "__reply__"):
@@ -323,7 +332,8 @@ class Cell:
         self.must_live()
         if self.background_tasks is None:
             self.background_tasks = set()
-        task = self.system.begin_task(coroutine)
+        outgoing = self.system.outgoing
+        task = self.system.begin_task(coroutine, outgoing.invocation_in(self) if outgoing.follows else None)
         self.background_tasks.add(task)
         task.add_done_callback(self.background_tasks.discard)
         return task

@@ -49,8 +49,9 @@ class Dispatcher:
     """
 
     __slots__ = (
-        "_inline_until", "_loop", "_renewals_left", "armed", "asker", "context", "counter", "entered", "idle_queues",
-        "inline_ask", "inline_budget", "inline_timeout_s", "queue", "run_length", "running", "turn_callback", "turns",
+        "_inline_allowed", "_inline_until", "_loop", "_renewals_left", "armed", "asker", "context", "counter",
+        "entered", "idle_queues", "inline_ask", "inline_budget", "inline_timeout_s", "queue", "run_length", "running",
+        "turn_callback", "turns",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +87,7 @@ class Dispatcher:
         0: counting starts with the next ask.  -1: nothing is granted until the loop has had an iteration.
         """
         self._inline_until = 0.0
+        self._inline_allowed = True
         self.idle_queues: list[Mail] = []
         """Empty queues to use again, so that a lone message costs no allocation."""
         self.turns = 0
@@ -119,7 +121,12 @@ class Dispatcher:
 
     def reset_inline_budget(self) -> None:
         """Called by the loop: asks may be answered inline for a while again."""
-        self._renewals_left = self.inline_budget = 0
+        self._renewals_left, self.inline_budget = 0 if self._inline_allowed else -1, 0
+
+    def allow_inline(self, *, allowed: bool) -> None:
+        """Allow asks to be answered inline, as at the start, or have all of them queued from now on."""
+        self._inline_allowed = allowed
+        self.reset_inline_budget()
 
     def put_back(self, mail: Mail) -> None:
         """Keep an empty queue for another cell, unless it is a user's own kind."""

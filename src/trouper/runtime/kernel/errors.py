@@ -84,6 +84,10 @@ class ActorFailed(ActorError):
     """The actor failed with an error that cannot be raised at the asker as it is."""
 
 
+class NotAdmitted(ActorError):
+    """The admission hook of the actor refused the message before any handler saw it; the text has its reason."""
+
+
 class StartFailed(ActorError):
     """``__init__`` or ``on_start`` raised; the error is the ``__cause__`` and the name is free again."""
 

@@ -73,10 +73,10 @@ def step(cell: Cell, item: object) -> None:
         cell.lose(item, "expired")
         return
     entry = cell.handler_table.find(type(content(item)))
-    if cell.observer is not None:
-        cell.observer.on_begin(cell, content(item))
     if entry is None:
         cell.lose(item, "unhandled", cell.loss(content(item), "unhandled"))
+    elif cell.hooks is not None and not cell.hooks.begin(cell, item):
+        return
     elif not entry.is_async:
         _handle_plain(cell, Invocation(cell, item), entry)
     elif entry.reentrant:
@@ -196,8 +196,8 @@ def _conclude(invocation: Invocation, reply: object, error: BaseException | None
             cell.handled += 1
         else:
             _failed(cell, error, item, invocation.actor)
-    if cell.observer is not None:
-        cell.observer.on_end(cell, content(item), error)
+    if cell.hooks is not None:
+        cell.hooks.end(cell, item, error)
 
 
 def _failed(cell: Cell, error: BaseException, item: object, actor: object, *, asked: bool | None = None) -> None:

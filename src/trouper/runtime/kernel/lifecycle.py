@@ -64,16 +64,32 @@ class StartWaiter(Protocol):
 
 def run_transition(cell: Cell, transition: Transition, *, may_wait: bool) -> None:
     """Run a transition: at once, or as the cell's task where it may have to wait."""
+    outgoing = cell.system.outgoing
+    invocation = outgoing.invocation_in(cell) if outgoing.follows else None
     if may_wait:
         cell.begun = False
-        cell.task = cell.system.begin_task(_as_task(cell, transition), current_invocation.get())
+        cell.task = cell.system.begin_task(_as_task(cell, transition), current_invocation.get() or invocation)
         return
     try:
-        cell.system.enter(transition.send, None)
+        if invocation is None:
+            cell.system.enter(transition.send, None)
+        else:
+            cell.system.enter(_send_with, transition, invocation)
     except StopIteration:
         return
     transition.close()
     raise InternalError(f"{cell.address}: a lifecycle transition waited that must not wait")
+
+
+def _send_with(transition: Transition, invocation: Invocation) -> None:
+    """Run a transition whose messages get the headers that ``invocation`` carries."""
+    running, token = invocation.cell.system.dispatcher.running, current_invocation.set(invocation)
+    invocation.cell.system.dispatcher.running = None
+    try:
+        transition.send(None)
+    finally:
+        invocation.cell.system.dispatcher.running = running
+        current_invocation.reset(token)
 
 
 async def _as_task(cell: Cell, transition: Transition) -> None:
@@ -196,6 +212,8 @@ def _cancel_and_count(cell: Cell, invocation: Invocation, reason: str) -> None:
     if not invocation.finished:
         invocation.finished = True
         cell.lose(invocation.item, reason)
+        if cell.hooks is not None:
+            cell.hooks.end(cell, invocation.item, asyncio.CancelledError(reason))
     invocation.cancel(reason)
 
 

@@ -102,6 +102,8 @@ class CapacityWaiter:
 
     def __await__(self) -> Generator[object, None, None]:
         asker = current_invocation.get()
+        if asker is not None and asker.finished:  # a task that its handler has left behind keeps no actor waiting
+            asker = None
         wait = _CapacityWait(self.target, asker)
         if asker is not None:
             try:

@@ -13,10 +13,11 @@ import asyncio
 from collections.abc import Awaitable, Generator, Iterator
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from .ask import Invocation, current_invocation, open_ask
+from .ask import Invocation, ToldWithHeaders, current_invocation, open_ask
 from .deadlock import check_cycle
 from .errors import MailboxFull
 from .handler_table import handle_on_slow_path
+from .headers import Headers, checked_headers
 from .message import Message
 
 if TYPE_CHECKING:
@@ -95,6 +96,14 @@ class ActorRef:
         cell.accept(ask)
         return ask
 
+    def with_headers(self, headers: Headers) -> RefWithHeaders:
+        """Return a way to this actor whose messages have these headers, besides those that follow in a handler.
+
+        headers: names, each declared with ``trouper.lowlevel.declare_header``, and values; at most 16 headers of 4,096
+        bytes in all.  They are copied.  Raises ``InvalidOption`` for others.
+        """
+        return RefWithHeaders(self, checked_headers(headers))
+
     def stop(self) -> Awaitable[None]:
         """Stop the actor after the current message; queued ones become dead letters.  Awaiting waits for the end."""
         self._cell.request_stop()
@@ -143,8 +152,11 @@ class ActorRef:
         cell = self._cell
         return cell.uid ^ cell.node_hash
 
-    def _forwarded(self, item: object) -> object:
-        """Return the mailbox item that this actor gets when ``item`` is forwarded to it; a subclass may copy it."""
+    def _copied(self, item: object) -> object:
+        """Return the item that the mailbox gets of one that was not sent by ``tell`` or ``ask``; a subclass copies it.
+
+        An ask that cannot be copied is refused.
+        """
         return item
 
     def __repr__(self) -> str:
@@ -152,6 +164,64 @@ class ActorRef:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"{self!r} cannot be pickled: send it in a field of a Message instead")
+
+
+class RefWithHeaders:
+    """Sends messages to one actor with headers; made by ``ActorRef.with_headers``."""
+
+    __slots__ = ("_headers", "_ref")
+
+    def __init__(self, ref: ActorRef, headers: dict[str, bytes]) -> None:
+        self._ref, self._headers = ref, headers
+
+    def tell(self, message: Message[object]) -> Awaitable[None]:
+        """Send a message without a reply, as ``ActorRef.tell`` does.
+
+        Raises ``InvalidOption`` when these headers and those that follow are too many together.
+        """
+        headers = self._all_headers()
+        if not headers:
+            return self._ref.tell(message)
+        return tell_with_headers(self._ref, message, headers)
+
+    def ask(self, message: Message[R], timeout_s: float | None = None) -> asyncio.Future[R]:
+        """Send a message, and return a future of the reply, as ``ActorRef.ask`` does.
+
+        Raises ``InvalidOption`` when these headers and those that follow are too many together.
+        """
+        headers = self._all_headers()
+        if not headers:
+            return self._ref.ask(message, timeout_s)
+        return ask_with_headers(self._ref, message, timeout_s, headers)
+
+    def _all_headers(self) -> dict[str, bytes]:
+        outgoing = self._ref._cell.system.outgoing  # noqa: SLF001  the kernel's own
+        inherited = outgoing.following_here() if outgoing.follows else None
+        return checked_headers({**inherited, **self._headers}) if inherited else self._headers
+
+
+def tell_with_headers(ref: ActorRef, message: Message[object], headers: dict[str, bytes]) -> Awaitable[None]:
+    """Tell an actor a message with exactly these headers, which must not be changed afterwards."""
+    cell = ref._cell  # noqa: SLF001  the kernel's own
+    cell.system.outgoing.begin_to_follow(headers)
+    item = ref._copied(ToldWithHeaders(message, headers))  # noqa: SLF001  the kernel's own
+    return ActorRef.tell(ref, item)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  a queue takes any
+
+
+def ask_with_headers(
+    ref: ActorRef, message: Message[R], timeout_s: float | None, headers: dict[str, bytes]
+) -> asyncio.Future[R]:
+    """Ask an actor a message with exactly these headers, which must not be changed afterwards."""
+    cell = ref._cell  # noqa: SLF001  the kernel's own
+    cell.system.outgoing.begin_to_follow(headers)
+    running = cell.system.dispatcher.running
+    invocation = current_invocation.get() if running is None else (running.invocation or Invocation(running, None))
+    ask = open_ask(message, cell, timeout_s, invocation)
+    ask.headers = headers
+    item = ref._copied(ask)  # noqa: SLF001  the kernel's own
+    if not ask.done():
+        cell.accept(item)
+    return ask
 
 
 class _End:
@@ -199,7 +269,8 @@ class DeadLetter(Message[None], local=True):
     """A message that no handler took, with the reason.
 
     reason: ``unhandled``, ``failed`` (its handler raised), ``rejected``, ``stopped``, ``killed``, ``no_such_actor``,
-        ``mailbox_full``, ``stash_full``, ``coalesced``, ``expired`` (its asker had given up), ``cancelled``; between
+        ``mailbox_full``, ``stash_full``, ``coalesced``, ``expired`` (its asker had given up), ``cancelled``, ``refused``
+        (by the actor's admission hook, which may give reasons of its own too); between
         nodes ``unsendable`` (it could not be encoded or was too large), ``decode_error`` (the receiving node could not
         read it), ``node_lost`` (the node was lost before it confirmed the message).
     error: the error as text, bounded in size; None when there was none.

@@ -79,7 +79,7 @@ def refresh(cell: Cell, _: object = None) -> None:
     plain = (
         cell.phase == "live"
         and not cell.suspended
-        and cell.observer is None
+        and cell.hooks is None
         and cell.drain_left is None
         and cell.spec.actor.mailbox.rate_per_s is None
     )

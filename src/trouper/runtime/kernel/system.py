@@ -20,6 +20,7 @@ from .cell import Cell
 from .clock import Deadlines
 from .dispatcher import Dispatcher
 from .errors import NameTaken, NodeClosed
+from .hooks import Outgoing
 from .lifecycle import start
 from .ref import ActorRef
 from .restart import instance_ended
@@ -27,6 +28,7 @@ from .supervision import ChildSpec, OneForOne
 
 if TYPE_CHECKING:
     from .ask import Invocation
+    from .hooks import Hooks
     from .placement import Placement
 
 T = TypeVar("T")
@@ -113,6 +115,9 @@ class System:
         self.late_replies = 0
         self.dead_letters: Counter[str] = Counter()
         self.closing = False
+        self.hooks: Hooks | None = None
+        """The hooks that a new actor has from its start."""
+        self.outgoing = Outgoing(self)
         self.tasks: set[asyncio.Task[None]] = set()
         self.received_by_gone = self.handled_by_gone = 0
         self.root = Cell(self, None, "", ChildSpec(Root, shutdown_s=None), ())

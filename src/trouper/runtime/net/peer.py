@@ -137,6 +137,9 @@ class Peer:
         self._context, self.node_id = context, node_id
         self.system = context.system
         self.codec = SessionCodec(self._describe_ref, self._ref_of, CONTROLS)
+        self._plain: dict[type, int] = {}
+        self._choose_branch()
+        self.system.outgoing.subscribe(self._choose_branch)
         self.lost: str | None = None
         """Why the node is lost; None while it is not."""
         self.in_reach = True
@@ -197,15 +200,14 @@ class Peer:
         Returns whether so much waits for the session now that the sender should wait too.
         """
         is_bare = not isinstance(item, Envelope)
-        if (
-            is_bare
-            and (known := self.codec.plain.get(type(item))) is not None
-            and not self._send_buffer.above_high_water
-        ):
+        if is_bare and (known := self._plain.get(type(item))) is not None and not self._send_buffer.above_high_water:
             # The common case of what follows: the type was sent before, has no buffers, and there is capacity.
             self.system.received_by_gone += 1
             self.system.handled_by_gone += 1
             return self._send_buffer.put((uid, 0, known, item))
+        if self.system.outgoing.at_work:
+            item = self._passed_on(uid, item)
+            is_bare = not isinstance(item, Envelope)
         message: object = item if is_bare else content(item)
         system, codec, buffer = self.system, self.codec, self._send_buffer
         system.received_by_gone += 1  # as `count_gone` does, without its call
@@ -232,6 +234,15 @@ class Peer:
         if correlation:
             buffer.flush_now()
         return is_backpressured
+
+    def _passed_on(self, uid: int, item: object) -> object:
+        """Return the item with the headers that follow, after the instruments have seen it."""
+        cell = self._context.directory.get(self.node_id, uid) if uid else None
+        return self.system.outgoing.pass_on(cell or self._control_cell, item)
+
+    def _choose_branch(self) -> None:
+        """Let ``push`` take its short branch, unless something is done with every item that is sent."""
+        self._plain = {} if self.system.outgoing.at_work else self.codec.plain
 
     def _packed(self, value: object) -> OutOfBandPayload | None:
         """Take the large buffers out of a message or a reply; None when it has none.
@@ -487,6 +498,7 @@ class Peer:
     def detach(self) -> None:
         """Take note that the session has ended as idle; data that was sent meanwhile goes to the next session."""
         self.lost = "its session was idle"
+        self.system.outgoing.unsubscribe(self._choose_branch)
         bodies, items = self._send_buffer.close()
         assert not bodies, "a session that has data to send is not idle"
         self.out_of_band.close()
@@ -506,6 +518,7 @@ class Peer:
         why: for error messages.  unacknowledged: the bodies that were sent and not acknowledged.
         """
         self.lost = why
+        self.system.outgoing.unsubscribe(self._choose_branch)
         bodies, items = self._send_buffer.close()
         for ask in list(self._correlations):
             ask.refuse(ActorStopped(f"node {self.node} is lost: {why}"))

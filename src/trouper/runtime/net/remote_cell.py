@@ -53,6 +53,7 @@ class RemoteCell(Cell):
     """The cell of an actor on another node.  It has no mailbox: ``wake`` gets every message and sends it."""
 
     __slots__ = ("__weakref__", "_capacity", "_finder", "_node_hash", "_node_id", "_path", "_peer", "_watched")
+    is_local = False
 
     def __init__(self, finder: PeerFinder, node_id: NodeId, path: str, uid: int) -> None:
         # As of an actor without an instance, handlers or mailbox; the actor's own cell, on its node, has the real ones.
@@ -68,7 +69,7 @@ class RemoteCell(Cell):
         self.phase, self.reason, self.suspended = "live", "", False
         self.received = self.handled = self.restarts = self.high_water = 0
         self.watchers = self.watching = self.downs = self.ended = self.parent = self.actor = self.task = None
-        self.children = self.resources = self.capacity_waiter = self.group_restart = self.observer = self.signals = None
+        self.children = self.resources = self.capacity_waiter = self.group_restart = self.hooks = self.signals = None
         self._capacity: asyncio.Event | None = None
         self._watched = False
 
@@ -108,6 +109,8 @@ class RemoteCell(Cell):
             peer = None if self.phase == "gone" else self.find_peer()
             if peer is None:
                 self.system.count_gone(1, 0)
+                if self.system.outgoing.at_work:
+                    item = self.pass_on(item)
                 reason = "stopped" if self.reason == "failed" else self.reason
                 self.lose(item, reason or "node_lost")
                 return DONE
@@ -246,6 +249,7 @@ class PlacedCell(Cell):
     """The cell of a proxy.  While the actor on the other node lives, messages are sent on to it at once."""
 
     __slots__ = ("ending", "remote", "stop_requested")
+    is_local = False
 
     def __init__(
         self, system: System, parent: Cell | None, name: str | None, spec: ChildSpec, args: tuple[object, ...]
@@ -272,6 +276,10 @@ class PlacedCell(Cell):
         if isinstance(item, Envelope) and is_ask(item):
             item.redirect(remote)
         return remote.wake(item)
+
+    def pass_on(self, item: object) -> object:
+        """Add the headers that follow.  That it is sent the instruments see when it is sent on to the actor."""
+        return self.system.outgoing.with_following(item)
 
     def step(self, item: object) -> None:
         """Send an item on that had to wait."""

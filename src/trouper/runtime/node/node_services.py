@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..actor.registry import Registry
     from ..kernel.journal import Journal
     from ..observe.events import Events
+    from ..observe.instruments import Instruments
     from ..observe.introspection import Introspection
 
 
@@ -72,6 +73,13 @@ class NodeServices:
         from ..observe.introspection import Introspection  # noqa: PLC0415  loaded on first use
 
         return Introspection(self.system)
+
+    @cached_property
+    def instruments(self) -> Instruments:
+        """Observers of every message of this node."""
+        from ..observe.instruments import Instruments  # noqa: PLC0415  loaded on first use
+
+        return Instruments(self.system, self.reports)
 
     @cached_property
     def recorder(self) -> FlightRecorder:

@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from ..kernel.ask import Ask, is_ask
+from ..kernel.ask import Ask, ToldWithHeaders, is_ask
 from ..kernel.errors import WireError
 from ..kernel.message import Message
 from ..kernel.ref import ActorRef
@@ -56,8 +56,10 @@ class StrictRef(ActorRef):
             answered.set_exception(error)
         return answered
 
-    def _forwarded(self, item: object) -> object:
-        """Copy a forwarded message; raises ``WireError`` when it cannot be encoded, which an asker gets instead."""
+    def _copied(self, item: object) -> object:
+        """Copy the message of an item; raises ``WireError`` when it cannot be encoded, which an asker gets instead."""
+        if isinstance(item, ToldWithHeaders):
+            return ToldWithHeaders(self.copier.message(item.message), item.headers or {})
         if not is_ask(item):
             return self.copier.message(cast("Message[object]", item))
         try:

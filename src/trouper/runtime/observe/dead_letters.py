@@ -36,6 +36,8 @@ SILENCE_S = 300.0
 """Seconds in which letters are only counted, after ``WARNINGS_MAX`` warnings, by default."""
 ACTORS_MAX = 100
 """Actors that have a warning limit of their own for a reason; all others share one."""
+SILENT_REASONS = frozenset({"failed", "rejected", "coalesced", "expired", "cancelled"})
+"""Reasons that are not logged."""
 WARNED_REASONS = frozenset(
     {
         "unhandled",
@@ -47,11 +49,12 @@ WARNED_REASONS = frozenset(
         "unsendable",
         "decode_error",
         "node_lost",
+        "refused",
     }
 )
 """Reasons that are logged for messages that were told."""
-REASONS = WARNED_REASONS | {"failed", "rejected", "coalesced", "expired", "cancelled"}
-"""All reasons of dead letters."""
+REASONS = WARNED_REASONS | SILENT_REASONS
+"""All reasons of the runtime's own.  An admission hook may have further ones, which are logged as ``refused`` is."""
 SAMPLED_MAX = 50
 """Items of a container whose sizes are measured; the rest is taken to be as large."""
 MEASURED_MAX = 1_000
@@ -274,7 +277,7 @@ class DeadLetters:
             self._kept.append((letter, size))
             self._kept_bytes += size
             self._drop_excess()
-        if letter.reason in WARNED_REASONS and not letter.asked and not self._system.closing:
+        if letter.reason not in SILENT_REASONS and not letter.asked and not self._system.closing:
             self._warn(letter)
         if self._subscribers and not self._calling and not isinstance(letter.message, DeadLetter):
             self._calling = True

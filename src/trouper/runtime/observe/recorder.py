@@ -20,10 +20,11 @@ import msgspec
 
 from ..kernel.cell import Cell
 from ..kernel.errors import InvalidOption, RestartsExceeded
+from ..kernel.hooks import add_observer, remove_observer
 from ..kernel.ref import ActorRef, DeadLetter
 from ..kernel.system import System
 from .reports import Reports, bounded, bounded_repr
-from .tracing import MessageTracer, Traced, add_observer, remove_observer
+from .tracing import MessageTracer, Traced
 from .watchdog import LoopBlocked
 
 Kind = Literal["crash", "escalation", "restart", "end", "dead_letter", "loop_blocked", "note"]

@@ -18,8 +18,10 @@ from typing import Literal, Self
 
 import msgspec
 
-from ..kernel.cell import Cell, Observer
+from ..kernel.ask import content
+from ..kernel.cell import Cell
 from ..kernel.errors import InvalidOption, Reject
+from ..kernel.hooks import add_observer, remove_observer
 from ..kernel.message import Message
 from ..kernel.ref import ActorRef, Down, deliver
 from .reports import bounded, bounded_repr, brief
@@ -54,43 +56,6 @@ class Traced(Message[None]):
     missed: int = 0
 
 
-class _Observers:
-    """Several observers as one, since a cell has one observer."""
-
-    def __init__(self, *observers: Observer) -> None:
-        self.all = observers
-
-    def on_begin(self, cell: Cell, message: object) -> None:
-        for observer in self.all:
-            observer.on_begin(cell, message)
-
-    def on_end(self, cell: Cell, message: object, error: BaseException | None) -> None:
-        for observer in self.all:
-            observer.on_end(cell, message, error)
-
-
-def add_observer(cell: Cell, observer: Observer) -> None:
-    """Call an observer for every message of an actor, from the next one on."""
-    present = cell.observer
-    if isinstance(present, _Observers):
-        cell.observer = _Observers(*present.all, observer)
-    else:
-        cell.observer = observer if present is None else _Observers(present, observer)
-    cell.refresh()
-
-
-def remove_observer(cell: Cell, observer: Observer) -> None:
-    """Undo ``add_observer``; without observers the actor is on the fast path again."""
-    present = cell.observer
-    if isinstance(present, _Observers):
-        left = [each for each in present.all if each is not observer]
-        cell.observer = _Observers(*left) if len(left) > 1 else left[0]
-    elif present is observer:
-        cell.observer = None
-    if not cell.gone:
-        cell.refresh()
-
-
 def is_virtual(loop: asyncio.AbstractEventLoop) -> bool:
     """Return whether a loop runs on virtual time."""
     return bool(getattr(loop, "virtual", False))
@@ -111,14 +76,16 @@ class MessageTracer:
         loop = cell.system.loop
         return loop.time() if is_virtual(loop) else time.perf_counter()
 
-    def on_begin(self, cell: Cell, message: object) -> None:
+    def on_begin(self, cell: Cell, item: object) -> None:
         """Note when the handler of a message begins."""
+        message = content(item)
         if len(self._begun) >= UNREAD_MAX:  # a killed handler never reports its end
             del self._begun[next(iter(self._begun))]
         self._begun[id(message)] = (message, cell.system.loop.time(), self._clock_s(cell))
 
-    def on_end(self, cell: Cell, message: object, error: BaseException | None) -> None:
+    def on_end(self, cell: Cell, item: object, error: BaseException | None) -> None:
         """Report a message; one whose handler had begun before the tracing is left out."""
+        message = content(item)
         begun = self._begun.pop(id(message), None)
         if begun is None:
             return
