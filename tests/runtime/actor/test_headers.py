@@ -11,7 +11,7 @@ from trouper.runtime.kernel.headers import HEADER_BYTES_MAX, Headers, declare_he
 from trouper.testing import settle
 
 TRACE = declare_header("test-trace", follows=True)
-TENANT = declare_header("test-tenant", follows=True)
+USER = declare_header("test-user", follows=True)
 FENCE = declare_header("test-fence", follows=False)
 BOTH = {TRACE: b"t1", FENCE: b"7"}
 
@@ -121,7 +121,7 @@ class Sender(Actor):
         elif how == "override":
             self.witness.with_headers({TRACE: b"t2"}).tell(See())
         elif how == "add":
-            self.witness.with_headers({TENANT: b"ada"}).tell(See())
+            self.witness.with_headers({USER: b"ada"}).tell(See())
         elif how == "forward":
             self.forward(self.witness, See())
         elif how == "timer":
@@ -231,10 +231,10 @@ async def test_headers_of_one_message_do_not_follow_from_another(node: Node) -> 
     ref.tell(DoAsync("tell"))
     ref.with_headers(BOTH).tell(DoAsync("tell"))
     ref.tell(DoAsync("tell"))
-    ref.with_headers({TENANT: b"bob"}).tell(Do("tell"))
+    ref.with_headers({USER: b"bob"}).tell(Do("tell"))
     ref.tell(Do("tell"))
     await asyncio.sleep(1.0)
-    assert witness.seen == [{}, {TRACE: b"t1"}, {}, {TENANT: b"bob"}, {}]
+    assert witness.seen == [{}, {TRACE: b"t1"}, {}, {USER: b"bob"}, {}]
 
 
 @staged
@@ -244,7 +244,7 @@ async def test_a_handler_adds_headers_to_those_that_follow(node: Node) -> None:
     ref.with_headers(BOTH).tell(Do("add"))
     ref.with_headers(BOTH).tell(Do("override"))
     await asyncio.sleep(1.0)
-    assert witness.seen == [{TRACE: b"t1", TENANT: b"ada"}, {TRACE: b"t2"}]
+    assert witness.seen == [{TRACE: b"t1", USER: b"ada"}, {TRACE: b"t2"}]
 
 
 @pytest.mark.parametrize("message", [Do, DoAsync])
@@ -322,7 +322,7 @@ async def test_headers_that_follow_and_own_ones_have_one_bound(node: Node) -> No
         @handler
         def do(self, msg: Do) -> None:
             try:
-                witness.with_headers({TENANT: b"x" * (HEADER_BYTES_MAX // 2)}).tell(See())
+                witness.with_headers({USER: b"x" * (HEADER_BYTES_MAX // 2)}).tell(See())
             except InvalidOption as error:
                 problems.append(str(error))
 

@@ -150,7 +150,7 @@ async def test_a_hook_that_fails_refuses_and_is_reported_in_moderation(
 async def test_down_notices_do_not_pass_through_the_hook(node: Node) -> None:
     """They are the runtime's own, and never refused."""
     ref, other = await node.spawn(Player), await node.spawn(Player)
-    set_admission(ref, lambda *_: "closed", reasons=("closed",))
+    set_admission(ref, lambda _actor, _message, _headers: "closed", reasons=("closed",))
     other.watch(ref)
     ref.watch(other)
     other.watch(ref)

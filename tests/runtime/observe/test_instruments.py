@@ -111,7 +111,7 @@ async def test_what_never_reaches_a_handler_is_sent_and_not_received(node: Node)
     letters = letters_of(node)
     notebook = Notebook()
     refused, ended, plain = [await node.spawn(Player) for _ in range(3)]
-    set_admission(refused, lambda *_: "closed", reasons=("closed",))
+    set_admission(refused, lambda _actor, _message, _headers: "closed", reasons=("closed",))
     await ended.stop()
     node.instruments.add(notebook)
 
@@ -136,7 +136,11 @@ async def test_a_failing_instrument_does_no_harm_and_is_reported_in_moderation(
         def on_send(self, target: ActorRef, message: Message[object], headers: Headers) -> None:
             raise RuntimeError("broken instrument")
 
-        on_receive = on_handled = on_send
+        def on_receive(self, actor: ActorRef, message: Message[object], headers: Headers) -> None:
+            raise RuntimeError("broken instrument")
+
+        def on_handled(self, actor: ActorRef, message: Message[object], headers: Headers) -> None:
+            raise RuntimeError("broken instrument")
 
         def on_failed(self, actor: ActorRef, message: Message[object], headers: Headers, error: BaseException) -> None:
             raise RuntimeError("broken instrument")

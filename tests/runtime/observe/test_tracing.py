@@ -154,7 +154,7 @@ class Counting:
     def on_begin(self, cell: Cell, item: object) -> None:
         self.begun += 1
 
-    def on_end(self, cell: Cell, message: object, error: BaseException | None) -> None:
+    def on_end(self, cell: Cell, item: object, error: BaseException | None) -> None:
         self.seen += 1
 
 

@@ -1,7 +1,7 @@
 """Headers: small named bytes beside a message, which its type does not declare (PURE).
 
 The owner of a header declares it once, and says whether it *follows*: a header that follows (a trace, a deadline, a
-tenant) goes into everything that an actor sends while it handles a message with that header; one that does not (a
+user) goes into everything that an actor sends while it handles a message with that header; one that does not (a
 fence, an idempotency key) belongs to that single message.
 
 Laws of this file:

@@ -269,10 +269,10 @@ class DeadLetter(Message[None], local=True):
     """A message that no handler took, with the reason.
 
     reason: ``unhandled``, ``failed`` (its handler raised), ``rejected``, ``stopped``, ``killed``, ``no_such_actor``,
-        ``mailbox_full``, ``stash_full``, ``coalesced``, ``expired`` (its asker had given up), ``cancelled``, ``refused``
-        (by the actor's admission hook, which may give reasons of its own too); between
-        nodes ``unsendable`` (it could not be encoded or was too large), ``decode_error`` (the receiving node could not
-        read it), ``node_lost`` (the node was lost before it confirmed the message).
+        ``mailbox_full``, ``stash_full``, ``coalesced``, ``expired`` (its asker had given up), ``cancelled``,
+        ``refused`` (by the actor's admission hook, which may give reasons of its own too); between nodes
+        ``unsendable`` (it could not be encoded or was too large), ``decode_error`` (the receiving node could not read
+        it), ``node_lost`` (the node was lost before it confirmed the message).
     error: the error as text, bounded in size; None when there was none.
     asked: the message was asked, and its asker was told; False for a message that was sent by ``tell``.
     """
