@@ -6,7 +6,14 @@ The guide is ``docs/guides/cluster.md``.  ``import trouper`` does not load this 
 from .actors.cluster.api import Cluster
 from .actors.cluster.config import ClusterConfig, HealthCheck, Lease
 from .actors.cluster.detectors.failures import DeviceFailed, Failure, MemberFailed, SessionFailed
-from .actors.cluster.discovery.port import DiscoveryFailed, DiscoveryInvalid, DiscoveryMissing
+from .actors.cluster.discovery.factory import DiscoveryFactory, DiscoveryRequest, register_discovery
+from .actors.cluster.discovery.port import (
+    Discovery,
+    DiscoveryFailed,
+    DiscoveryInvalid,
+    DiscoveryLimits,
+    DiscoveryMissing,
+)
 from .actors.cluster.events import (
     ClusterEvent,
     ClusterFailure,
@@ -58,9 +65,13 @@ __all__ = [
     "ClusterServicesChanged",
     "ClusterTopics",
     "DeviceFailed",
+    "Discovery",
+    "DiscoveryFactory",
     "DiscoveryFailed",
     "DiscoveryInvalid",
+    "DiscoveryLimits",
     "DiscoveryMissing",
+    "DiscoveryRequest",
     "DownAll",
     "Facts",
     "Failure",
@@ -98,6 +109,7 @@ __all__ = [
     "near",
     "needs",
     "power_of_two_choices",
+    "register_discovery",
     "roles",
     "same_host",
     "spread",

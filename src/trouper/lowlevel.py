@@ -1,6 +1,7 @@
-"""The names for authors of extensions: ``from trouper.lowlevel import Extension, NodeContext``.
+"""The names for authors of extensions, transports and codecs: ``from trouper.lowlevel import Extension, NodeContext``.
 
-The guide is ``docs/guides/extensions.md``.  ``import trouper`` does not load this module.
+The guides are ``docs/guides/extensions.md`` and ``docs/guides/transports.md``.
+``import trouper`` does not load this module.
 """
 
 from .runtime.kernel.address import NodeId
@@ -8,13 +9,29 @@ from .runtime.kernel.clock import Alarm
 from .runtime.kernel.headers import HEADER_BYTES_MAX, HEADERS_MAX, Headers, declare_header
 from .runtime.kernel.hooks import Admit, set_admission
 from .runtime.kernel.ref import RefWithHeaders
+from .runtime.net.network import MakeTransport
 from .runtime.net.peer import Stream
 from .runtime.net.request_handlers import Role
 from .runtime.node.extension import AnyExtension, Extension
 from .runtime.node.extension_run import ExtensionFailed, ExtensionInfo
 from .runtime.node.node_context import ExtensionClock, NodeContext, PeerDown, PeerEvent, PeerInfo, Peers, PeerUp
 from .runtime.node.opening import NetworkOptions
+from .runtime.node.schemes import SchemeTable
+from .runtime.node.transports import TransportFactory, knows_transport, register_transport, transport_schemes
 from .runtime.observe.instruments import Instrument, Instruments
+from .runtime.session.transport import (
+    Buffer,
+    EndpointInvalid,
+    EndpointTaken,
+    FrameTooLarge,
+    Source,
+    Transport,
+    TransportClosed,
+    TransportFailed,
+    TransportLimits,
+    TransportOwner,
+    Wire,
+)
 
 __all__ = [
     "HEADERS_MAX",
@@ -22,13 +39,18 @@ __all__ = [
     "Admit",
     "Alarm",
     "AnyExtension",
+    "Buffer",
+    "EndpointInvalid",
+    "EndpointTaken",
     "Extension",
     "ExtensionClock",
     "ExtensionFailed",
     "ExtensionInfo",
+    "FrameTooLarge",
     "Headers",
     "Instrument",
     "Instruments",
+    "MakeTransport",
     "NetworkOptions",
     "NodeContext",
     "NodeId",
@@ -39,7 +61,19 @@ __all__ = [
     "Peers",
     "RefWithHeaders",
     "Role",
+    "SchemeTable",
+    "Source",
     "Stream",
+    "Transport",
+    "TransportClosed",
+    "TransportFactory",
+    "TransportFailed",
+    "TransportLimits",
+    "TransportOwner",
+    "Wire",
     "declare_header",
+    "knows_transport",
+    "register_transport",
     "set_admission",
+    "transport_schemes",
 ]

@@ -17,6 +17,7 @@ from .runtime.observe.watchdog import SLOW_HANDLER_S
 if TYPE_CHECKING:
     from .actors.cluster.api import Cluster
     from .actors.cluster.config import ClusterConfig
+    from .actors.cluster.discovery.port import Discovery
     from .runtime.kernel.journal import Journal
     from .runtime.kernel.supervision import Strategy
     from .runtime.net.code_shipping import CodeShipping
@@ -44,7 +45,8 @@ class Node(NodeBase):
         not watch the loop.  On virtual time the loop is not watched.
     listen: an endpoint, or several, at which other nodes reach this one; none makes a node without a network.  A node
         that listens needs a name that is unique among the nodes it will meet.
-    join: endpoints of other nodes, dialled until they answer, and again whenever the session is lost.
+    join: endpoints of other nodes, dialled until they answer, and again whenever the session is lost; with ``cluster``
+        also sources of endpoints: texts such as ``dns://HOST:PORT``, and objects that implement ``Discovery``.
     keys: the folder that ``trouper keygen`` made; ``tcp://`` is encrypted and authenticated with it.  None has no keys.
     insecure: True lets ``tcp://`` go without keys, unencrypted and open to anybody; a warning is logged.
     allowed_modules: modules that may be imported because another node spawns an actor of theirs here; modules that are
@@ -74,7 +76,7 @@ class Node(NodeBase):
         journal: Journal | None = None,
         slow_handler_s: float | None = SLOW_HANDLER_S,
         listen: str | Sequence[str] = (),
-        join: Sequence[str] = (),
+        join: Sequence[str | Discovery] = (),
         allowed_modules: Collection[str] = (),
         keys: str | PathLike[str] | None = None,
         insecure: bool = False,
@@ -95,7 +97,7 @@ class Node(NodeBase):
             journal=journal,
             slow_handler_s=slow_handler_s,
             listen=listen,
-            join=join,
+            join=_endpoints(join, cluster),
             allowed_modules=allowed_modules,
             keys=keys,
             insecure=insecure,
@@ -115,7 +117,7 @@ class Node(NodeBase):
         if cluster is not None:
             if not listen:
                 raise InvalidOption(f"cluster={cluster.name!r} needs listen: members reach a node at its own endpoint")
-            self._cluster_part = _ClusterPart(self, cluster)
+            self._cluster_part = _ClusterPart(self, cluster, join)
             self._add_part(self._cluster_part)
 
     @property
@@ -132,24 +134,34 @@ class Node(NodeBase):
         return () if self._worker_manager is None else self._worker_manager.settings.names
 
 
+def _endpoints(join: Sequence[str | Discovery], cluster: ClusterConfig | None) -> tuple[str, ...]:
+    """Return the endpoints that the network dials by itself: none in a cluster, which does it."""
+    if isinstance(join, str):
+        raise InvalidOption(f"join={join!r} is text: write join=[{join!r}]")
+    if cluster is not None:
+        return ()
+    for entry in join:
+        if not isinstance(entry, str):
+            raise InvalidOption(f"join={entry!r:.80} is no endpoint: a discovery is for a node with cluster=...")
+    return tuple(entry for entry in join if isinstance(entry, str))
+
+
 class _ClusterPart:
     """Joins a cluster when the node starts, through the nodes at its ``join``; the cluster itself dials them."""
 
     name = "cluster"
 
-    def __init__(self, node: Node, config: ClusterConfig) -> None:
-        self._node, self._config = node, config
-        self._seeds: tuple[str, ...] = ()
+    def __init__(self, node: Node, config: ClusterConfig, join: Sequence[str | Discovery]) -> None:
+        self._node, self._config, self._join = node, config, tuple(join)
         self.cluster: Cluster | None = None
 
     def network_options(self, options: NetworkOptions) -> NetworkOptions:
         """Have the network dial no endpoint by itself, and close sessions beyond the cluster's limit."""
-        self._seeds = options.join
-        return replace(options, join=(), sessions_max=self._config.sessions_max)
+        return replace(options, sessions_max=self._config.sessions_max)
 
     async def start(self) -> None:
         """Join the cluster."""
-        self.cluster = await self._config.open(self._node, self._seeds)
+        self.cluster = await self._config.open(self._node, self._join)
 
     async def end(self) -> None:
         """Do nothing: the actors of the cluster have ended with the node's."""

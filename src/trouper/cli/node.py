@@ -125,9 +125,9 @@ def _config(
 ) -> ClusterConfig | None:
     """Return the cluster's configuration from the options; None without --cluster.  Raises ``CallerError``."""
     from ..actors.cluster.config import ClusterConfig
-    from ..actors.cluster.discovery.specification import Seed, parse
+    from ..actors.cluster.discovery.factory import is_endpoint
 
-    found = [text for text in join if not isinstance(parse(text), Seed)]
+    found = [text for text in join if not is_endpoint(text)]
     if name is None:
         options = {"--role": roles, "--label": labels, "--nodes": nodes, f"--join {' '.join(found)}": found}
         for option in (option for option, value in options.items() if value):

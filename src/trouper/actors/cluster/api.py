@@ -18,9 +18,8 @@ from . import member_info
 from .admin_service import serve_admin
 from .config import ClusterConfig
 from .detectors.failures import Kind
-from .discovery.factory import open_discoveries
+from .discovery.factory import is_endpoint, open_discoveries
 from .discovery.port import Discovery
-from .discovery.specification import Seed, parse
 from .events import MemberEvent, MemberInfo, MemberJoined
 from .facts import detect
 from .failure_monitor import FailureMonitor, Handle
@@ -340,14 +339,15 @@ class Cluster:
         return member_info.write(self.node.network.node_id.generation, metadata, self._settings.metadata_bytes_max)
 
 
-async def open_cluster(node: Node, config: ClusterConfig, join: tuple[str, ...]) -> Cluster:
+async def open_cluster(node: Node, config: ClusterConfig, join: Sequence[str | Discovery]) -> Cluster:
     """Start the cluster's actors on a node.  It does not wait for other members: ``Cluster.wait_for`` does.
 
-    join: endpoints of members, and discovery specifications as in ``discovery.specification``.
-    Raises ``DiscoveryInvalid`` for a text in ``join`` that is neither, ``MetadataInvalid`` for metadata over a limit.
+    join: endpoints of members, texts that name discoveries, and discoveries.
+    Raises ``DiscoveryInvalid`` for an entry of ``join`` that is none of them, ``MetadataInvalid`` for metadata over a
+    limit.
     """
-    seeds = tuple(text for text in join if isinstance(parse(text), Seed))
-    discoveries = open_discoveries([text for text in join if text not in seeds], config.name)
+    seeds = tuple(entry for entry in join if isinstance(entry, str) and is_endpoint(entry))
+    discoveries = open_discoveries([entry for entry in join if entry not in seeds], config.name)
     facts = await detect() if config.detect else Facts()
     metadata = make_metadata(
         facts, location=config.location, roles=config.roles, labels=config.labels, versions=config.versions
@@ -355,7 +355,7 @@ async def open_cluster(node: Node, config: ClusterConfig, join: tuple[str, ...])
     cluster = Cluster(node, config, seeds, metadata, discoveries)
     make = partial(ClusterManager, cluster)
     system = node.system.system
-    cluster.manager = await spawn_awaited(system, make, (), "cluster", "permanent", 5.0, significant=False)
+    await spawn_awaited(system, make, (), "cluster", "permanent", 5.0, significant=False)
     serve_admin(cluster)
     node.shutdown.add(BEFORE_STOP, "leave the cluster", cluster.leave)
     return cluster

@@ -6,7 +6,7 @@ settings; the rest is each node's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -19,6 +19,7 @@ from .splitbrain.strategies import LeaseMajority
 if TYPE_CHECKING:
     from ...node import Node
     from .api import Cluster
+    from .discovery.port import Discovery
 
 METADATA_BYTES_MAX = 1_024
 """The most bytes of a node's metadata, unless ``swim`` sets another limit."""
@@ -135,11 +136,11 @@ class ClusterConfig:
         )
         return replace(made, warm_peers=min(made.warm_peers, self.sessions_max // 2))
 
-    async def open(self, node: Node, seeds: tuple[str, ...]) -> Cluster:
+    async def open(self, node: Node, join: Sequence[str | Discovery]) -> Cluster:
         """Start this node's part of the cluster, under ``/system/cluster``; called by the node.
 
-        node: that takes part.  seeds: endpoints to join through, and descriptions of discoveries.
+        node: that takes part.  join: as that of ``Node``.
         """
         from .api import open_cluster  # noqa: PLC0415  a configuration is read without all that it starts
 
-        return await open_cluster(node, self, seeds)
+        return await open_cluster(node, self, join)

@@ -62,6 +62,7 @@ class ClusterManager(Actor):
     async def on_start(self) -> None:
         """Join, or found the cluster."""
         cluster, node = self.cluster, self.node
+        cluster.manager = self.ref  # before the discovery starts, which may find a node at once
         network, loop = node.network, node.system.loop
         self._loop, self._network = loop, network
         self._alarm = Alarm(loop, lambda: self.ref.tell(AlarmDue()))

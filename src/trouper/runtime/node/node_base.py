@@ -30,8 +30,9 @@ from ..observe.tracing import is_virtual
 from ..observe.watchdog import SLOW_HANDLER_S, LoopBlocked, LoopWatchdog
 from .extension_manager import ExtensionManager
 from .node_services import NodeServices
-from .opening import NetworkOptions, open_network, transports_for
+from .opening import NetworkOptions, open_network
 from .shutdown import AFTER_STOP, STOP_EXTENSIONS, Shutdown
+from .transports import transports_for
 
 if TYPE_CHECKING:
     from ..kernel.journal import Journal

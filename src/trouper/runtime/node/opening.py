@@ -1,14 +1,10 @@
-"""Opens the network of a node: chooses the transports of its endpoints and connects network, actors and services.
-
-It is the one file of the runtime that knows which transport understands which endpoint, and imports it only then.
-"""
+"""Opens the network of a node: connects the network, the actors and the services."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,32 +80,3 @@ async def open_network(
         await network.close()
         raise
     return network
-
-
-def transports_for(options: NetworkOptions) -> list[MakeTransport]:
-    """Return a factory of each transport that the endpoints need; raises ``InvalidOption`` for an unknown scheme."""
-    return [_maker(family, options) for family in dict.fromkeys(map(_family, (*options.listen, *options.join)))]
-
-
-def _family(endpoint: str) -> str:
-    """Return the name of the transport of an endpoint's scheme; raises ``InvalidOption`` for an unknown one."""
-    scheme = endpoint.partition("://")[0]
-    if scheme == "inprocess":
-        return "inprocess"
-    if scheme in ("ipc", "tcp"):
-        return "zeromq"
-    raise InvalidOption(
-        f"no transport knows {endpoint}; known are: inprocess://NAME, ipc:///PATH, ipc://NAME, tcp://HOST:PORT"
-    )
-
-
-def _maker(family: str, options: NetworkOptions) -> MakeTransport:
-    if family == "inprocess":
-        from ...transports.inprocess import InProcessTransport  # noqa: PLC0415  loaded on first use
-
-        return InProcessTransport
-    from ...transports.keys import KeyRing  # noqa: PLC0415  loaded on first use
-    from ...transports.zeromq import ZeroMQTransport  # noqa: PLC0415  loaded on first use
-
-    keys = None if options.keys is None else KeyRing.load(options.keys)
-    return partial(ZeroMQTransport, keys=keys, insecure=options.insecure)

@@ -1,6 +1,7 @@
 """The discovery actor finds other nodes as `join` says, reports the outcome of dials, and announces its node."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -8,7 +9,7 @@ from typing import cast
 import pytest
 
 from tests.actors.cluster.stage import PLAIN, view
-from trouper import Node
+from trouper import InvalidOption, Node
 from trouper.actors.cluster.config import ClusterConfig
 from trouper.actors.cluster.discovery.discovery_actor import DiscoveryActor, announcements
 from trouper.actors.cluster.discovery.local import runtime_folder
@@ -41,6 +42,46 @@ def test_a_file_of_seeds_is_read_until_a_node_answers(runtime: Path) -> None:
             assert view(b) == "a b"
 
     asyncio.run(main())
+
+
+class Listed:
+    """A discovery of a user."""
+
+    def __init__(self, *endpoints: str) -> None:
+        self.endpoints, self.queries = endpoints, 0
+
+    async def find(self) -> Sequence[str]:
+        self.queries += 1
+        if not self.endpoints:
+            raise ZeroDivisionError
+        return self.endpoints
+
+    def describe(self) -> str:
+        return "my list"
+
+
+def test_a_discovery_of_the_user_is_queried(runtime: Path) -> None:
+    """As an object in `join`; one that fails is reported, and one of the same description is queried too."""
+    failing, listed = Listed(), Listed(f"ipc://{runtime}/a")
+
+    async def main() -> None:
+        b = Node("b", listen=f"ipc://{runtime}/b", join=[failing, listed], cluster=PLAIN)
+        async with node("a", PLAIN, runtime), b:
+            async with asyncio.timeout(30.0):
+                await b.cluster.wait_for(2)
+            assert view(b) == "a b"
+
+    asyncio.run(main())
+    assert failing.queries
+    assert listed.queries
+
+
+def test_a_discovery_is_for_a_node_in_a_cluster() -> None:
+    """Without one the node stays connected to the nodes that it was given, and searches for none."""
+    with pytest.raises(InvalidOption, match=r"is no endpoint: a discovery is for a node with cluster=\.\.\.$"):
+        Node("b", listen="inprocess://b", join=[Listed()])
+    with pytest.raises(InvalidOption, match=r"^join='inprocess://a' is text: write join=\['inprocess://a'\]$"):
+        Node("b", listen="inprocess://b", join="inprocess://a")
 
 
 def test_auto_finds_the_nodes_of_this_user_on_this_host(runtime: Path) -> None:

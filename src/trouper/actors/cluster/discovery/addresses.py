@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
+from ....lowlevel import knows_transport, transport_schemes
 from .port import DiscoveryInvalid
 
 ENDPOINT_CHARS_MAX: Final = 512
 HOST_CHARS_MAX: Final = 253
 """The longest host name: RFC 1035, section 2.3.4."""
-SCHEMES: Final = ("tcp", "ipc", "inprocess", "sim")
-"""The schemes that a user may give.  An unauthenticated source on the network may give ``tcp`` only."""
 PORT_MAX: Final = 65_535
 SHOWN_CHARS_MAX: Final = 80
 """The longest text that is shown in an error."""
@@ -30,17 +29,18 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= SHOWN_CHARS_MAX else f"{text[:SHOWN_CHARS_MAX]}...")
 
 
-def read_endpoint(text: str, schemes: Iterable[str] = SCHEMES) -> str:
+def read_endpoint(text: str, schemes: Collection[str] | None = None) -> str:
     """Return an endpoint that can be dialled, in its canonical form; raises ``DiscoveryInvalid``.
 
-    schemes: the schemes that are allowed.
+    schemes: the schemes that are allowed; None for those of all registered transports.  An unauthenticated source on
+        the network may give ``tcp`` only.
     """
     if len(text) > ENDPOINT_CHARS_MAX:
         raise DiscoveryInvalid(f"{shown(text)} has {len(text)} characters; {ENDPOINT_CHARS_MAX} are the limit")
     scheme, mark, rest = text.partition("://")
-    schemes = tuple(schemes)
-    if not mark or scheme not in schemes:
-        raise DiscoveryInvalid(f"{shown(text)} is not an endpoint: expected one of {', '.join(schemes)}, then '://'")
+    if not mark or not (knows_transport(scheme) if schemes is None else scheme in schemes):
+        expected = ", ".join(transport_schemes() if schemes is None else schemes)
+        raise DiscoveryInvalid(f"{shown(text)} is not an endpoint: expected one of {expected}, then '://'")
     if scheme == "tcp":
         if rest.rpartition(":")[0] in _WILD:
             raise DiscoveryInvalid(f"{shown(text)} is an endpoint to listen on, not one to connect to: name a host")

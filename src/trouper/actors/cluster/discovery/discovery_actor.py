@@ -38,7 +38,7 @@ class DiscoveryActor(Actor):
 
     def __init__(self, cluster: Cluster, discoveries: Sequence[Discovery]) -> None:
         self.cluster = cluster
-        self._sources = {discovery.describe(): discovery for discovery in discoveries}
+        self._sources = _named(discoveries)
         self._announcements = AsyncExitStack()
         self._dialled: set[str] = set()
 
@@ -153,6 +153,19 @@ class DiscoveryActor(Actor):
             return Discovered(source, failed.endpoints, str(failed))
         except DiscoveryMissing as missing:
             return Discovered(source, (), str(missing))
+
+
+def _named(discoveries: Sequence[Discovery]) -> dict[str, Discovery]:
+    """Return the discoveries by their descriptions; equal descriptions are numbered."""
+    named: dict[str, Discovery] = {}
+    for discovery in discoveries:
+        name = described = discovery.describe()
+        number = 1
+        while name in named:
+            number += 1
+            name = f"{described} ({number})"
+        named[name] = discovery
+    return named
 
 
 def announcements(config: ClusterConfig, node: str, endpoint: str) -> list[Callable[[], Announcement]]:

@@ -7,10 +7,10 @@ line.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
-from .addresses import SCHEMES, check_host, read_endpoint, shown
+from .addresses import check_host, read_endpoint, shown
 from .port import DiscoveryInvalid
 
 PROBLEMS_SHOWN_MAX: Final = 5
@@ -34,7 +34,7 @@ class SeedLines(NamedTuple):
         return "; ".join((*self.problems[:PROBLEMS_SHOWN_MAX], *((f"and {more} more bad lines",) if more > 0 else ())))
 
 
-def read_seeds(text: str, endpoints_max: int, schemes: Sequence[str] = SCHEMES) -> SeedLines:
+def read_seeds(text: str, endpoints_max: int, schemes: Collection[str] | None = None) -> SeedLines:
     """Parse endpoints, one a line; a bad line becomes one of the ``problems``.
 
     endpoints_max: lines after this number of endpoints are not read.  schemes: as in ``read_endpoint``.
