@@ -125,7 +125,7 @@ def test_a_notebook_spawns_on_a_node_that_takes_code(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--listen", "smoke://x"], "no transport knows smoke://x"),
+        (["--listen", "smoke://x"], "no transport knows 'smoke://x'"),
         (["--listen", "tcp://127.0.0.1:0"], "keys"),
         (["--join", "tcp://127.0.0.1:7"], "needs listen"),
         (["--insecure", "--code-shipping"], "anybody could run code here"),

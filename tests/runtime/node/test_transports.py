@@ -124,7 +124,7 @@ def test_an_entry_point_registers_a_transport(tmp_path: Path, monkeypatch: pytes
     """It is loaded by the first endpoint of its scheme, and not by asking for it."""
     (tmp_path / "finches_of_a_package.py").write_text(MODULE)
     install(tmp_path, "birds", {"finch": "finches_of_a_package:finches", "tcp": "finches_of_a_package:finches"})
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
     assert knows_transport("finch")
     assert "finches_of_a_package" not in sys.modules
     a, b = Node("a", listen="finch://a"), Node("b", listen="finch://b", join=["finch://a"])
@@ -144,7 +144,7 @@ def test_an_entry_point_that_cannot_be_used_is_an_error_that_names_its_package(
     assert table.find("owl") is None
     install(tmp_path, "owls", {"owl": "no_such_module:owl", "emu": "sys:maxsize", "kiwi": "os:getcwd"}, "tests.birds")
     install(tmp_path, "kiwis", {"kiwi": "os:getpid"}, "tests.birds")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
     assert table.schemes() == ["emu", "kiwi", "owl"]
     with pytest.raises(InvalidOption, match=r"the bird of owl://, no_such_module:owl of owls, cannot be loaded: Mod"):
         table.find("owl")

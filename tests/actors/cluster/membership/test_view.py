@@ -160,3 +160,11 @@ def test_a_node_ends_where_the_others_hold_that_it_left_or_is_down() -> None:
         [ended] = [effect.event for effect in view.effects if isinstance(effect, Publish)]
         assert isinstance(ended, Ended)
         assert (ended.reason, text in ended.detail) == ("downed", True)
+
+
+def test_a_node_that_has_left_does_not_answer_itself() -> None:
+    """A stale record of it, from a member that does not know it yet, causes no packet to its own endpoint."""
+    view = _view()
+    view.become(view.me.become(Status.LEFT))
+    view.receive(Member("a", "x", 1), "m", 0.0)
+    assert view.notices == []

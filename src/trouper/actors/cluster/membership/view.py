@@ -127,7 +127,8 @@ class MembershipView:
         """Take in a record.  source: the name of the sender.  spread: whether what is new is gossiped on."""
         known = self.get(record.id)
         if known is not None and (known is record or not supersedes(record, known)):
-            if known.is_over and record.name == self.me.name and not record.is_over:
+            # A stale record of this node itself, which has left or is down, needs no answer.
+            if known.is_over and known is not self.me and record.name == self.me.name and not record.is_over:
                 self.notices.append((record.endpoint, known))  # a node of this name does not know that it is over
             return
         if problem := self._problem(record, known):
