@@ -1,6 +1,6 @@
-"""The names for authors of extensions, transports and codecs: ``from trouper.lowlevel import Extension, NodeContext``.
+"""The names for authors of extensions and transports: ``from trouper.lowlevel import Extension, NodeContext``.
 
-The guides are ``docs/guides/extensions.md`` and ``docs/guides/transports.md``.
+The guides are ``docs/guides/extensions.md``, ``docs/guides/headers-and-instruments.md`` and ``docs/guides/transports.md``.
 ``import trouper`` does not load this module.
 """
 
