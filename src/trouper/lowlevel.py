@@ -1,7 +1,7 @@
 """The names for authors of extensions and transports: ``from trouper.lowlevel import Extension, NodeContext``.
 
-The guides are ``docs/guides/extensions.md``, ``docs/guides/headers-and-instruments.md`` and ``docs/guides/transports.md``.
-``import trouper`` does not load this module.
+The guides are ``docs/guides/extensions.md``, ``docs/guides/headers-and-instruments.md`` and
+``docs/guides/transports.md``.  ``import trouper`` does not load this module.
 """
 
 from .runtime.kernel.address import NodeId
