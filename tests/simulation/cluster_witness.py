@@ -73,7 +73,7 @@ class ClusterWitness:
     def attach(self, node: Node) -> None:
         """A life of a node begins."""
         node_id = node.network.node_id
-        self._lives[node_id.node, node_id.generation] = node
+        self._lives[node_id.name, node_id.generation] = node
         node.reports.on_letter.append(self._dead_letters_of(node))
 
     def breach(self, text: str) -> None:
@@ -295,7 +295,7 @@ class ClusterWitness:
 def who_of(cell: Cell) -> Who:
     """Return which actor a cell is of, or stands for."""
     if isinstance(cell, RemoteCell):
-        return Who(cell.node_id.node, cell.node_id.generation, cell.uid)
+        return Who(cell.node_id.name, cell.node_id.generation, cell.uid)
     host = cell.system.host
     assert isinstance(host, Node)
     return Who(host.name, host.network.node_id.generation, cell.uid)

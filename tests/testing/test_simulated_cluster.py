@@ -210,7 +210,7 @@ def test_what_is_held_arrives_at_the_release() -> None:
 
 
 def test_a_crash_is_told_of_once_and_takes_what_was_not_kept() -> None:
-    """Watchers get one Down; the node comes back with a later incarnation, its journal, and nothing else."""
+    """Watchers get one Down; the node comes back with another generation, its journal, and nothing else."""
 
     async def scenario(sim: Simulation) -> None:
         await sim.boot(begin)
@@ -226,7 +226,7 @@ def test_a_crash_is_told_of_once_and_takes_what_was_not_kept() -> None:
         await sim.restart("n2")
         await sim.wait_connected()
         await probe.expect_down(counter, "node_lost")
-        assert sim["n2"].network.node_id.generation > before.generation
+        assert sim["n2"].network.node_id.generation != before.generation
         counter, bank = await far(sim, "n1", "n2"), await far(sim, "n1", "n2", "bank")
         assert (await counter.ask(Add(1)), await bank.ask(Add(1))) == (1, 6)
         await asyncio.sleep(60)
@@ -290,11 +290,11 @@ def test_a_slow_node_rests_after_each_turn() -> None:
 
 
 def test_clocks_may_be_wrong() -> None:
-    """A clock that drifts rings by its own time, also in the next life; the one on the wall decides on incarnations."""
+    """A clock that drifts rings by its own time, also in the next generation of its node."""
 
     async def scenario(sim: Simulation) -> None:
         await sim.boot(begin)
-        sim.skew("n2", 3600, drift=1.0)
+        sim.skew("n2", drift=1.0)
         for _ in range(2):
             counter = await far(sim, "n1", "n2")
             before = sim.now_s
@@ -304,8 +304,7 @@ def test_clocks_may_be_wrong() -> None:
             sim.crash("n2")
             await sim.restart("n2")
             await sim.wait_connected()
-            assert sim["n2"].network.node_id.generation > old
-        assert sim["n2"].network.node_id.generation - sim["n1"].network.node_id.generation > 3599e9
+            assert sim["n2"].network.node_id.generation != old
 
     simulate(scenario, nodes=2)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..node import Node
 from ..runtime.journal.file import FileJournal
 from ..runtime.journal.simulated import SimulatedCrash, SimulatedDisk
+from ..runtime.kernel.address import random_generation
 from ..runtime.kernel.dispatcher import Dispatcher
 from ..runtime.kernel.errors import CallerError
 from ..runtime.kernel.ref import ActorRef
@@ -35,8 +36,6 @@ Options = Callable[[str], Arguments]
 """Returns the arguments of ``Node`` for a node of this name."""
 Boot = Callable[[Node], Awaitable[object]]
 """What a node runs after each start."""
-EPOCH_NS = 1_700_000_000_000_000_000
-"""What the wall clocks said, in nanoseconds, when the clock of the loop said 0."""
 
 
 class ClusterNode(Node):
@@ -55,7 +54,7 @@ class ClusterNode(Node):
         return [self._machine.make_transport]
 
     def _make_generation(self) -> int:
-        return self._machine.wall_time_ns()
+        return random_generation(Random(f"{self._machine.node_seed}/generation").getrandbits)
 
     def spawn(  # type: ignore[override]  # it hands on whatever it gets
         self,
@@ -111,7 +110,7 @@ class SimulatedMachine:
 
     starts: how many nodes were started here.  problems: what was wrong with them, apart from faults.
     boot: what each node runs after its start; None is nothing.
-    clock_off_s: seconds that its wall clock is ahead; generations come from it.
+    drift: the share by which the clocks of its loops are faster.
     """
 
     def __init__(
@@ -130,7 +129,7 @@ class SimulatedMachine:
         self.chance = Random(f"{seed}/{name}/disk")
         self.starts = 0
         self._silently = False
-        self.clock_off_s = self.drift = 0.0
+        self.drift = 0.0
         self.node: Node | None = None
         self.loop: NodeLoop | None = None
         self.problems: list[str] = []
@@ -147,10 +146,6 @@ class SimulatedMachine:
     def node_seed(self) -> str:
         """The seed of the present node; it is another one after each restart."""
         return f"{self._seed}/{self.name}/{self.starts}"
-
-    def wall_time_ns(self) -> int:
-        """Return the time of the wall clock in nanoseconds."""
-        return EPOCH_NS + round((self.world.time() + self.clock_off_s) * 1e9)
 
     def make_transport(self, owner: TransportOwner) -> SimulatedTransport:
         """Make the node's transport."""

@@ -18,6 +18,7 @@ from dataclasses import astuple, dataclass
 from typing import Any, overload
 
 from ..node import Node
+from ..runtime.kernel.address import random_generation
 from ..runtime.kernel.cell import Cell
 from ..runtime.kernel.dispatcher import Dispatcher
 from ..runtime.kernel.hooks import add_observer, remove_observer
@@ -59,7 +60,7 @@ class SimulatedNode(Node):
         self._simulation = simulation
 
     def _make_generation(self) -> int:
-        return 1  # the same in each run, since the hashes of refs depend on it
+        return random_generation(random.Random(f"{self._simulation.seed}/generation").getrandbits)
 
     def _make_dispatcher(self, loop: asyncio.AbstractEventLoop) -> Dispatcher:
         assert isinstance(loop, VirtualLoop), "a simulated node is started by its simulation"

@@ -79,15 +79,14 @@ class ClusterVerbs:
         """Have a node run ``await call(node)`` in its own loop; awaiting returns its result."""
         return self.cluster.machine(name).do(partial(call, self[name]))
 
-    def skew(self, name: str, seconds: float = 0.0, *, drift: float = 0.0) -> None:
-        """Set the clocks of a machine wrong.
+    def skew(self, name: str, *, drift: float) -> None:
+        """Set the clock of a machine wrong.
 
-        seconds: by how much the wall clock is ahead, or behind if negative.
         drift: the share by which the loop's clock is faster, or slower if negative; timers and deadlines follow it,
             and it stays after a crash.  0.01 gains 36 s in an hour.
         """
         machine = self.cluster.machine(name)
-        machine.clock_off_s, machine.drift = seconds, drift
+        machine.drift = drift
         if machine.loop is not None:
             machine.loop.drift(drift)
 

@@ -158,24 +158,6 @@ def test_an_update_over_the_limit_changes_nothing() -> None:
     play(_update_too_much, nodes=2)
 
 
-async def _leaps(sim: Simulation) -> None:
-    for seconds in (3_600, -3_600):
-        sim.skew("n2", seconds)
-        await asyncio.sleep(30)
-        assert {view(node) for node in sim.nodes} == {"n1 n2 n3"}
-        sim.crash_node("n3")
-        sim.skew("n3", seconds)
-        await asyncio.sleep(1)
-        await sim.restart("n3")
-        await asyncio.sleep(40)
-        assert {view(node) for node in sim.nodes} == {"n1 n2 n3"}
-
-
-def test_clocks_that_leap_by_an_hour_cost_no_member() -> None:
-    """Neither while a node runs, nor when it is started anew with a clock that is ahead or behind."""
-    play(_leaps)
-
-
 async def _dead_seeds(sim: Simulation) -> None:
     witness = await _witness(sim, "n2")
     await asyncio.sleep(120)

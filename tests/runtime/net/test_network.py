@@ -139,7 +139,7 @@ def simulated(
 
         def make(owner: TransportOwner) -> SimulatedTransport:
             assert isinstance(owner, Network)
-            return SimulatedTransport(owner, between, owner.node_id.node)
+            return SimulatedTransport(owner, between, owner.node_id.name)
 
         def maker(family: str, _: opening.NetworkOptions) -> MakeTransport:
             assert family == "sim"

@@ -93,9 +93,9 @@ class Limiter(Extension[Limits], name="limiter"):
         return await self.bucket.ask(msg)
 
     def on_peek(self, msg: Peek, peer: PeerInfo) -> str:
-        if peer.node_id.node == "c":
+        if peer.node_id.name == "c":
             raise ValueError("not for c")
-        return peer.node_id.node
+        return peer.node_id.name
 
 
 @asynccontextmanager
@@ -144,7 +144,7 @@ async def test_a_message_is_sent_by_each_stream_reliably_or_not() -> None:
         assert await ctx.ask(a_id, Acquire(0)) == 6
         assert await ctx.ask(ctx.node_id, Acquire(0)) == 9
         for unknown in (NodeId("z", 1), NodeId("a", 1)):
-            with pytest.raises(NodeUnreachable, match=f"not connected to node {unknown.node} of generation 1"):
+            with pytest.raises(NodeUnreachable, match=f"not connected to node {unknown.name} of generation 1"):
                 ctx.send(unknown, Acquire(1))
             with pytest.raises(NodeUnreachable, match="wait for PeerUp"):
                 await ctx.ask(unknown, Acquire(1))

@@ -25,7 +25,7 @@ def test_a_hello_says_all_about_the_node() -> None:
     """Each HELLO has the node's facts and the number of the attempt; a WELCOME has no attempt."""
     handshake = _handshake_state()
     hello = _read(handshake.hello(10.0, 0, tentative=False))
-    assert hello == Greeting("ada", 7, "sim://ada", 99, 1_048_576, attempt=1)
+    assert hello == Greeting("ada", 7, "sim://ada", 99, 1_048_576, 2, 2, attempt=1)
     assert _read(handshake.welcome(4, tentative=True)) == msgspec.structs.replace(
         hello, attempt=0, echo=4, tentative=True
     )

@@ -16,6 +16,7 @@ STRANGER = Source(b"stranger")
 
 def _hello(name: str = "z", endpoint: str = "test://z", **fields: object) -> bytes:
     greeting = {"node": name, "generation": 1, "endpoint": endpoint, "token": 99, "frame_bytes_max": 1_000}
+    greeting |= {"protocol_min": frames.PROTOCOL_MIN, "protocol_max": frames.PROTOCOL_MAX}
     body = msgspec.msgpack.encode({**greeting, "attempt": 1, **fields})
     return bytes(frames.build(frames.HELLO, 0, 0, 0, 0, (body,))[0])
 
@@ -93,14 +94,14 @@ def test_the_next_life_of_a_silent_peer_is_taken_at_once_at_another_endpoint() -
 
 
 def test_versions_that_do_not_overlap_are_refused_with_both_named() -> None:
-    """A node that speaks later versions only is told which ones are spoken here."""
+    """A node that speaks only version 1, where generations were times, is told which versions are spoken here."""
     world = _linked("a")
-    effects = world.nodes["a"].manager.receive([_hello(protocol_min=2, protocol_max=3)], STRANGER, world.now)
+    effects = world.nodes["a"].manager.receive([_hello(protocol_min=1, protocol_max=1)], STRANGER, world.now)
     assert [type(effect) for effect in effects] == [Refuse]
     assert isinstance(effects[0], Refuse)
     refusal = frames.read_refusal(frames.parse(effects[0].parts, 1_000))
     assert (refusal.code, refusal.text) == (
-        "protocol", "z speaks the protocol versions 2 to 3, a 1 to 1: upgrade the older one",
+        "protocol", "z speaks the protocol versions 1 to 1, a 2 to 2: upgrade the older one",
     )  # fmt: skip
 
 

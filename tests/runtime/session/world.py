@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from math import inf
 from random import Random
 
+from trouper.runtime.kernel.address import random_generation
 from trouper.runtime.session import frames
 from trouper.runtime.session.effects import (
     CapacityAvailable,
@@ -31,7 +32,7 @@ from trouper.runtime.session.effects import (
 from trouper.runtime.session.frames import NORMAL
 from trouper.runtime.session.handshake import LocalNode
 from trouper.runtime.session.session import Session
-from trouper.runtime.session.sessions import SessionManager
+from trouper.runtime.session.sessions import KnownNode, SessionManager
 from trouper.runtime.session.settings import SessionSettings
 from trouper.runtime.session.transport import Buffer, Source
 
@@ -95,12 +96,24 @@ class World:
 
     # -- verbs ---------------------------------------------------------------------------------------------------------
 
-    def start(self, name: str, endpoint: str | None = None, *, identity: str | None = None) -> NodeRun:
-        """A node begins a life, at an endpoint of its name or at another."""
+    def start(
+        self,
+        name: str,
+        endpoint: str | None = None,
+        *,
+        identity: str | None = None,
+        generation: int | None = None,
+        known_node: Callable[[str], KnownNode | None] = lambda _: None,
+    ) -> NodeRun:
+        """A generation of a node begins, at an endpoint of its name or at another."""
         where = endpoint or f"test://{name}"
-        local = LocalNode(name, self.random.getrandbits(63), where)
+        local = LocalNode(name, random_generation(self.random.getrandbits) if generation is None else generation, where)
         manager = SessionManager(
-            local, self.settings, token=lambda: self.random.getrandbits(64), chance=self.random.random
+            local,
+            self.settings,
+            token=lambda: self.random.getrandbits(64),
+            chance=self.random.random,
+            known_node=known_node,
         )
         node_run = NodeRun(name, where, manager, identity)
         self.nodes[name] = self.listening[where] = node_run

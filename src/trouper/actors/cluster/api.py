@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ...runtime.actor.spawning import spawn_awaited
+from ...runtime.kernel.address import random_generation
 from ...runtime.kernel.errors import NodeClosed
 from ...runtime.kernel.message import Message
 from ...runtime.kernel.ref import ActorRef
 from ...runtime.node.shutdown import BEFORE_STOP
+from ...runtime.session.sessions import KnownNode
 from . import member_info
 from .admin_service import serve_admin
 from .config import ClusterConfig
@@ -275,16 +278,17 @@ class Cluster:
 
     # --- for the manager ---------------------------------------------------------------------------------------------
 
-    def create_membership(self, chance: Callable[[], float], now: float) -> Membership:
+    def create_membership(self, rng: random.Random, now: float) -> Membership:
         """Make the membership; a restarted manager, and a node that was taken down and rejoins, keep the known members.
 
-        chance: gives random numbers in [0, 1).  now: the loop's time, in seconds.
+        rng: source of its random choices, and of the generation of a node that rejoins.
+        now: the loop's time, in seconds.
         """
         network = self.node.network
         old = self.machine if self._has_started else None
         incarnation, was_downed = 0, old is not None and old.is_over
         if was_downed:
-            self._generation = int(chance() * 2**62)  # another membership of the same process
+            self._generation = random_generation(rng.getrandbits)  # another membership of the same process
         elif old is not None:
             incarnation = old.me.incarnation + 1
         payload = self._payload(self._metadata)
@@ -296,7 +300,7 @@ class Cluster:
             cluster=self.config.name,
             seeds=seeds,
             settings=self._settings,
-            chance=chance,
+            chance=rng.random,
             now=now,
             rejoins=was_downed,
         )
@@ -304,6 +308,21 @@ class Cluster:
         if known and not was_downed:
             machine.acquaint(known, now)
         return machine
+
+    def known_node(self, name: str) -> KnownNode | None:
+        """Return the member of this name, unless it is this node, or unreachable; None for none.
+
+        Another node that greets by the name of such a member is refused, unless it listens at the same endpoint.
+        """
+        record = self.machine.record(name)
+        if record is None or not record.is_present or name == self.node.name or self.machine.is_over:
+            return None
+        return KnownNode(member_info.read(record).generation, record.endpoint)
+
+    def on_name_lost(self, endpoint: str, why: str) -> None:
+        """The member at this endpoint holds this generation of the node for over: shut the node down."""
+        if any(member.endpoint == endpoint for member in self.member_infos()):
+            self.node.shutdown.begin(f"the cluster {self.config.name!r} holds this node for over: {why}")
 
     def _is_member(self, name: str) -> bool:
         record = self.machine.record(name)

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 WARNING_KINDS = frozenset({"refused", "name_conflict", "other_cluster", "implausible", "seeds_silent", "downed"})
 """The kinds of notices that are logged as warnings."""
+NAME_REFUSED = frozenset({"name_taken", "over"})
+"""The codes of the refusal of a session that are about the name of this node."""
 PINGS_MAX = 256
 """Pings whose times are remembered until they are acknowledged."""
 
@@ -66,10 +68,12 @@ class ClusterManager(Actor):
         network, loop = node.network, node.system.loop
         self._loop, self._network = loop, network
         self._alarm = Alarm(loop, lambda: self.ref.tell(AlarmDue()))
-        self._chance = random.Random(node.system.random()).random
-        self.machine = cluster.create_membership(self._chance, loop.time())
+        self._rng = random.Random(node.system.random())
+        self.machine = cluster.create_membership(self._rng, loop.time())
         network.request_handlers.serve(ClusterPacket, self._on_packet, owner="cluster")
         self._unwatch_peers = network.watch_peers(self._on_peer)
+        network.on_dial_refused.append(self._on_dial_refused)
+        network.known_node = cluster.known_node
         self._lag_monitor = LoopLagMonitor(loop, self._on_lag)
         cluster.replicator = await self.spawn(partial(Replicator, cluster), name="replicator", restart="permanent")
         if cluster.config.split_brain is not None:
@@ -83,6 +87,8 @@ class ClusterManager(Actor):
         """Stop receiving and sending; unless this node has left, the other members detect that it is gone."""
         self._network.request_handlers.unserve(ClusterPacket, owner="cluster")
         self._unwatch_peers()
+        self._network.on_dial_refused.remove(self._on_dial_refused)
+        self._network.known_node = None
         self._lag_monitor.close()
         self._alarm.set(inf)
 
@@ -95,6 +101,12 @@ class ClusterManager(Actor):
     def _on_peer(self, peer: Peer, up: bool) -> None:
         if not up:
             self.ref.tell(SessionLost(peer.node))
+
+    def _on_dial_refused(self, endpoint: str, code: str, text: str) -> None:
+        if code in NAME_REFUSED:
+            self._notice("refused", f"{endpoint} refuses this node ({code}): {text}", logged=False)
+        if code == "over":
+            self.cluster.on_name_lost(endpoint, text)
 
     def _on_lag(self, loop_lag_s: float, gc_pause_s: float) -> None:
         self.ref.tell(HealthReport(loop_lag_s, gc_pause_s, len(self.__cell__.mail or ())))
@@ -151,7 +163,7 @@ class ClusterManager(Actor):
     def rejoin(self, msg: Rejoin) -> None:
         """Join again as another generation, after this node was taken down and its actors were stopped."""
         now = self._loop.time()
-        self.machine = self.cluster.create_membership(self._chance, now)
+        self.machine = self.cluster.create_membership(self._rng, now)
         for child in (self.__cell__.children or {}).values():
             child.ref.tell(msg)
         self._carry_out(self.machine.start(now))
@@ -230,8 +242,9 @@ class ClusterManager(Actor):
         else:
             self._network.connector.add_address(node_id, info.endpoint)
 
-    def _notice(self, kind: str, text: str) -> None:
-        if kind in WARNING_KINDS:
+    def _notice(self, kind: str, text: str, *, logged: bool = True) -> None:
+        """Publish a notice.  logged: whether a warning is to be logged too, which the network has done otherwise."""
+        if logged and kind in WARNING_KINDS:
             self.node.system.reporter.problem(f"cluster {self.cluster.config.name}: {text}")
         self.node.events.publish(ClusterNotice(kind, text))
 

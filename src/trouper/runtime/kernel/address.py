@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -15,19 +16,37 @@ import msgspec
 from .errors import InvalidName
 
 NAME_CHARS_MAX = 200
+GENERATION_BITS = 64
 _NAME = re.compile(r"[A-Za-z0-9_.@+~:=,-]+")
 _ADDRESS = re.compile(r"trouper://(?P<node>[^/#]+)/(?P<path>[^#]*)#(?P<uid>\d+)")
 
 
 class NodeId(NamedTuple):
-    """The identity of a node: its name, and the generation that tells one start of it from the next."""
+    """The identity of a node: its name, and the generation that tells one start of it from all others.
 
-    node: str
+    generation: 64 random bits, as of ``random_generation``.  Two generations are equal or different; none is older or
+        newer than another.
+    """
+
+    name: str
     generation: int
 
     def stable_hash(self) -> int:
         """Return a hash that is the same in every process, so that sets of refs have one order in all simulations."""
-        return zlib.crc32(f"{self.node}/{self.generation}".encode())
+        return zlib.crc32(f"{self.name}/{self.generation}".encode())
+
+
+def random_generation(random_bits: Callable[[int], int]) -> int:
+    """Return the generation of a node that starts now.
+
+    random_bits: returns so many random bits; the operating system's, or those of a simulation.
+    It is never 0, which stands for a generation that is not known.  No clock is read: a node may come back while its
+    clock is years off, or twice within one reading of it.
+    """
+    generation = 0
+    while not generation:
+        generation = random_bits(GENERATION_BITS)
+    return generation
 
 
 class Address(msgspec.Struct, frozen=True):

@@ -85,23 +85,23 @@ class Connector:
 
     def add_address(self, node_id: NodeId, endpoint: str) -> None:
         """Take note that a generation of a node listens at an endpoint; replaces what was known of the name."""
-        self._addresses[node_id.node] = (node_id, endpoint)
+        self._addresses[node_id.name] = (node_id, endpoint)
 
     def forget(self, node_id: NodeId) -> None:
         """Forget the address of a generation of a node, which has ended or left the cluster."""
-        if self._addresses.get(node_id.node, (None,))[0] == node_id:
-            del self._addresses[node_id.node]
+        if self._addresses.get(node_id.name, (None,))[0] == node_id:
+            del self._addresses[node_id.name]
 
     def endpoint_of(self, node_id: NodeId) -> str | None:
         """Return where a generation of a node listens; None when that is not known."""
-        known, endpoint = self._addresses.get(node_id.node, (None, ""))
+        known, endpoint = self._addresses.get(node_id.name, (None, ""))
         return endpoint if known == node_id else None
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
     def find_generation(self, node_id: NodeId) -> Peer | None:
         """Return the peer of a node that is not connected, and dial it; None when its address is not known."""
-        known, endpoint = self._addresses.get(node_id.node, (None, ""))
+        known, endpoint = self._addresses.get(node_id.name, (None, ""))
         waiting = self._wait(endpoint) if known == node_id else None
         if waiting is None:
             return None
@@ -168,7 +168,7 @@ class Connector:
                 peer, waiting.sender.session = waiting.peer, session
                 peer.in_reach = True
             else:
-                waiting.peer.lose(f"another node listens at {endpoint}: {node_id.node}", [])
+                waiting.peer.lose(f"another node listens at {endpoint}: {node_id.name}", [])
         if peer is None:
             peer, _ = self._network.make_peer(node_id, session)
         now = self._loop.time()

@@ -88,7 +88,7 @@ class ControlHandler:
         """Call the request handler for a message; its error goes to the asker, or is reported when there is none."""
         served = self._context.request_handlers.get(type(message))
         if served is None:
-            raise Unhandled(f"node {self._context.node_id.node} was itself sent a {type(message).__qualname__}")
+            raise Unhandled(f"node {self._context.node_id.name} was itself sent a {type(message).__qualname__}")
         try:
             reply = served.handler(message, self._peer)
             if inspect.iscoroutine(reply):
@@ -106,7 +106,7 @@ class ControlHandler:
         if self._handling >= HANDLING_MAX:
             handling.close()
             raise MailboxFull(
-                f"node {self._context.node_id.node} handles {HANDLING_MAX} requests of node {peer.node} already: "
+                f"node {self._context.node_id.name} handles {HANDLING_MAX} requests of node {peer.node} already: "
                 "wait for replies before you send more"
             )
         reply: asyncio.Future[object] = peer.system.loop.create_future()

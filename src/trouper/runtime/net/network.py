@@ -26,9 +26,10 @@ from ..session import effects
 from ..session.bulk_chunks import BulkSettings, Chunk
 from ..session.codec import SessionCodec
 from ..session.frames import BULK, CONTROL, HEADER_BYTES, NORMAL
+from ..session.generations import Generations
 from ..session.handshake import LocalNode
 from ..session.session import Session
-from ..session.sessions import SessionManager
+from ..session.sessions import KnownNode, SessionManager
 from ..session.settings import SessionSettings
 from ..session.transport import Buffer, Source, Transport, TransportOwner, Wire
 from .bulk.out_of_band import BulkResources
@@ -94,7 +95,8 @@ class Network:
         self.request_handlers = RequestHandlers()
         """The requests that this node serves to its peers."""
         self._peer_listeners: list[PeerListener] = []
-        self.directory = Directory(self, self.node_id)
+        self._generations = Generations()
+        self.directory = Directory(self, self.node_id, self._generations)
         self.connector = Connector(self, system.loop)
         self.endpoint = ""
         """The first listening endpoint, as peers reach it; empty before ``start``."""
@@ -120,6 +122,11 @@ class Network:
         """The number of running actors that this node has placed with ``spawn(place=)``, by the node where they run."""
         self.on_dial_refused: list[Callable[[str, str, str], None]] = []
         """Called with the endpoint, the code (``itself`` for an endpoint of this node) and the text of each refusal."""
+        self.known_node: Callable[[str], KnownNode | None] | None = None
+        """Returns the node that is known to be alive under a name, by whatever monitors the nodes; None without that.
+
+        Another node of this name gets no session while it is.
+        """
         system.on_lifecycle += (self._on_actor_event,)
 
     # --- start and close ---------------------------------------------------------------------------------------------
@@ -127,9 +134,14 @@ class Network:
     async def start(self) -> None:
         """Listen, and begin to dial; raises what a transport raises for an endpoint that it cannot listen at."""
         self.endpoint = await self._transports.listen(self._listen)
-        local = LocalNode(self.node_id.node, self.node_id.generation, self.endpoint)
+        local = LocalNode(self.node_id.name, self.node_id.generation, self.endpoint)
         self._manager = SessionManager(
-            local, self._settings, token=partial(self._rng.getrandbits, 64), chance=self._rng.random
+            local,
+            self._settings,
+            token=partial(self._rng.getrandbits, 64),
+            chance=self._rng.random,
+            generations=self._generations,
+            known_node=self._find_known_node,
         )
         for endpoint in self._join:
             self.connect(endpoint)
@@ -179,7 +191,7 @@ class Network:
             known = ", ".join(sorted(self._peers)) or "none"
             refused = "".join(f"; {endpoint} refused: {why}" for endpoint, why in self.refusals.items())
             raise NodeUnreachable(
-                f"node {self.node_id.node} is not connected to {node!r}; it is connected to: {known}{refused}"
+                f"node {self.node_id.name} is not connected to {node!r}; it is connected to: {known}{refused}"
             )
         return peer
 
@@ -191,7 +203,7 @@ class Network:
         """
         while self._peers.get(node) in (None, after):
             if self._closed:
-                raise NodeClosed(f"node {self.node_id.node} has closed its network: it waits for {node!r} no more")
+                raise NodeClosed(f"node {self.node_id.name} has closed its network: it waits for {node!r} no more")
             await self.wait_for_change()
         return self._peers[node]
 
@@ -276,7 +288,7 @@ class Network:
 
     def find_generation(self, node_id: NodeId) -> Peer | None:
         """Return the peer of this generation of a node, dialled on demand; None when it cannot be reached."""
-        peer = self._peers.get(node_id.node)
+        peer = self._peers.get(node_id.name)
         if peer is None or peer.lost is not None:
             return None if self._closed else self.connector.find_generation(node_id)
         return peer if peer.node_id == node_id else None
@@ -297,14 +309,14 @@ class Network:
         Raises ``NodeUnreachable`` when no address of this generation of the node is known, ``WireError`` for a message
         that cannot travel, and ``MailboxFull`` when too much waits for the node.
         """
-        peer = self._peers.get(node_id.node)
+        peer = self._peers.get(node_id.name)
         if peer is not None and peer.lost is None and peer.node_id == node_id:
             self.connector.send_to(peer, message, reliable=reliable, stream=stream)
             return
         endpoint = None if self._closed else self.connector.endpoint_of(node_id)
         if endpoint is None or self.peer_at(endpoint) is not None:  # another generation listens there now
             raise NodeUnreachable(
-                f"node {self.node_id.node} is not connected to node {node_id.node} of generation "
+                f"node {self.node_id.name} is not connected to node {node_id.name} of generation "
                 f"{node_id.generation}, and knows no address of it: wait for PeerUp"
             )
         self.connector.send(endpoint, message, reliable=reliable, stream=stream, expires_s=expires_s)
@@ -369,7 +381,7 @@ class Network:
         try:
             self._carry_out(step(*args))
         except Exception as error:  # noqa: BLE001  reported: the next frame must find the network at work
-            self.system.reporter.problem(f"the network of node {self.node_id.node} failed at one step", error)
+            self.system.reporter.problem(f"the network of node {self.node_id.name} failed at one step", error)
 
     def _carry_out(self, wanted: Sequence[effects.Effect]) -> None:
         """Carry effects out, in order, and set the alarm; then raise the first error, if any effect failed.
@@ -483,6 +495,9 @@ class Network:
                 self.system.reporter.problem(f"{listener!r} failed, called because node {peer.node} was {what}", error)
 
     # --- time and change ---------------------------------------------------------------------------------------------
+
+    def _find_known_node(self, name: str) -> KnownNode | None:
+        return None if self.known_node is None else self.known_node(name)
 
     def _tick(self) -> None:
         self._run(self._sessions.tick, self._now())

@@ -177,7 +177,7 @@ class Peer:
     @property
     def node(self) -> str:
         """The name of the node."""
-        return self.node_id.node
+        return self.node_id.name
 
     def describe(self) -> str:
         """Say in one clause whether the node is in reach, for error messages."""
@@ -380,7 +380,7 @@ class Peer:
                 return
             if cell is None:
                 raise ActorStopped(
-                    f"trouper://{self._context.node_id.node} has no actor #{to} any more: look for another"
+                    f"trouper://{self._context.node_id.name} has no actor #{to} any more: look for another"
                 )
         except (WireError, ActorStopped, Unhandled) as error:
             if correlation:
@@ -466,11 +466,11 @@ class Peer:
         if cell.system is not self.system:
             raise TypeError(f"{ref!r} belongs to another node of this process, and came here without a message")
         if isinstance(cell, RemoteCell):
-            return cell.node_id.node, cell.node_id.generation, cell.address.path, cell.uid
+            return cell.node_id.name, cell.node_id.generation, cell.address.path, cell.uid
         if not cell.gone:
             self._context.exports[cell.uid] = cell
         node_id = self._context.node_id
-        return node_id.node, node_id.generation, cell.address.path, cell.uid
+        return node_id.name, node_id.generation, cell.address.path, cell.uid
 
     def _ref_of(self, definition: RefDefinition) -> ActorRef:
         node_id = NodeId(definition.node, definition.generation)

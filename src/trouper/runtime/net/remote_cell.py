@@ -86,7 +86,7 @@ class RemoteCell(Cell):
     @property
     def address(self) -> Address:
         """Where the actor is."""
-        return Address(self.node_id.node, self._path, self.uid)
+        return Address(self.node_id.name, self._path, self.uid)
 
     def find_peer(self) -> Peer | None:
         """Return the peer to send to; None when the node cannot be reached."""
@@ -98,7 +98,7 @@ class RemoteCell(Cell):
     def describe(self) -> str:
         """Say in one clause where the actor is, for error messages; what it does only its own node knows."""
         peer = self.find_peer()
-        return f"on node {self.node_id.node}, {'not connected' if peer is None else peer.describe()}"
+        return f"on node {self.node_id.name}, {'not connected' if peer is None else peer.describe()}"
 
     # --- messages ----------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ all of them.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 
 from ..actor.spawning import SpawnMixin, begin_child, spawn_awaited
 from ..actor.supervisor import Child, Supervisor
+from ..kernel.address import random_generation
 from ..kernel.ask import Ask
 from ..kernel.cell import Cell
 from ..kernel.dispatcher import Dispatcher
@@ -239,7 +241,7 @@ class NodeBase(NodeServices, SpawnMixin):
         return NetworkPlacement(self, begin_child, spawn_awaited)
 
     def _make_generation(self) -> int:
-        return time.time_ns()
+        return random_generation(random.SystemRandom().getrandbits)
 
     def _on_crash(self, cell: Cell, error: BaseException, text: str) -> None:  # noqa: ARG002  a listener to crashes
         """End the program when a handler raised ``KeyboardInterrupt`` or ``SystemExit``."""

@@ -76,7 +76,7 @@ class Peers:
 
     def get(self, name: str) -> PeerInfo | None:
         """Return the peer of this name; None when there is no session with it."""
-        return next((peer for peer in self if peer.node_id.node == name), None)
+        return next((peer for peer in self if peer.node_id.name == name), None)
 
     def subscribe(self, handle: Callable[[PeerEvent], None]) -> Callable[[], None]:
         """Call a function with ``PeerUp`` for each present peer, now, and with each later event.
@@ -239,7 +239,7 @@ class NodeContext(SpawnMixin):
         if node_id == self.node_id:
             self.loop.call_soon(self._send_to_self, message)
         elif self.network is None:
-            raise NodeUnreachable(f"node {self.node_id.node} has no network: it cannot send to node {node_id.node}")
+            raise NodeUnreachable(f"node {self.node_id.name} has no network: it cannot send to node {node_id.name}")
         else:
             self.network.send_to(node_id, message, reliable=reliable, stream=stream, expires_s=expires_s)
 
@@ -257,7 +257,7 @@ class NodeContext(SpawnMixin):
         peer = None if self.network is None else self.network.find_generation(node_id)
         if peer is None:
             raise NodeUnreachable(
-                f"node {self.node_id.node} is not connected to node {node_id.node} of generation {node_id.generation}, "
+                f"node {self.node_id.name} is not connected to node {node_id.name} of generation {node_id.generation}, "
                 "and knows no address of it: wait for PeerUp"
             )
         return await peer.control_ref.ask(message, timeout_s)

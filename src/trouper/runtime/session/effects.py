@@ -110,7 +110,7 @@ class CapacityAvailable(msgspec.Struct, frozen=True, gc=False):
 
 
 class DialRefused(msgspec.Struct, frozen=True):
-    """The node at a dialled endpoint refuses the session.
+    """The node at a dialled endpoint refuses the session, or one that has greeted refuses the name of this node.
 
     code: as in ``frames.Refusal``.  After ``itself`` the endpoint is not dialled again; after the others it is dialled
         again and again, with the longest pause between attempts, until ``SessionManager.disconnect``.

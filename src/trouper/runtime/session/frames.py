@@ -31,8 +31,8 @@ from .transport import Buffer
 
 MAGIC: Final = b"TR"
 HEADER_VERSION: Final = 1
-PROTOCOL_MIN: Final = 1
-PROTOCOL_MAX: Final = 1
+PROTOCOL_MIN: Final = 2
+PROTOCOL_MAX: Final = 2
 """The lowest and the highest version of the protocol that this code speaks; a HELLO carries both."""
 
 HELLO: Final = 1
@@ -109,7 +109,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 class Greeting(msgspec.Struct, frozen=True, omit_defaults=True):
     """The body of HELLO and WELCOME: who sends it, and what it can do.
 
-    node, generation: the name of a node, and a number that differs for each run of a node of this name.
+    node, generation: the name of a node, and 64 random bits that tell this run of it from all others.
     endpoint: where it listens.
     token: what it wants to see as ``session`` in the frames to it.
     frame_bytes_max: the largest frame that it takes.
@@ -135,7 +135,8 @@ class Greeting(msgspec.Struct, frozen=True, omit_defaults=True):
 class Refusal(msgspec.Struct, frozen=True):
     """The body of REFUSE.
 
-    node: the node that refuses.  code: ``protocol``, ``itself``, ``name_taken``, ``full`` or ``closing``.
+    node: the node that refuses.  code: ``protocol``, ``itself``, ``name_taken``, ``over``, ``full`` or
+        ``closing``.
     text: one sentence for people.
     """
 

@@ -22,7 +22,7 @@ _ATTEMPTS_AT_LONGEST_PAUSE = 60
 class LocalNode:
     """What this node says of itself in a handshake.
 
-    node: its name.  generation: differs for each run of a node of this name.  endpoint: where peers reach it.
+    node: its name.  generation: tells this run of it from all others.  endpoint: where peers reach it.
     """
 
     node: str

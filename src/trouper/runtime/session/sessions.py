@@ -8,7 +8,12 @@ a host, one session comes of it.
 When a node that has a session greets with another token (a later generation, or the same one after it has given up), a
 *candidate* session greets back.  Only when the candidate comes up does the old session end, so a late or repeated frame
 ends nothing.  If the old session is up, and the greeting is of another generation at another endpoint, the old peer is
-asked for a sign of life first, and the newcomer is refused if it gives one: two nodes of one name.
+asked for a sign of life first, and the newcomer is refused if it gives one: two nodes of one name.  Where the nodes
+are monitored by other means, ``known_node`` says which node has a name, and no sign of life is asked for: a greeting of
+another generation is refused unless it comes from the same endpoint, where only one process can listen.
+
+A generation that has made way for another one is over here: it is refused with the code ``over``, and has to start
+again.  Generations are random numbers, of which none is later than another.
 
 Each public method is one event: it takes the time in seconds and returns the effects, to be carried out in order.
 ``tick`` is wanted at ``wake_at``, which may have changed after any event.
@@ -35,11 +40,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import inf
+from typing import NamedTuple
 
 from ..kernel.errors import CallerError
 from . import frames
 from .effects import CloseWire, DialRefused, Effect, FrameRejected, OpenWire, Refuse
 from .frames import Frame, FrameError, Greeting, Refusal
+from .generations import Generations
 from .handshake import Handshake, LocalNode
 from .session import Session
 from .settings import SessionSettings
@@ -48,6 +55,13 @@ from .transport import Buffer, Source
 
 class TooManyPeers(CallerError):
     """``SessionSettings.peers_max`` endpoints are dialled already."""
+
+
+class KnownNode(NamedTuple):
+    """A node that is known to be alive.  generation: its own.  endpoint: where it listens."""
+
+    generation: int
+    endpoint: str
 
 
 @dataclass(slots=True)
@@ -64,6 +78,8 @@ class SessionManager:
     local: what this node says of itself.  settings: None for the defaults.
     token: returns a random number of 64 bits, which must not be guessable where transports do not authenticate.
     chance: returns a random number in [0, 1).
+    generations: of other nodes; None makes a table of its own.
+    known_node: returns the node that is known by other means to be alive and to have a name; None for none.
     unknown_session_frames: frames dropped because their session is over or was never this node's.
     rejected_frames: frames that broke the protocol.
     """
@@ -75,8 +91,12 @@ class SessionManager:
         *,
         token: Callable[[], int],
         chance: Callable[[], float],
+        generations: Generations | None = None,
+        known_node: Callable[[str], KnownNode | None] = lambda _: None,
     ) -> None:
         self._local, self._settings = local, settings or SessionSettings()
+        self._generations = Generations() if generations is None else generations
+        self._known_node = known_node
         self._token, self._chance = token, chance
         self._sessions: dict[int, Session] = {}
         self._peers: dict[str, Session] = {}
@@ -253,12 +273,14 @@ class SessionManager:
         greeting = frames.read_greeting(frame)
         if bool(greeting.attempt) != (frame.kind == frames.HELLO) or not (greeting.attempt or greeting.echo):
             raise FrameError(f"{greeting.node} greets with attempt {greeting.attempt} and echo {greeting.echo}", 3)
-        found = objection(self._local, greeting, closing=self._closing and ours is None)
+        found = objection(self._local, greeting, closing=self._closing and ours is None) or self._lost_name(
+            greeting, now
+        )
         if found is not None:
             return self._refuse(greeting, *found, ours, now)
         current, dial = self._peers.get(greeting.node), ours if ours and self._is_dial(ours) else None
         if ours is not None and ours is self._candidates.get(greeting.node) and ours.identity == source.identity:
-            return self._after_event(ours, ours.greeted(frame, greeting, now), now)
+            return self._greeted(ours, frame, greeting, now)
         if current is None:
             return self._first_greeting(dial, frame, greeting, source, now)
         if current.identity != source.identity and current.ever_up:
@@ -272,7 +294,25 @@ class SessionManager:
                 effects += self._after_event(current, current.end("node_lost", "it greets from elsewhere"), now)
                 return effects + self._first_greeting(None, frame, greeting, source, now)
             current.identity = source.identity
-        return effects + self._after_event(current, current.greeted(frame, greeting, now), now)
+        return effects + self._greeted(current, frame, greeting, now)
+
+    def _greeted(self, session: Session, frame: Frame, greeting: Greeting, now: float) -> list[Effect]:
+        """Give a greeting to its session, and note which generation has the name of the node if it comes up."""
+        effects = session.greeted(frame, greeting, now)
+        if session.state == "up" and session.peer is not None:
+            self._generations.begin(session.peer.node, session.peer.generation, now)
+        return self._after_event(session, effects, now)
+
+    def _lost_name(self, greeting: Greeting, now: float) -> tuple[str, str] | None:
+        """Return why the sender must not have the name that it greets with, as code and text; None when it may."""
+        name, here = greeting.node, self._local.node
+        if self._generations.is_over(name, greeting.generation, now):
+            text = f"another node took the name {name} while this one did not answer {here}; start this one again"
+            return "over", f"{text}, under another name if the other one is to stay"
+        known = self._known_node(name)
+        if known is None or greeting.generation == known.generation or greeting.endpoint == known.endpoint:
+            return None
+        return "name_taken", f"another {name} is alive at {known.endpoint}; take another name, or wait until it ends"
 
     def _first_greeting(
         self, dial: Session | None, frame: Frame, greeting: Greeting, source: Source, now: float
@@ -290,7 +330,7 @@ class SessionManager:
             session, effects = self._make_session(greeting.endpoint, now + self._settings.handshake_s)
         session.identity = source.identity
         self._peers[greeting.node] = session
-        return effects + self._after_event(session, session.greeted(frame, greeting, now), now)
+        return effects + self._greeted(session, frame, greeting, now)
 
     def _challenge(
         self, current: Session, dial: Session | None, frame: Frame, greeting: Greeting, source: Source, now: float
@@ -321,7 +361,7 @@ class SessionManager:
             candidate.make_tentative(now + self._settings.handshake_s)
             self._candidates[greeting.node] = candidate
         candidate.identity = source.identity
-        return effects + self._after_event(candidate, candidate.greeted(frame, greeting, now), now)
+        return effects + self._greeted(candidate, frame, greeting, now)
 
     # -- refusals ------------------------------------------------------------------------------------------------------
 
@@ -351,6 +391,8 @@ class SessionManager:
         nodes = {node for node, session in self._peers.items() if session is ours}
         endpoints = [endpoint for node in nodes for endpoint in self._endpoints_of(node)]
         endpoints += [ours.endpoint] if ours.endpoint in self._dialled and ours.endpoint not in endpoints else []
+        if not endpoints and refusal.code in ("name_taken", "over"):
+            endpoints = [ours.endpoint]  # it greeted first, and this node has to hear all the same that it is refused
         effects: list[Effect] = []
         if not self._is_dial(ours):
             effects = self._after_event(ours, ours.end("refused", f"{refusal.node}: {refusal.text}"), now)
@@ -475,6 +517,7 @@ class SessionManager:
 def objection(local: LocalNode, greeting: Greeting, *, closing: bool) -> tuple[str, str] | None:
     """Return why this node refuses a session with the sender of a greeting, as code and text; None when it does not.
 
+    What others have to do with the name of the sender is not looked at.
     closing: whether this node begins no new sessions.
     """
     if greeting.node == local.node:

@@ -24,7 +24,7 @@ from trouper.actors.cluster.membership import (
     SwimSettings,
 )
 from trouper.actors.cluster.membership.packets import Refusal, Sync
-from trouper.actors.cluster.membership.view import NUMBER_MAX, MembershipView
+from trouper.actors.cluster.membership.view import GENERATION_MAX, MembershipView
 
 SEED = os.environ.get("TROUPER_SEED")
 SEEDS = [int(SEED)] if SEED else range(500 if os.environ.get("TROUPER_SOAK") == "1" else 30)
@@ -49,7 +49,7 @@ class _Model:
             self._start(name)
 
     def _start(self, endpoint: str) -> None:
-        generation = self.number(self.chance.getrandbits(62))
+        generation = self.number(self.chance.getrandbits(64))
         self.over[endpoint] = set()
         seeds = [name for name in PLAIN if name != endpoint][:3] if endpoint not in PLAIN[:1] else []
         called = "x" if endpoint in CONTESTED else endpoint
@@ -142,7 +142,7 @@ def test_in_the_end_at_most_one_living_node_has_a_name_and_all_show_the_same(see
 @pytest.mark.parametrize("seed", SEEDS[:10])
 def test_the_numbers_of_generations_make_no_difference(seed: int) -> None:
     """With every generation mirrored, the larger ones becoming the smaller ones, the same happens at the same times."""
-    assert _played(seed)[1] == _played(seed, lambda generation: NUMBER_MAX - generation)[1]
+    assert _played(seed)[1] == _played(seed, lambda generation: GENERATION_MAX - generation)[1]
 
 
 def _nobody_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +167,7 @@ def _the_larger_number_wins(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_broken_rule_is_found(fault: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each fault makes one of the checks above fail within a few seeds."""
     fault(monkeypatch)
-    mirror: Callable[[int], int] = lambda generation: NUMBER_MAX - generation  # noqa: E731  a short name for the mirror
+    mirror: Callable[[int], int] = lambda generation: GENERATION_MAX - generation  # noqa: E731  a short name for the mirror
     assert any(_played(seed)[0] or _played(seed)[1] != _played(seed, mirror)[1] for seed in range(40))
 
 

@@ -52,8 +52,9 @@ from .suspicions import Suspicions
 
 EARLY_MAX = 1_000
 """The most accusations that wait for the record that they are about."""
-NUMBER_MAX = 2**63 - 1
-"""The largest generation or incarnation that is accepted."""
+GENERATION_MAX = 2**64 - 1
+INCARNATION_MAX = 2**63 - 1
+"""The largest generation and the largest incarnation that are accepted."""
 
 
 class MembershipView:
@@ -389,10 +390,10 @@ class MembershipView:
     def _problem(self, record: Member, known: Member | None) -> str:
         """Return which limit a record breaks; empty for none."""
         settings = self._settings
-        if not 0 <= record.generation <= NUMBER_MAX:
-            return f"its generation {record.generation} is not between 0 and {NUMBER_MAX}"
+        if not 0 <= record.generation <= GENERATION_MAX:
+            return f"its generation {record.generation} is not between 0 and {GENERATION_MAX}"
         base = 0 if known is None else known.incarnation
-        incarnation_max = min(NUMBER_MAX, base + settings.incarnation_ahead_max)
+        incarnation_max = min(INCARNATION_MAX, base + settings.incarnation_ahead_max)
         if not 0 <= record.incarnation <= incarnation_max:
             return f"its incarnation {record.incarnation} is not between 0 and {incarnation_max}"
         if len(record.metadata) > settings.metadata_bytes_max:

@@ -31,7 +31,7 @@ class DeadlockDetector:
         self._system = network.system
         self._peers: dict[str, Peer] = {}
         self._graph = _Graph(self._peers, network.system.loop)
-        self._search = DeadlockSearch(network.node_id.node, network.node_id.generation, self._graph)
+        self._search = DeadlockSearch(network.node_id.name, network.node_id.generation, self._graph)
         self._scaning = False
         network.watch_peers(self._on_peer)
         for type_ in (DeadlockProbe, DeadlockCheck):
@@ -114,7 +114,7 @@ class _Graph:
         """Return where an ask went that has left for another node; None for one that has not, or has ended."""
         if not is_ask(ask) or not isinstance(ask.target, RemoteCell):
             return None
-        node = ask.target.node_id.node
+        node = ask.target.node_id.name
         peer = self._peers.get(node)
         correlation = 0 if peer is None else peer.correlation_of(ask)
         return (node, correlation) if correlation else None

@@ -118,7 +118,7 @@ class RemoteIntrospection:
             cell = cell.remote
         if not isinstance(cell, RemoteCell):
             raise CallerError(f"{ref.address} is of this node: use node.introspection")
-        return await self._network.peer(cell.node_id.node).control_ref.ask(request(cell.uid))
+        return await self._network.peer(cell.node_id.name).control_ref.ask(request(cell.uid))
 
 
 def serve_introspection(network: Network, introspection: Introspection) -> None:
@@ -127,7 +127,7 @@ def serve_introspection(network: Network, introspection: Introspection) -> None:
     def actor(uid: int) -> ActorRef:
         cell = network.exports.get(uid)
         if cell is None:
-            raise ActorStopped(f"trouper://{network.node_id.node} has no actor #{uid} any more")
+            raise ActorStopped(f"trouper://{network.node_id.name} has no actor #{uid} any more")
         return cell.ref
 
     def answer(message: Message[object], _: Peer) -> object:

@@ -39,7 +39,7 @@ class RegistryLookup:
     async def whereis(self, name: str) -> dict[str, ActorRef]:
         """Return the actors that have this registered name, by node: a name is unique on its node, not among nodes."""
         own = self._registry.whereis(name)
-        found = {} if own is None else {self._network.node_id.node: own}
+        found = {} if own is None else {self._network.node_id.name: own}
         for peer, ref in await self._ask_all(FindActor(name)):
             if isinstance(ref, ActorRef):
                 found[peer.node] = ref
