@@ -25,7 +25,7 @@ from trouper.runtime.journal import (
     Snapshot,
     WrongSequence,
 )
-from trouper.runtime.journal.disk import AppendFile
+from trouper.runtime.journal.disk import AppendFile, DiskLock
 from trouper.runtime.journal.file import STREAM_FOLDER_CHARS_MAX, folder_of
 from trouper.testing import virtual_time
 
@@ -38,10 +38,15 @@ class CountingDisk(SimulatedDisk):
         self.counts: dict[str, int] = {}
         self.files_open_max = 0
         self.refused: set[str] = set()
+        self.refused_once = False
+        """Whether the next fsync of a segment fails, and no other."""
 
     def _count(self, operation: str, path: PurePath) -> None:
         if operation in self.refused:
             raise OSError(5, f"{operation} of {path} refused")
+        if self.refused_once and operation == "fsync" and path.suffix == ".log":
+            self.refused_once = False
+            raise OSError(5, f"{operation} of {path} refused once")
         self.counts[operation] = self.counts.get(operation, 0) + 1
         self.files_open_max = max(self.files_open_max, self.files_open)
 
@@ -102,7 +107,7 @@ async def test_an_interval_fsync_that_fails_is_reported(caplog: pytest.LogCaptur
         disk.refused.add("fsync")
         with caplog.at_level(logging.WARNING):
             await asyncio.sleep(3)
-        assert caplog.messages == ["stream s was not fsynced"]
+        assert caplog.messages == ["stream s was not fsynced"], "nothing could be written to another file either"
         disk.refused.clear()
         assert await _read(journal, "s") == [b"x"]
 
@@ -310,3 +315,149 @@ def test_a_closed_journal_keeps_no_thread(tmp_path: Path) -> None:
                 assert not thread.is_alive()
 
     asyncio.run(main())
+
+
+class StalledDisk(RealDisk):
+    """A disk whose locks and fsyncs wait for ``works``; ``asked`` is set when one does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.works, self.asked = threading.Event(), threading.Event()
+        self.works.set()
+
+    def stall(self) -> None:
+        """Let nothing through from now on."""
+        self.works.clear()
+        self.asked.clear()
+
+    def wait(self) -> None:
+        """Wait as an operation of the disk."""
+        self.asked.set()
+        assert self.works.wait(10)
+
+    def lock(self, path: PurePath) -> DiskLock:
+        """Lock late."""
+        self.wait()
+        return super().lock(path)
+
+    def open_append(self, path: PurePath) -> AppendFile:
+        """Open a file with late fsyncs."""
+        disk, file = self, super().open_append(path)
+
+        class File:
+            append, close = staticmethod(file.append), staticmethod(file.close)
+
+            def fsync(self) -> None:
+                disk.wait()
+                file.fsync()
+
+        return File()
+
+
+async def _stalled(disk: StalledDisk) -> None:
+    await asyncio.to_thread(disk.asked.wait, 10)
+
+
+async def _can_be_opened(folder: Path) -> list[bytes]:
+    """Open the folder as soon as it is free, and return what is in it."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                async with FileJournal(folder) as journal:
+                    return await _read(journal, "s")
+            except JournalLocked:
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("moment", ["open", "append", "close"])
+def test_a_folder_is_unlocked_whatever_was_cancelled(tmp_path: Path, moment: str) -> None:
+    """The caller of ``open``, ``append`` or ``close`` gives up while the disk stands still; then the folder is free."""
+
+    async def main() -> None:
+        disk = StalledDisk()
+        journal = FileJournal(tmp_path / "j", disk=disk)
+        if moment != "open":
+            await journal.open()
+            await journal.append("s", [b"one"])
+        disk.stall()
+        appending = asyncio.ensure_future(journal.append("s", [b"two"])) if moment != "open" else None
+        call = asyncio.ensure_future(journal.open() if moment == "open" else journal.close())
+        await _stalled(disk)
+        if appending is not None and moment == "append":
+            appending.cancel()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        disk.works.set()
+        if appending is not None:
+            await asyncio.wait([appending])
+        assert await _can_be_opened(tmp_path / "j") == ([] if moment == "open" else [b"one", b"two"])
+
+    asyncio.run(main())
+
+
+def test_the_cancellation_of_every_task_leaves_the_journal_whole_and_the_folder_free(tmp_path: Path) -> None:
+    """The job at work ends before another one touches its stream; who waited is told, and nothing is half done."""
+
+    async def main() -> None:
+        disk = StalledDisk()
+        async with FileJournal(tmp_path / "j", disk=disk) as journal:
+            await journal.append("s", [b"one"])
+            disk.stall()
+            calls = [asyncio.ensure_future(journal.append("s", [b"%d" % number])) for number in range(3)]
+            await _stalled(disk)
+            calls += [asyncio.ensure_future(journal.append("t", [b"%d" % number])) for number in range(20)]
+            await asyncio.sleep(0)
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            await asyncio.sleep(0)
+            disk.works.set()
+            results = await asyncio.gather(*calls, return_exceptions=True)
+            assert {type(result) for result in results} == {asyncio.CancelledError}
+            assert await journal.append("s", [b"last"]) == len(await _read(journal, "s"))
+            assert (await _read(journal, "s"))[0] == b"one"
+        assert (await _can_be_opened(tmp_path / "j"))[-1] == b"last"
+
+    asyncio.run(main())
+
+
+def test_a_loop_that_ends_while_the_disk_stands_still_frees_the_folder(tmp_path: Path) -> None:
+    """``asyncio.run`` cancels what is left; the next loop of the process can open the folder."""
+    disk = StalledDisk()
+
+    async def main() -> None:
+        journal = FileJournal(tmp_path / "j", disk=disk)
+        await journal.open()
+        disk.stall()
+        appending = asyncio.ensure_future(journal.append("s", [b"one"]))
+        closing = asyncio.ensure_future(journal.close())
+        await _stalled(disk)
+        closing.cancel()
+        threading.Timer(0.2, disk.works.set).start()
+        assert not appending.done()
+
+    asyncio.run(main())
+    assert asyncio.run(_can_be_opened(tmp_path / "j")) == [b"one"]
+
+
+@virtual_time
+async def test_a_failed_fsync_loses_nothing_that_was_acknowledged_under_any_policy() -> None:
+    """An fsync fails once, and later the power: every record whose append had returned and is synced is read."""
+    for fsync in ("every_s", "every_append", "never"):
+        for failing in range(1, 8):
+            disk = CountingDisk()
+            acknowledged: list[bytes] = []
+            refused = 0
+            async with FileJournal("j", disk=disk, fsync=fsync, every_s=0.05, segment_bytes=300) as journal:
+                for number in range(30):
+                    if disk.counts.get("fsync", 0) >= failing and not refused:
+                        disk.refused_once, refused = True, number
+                    try:
+                        await journal.append("s", [b"%d" % number])
+                        acknowledged.append(b"%d" % number)
+                    except JournalFailed:
+                        assert (fsync, number) == ("every_append", refused)
+                    await asyncio.sleep(0.02)
+            disk.crash(Random(failing))
+            async with FileJournal("j", disk=disk) as journal:
+                assert await _read(journal, "s") == acknowledged

@@ -36,7 +36,8 @@ EVERYTHING: list[Step] = [
 class Model:
     """What was handed to one stream, in order, and what of it was acknowledged."""
 
-    def __init__(self) -> None:
+    def __init__(self, scale: int = 1) -> None:
+        self.scale = scale
         self.submitted: list[bytes] = []
         self.acknowledged = 0
         self.truncated = 0
@@ -45,7 +46,8 @@ class Model:
 
     def payloads(self, count: int) -> list[bytes]:
         """Make records, each with a number of its own and a length of its own."""
-        return [b"%d " % number + b"." * (number % 13) for number in itertools.islice(self._numbers, count)]
+        numbers = itertools.islice(self._numbers, count)
+        return [b"%d " % number + bytes((number % 3,)) * (number % 13 * self.scale) for number in numbers]
 
     async def append(self, journal: FileJournal, payloads: list[bytes]) -> None:
         """Append one after what was submitted before it; its acknowledgement stands for all of those."""
@@ -95,13 +97,13 @@ async def _perform(journal: FileJournal, model: Model, step: Step) -> None:
         await journal.open()
 
 
-def _journal(disk: SimulatedDisk, fsync: Fsync) -> FileJournal:
-    return FileJournal("j", disk=disk, fsync=fsync, every_s=0.5, segment_bytes=120, read_bytes=37)
+def _journal(disk: SimulatedDisk, fsync: Fsync, scale: int) -> FileJournal:
+    return FileJournal("j", disk=disk, fsync=fsync, every_s=0.5, segment_bytes=120 * scale, read_bytes=37 * scale)
 
 
 async def _live_and_crash(disk: SimulatedDisk, model: Model, steps: list[Step], rng: Random, fsync: Fsync) -> bool:
     """Go through the steps until the machine goes down, let it come up again, and check; says whether it went down."""
-    journal = _journal(disk, fsync)
+    journal = _journal(disk, fsync, model.scale)
     try:
         await journal.open()
         for step in steps:
@@ -110,21 +112,22 @@ async def _live_and_crash(disk: SimulatedDisk, model: Model, steps: list[Step], 
         assert disk.down
     crashed = disk.down
     disk.crash(rng)
-    survivor = _journal(disk, fsync)
+    survivor = _journal(disk, fsync, model.scale)
     await survivor.open()
     await model.check(survivor, durable=fsync == "every_append")
     await survivor.close()
     return crashed
 
 
+@pytest.mark.parametrize("scale", [1, 400])
 @pytest.mark.parametrize("seed", range(4))
-def test_a_crash_at_every_operation_of_a_full_program(seed: int) -> None:
-    """With appends, bursts, snapshots, truncation and a reopening, each operation of the disk is once the last one."""
+def test_a_crash_at_every_operation_of_a_full_program(seed: int, scale: int) -> None:
+    """Every write, fsync, rename and removal is once the last one; records span sectors and pages, or share one."""
     for crash_at in itertools.count(1):
         disk, rng = SimulatedDisk(crash_at=crash_at), Random(f"{seed} {crash_at}")
-        model = Model()
+        model = Model(scale)
         if not run_virtual(lambda: _live_and_crash(disk, model, EVERYTHING, rng, "every_append")):  # noqa: B023  run at once
-            assert crash_at > 40, "the program was to be long enough to be worth it"
+            assert crash_at > 35, "the program was to be long enough to be worth it"
             return
 
 

@@ -31,7 +31,7 @@ def test_what_was_fsynced_survives_and_the_rest_as_a_prefix(safe: bytes, risky: 
 
 
 def test_all_outcomes_occur() -> None:
-    """Nothing kept, all kept, some kept, and some kept with zeros: each of them happens for some seed."""
+    """Nothing kept, all kept, some kept, some kept with zeros, a lost sector of any length: each happens."""
     outcomes: set[bytes] = set()
     for seed in range(200):
         disk = SimulatedDisk()
@@ -39,7 +39,50 @@ def test_all_outcomes_occur() -> None:
         disk.fsync_folder(FOLDER)
         disk.crash(Random(seed))
         outcomes.add(disk.read(FILE, 0, 10))
-    assert outcomes == {b"", b"a", b"ab", b"a\x00", b"\x00\x00"}
+    assert outcomes == {b"", b"a", b"ab", b"a\x00", b"\x00\x00", b"\x00"}
+
+
+def test_sectors_and_pages_that_were_not_fsynced_are_lost_in_any_order() -> None:
+    """A later part may be kept where an earlier one is zeros; what was fsynced in the first sector stays."""
+    kept: set[tuple[bool, ...]] = set()
+    for seed in range(300):
+        disk = SimulatedDisk()
+        file = disk.open_append(FILE)
+        file.append(b"d" * 100)
+        file.fsync()
+        disk.fsync_folder(FOLDER)
+        file.append(b"x" * 1_500)
+        disk.crash(Random(seed))
+        data = disk.read(FILE, 0, 1_600)
+        assert data[:100] == b"d" * 100
+        if len(data) == 1_600:
+            kept.add(tuple(data[place] != 0 for place in (100, 600, 1_100, 1_599)))
+    assert {(False, True, False, True), (True, False, True, False), (False, False, False, True)} <= kept
+
+
+def test_what_was_written_when_an_fsync_failed_is_lost_in_a_crash_whatever_a_later_fsync_says() -> None:
+    """As Linux drops the pages and reports the error once."""
+    failing: set[str] = {"fsync"}
+
+    def fault(operation: str, path: PurePath) -> None:
+        if operation in failing:
+            raise OSError(5, str(path))
+
+    disk = SimulatedDisk()
+    file = disk.open_append(FILE)
+    disk.fsync_folder(FOLDER)
+    file.append(b"good")
+    file.fsync()
+    file.append(b"lost")
+    disk.fault = fault
+    with pytest.raises(OSError, match="file"):
+        file.fsync()
+    failing.clear()
+    file.append(b"more")
+    file.fsync()
+    assert disk.read(FILE, 0, 20) == b"goodlostmore"
+    disk.crash(Random(0))
+    assert disk.read(FILE, 0, 20) == b"good\0\0\0\0more"
 
 
 def test_a_name_is_safe_only_after_its_folder_was_fsynced() -> None:

@@ -94,3 +94,12 @@ def test_the_records_that_a_snapshot_stands_for_are_made_durable_before_it() -> 
         save(files, Snapshot(4, b"four"))
         disk.crash(Random(seed))
         assert _files(disk).last_sequence == 4
+
+
+def test_a_limit_that_is_made_smaller_leaves_a_larger_snapshot_readable() -> None:
+    """The limit is for new snapshots."""
+    disk = SimulatedDisk()
+    _saved(disk)
+    files = StreamFiles(disk, FOLDER, "s", Limits(1, 1, 1, 1, 1, 2))
+    files.open()
+    assert load(files) == Snapshot(6, b"six")

@@ -6,13 +6,22 @@ fsynced, and a file's name is durable once its folder was; a caller may rely on 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Protocol
 
 from ..kernel.journal import JournalLocked
+from ..kernel.logs import get_log
+
+_UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY})
+"""How a file system says that it has no such operation."""
+
+log = get_log("trouper.journal")
 
 
 class AppendFile(Protocol):
@@ -80,8 +89,8 @@ class Disk(Protocol):
 class _RealFile:
     """A file descriptor; unbuffered, so that the operating system has at once what was appended."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int, path: PurePath, disk: RealDisk) -> None:
+        self._descriptor, self._path, self._disk = descriptor, path, disk
 
     def append(self, data: bytes) -> None:
         left = memoryview(data)
@@ -89,31 +98,85 @@ class _RealFile:
             left = left[os.write(self._descriptor, left) :]
 
     def fsync(self) -> None:
-        if sys.platform == "darwin":
-            import fcntl  # noqa: PLC0415  missing on other systems
-
-            fcntl.fcntl(self._descriptor, fcntl.F_FULLFSYNC)  # fsync(2) of macOS leaves the data in the drive's cache
-        else:
-            os.fsync(self._descriptor)
+        try:
+            _fsync(self._descriptor)
+        except OSError as error:
+            self._disk.without_ability(error, "fsync of a file", self._path, "what was written may be lost in a crash")
 
     def close(self) -> None:
         os.close(self._descriptor)
 
 
 class _RealLock:
-    """A locked file descriptor; the operating system unlocks it when the process ends, in any way."""
+    """A locked file descriptor; the operating system unlocks it when the process ends, in any way.
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    A forked child gives its copy up: it is not the journal's process, and would keep the lock beyond the parent's end.
+    """
+
+    def __init__(self, descriptor: int, *, locked: bool) -> None:
+        self._descriptor, self._locked = descriptor, locked
+        self._process_id = os.getpid()
+        _held.add(self)
 
     def release(self) -> None:
-        os.close(self._descriptor)
+        if self._descriptor < 0:
+            return
+        descriptor, self._descriptor = self._descriptor, -1
+        _held.discard(self)
+        if self._locked and self._process_id == os.getpid() and sys.platform != "win32":
+            import fcntl  # noqa: PLC0415  missing on other systems
+
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)  # also where a child that was started otherwise has a copy
+        os.close(descriptor)
+
+
+_held: weakref.WeakSet[_RealLock] = weakref.WeakSet()
+
+
+def _release_in_child() -> None:
+    for lock in list(_held):
+        with suppress(OSError):
+            lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_release_in_child)
+
+
+def _fsync(descriptor: int) -> None:
+    if sys.platform == "darwin":
+        import fcntl  # noqa: PLC0415  missing on other systems
+
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # fsync(2) of macOS leaves the data in the drive's cache
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+        else:
+            return
+    os.fsync(descriptor)
 
 
 class RealDisk:
-    """The file system of this machine."""
+    """The file system of this machine.
+
+    An operation that the file system does not have (a lock, an fsync of a folder) is done without, after one warning.
+    """
 
     blocks = True
+
+    def __init__(self) -> None:
+        self._missing: set[str] = set()
+        """The operations that the file system does not have and that were warned of."""
+
+    def without_ability(self, error: OSError, operation: str, path: PurePath, consequence: str) -> None:
+        """Warn once that the file system has no such operation; raises any other error."""
+        if error.errno not in _UNSUPPORTED:
+            raise error
+        if operation not in self._missing:
+            self._missing.add(operation)
+            log.warning("the file system of %s has no %s (%s): %s", path, operation, error, consequence)
 
     def make_folder(self, path: PurePath) -> None:
         """Create a folder and those above it, each durably."""
@@ -133,7 +196,7 @@ class RealDisk:
     def open_append(self, path: PurePath) -> AppendFile:
         """Open or create a file that only its owner may read and write."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        return _RealFile(os.open(path, flags, 0o600))
+        return _RealFile(os.open(path, flags, 0o600), path, self)
 
     def read(self, path: PurePath, offset: int, size_bytes: int) -> bytes:
         """Read a part of a file, opened for this read only."""
@@ -150,7 +213,10 @@ class RealDisk:
         with Path(path).open("r+b") as file:
             file.truncate(size_bytes)
             file.flush()
-            os.fsync(file.fileno())
+            try:
+                _fsync(file.fileno())
+            except OSError as error:
+                self.without_ability(error, "fsync of a file", path, "what was written may be lost in a crash")
 
     def rename(self, source: PurePath, target: PurePath) -> None:
         """Rename atomically."""
@@ -167,6 +233,8 @@ class RealDisk:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            self.without_ability(error, "fsync of a folder", folder, "a new file may be lost in a crash")
         finally:
             os.close(descriptor)
 
@@ -176,14 +244,31 @@ class RealDisk:
         try:
             _lock_or_raise(descriptor)
         except OSError as error:
+            if error.errno in _UNSUPPORTED | {errno.ENOLCK}:
+                self._warn_without_lock(path, error)
+                return _RealLock(descriptor, locked=False)
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+                os.close(descriptor)
+                raise
             owner = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
             os.close(descriptor)
+            who = f"process {owner}, this one" if owner == str(os.getpid()) else f"process {owner}"
             raise JournalLocked(
-                f"{path} is locked by process {owner}: one journal has one writer; stop it or choose another folder"
+                f"{path} is locked by {who}: one journal has one writer; stop it, wait until it is closed, or choose "
+                "another folder"
             ) from error
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
-        return _RealLock(descriptor)
+        return _RealLock(descriptor, locked=True)
+
+    def _warn_without_lock(self, path: PurePath, error: OSError) -> None:
+        if "lock" not in self._missing:
+            self._missing.add("lock")
+            log.warning(
+                "the file system of %s has no locks (%s): take care that one process alone opens this journal",
+                path,
+                error,
+            )
 
 
 def _lock_or_raise(descriptor: int) -> None:

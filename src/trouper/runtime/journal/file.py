@@ -6,14 +6,16 @@ time for each stream, and lets the appends that arrive while a stream is being w
 Laws of this file:
 1. The loop never waits for the disk: every call that blocks runs in a thread of the journal's own, so that blocking
    work of the node's users cannot delay it.
-2. A job that has begun ends, even when its caller has been cancelled; no other job touches its stream meanwhile.
+2. A job that has begun ends, even when its caller has been cancelled, or every task of the loop; no other job touches
+   its stream meanwhile.  So does ``close``: the folder is unlocked once the disk has answered, however late.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import PurePath
@@ -124,7 +126,8 @@ class FileJournal:
         self._jobs: set[asyncio.Task[object]] = set()
         self._job_slots = asyncio.Semaphore(JOBS_MAX)
         self._sync_timer: asyncio.TimerHandle | None = None
-        self._closing = False
+        self._closing: asyncio.Task[None] | None = None
+        self._process_id = 0
 
     async def __aenter__(self) -> Self:
         """Open the journal."""
@@ -139,39 +142,67 @@ class FileJournal:
 
     async def open(self) -> None:
         """Create the folder where it is missing, and lock it; raises ``JournalLocked``, ``JournalFailed``."""
-        if self._lock is not None:
-            return
-        self._closing = False
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+        if self._lock is None:
+            opening = asyncio.get_running_loop().create_task(self._open())
+            try:
+                await asyncio.shield(opening)
+            except asyncio.CancelledError:
+                opening.add_done_callback(self._undo_open)
+                raise
+
+    async def _open(self) -> None:
         try:
-            await self._call(self._disk.make_folder, self._folder)
-            self._lock = await self._call(self._disk.lock, self._folder / LOCK_FILE)
+            await self._call_to_the_end(self._disk.make_folder, self._folder)
+            self._lock = await self._call_to_the_end(self._disk.lock, self._folder / LOCK_FILE)
+            self._process_id = os.getpid()
         except OSError as error:
             raise JournalFailed(f"journal {self._folder} cannot be opened: {error}") from error
         finally:
             if self._lock is None:
                 self._end_threads()
 
+    def _undo_open(self, opening: asyncio.Task[None]) -> None:
+        """Close what was opened although the caller of ``open`` had been cancelled."""
+        if not opening.cancelled() and opening.exception() is None:
+            self._begin_close()
+
     async def close(self) -> None:
         """Wait for the jobs that have begun, fsync what is not yet durable, and unlock the folder.
 
-        Raises ``JournalFailed`` when the disk fails; the folder is unlocked all the same.
+        When its caller is cancelled, it goes on to its end all the same.  A second call waits for the first.  Raises
+        ``JournalFailed`` when the disk fails; the folder is unlocked all the same.
         """
-        if self._lock is None or self._closing:
-            return
-        self._closing = True
+        if self._lock is not None:
+            await asyncio.shield(self._begin_close())
+
+    def _begin_close(self) -> asyncio.Task[None]:
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close())
+            self._closing.add_done_callback(_retrieve)
+        return self._closing
+
+    async def _close(self) -> None:
         if self._sync_timer is not None:
             self._sync_timer.cancel()
+            self._sync_timer = None
         while self._jobs:
-            await asyncio.wait(set(self._jobs))
-        try:
-            for name in list(self._streams):
-                await self._call(self._streams.pop(name).files.close)
-        except OSError as error:
-            raise JournalFailed(f"journal {self._folder} was not made durable as it was closed: {error}") from error
-        finally:
-            lock, self._lock = self._lock, None
+            await _done(set(self._jobs))
+        failure: OSError | None = None
+        for name in list(self._streams):
+            try:
+                await self._call_to_the_end(self._streams.pop(name).files.close)
+            except OSError as error:
+                failure = error
+        lock, self._lock, self._closing = self._lock, None, None
+        self._end_threads()
+        if lock is not None:
             lock.release()
-            self._end_threads()
+        if failure is not None:
+            raise JournalFailed(
+                f"journal {self._folder} was not made durable as it was closed: {failure}"
+            ) from failure  # fmt: skip
 
     # --- the port ----------------------------------------------------------------------------------------------------
 
@@ -191,7 +222,7 @@ class FileJournal:
         reader = await self._exclusively(self._stream(stream), lambda files: files.reader(from_sequence))
         while True:
             try:
-                records = await self._call(reader.next_records)
+                records = await asyncio.shield(self._call(reader.next_records))
             except FileNotFoundError as error:
                 raise RecordsGone(f"stream {stream!r} was truncated while it was read: read it again") from error
             except OSError as error:
@@ -232,7 +263,10 @@ class FileJournal:
                 await self._commit_batch(stream, [(append, future) for append, future in taken if not future.done()])
         finally:
             stream.committing = False
-        if self._fsync == "every_s" and stream.files.dirty and self._sync_timer is None and not self._closing:
+            for _, future in stream.waiting:  # none, unless this task was cancelled
+                future.cancel()
+            stream.waiting.clear()
+        if self._fsync == "every_s" and stream.files.dirty and self._sync_timer is None and self._closing is None:
             loop = asyncio.get_running_loop()
             self._sync_timer = loop.call_later(self._every_s, lambda: self._begin(self._sync_all()))
 
@@ -243,6 +277,10 @@ class FileJournal:
             outcomes = await self._work(stream, lambda files: files.commit(appends, fsync=fsync))
         except Exception as error:  # noqa: BLE001  every caller that waits gets the error
             outcomes = [error] * len(batch)
+        except asyncio.CancelledError:  # before the disk was asked
+            for _, future in batch:
+                future.cancel()
+            raise
         for (_, future), outcome in zip(batch, outcomes, strict=True):
             if future.done():
                 continue
@@ -264,8 +302,13 @@ class FileJournal:
     # --- jobs --------------------------------------------------------------------------------------------------------
 
     def _stream(self, name: str) -> _Stream:
-        if self._lock is None or self._closing:
+        if self._lock is None or self._closing is not None:
             raise JournalClosed(f"journal {self._folder} is not open: use `async with`, or give it to a node")
+        if self._process_id != os.getpid():
+            raise JournalClosed(
+                f"journal {self._folder} was opened by process {self._process_id}, of which this one is a fork: one "
+                "journal has one writer; open another folder here"
+            )
         stream = self._streams.get(name)
         if stream is None:
             folder = self._folder / folder_of(name)
@@ -277,13 +320,9 @@ class FileJournal:
         """Start a job that runs to its end, also when its caller is cancelled."""
         task = asyncio.get_running_loop().create_task(job)
         self._jobs.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._jobs.discard)
+        task.add_done_callback(_retrieve)
         return task
-
-    def _ended(self, task: asyncio.Task[T]) -> None:
-        self._jobs.discard(task)
-        if not task.cancelled():
-            task.exception()  # marks it as retrieved: the caller has it, unless it was cancelled
 
     async def _exclusively(self, stream: _Stream, work: Callable[[StreamFiles], T]) -> T:
         return await asyncio.shield(self._begin(self._work(stream, work)))
@@ -295,11 +334,11 @@ class FileJournal:
             async with self._job_slots, stream.lock:
                 try:
                     if not stream.opened:
-                        await self._call(stream.files.open)
+                        await self._call_to_the_end(stream.files.open)
                         stream.opened = True
                         if self._fsync == "every_append":
-                            await self._call(stream.files.sync)
-                    return await self._call(work, stream.files)
+                            await self._call_to_the_end(stream.files.sync)
+                    return await self._call_to_the_end(work, stream.files)
                 except OSError as error:
                     raise JournalFailed(f"stream {stream.files.name!r} of {self._folder}: {error}") from error
         finally:
@@ -317,18 +356,26 @@ class FileJournal:
         for name in idle[:excess]:
             stream = self._streams.pop(name)
             try:
-                await self._call(stream.files.close)
+                await self._call_to_the_end(stream.files.close)
             except OSError:
                 log.warning("stream %s was not made durable as it was closed", name, exc_info=True)
 
-    async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _call_to_the_end(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function of the disk as a part of a job, which a cancellation does not interrupt."""
+        future = self._call(partial(function, *args, **kwargs))
+        await _done({future})
+        return future.result()
+
+    def _call(self, function: Callable[[], T]) -> asyncio.Future[T]:
         """Run a function of the disk: in a thread of the journal when the disk blocks, else in the loop."""
+        loop = asyncio.get_running_loop()
         if self._disk.blocks:
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(JOBS_MAX, thread_name_prefix="trouper-journal")
-            return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args, **kwargs))
-        await asyncio.sleep(0)
-        return function(*args, **kwargs)
+            return loop.run_in_executor(self._threads, function)
+        future: asyncio.Future[T] = loop.create_future()
+        loop.call_soon(_resolve, future, function)
+        return future
 
     def _end_threads(self) -> None:
         """End the idle threads of a journal that is closed, or could not be opened."""
@@ -344,6 +391,34 @@ class FileJournal:
                 f"an append to stream {stream!r} has a record of {largest} bytes and {total} bytes in all, above "
                 f"record_bytes_max={self._limits.record_bytes_max} or append_bytes_max={self._limits.append_bytes_max}"
             )
+
+
+async def _done(futures: Collection[asyncio.Future[T]]) -> None:
+    """Wait until all are done, also while this task is cancelled: threads of the journal work for it."""
+    task = asyncio.current_task()
+    while not all(future.done() for future in futures):
+        try:
+            await asyncio.wait(futures)
+        except asyncio.CancelledError:
+            if task is not None:
+                task.uncancel()
+
+
+def _resolve(future: asyncio.Future[T], function: Callable[[], T]) -> None:
+    try:
+        result = function()
+    except Exception as error:  # noqa: BLE001  it is the caller's
+        if not future.done():
+            future.set_exception(error)
+    else:
+        if not future.done():
+            future.set_result(result)
+
+
+def _retrieve(task: asyncio.Task[T]) -> None:
+    """Mark the error of a task as retrieved: its caller has it, unless the caller was cancelled."""
+    if not task.cancelled():
+        task.exception()
 
 
 def folder_of(stream: str) -> str:

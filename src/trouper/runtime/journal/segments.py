@@ -7,12 +7,17 @@ fsynced before the next one is made, whatever the policy, so a crash can tear th
 Laws of this file:
 1. ``size_bytes`` is the length of the last segment up to which every append was acknowledged; nothing after it is read.
 2. Bytes that a failed append may have left after it are cut away before the next append, which fails when they cannot.
+3. After an fsync that failed, the operating system may call pages clean that never reached the disk, so nothing since
+   the last good fsync counts as written, and no later fsync of that file is believed: what was acknowledged is read
+   back, checked, and written to another file, or it is not acknowledged any more and an error says so.
+4. A segment ends where the next one begins: what the file has after that was replaced and is not read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import PurePath
 from typing import Protocol
@@ -73,11 +78,19 @@ class StreamFiles:
         """The first sequence of each segment, ascending."""
         self.last_sequence = 0
         self.size_bytes = 0
-        self.dirty = False
-        """Whether an acknowledged append is not fsynced yet."""
+        self.durable_bytes = 0
+        """The length of the last segment up to which a successful fsync has made it durable."""
+        self._durable_sequence = 0
         self._uncertain = False
         """Whether a failed append may have left bytes after ``size_bytes``."""
+        self._distrusted = False
+        """Whether an fsync of the last segment has failed, so that nothing more may be written to it."""
         self._handle: AppendFile | None = None
+
+    @property
+    def dirty(self) -> bool:
+        """Whether an acknowledged append is not fsynced yet."""
+        return self.durable_bytes < self.size_bytes
 
     def path_of(self, first: int) -> PurePath:
         """Return the path of the segment whose first record has this sequence."""
@@ -90,14 +103,14 @@ class StreamFiles:
             if name.endswith(TEMPORARY_SUFFIX):
                 self.disk.remove(self.folder / name)
         self.firsts = sorted(int(name.removesuffix(SEGMENT_SUFFIX)) for name in names if name.endswith(SEGMENT_SUFFIX))
-        self.last_sequence = self.size_bytes = 0
-        self._uncertain = False
+        self.last_sequence = self.size_bytes = self.durable_bytes = self._durable_sequence = 0
+        self._uncertain = self._distrusted = False
         if self.firsts:
             self._find_end(self.firsts[-1])
 
     def _find_end(self, first: int) -> None:
         path = self.path_of(first)
-        reader = RecordFrameReader(str(path), self.limits.append_bytes_max)
+        reader = RecordFrameReader(str(path))
         offset, last = 0, first - 1
         while piece := self.disk.read(path, offset, self.limits.read_bytes):
             offset += len(piece)
@@ -111,7 +124,7 @@ class StreamFiles:
             )  # fmt: skip
             self.disk.cut(path, reader.end)
         self.last_sequence, self.size_bytes = last, reader.end
-        self.dirty = reader.end > 0  # the process that wrote it may have ended before it was fsynced
+        self._durable_sequence = first - 1  # the process that wrote it may have ended before it was fsynced
 
     def commit(self, appends: Iterable[Append], *, fsync: bool) -> list[int | CallerError]:
         """Write appends in one write, fsync them once, and return for each its last sequence, or its error.
@@ -119,7 +132,7 @@ class StreamFiles:
         Raises ``OSError`` when the disk fails; then none of them is acknowledged.
         """
         outcomes: list[int | CallerError] = []
-        frames: list[bytes] = []
+        frames: list[RecordFrame] = []
         last = self.last_sequence
         for append in appends:
             if append.expected_sequence not in (None, last):
@@ -127,26 +140,40 @@ class StreamFiles:
                 continue
             if append.records:
                 payload = b"".join(msgspec.msgpack.encode(bytes(record)) for record in append.records)
-                frames.append(encode_frame(RecordFrame(last + 1, len(append.records), payload)))
+                frames.append(RecordFrame(last + 1, len(append.records), payload))
                 last += len(append.records)
             outcomes.append(last)
         if frames:
-            self._write(b"".join(frames), last, fsync=fsync)
+            self._write(frames, last, fsync=fsync)
         return outcomes
 
-    def _write(self, data: bytes, last: int, *, fsync: bool) -> None:
+    def _write(self, frames: Iterable[RecordFrame], last: int, *, fsync: bool) -> None:
         self._repair()
-        if not self.firsts or self.size_bytes >= self.limits.segment_bytes:
+        if not self.firsts or self._distrusted or self.size_bytes >= self.limits.segment_bytes:
             self._begin_segment()
+        data = encode_frames(frames, self.size_bytes, self.durable_bytes)
         self._uncertain = True
-        handle = self._open_handle()
-        handle.append(data)
-        if fsync:
-            handle.fsync()
+        try:
+            handle = self._open_handle()
+            handle.append(data)
+            if fsync:
+                self._fsync(handle)
+        except OSError:
+            with suppress(OSError):  # the next append tries again
+                self._repair()
+            raise
         self._uncertain = False
-        self.dirty = not fsync
         self.size_bytes += len(data)
         self.last_sequence = last
+        if fsync:
+            self.durable_bytes, self._durable_sequence = self.size_bytes, last
+
+    def _fsync(self, handle: AppendFile) -> None:
+        try:
+            handle.fsync()
+        except OSError:
+            self._distrusted = True
+            raise
 
     def _begin_segment(self) -> None:
         self.close()
@@ -156,7 +183,8 @@ class StreamFiles:
             self._handle = self.disk.open_append(self.path_of(first))
             self.disk.fsync_folder(self.folder)
             self.firsts.append(first)
-        self.size_bytes = 0
+        self.size_bytes = self.durable_bytes = 0
+        self._distrusted = False
 
     def _repair(self) -> None:
         """Cut away what a failed append may have left; when the disk fails again, so does the next append."""
@@ -164,6 +192,64 @@ class StreamFiles:
             self._drop_handle()
             self.disk.cut(self.path_of(self.firsts[-1]), self.size_bytes)
             self._uncertain = False
+        if self._distrusted:
+            self._replace_distrusted()
+
+    def _replace_distrusted(self) -> None:
+        """Write what was acknowledged since the last good fsync to another file, durably.
+
+        The file with the failed fsync keeps what was durable; when that is nothing, it is replaced or removed.
+        """
+        self._drop_handle()
+        path, first = self.path_of(self.firsts[-1]), self._durable_sequence + 1
+        frames = self._acknowledged_frames(path)
+        if frames:
+            data = encode_frames(frames, 0, 0)
+            temporary = path.with_name(self.path_of(first).name + TEMPORARY_SUFFIX)
+            if temporary.name in self.disk.names(self.folder):
+                self.disk.remove(temporary)
+            file = self.disk.open_append(temporary)
+            try:
+                file.append(data)
+                file.fsync()
+            finally:
+                file.close()
+            self.disk.rename(temporary, self.path_of(first))
+            self.disk.fsync_folder(self.folder)
+            if self.firsts[-1] != first:
+                self.firsts.append(first)
+            self.size_bytes = self.durable_bytes = len(data)
+            self._durable_sequence = self.last_sequence
+            self._distrusted = False
+            log.warning(
+                "stream %s: an fsync of %s failed; the records %d to %d, acknowledged since the last good one, were "
+                "written again to %s", self.name, path, first, self.last_sequence, self.path_of(first),
+            )  # fmt: skip
+        elif self.durable_bytes == 0:  # the next segment would have its name
+            self.disk.remove(path)
+            self.disk.fsync_folder(self.folder)
+            self.firsts.pop()
+            self.size_bytes = 0
+            self._distrusted = False
+
+    def _acknowledged_frames(self, path: PurePath) -> list[RecordFrame]:
+        """Read back what was acknowledged and is not durable; what fails its checks is given up, with an error."""
+        frames: list[RecordFrame] = []
+        if not self.dirty:
+            return frames
+        reader = RecordFrameReader(str(path), self.durable_bytes)
+        data = self.disk.read(path, self.durable_bytes, self.size_bytes - self.durable_bytes)
+        frames += reader.feed(data)
+        found = frames[-1].last_sequence if frames else self._durable_sequence
+        if found != self.last_sequence:
+            log.error(
+                "stream %s: an fsync of %s failed, and the records %d to %d, which had been acknowledged under this "
+                "fsync policy, cannot be read back: the stream ends with %d", self.name, path, found + 1,
+                self.last_sequence, found,
+            )  # fmt: skip
+            self.last_sequence = found
+            self.size_bytes = reader.end
+        return frames
 
     def _open_handle(self) -> AppendFile:
         if self._handle is None:
@@ -172,10 +258,16 @@ class StreamFiles:
 
     def sync(self) -> None:
         """Make everything that was acknowledged durable."""
-        if self.dirty and self.firsts:
-            self._repair()
-            self._open_handle().fsync()
-            self.dirty = False
+        if not self.dirty or not self.firsts:
+            return
+        self._repair()
+        if self.dirty:
+            try:
+                self._fsync(self._open_handle())
+            except OSError:
+                self._repair()
+                return
+            self.durable_bytes, self._durable_sequence = self.size_bytes, self.last_sequence
 
     def close(self) -> None:
         """Make everything durable and close the handle."""
@@ -228,37 +320,55 @@ class RecordReader:
 
     def _read_piece(self) -> list[Record]:
         limits, path = self._files.limits, self._files.path_of(self._firsts[0])
-        is_last = len(self._firsts) == 1
+        next_first = self._firsts[1] if len(self._firsts) > 1 else None
         if self._frames is None:
-            self._frames = RecordFrameReader(str(path), limits.append_bytes_max)
-        wanted = min(limits.read_bytes, self._end_bytes - self._offset) if is_last else limits.read_bytes
+            self._frames = RecordFrameReader(str(path))
+        wanted = limits.read_bytes if next_first else min(limits.read_bytes, self._end_bytes - self._offset)
         piece = self._files.disk.read(path, self._offset, wanted)
         self._offset += len(piece)
         records: list[Record] = []
         for frame in self._frames.feed(piece):
+            if frame.sequence == next_first:
+                break
             check_sequence(path, frame, self._last)
             self._last = frame.last_sequence
             if self._last >= self._begin:
-                records += (record for record in records_of(path, frame, limits) if record.sequence >= self._begin)
-        if not piece:
-            self._frames.finish(torn_allowed=False)
-            self._frames, self._offset = None, 0
-            del self._firsts[0]
-            if self._firsts and self._firsts[0] != self._last + 1:
-                raise JournalCorrupt(
-                    f"{path} ends with sequence {self._last} and the next file of the stream begins with "
-                    f"{self._firsts[0]}, expected {self._last + 1}: a file is missing; restore it from a copy"
-                )
+                records += (record for record in records_of(path, frame) if record.sequence >= self._begin)
+        if self._last + 1 == next_first or not piece:
+            self._end_of_file(path, next_first)
         return records
 
+    def _end_of_file(self, path: PurePath, next_first: int | None) -> None:
+        """Go on with the next file, when this one has all records before it."""
+        if self._last + 1 != next_first:
+            assert self._frames is not None  # made when the first piece of the file was read
+            self._frames.finish(torn_allowed=False)
+            if next_first is not None:
+                raise JournalCorrupt(
+                    f"{path} ends with sequence {self._last} and the next file of the stream begins with "
+                    f"{next_first}, expected {self._last + 1}: a file is missing; restore it from a backup"
+                )
+        self._frames, self._offset = None, 0
+        del self._firsts[0]
 
-def records_of(path: PurePath, frame: RecordFrame, limits: Limits) -> list[Record]:
-    """Decode the records of a frame.
 
-    Raises ``JournalCorrupt`` for anything but ``count`` byte strings within the limits.
+def encode_frames(frames: Iterable[RecordFrame], offset: int, durable_bytes: int) -> bytes:
+    """Return frames as bytes for this offset of a file of which so many bytes are durable."""
+    encoded: list[bytes] = []
+    for frame in frames:
+        encoded.append(encode_frame(replace(frame, offset=offset, durable_bytes=durable_bytes)))
+        offset += len(encoded[-1])
+    return b"".join(encoded)
+
+
+def records_of(path: PurePath, frame: RecordFrame) -> list[Record]:
+    """Decode the records of a frame, which may be longer than the limits for new records are now.
+
+    Raises ``JournalCorrupt`` for anything but ``count`` byte strings.
     """
     msgpack = import_module("msgpack")  # loaded on first use, not by `import trouper`
-    unpacker: _Unpacker = msgpack.Unpacker(max_buffer_size=limits.append_bytes_max, max_bin_len=limits.record_bytes_max)
+    payload_bytes = max(1, len(frame.payload))
+    unpacker: _Unpacker = msgpack.Unpacker(max_buffer_size=payload_bytes, max_bin_len=payload_bytes)
     try:
         unpacker.feed(frame.payload)
         values = list(unpacker)
@@ -283,7 +393,7 @@ def check_sequence(path: PurePath, frame: RecordFrame, last: int) -> None:
     if frame.sequence != last + 1 or frame.count < 1:
         raise JournalCorrupt(
             f"{path}: found {frame.count} records from sequence {frame.sequence}, expected sequence {last + 1}; "
-            "restore the file from a copy"
+            "restore the file from a backup"
         )
 
 

@@ -2,8 +2,10 @@
 
 It knows which bytes of each file were fsynced and which were only written, and which changes to names were made durable
 by an fsync of the folder.  A crash keeps a random prefix of the other changes to names, in their order, as a
-journalling file system does, and of each file a random prefix of the bytes that were not fsynced, sometimes with zeros
-up to the length that was written.  A crash damages no durable byte; ``damage`` does.
+journalling file system does.  Of the bytes of each file that were not fsynced it keeps a random prefix, sometimes with
+zeros up to the length that was written; or, in any order, some of the sectors or pages, with zeros for the others.
+What was written when an fsync failed is never durable, whatever a later fsync says, as on Linux; another file can have
+it.  A crash damages no durable byte; ``damage`` does.
 """
 
 from __future__ import annotations
@@ -19,12 +21,41 @@ class SimulatedCrash(Exception):
     """The simulated machine went down in the middle of this operation; the disk is unusable until ``crash``."""
 
 
+BLOCK_BYTES = (512, 4096)
+"""A sector and a page: what a crash keeps or loses whole."""
+
+
 class _Inode:
     """One file: ``data`` as programs see it, of which the first ``durable`` bytes survive any crash."""
 
     def __init__(self) -> None:
         self.data = bytearray()
         self.durable = 0
+        self.lost: list[tuple[int, int]] = []
+        """The parts that were not durable when an fsync failed; a crash makes zeros of them."""
+
+    def crash(self, rng: Random) -> None:
+        """Lose some of what is not durable."""
+        written, block_bytes = len(self.data), rng.choice((0, *BLOCK_BYTES))
+        if block_bytes:
+            self._lose_blocks(rng, block_bytes)
+        else:
+            del self.data[rng.randint(self.durable, written) :]
+            if rng.random() < 0.25:
+                self.data += bytes(written - len(self.data))
+        for begin, end in self.lost:
+            kept = self.data[begin:end]
+            self.data[begin:end] = bytes(len(kept))
+        self.durable, self.lost = len(self.data), []
+
+    def _lose_blocks(self, rng: Random, block_bytes: int) -> None:
+        """Keep some of the blocks that have bytes which are not durable, and perhaps less than the length."""
+        for begin in range(self.durable // block_bytes * block_bytes, len(self.data), block_bytes):
+            if rng.random() < 0.5:
+                first, end = max(begin, self.durable), min(begin + block_bytes, len(self.data))
+                self.data[first:end] = bytes(end - first)
+        if rng.random() < 0.25:
+            del self.data[rng.randint(self.durable, len(self.data)) :]
 
 
 class _SimulatedFile:
@@ -46,7 +77,12 @@ class _SimulatedFile:
             raise crashed
 
     def fsync(self) -> None:
-        crashed = self._begin("fsync")
+        try:
+            crashed = self._begin("fsync")
+        except OSError:
+            if self._inode.durable < len(self._inode.data):
+                self._inode.lost.append((self._inode.durable, len(self._inode.data)))
+            raise
         if crashed is not None:
             raise crashed
         self._inode.durable = len(self._inode.data)
@@ -96,11 +132,7 @@ class SimulatedDisk:
         for name, previous_name, inode in self._changes[: rng.randint(0, len(self._changes))]:
             _change(kept, name, previous_name, inode)
         for inode in {id(inode): inode for inode in kept.values()}.values():
-            written = len(inode.data)
-            del inode.data[rng.randint(inode.durable, written) :]
-            if rng.random() < 0.25:
-                inode.data += bytes(written - len(inode.data))
-            inode.durable = len(inode.data)
+            inode.crash(rng)
         self._names, self._durable_names, self._changes = kept, dict(kept), []
         self.locks.clear()
         self.crashes += 1
@@ -160,6 +192,7 @@ class SimulatedDisk:
         inode = self._found(path)
         del inode.data[size_bytes:]
         inode.durable = len(inode.data)
+        inode.lost = [(begin, min(end, size_bytes)) for begin, end in inode.lost if begin < size_bytes]
 
     def rename(self, source: PurePath, target: PurePath) -> None:
         """Rename a file."""

@@ -10,7 +10,7 @@ from pathlib import PurePath
 
 from ..kernel.journal import JournalCorrupt, Snapshot
 from ..kernel.logs import get_log
-from .record_frames import FRAME_BYTES_MIN, RecordFrame, RecordFrameReader, encode_frame
+from .record_frames import RecordFrame, RecordFrameReader, encode_frame
 from .segments import TEMPORARY_SUFFIX, StreamFiles, wrong_sequence
 
 SNAPSHOT_SUFFIX = ".snapshot"
@@ -62,9 +62,8 @@ def sequences(files: StreamFiles) -> list[int]:
 
 
 def _read(files: StreamFiles, path: PurePath, sequence: int) -> Snapshot:
-    limit = files.limits.snapshot_bytes_max
-    reader = RecordFrameReader(str(path), limit)
-    data = files.disk.read(path, 0, limit + FRAME_BYTES_MIN + 1)
+    reader = RecordFrameReader(str(path))
+    data = files.disk.read(path, 0, files.disk.size_bytes(path))
     frames = list(reader.feed(data))
     reader.finish(torn_allowed=False)
     if [(frame.sequence, frame.count) for frame in frames] != [(sequence, 1)]:

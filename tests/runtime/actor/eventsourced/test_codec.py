@@ -63,9 +63,9 @@ def test_a_field_that_was_added_takes_its_default() -> None:
         ({"$type": "account.renamed", "new_owner": "x"}, "has the field 'new_owner', which Renamed lacks"),
         (
             {"$type": "account.moved"},
-            "record 1, a 'account.moved', cannot be read: Object missing required field `cents`",
+            "record 1, a 'account.moved', came in wrong: Object missing required field `cents`",
         ),
-        ({"$type": "account.moved", "cents": "7"}, "cannot be read: Expected `int`, got `str` - at `$.cents`"),
+        ({"$type": "account.moved", "cents": "7"}, "came in wrong: Expected `int`, got `str` - at `$.cents`"),
         ({"cents": 7}, "record 1 is no event: it must be a map with a tag"),
         ({"$type": 7}, "record 1 is no event"),
         ([1, 2], "record 1 is no event"),

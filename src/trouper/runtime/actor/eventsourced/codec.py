@@ -14,6 +14,7 @@ import msgspec
 
 from ...kernel.errors import ActorError, CallerError, InvalidHandler
 from ...kernel.message import Message, tag_of
+from ...kernel.untrusted import decode_untrusted
 
 Upcast = Callable[[dict[str, object]], Message[object] | Sequence[Message[object]]]
 """Makes present events of the fields of an old one."""
@@ -53,6 +54,7 @@ class EventCodec:
             self._decoders[tag] = msgspec.msgpack.Decoder(type_)
         self._tag_fields = sorted(tag_fields)
         self._head = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
+        self._untyped = msgspec.msgpack.Decoder(dict[str, object])
         self._text = msgspec.msgpack.Decoder(str)
 
     def encode(self, event: Message[object]) -> bytes:
@@ -72,11 +74,12 @@ class EventCodec:
         where: names the record in the ``EventUnreadable`` that it may raise.  upcasters: by tag; one is called for each
         record with its tag.
         """
-        try:
-            head = self._head.decode(payload)
-            tag = next(self._text.decode(head[field]) for field in self._tag_fields if field in head)
-        except (msgspec.DecodeError, StopIteration) as error:
-            raise EventUnreadable(f"{where} is no event: it must be a map with a tag") from error
+        head, tag = decode_untrusted(
+            self._head_and_tag,
+            payload,
+            where,
+            lambda _: EventUnreadable(f"{where} is no event: it must be a map with a tag"),
+        )
         if tag in upcasters:
             return self._upcast(upcasters[tag], payload, f"{where}, a {tag!r}")
         fields = self._fields.get(tag)
@@ -92,15 +95,21 @@ class EventCodec:
                 f"{where}, a {tag!r}, has the field {unknown[0]!r}, which {self._types[tag].__qualname__} lacks: "
                 "keep every field ever written, with a default, or write an upcaster"
             )
-        try:
-            return (self._decoders[tag].decode(payload),)
-        except msgspec.DecodeError as error:
-            raise EventUnreadable(
-                f"{where}, a {tag!r}, cannot be read: {error}; give added fields a default"
-            ) from error
+        event = decode_untrusted(
+            self._decoders[tag].decode,
+            payload,
+            f"{where}, a {tag!r},",
+            lambda text: EventUnreadable(f"{text}; give added fields a default"),
+        )
+        return (event,)
+
+    def _head_and_tag(self, payload: bytes) -> tuple[dict[str, msgspec.Raw], str]:
+        head = self._head.decode(payload)
+        (tag,) = [self._text.decode(head[field]) for field in self._tag_fields if field in head]
+        return head, tag
 
     def _upcast(self, upcast: Upcast, payload: bytes, where: str) -> Sequence[Message[object]]:
-        fields = msgspec.msgpack.decode(payload, type=dict[str, object])
+        fields = decode_untrusted(self._untyped.decode, payload, where, EventUnreadable)
         for tag_field in self._tag_fields:
             fields.pop(tag_field, None)
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from ...kernel.errors import ActorError
+from ...kernel.untrusted import decode_untrusted
 
 
 class SnapshotUnreadable(ActorError):
@@ -20,6 +21,10 @@ class _Saved(msgspec.Struct, tag="trouper.snapshot", tag_field="format", omit_de
     shape: str
     rules: str
     state: msgspec.Raw
+
+
+_saved = msgspec.msgpack.Decoder(_Saved)
+_untyped = msgspec.msgpack.Decoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +81,13 @@ class OpenedSnapshot:
         return None if self.saved is None else self.saved.version
 
     def state(self) -> object:
-        """Decode the state as the present type; raises whatever its decoding raises."""
-        return msgspec.msgpack.decode(self._raw(), type=self.codec.type_)
+        """Decode the state as the present type; raises ``WireError``."""
+        decoder = msgspec.msgpack.Decoder(self.codec.type_)
+        return decode_untrusted(decoder.decode, self._raw(), "the state")
 
     def fields(self) -> object:
         """Decode the state without a type: as dicts, lists, numbers, text and bytes."""
-        return msgspec.msgpack.decode(self._raw())
+        return decode_untrusted(_untyped.decode, self._raw(), "the state")
 
     def _raw(self) -> msgspec.Raw:
         return msgspec.Raw() if self.saved is None else self.saved.state
