@@ -47,11 +47,9 @@ class StateCodec:
     def open(self, payload: bytes, sequence: int) -> OpenedSnapshot:
         """Compare a snapshot with the class as it is now; its state is decoded by ``state`` or ``fields``."""
         try:
-            saved = msgspec.msgpack.decode(payload, type=_Saved)
-        except msgspec.DecodeError as error:
-            return OpenedSnapshot(
-                self, sequence, None, f"it is no snapshot of an event-sourced actor: {error}", same_rules=False
-            )
+            saved = decode_untrusted(_saved.decode, payload, "it is no snapshot of an event-sourced actor: it")
+        except WireError as error:
+            return OpenedSnapshot(self, sequence, None, str(error), same_rules=False)
         if saved.version != self.version:
             difference = f"it was made by state_version={saved.version}, now it is {self.version}"
         elif saved.shape != self.shape:
