@@ -1,5 +1,6 @@
 """The examples: each runs by itself and prints the output shown at its end."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,29 @@ def run_example(path: Path, *arguments: str) -> None:
 def test_an_example_prints_the_output_at_its_end(path: Path) -> None:
     """Run alone, an example prints the text at its end, nothing on stderr, and ends well."""
     run_example(path)
+
+
+def test_the_package_with_an_extension_passes_its_own_tests() -> None:
+    """It is a package of its own, beside this one, and imports public names only."""
+    folder = ROOT / "examples" / "extension"
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        timeout=EXAMPLE_S_MAX,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    imports = [
+        line
+        for path in (folder / "src").rglob("*.py")
+        for line in path.read_text("utf-8").splitlines()
+        if line.startswith("from trouper")
+        and not line.startswith(("from trouper import", "from trouper.lowlevel import"))
+    ]
+    assert imports == []
 
 
 @pytest.mark.parametrize("placement", ["loop", "process", "tcp"])

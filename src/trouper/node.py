@@ -61,8 +61,9 @@ class Node(NodeBase):
     cluster: the settings of the cluster that this node joins through one of the nodes at ``join``; None joins none, and
         stays connected to those nodes only.
     seed: of the node's only source of random numbers; None takes one from the operating system.
-    extensions: features of third parties, each as an instance, or as a class for its default settings; they start with
-        the node, unless they are dormant until they are used.  ``node[RateLimiter]`` returns the instance.
+    extensions: features of third parties: instances, or classes, or the names of installed ones for their default
+        settings.  They start with the node, unless they are dormant until they are used.  ``node[RateLimiter]`` returns
+        the instance.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Node(NodeBase):
         workers: int | Workers = 0,
         cluster: ClusterConfig | None = None,
         seed: int | None = None,
-        extensions: Sequence[AnyExtension | type[AnyExtension]] = (),
+        extensions: Sequence[AnyExtension | type[AnyExtension] | str] = (),
     ) -> None:
         super().__init__(
             name,

@@ -4,6 +4,8 @@ It may import everything, and nothing imports it.  The guide is ``docs/guides/te
 """
 
 from .checks import SimulationFailed as SimulationFailed
+from .extensions import check_extension as check_extension
+from .extensions import simulate_extension as simulate_extension
 from .faults import Fault as Fault
 from .faults import Plan as Plan
 from .faults import Risks as Risks
@@ -26,6 +28,6 @@ from .virtual_time import virtual_time as virtual_time
 
 __all__ = [
     "Fault", "Flood", "NodeCrashed", "NotVirtual", "Outcome", "Plan", "Probe", "ProbeFailed", "Risks", "SimulatedCrash",
-    "Simulation", "SimulationFailed", "Stalled", "StepsExceeded", "VirtualLoop", "run_virtual", "seeds", "settle",
-    "simulate", "virtual_time",
+    "Simulation", "SimulationFailed", "Stalled", "StepsExceeded", "VirtualLoop", "check_extension", "run_virtual",
+    "seeds", "settle", "simulate", "simulate_extension", "virtual_time",
 ]  # fmt: skip

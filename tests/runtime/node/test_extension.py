@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
@@ -535,3 +537,39 @@ async def test_an_extension_takes_part_in_opening_and_releasing() -> None:
     async with Node("a", listen="inprocess://a", extensions=[Part]):
         assert calls == ["listen=('inprocess://a',)"]
     assert calls[-1] == "released"
+
+
+# --- installed ones ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package on the path that offers extensions, as a wheel does."""
+    (tmp_path / "offered_extension.py").write_text(
+        "from trouper.lowlevel import Extension\nclass Offered(Extension, name='offered'):\n    pass\nnumber = 5\n",
+        "utf-8",
+    )
+    info = tmp_path / "offered-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: offered\nVersion: 1.0\n", "utf-8")
+    (info / "entry_points.txt").write_text(
+        "[trouper.extensions]\noffered = offered_extension:Offered\nnumber = offered_extension:number\n"
+        "broken = no_such_module:Broken\n",
+        "utf-8",
+    )
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+
+
+@pytest.mark.usefixtures("installed")
+@virtual_time
+async def test_an_installed_extension_is_given_by_its_name() -> None:
+    """By the name of its entry point; a name, a module and a value that are wrong are each said."""
+    async with Node(extensions=["offered"]) as node:
+        assert [(info.name, info.state) for info in node.extensions] == [("offered", "running")]
+    for name, text in [
+        ("missing", r"no installed package offers an extension 'missing'; offered are: broken, number, offered"),
+        ("number", r"'number' is offered_extension:number, which is no Extension class"),
+        ("broken", r"'broken' is no_such_module:Broken, which cannot be imported: No module named 'no_such_module'"),
+    ]:
+        with pytest.raises(InvalidOption, match=text):
+            Node(extensions=[name])

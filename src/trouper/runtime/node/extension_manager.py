@@ -23,6 +23,28 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound="AnyExtension")
 
 
+EXTENSIONS_GROUP = "trouper.extensions"
+"""The group of entry points by which a package that is installed offers its extension classes, each by a name."""
+
+
+def installed_extension(name: str) -> type[AnyExtension]:
+    """Return the extension class that an installed package offers by a name; raises ``InvalidOption``."""
+    from importlib.metadata import entry_points  # noqa: PLC0415  only a name needs it, and it takes milliseconds
+
+    offered = {point.name: point for point in entry_points(group=EXTENSIONS_GROUP)}
+    point = offered.get(name)
+    if point is None:
+        known = ", ".join(sorted(offered)) or "none"
+        raise InvalidOption(f"no installed package offers an extension {name!r}; offered are: {known}")
+    try:
+        found = cast("object", point.load())
+    except Exception as error:  # an import runs code of others, which may raise anything
+        raise InvalidOption(f"the extension {name!r} is {point.value}, which cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Extension)):
+        raise InvalidOption(f"the extension {name!r} is {point.value}, which is no Extension class")
+    return cast("type[AnyExtension]", found)
+
+
 class ExtensionManager:
     """Declares, starts and stops the extensions of one node."""
 
@@ -33,14 +55,17 @@ class ExtensionManager:
         self.node = node
         self._runs: dict[type[AnyExtension], ExtensionRun] = {}
 
-    def add(self, extension: AnyExtension | type[AnyExtension]) -> None:
-        """Declare an extension, an instance or a class with default settings; nothing of it is called yet.
+    def add(self, extension: AnyExtension | type[AnyExtension] | str) -> None:
+        """Declare an extension; nothing of it is called yet.
 
+        extension: an instance; or a class, or the name of an installed one, for its default settings.
         Raises ``InvalidOption`` for a class without a name, a name that another extension of the node has, an instance
         that belongs to a node already, and settings that are missing.
         """
         from .extension_run import ExtensionRun  # noqa: PLC0415  a node without extensions needs none of it
 
+        if isinstance(extension, str):
+            extension = installed_extension(extension)
         given = cast("object", extension)  # a caller without a type checker may pass anything
         if not (isinstance(given, Extension) or (isinstance(given, type) and issubclass(given, Extension))):
             raise InvalidOption(f"extensions: {given!r} is no Extension: pass instances or classes of one")

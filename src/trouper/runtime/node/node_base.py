@@ -77,7 +77,7 @@ class NodeBase(NodeServices, SpawnMixin):
         strict_wire: bool = False,
         code_shipping: bool | CodeShipping = False,
         seed: int | None = None,
-        extensions: Sequence[AnyExtension | type[AnyExtension]] = (),
+        extensions: Sequence[AnyExtension | type[AnyExtension] | str] = (),
     ) -> None:
         _check(ask_timeout_s, threads, slow_handler_s)
         super().__init__(name or "local", journal)
