@@ -42,7 +42,7 @@ def installed_extension(name: str) -> type[AnyExtension]:
         raise InvalidOption(f"the extension {name!r} is {point.value}, which cannot be imported: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Extension)):
         raise InvalidOption(f"the extension {name!r} is {point.value}, which is no Extension class")
-    return cast("type[AnyExtension]", found)
+    return found  # pyright: ignore[reportUnknownVariableType]  its settings are of whatever type
 
 
 class ExtensionManager:
