@@ -20,6 +20,7 @@ NOT_NAMED = {
     "RequestHandlers": "as ExtensionRun",
     "Cell": "as ExtensionRun",
     "System": "as ExtensionRun, to `Instruments`",
+    "Reports": "as System",
 }
 
 
