@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ...kernel.errors import ActorError
+from ...kernel.errors import ActorError, WireError
 from ...kernel.untrusted import decode_untrusted
 
 
