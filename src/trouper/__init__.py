@@ -57,6 +57,7 @@ from .runtime.actor.supervisor import WhichChildren as WhichChildren
 from .runtime.journal.file import FileJournal as FileJournal
 from .runtime.journal.memory import MemoryJournal as MemoryJournal
 from .runtime.kernel.address import Address as Address
+from .runtime.kernel.blocking import BlockingRef as BlockingRef
 from .runtime.kernel.errors import ActorError as ActorError
 from .runtime.kernel.errors import ActorFailed as ActorFailed
 from .runtime.kernel.errors import ActorStopped as ActorStopped
@@ -84,6 +85,7 @@ from .runtime.kernel.errors import TrouperError as TrouperError
 from .runtime.kernel.errors import Unhandled as Unhandled
 from .runtime.kernel.errors import WireError as WireError
 from .runtime.kernel.errors import WrongReply as WrongReply
+from .runtime.kernel.errors import WrongThread as WrongThread
 from .runtime.kernel.journal import InvalidStream as InvalidStream
 from .runtime.kernel.journal import Journal as Journal
 from .runtime.kernel.journal import JournalClosed as JournalClosed
@@ -146,6 +148,7 @@ __all__ = [
     "Address",
     "AskTimeout",
     "Backoff",
+    "BlockingRef",
     "Broadcast",
     "BulkSettings",
     "CallerError",
@@ -244,6 +247,7 @@ __all__ = [
     "Workers",
     "WrongReply",
     "WrongSequence",
+    "WrongThread",
     "applies",
     "handler",
     "on",

@@ -127,6 +127,7 @@ class Node(NodeBase):
         part = self._cluster_part
         if part is None or part.cluster is None:
             raise NodeClosed(f"node {self.name} is in no cluster: give it cluster=..., or start it first")
+        self.system.check_thread("node.cluster")
         return part.cluster
 
     @property

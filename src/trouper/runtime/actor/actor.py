@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar, TypeVarTuple, ca
 from ..kernel.ask import current_invocation, is_ask
 from ..kernel.bare_actor import BareActor
 from ..kernel.cell import Cell
+from ..kernel.confined import confine
 from ..kernel.errors import InvalidOption
 from ..kernel.handler_table import HandlerEntry
 from ..kernel.headers import NO_HEADERS, Headers
@@ -39,6 +40,10 @@ BECOME_MAX = 1_000
 """Calls of ``become`` that may be outstanding, each undone by one ``unbecome``."""
 
 
+@confine(
+    lambda self: self.__cell__.system,
+    "spawn_nowait", "link", "unlink", "become", "unbecome", "forward", "timers", "stash", "unstash_all", "pipe_to_self",
+)  # fmt: skip
 class Actor(BareActor, SpawnMixin):
     """User state plus handlers; one message is handled at a time, also across awaits.
 

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from ..kernel.confined import confine
 from ..kernel.errors import CallerError
 from ..kernel.message import Message
 from ..kernel.ref import ActorRef, Down, deliver
@@ -52,6 +53,7 @@ class GroupLeft(Message[None]):
 GroupChange = GroupJoined | GroupLeft
 
 
+@confine(lambda self: self._system)
 class GroupScope:
     """The groups of one scope; use ``node.groups`` or ``node.groups.scope(name)``."""
 
@@ -236,6 +238,7 @@ class GroupScope:
             ref._cell.remove_watcher(self)  # noqa: SLF001  a ref is the runtime's own
 
 
+@confine(lambda self: self._system)
 class Groups(GroupScope):
     """The groups of a node, as ``node.groups``: the scope ``default``, and access to the other scopes."""
 

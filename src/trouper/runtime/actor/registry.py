@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, overload
 import msgspec
 
 from ..kernel.address import Address, checked_name, parse_address
+from ..kernel.confined import confine
 from ..kernel.errors import ActorStopped, NameTaken
 from ..kernel.message import Message
 from ..kernel.ref import ActorRef, Down, deliver
@@ -51,10 +52,12 @@ class _Entries:
     subscriptions: set[ServiceKey] = field(default_factory=set[ServiceKey])
 
 
+@confine(lambda self: self._system)
 class Registry:
     """Names and service keys of one node; use ``node.registry``."""
 
-    def __init__(self) -> None:
+    def __init__(self, system: System) -> None:
+        self._system = system
         self._names: dict[str, ActorRef] = {}
         self._offers: dict[ServiceKey, dict[ActorRef, None]] = {}
         self._subscribers: dict[ServiceKey, dict[ActorRef, None]] = {}

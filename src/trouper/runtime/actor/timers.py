@@ -12,6 +12,7 @@ from collections.abc import Hashable
 
 from ..kernel.ask import Envelope
 from ..kernel.cell import Cell
+from ..kernel.confined import confine
 from ..kernel.errors import ActorStopped, InvalidOption
 from ..kernel.message import Message
 
@@ -65,6 +66,7 @@ class _Timer:
         return not self.cancelled
 
 
+@confine(lambda self: self._cell.system)
 class Timers:
     """The timers of one instance; use ``Actor.timers``."""
 

@@ -106,6 +106,7 @@ class BareActor:
 
     def stop(self) -> None:
         """Stop this actor after the current message.  A permanent actor is restarted, any other one ends for good."""
+        self.__cell__.system.check_thread("stop", self)
         self.__cell__.post(STOP, stop_self)
 
     def __repr__(self) -> str:

@@ -44,6 +44,14 @@ class NodeClosed(CallerError):
     """The node is shutting down or has shut down, and takes no new actors."""
 
 
+class WrongThread(CallerError, RuntimeError):
+    """A call in a thread where it is not allowed; nothing was done.
+
+    A node belongs to the thread that runs its loop.  In other threads ``ref.tell`` works, and ``ref.blocking`` waits
+    for replies; in the loop's own thread nothing may wait, so ``ref.blocking`` is refused there.
+    """
+
+
 class MailboxFull(CallerError):
     """The mailbox is at its hard limit and its policy is ``raise_full``, or an ask was dropped by the policy."""
 

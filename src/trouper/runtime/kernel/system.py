@@ -11,6 +11,7 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .address import NodeId, checked_name
@@ -19,12 +20,13 @@ from .bare_actor import BareActor
 from .cell import Cell
 from .clock import Deadlines
 from .dispatcher import Dispatcher
-from .errors import NameTaken, NodeClosed
+from .errors import NameTaken, NodeClosed, WrongThread
 from .hooks import Outgoing
 from .lifecycle import start
 from .ref import ActorRef
 from .restart import instance_ended
 from .supervision import ChildSpec, OneForOne
+from .thread_inbox import ThreadInbox, thread_name
 
 if TYPE_CHECKING:
     from .ask import Invocation
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from .placement import Placement
 
 T = TypeVar("T")
+_IN_LOOP = "have that thread call it: asyncio.run_coroutine_threadsafe(coroutine, loop), or loop.call_soon_threadsafe"
 
 
 class Reporter(Protocol):
@@ -98,6 +101,8 @@ class System:
         self.node_id = NodeId(name, generation)
         self.node_hash = self.node_id.stable_hash()
         self.loop = asyncio.get_running_loop()
+        self.thread = get_ident()
+        """The thread that runs the loop."""
         self.dispatcher = dispatcher
         self.deadlines = Deadlines(self.loop)
         self.ask_timeout_s = ask_timeout_s
@@ -105,6 +110,8 @@ class System:
         self.random: Callable[[], float] = random.Random(seed).random
         self.next_uid: Callable[[], int] = itertools.count(1).__next__
         self.reporter = reporter
+        self.thread_inbox = ThreadInbox(name, self.loop, dispatcher.counter, reporter.problem)
+        """What other threads hand over to the loop's."""
         self.instance_ended, self.escalated = instance_ended, escalated
         self.host: object = None
         """The node that this system belongs to, for ``Actor.node``."""
@@ -134,7 +141,11 @@ class System:
     def make_child(
         self, parent: Cell, spec: ChildSpec, args: tuple[object, ...], name: str | None, kind: type[Cell] = Cell
     ) -> Cell:
-        """Make a cell, to be started by the caller; raises ``NodeClosed``, ``InvalidName`` and ``NameTaken``."""
+        """Make a cell, to be started by the caller.
+
+        Raises ``NodeClosed``, ``InvalidName``, ``NameTaken``, and ``WrongThread`` in a thread other than the loop's.
+        """
+        self.check_thread("spawn")
         if self.closing or parent.phase in ("stopping", "gone"):
             state = "closing" if self.closing else parent.phase
             raise NodeClosed(f"{parent.address} takes no new actors: it is {state}")
@@ -145,6 +156,27 @@ class System:
         cell = kind(self, parent, name, spec, args)
         parent.children[cell.name] = cell
         return cell
+
+    def is_loop_thread(self) -> bool:
+        """Return whether the current thread is the one that runs the loop."""
+        if get_ident() == self.thread:
+            return True
+        if asyncio._get_running_loop() is not self.loop:  # noqa: SLF001  the public function raises where there is none
+            return False
+        self.thread = get_ident()  # the loop is run by another thread than before
+        return True
+
+    def check_thread(self, call: str, target: object = "", *, instead: str = _IN_LOOP) -> None:
+        """Raise ``WrongThread`` in any thread but the loop's.
+
+        call, target: what was called, for the error.  instead: what to call in other threads.
+        """
+        if not self.is_loop_thread():
+            of = f" of {target}" if target else ""
+            raise WrongThread(
+                f"{call}{of} in thread {thread_name()}: node {self.name} belongs to the thread that runs its loop; "
+                f"{instead}"
+            )
 
     def enter(self, function: Callable[..., T], *args: object) -> T:
         """Call a function in the context of handlers."""

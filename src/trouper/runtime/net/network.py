@@ -20,6 +20,7 @@ from ..kernel.address import NodeId
 from ..kernel.ask import current_invocation
 from ..kernel.cell import Cell
 from ..kernel.clock import Alarm
+from ..kernel.confined import confine
 from ..kernel.errors import InvalidOption, NodeClosed, NodeUnreachable, TrouperError, WireError
 from ..kernel.ref import ActorRef
 from ..session import effects
@@ -57,6 +58,10 @@ CALM_SWEEP_S = 4.0
 """Seconds between two searches otherwise; they serve peers that have too many sessions and ask to close this one."""
 
 
+@confine(
+    lambda self: self.system,
+    "connect", "disconnect", "peers", "peer", "wait_for_peer", "wait_for_change", "whereis", "spawn_at", "close",
+)  # fmt: skip
 class Network:
     """The network of a node, as ``node.network``.
 

@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -302,9 +303,14 @@ class NodeBase(NodeServices, SpawnMixin):
 
         Raises what the function raises; a ``StopIteration`` is raised as ``RuntimeError``, which a future can hold.
         """
+        system = self.system
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=f"trouper-{self.name}")
-        return await self.system.loop.run_in_executor(self._pool, _call, partial(function, *args, **kwargs))
+        call = partial(copy_context().run, partial(function, *args, **kwargs))
+        try:
+            return await system.loop.run_in_executor(self._pool, _call, call)
+        finally:
+            await system.thread_inbox.passed()  # what the function told comes before what its caller tells next
 
     async def _close_network(self) -> None:
         if self._network is not None:
@@ -316,6 +322,7 @@ class NodeBase(NodeServices, SpawnMixin):
 
     def _release_resources(self) -> None:
         """Release threads and files once the node is down."""
+        self.system.thread_inbox.close()
         if self.watchdog is not None:
             self.watchdog.stop()
         for part in self._parts:

@@ -39,11 +39,15 @@ class NodeServices:
 
     @property
     def system(self) -> System:
-        """The kernel of the node; raises ``NodeClosed`` before the node has started."""
+        """The kernel of the node.
+
+        Raises ``NodeClosed`` before the node has started, ``WrongThread`` in a thread other than that of its loop.
+        """
         if self._system is None:
             raise NodeClosed(
                 f"node {self.name} has not started: use `async with Node() as node`, or `await node.start()`"
             )
+        self._system.check_thread("the node")
         return self._system
 
     @cached_property
@@ -51,7 +55,7 @@ class NodeServices:
         """Names and service keys of the actors on this node."""
         from ..actor.registry import Registry  # noqa: PLC0415  loaded on first use
 
-        return Registry()
+        return Registry(self.system)
 
     @cached_property
     def groups(self) -> Groups:

@@ -27,6 +27,7 @@ import msgspec
 
 from ..kernel.ask import current_invocation
 from ..kernel.cell import Cell
+from ..kernel.confined import confine
 from ..kernel.errors import CallerError, InvalidOption, NodeClosed
 from ..kernel.lifecycle import kill, request_stop
 from ..kernel.system import System
@@ -95,6 +96,7 @@ def in_order(phases: Iterable[Phase]) -> tuple[Phase, ...]:
         raise InvalidOption(f"the phases come after one another in a cycle: {' -> '.join(error.args[1])}") from error
 
 
+@confine(lambda self: None if self.reason is None else self._system(), "wait", "kill_remaining")
 class Shutdown:
     """The shutdown of one node, as ``node.shutdown``.
 

@@ -37,11 +37,17 @@ class StrictRef(ActorRef):
         self.copier = copier
 
     def tell(self, message: Message[object]) -> Awaitable[None]:
-        """Send a copy; raises ``WireError``, with nothing sent, when the message cannot be encoded."""
+        """Send a copy; raises ``WireError``, with nothing sent, when the message cannot be encoded.
+
+        What another thread tells is copied in the loop's thread, and becomes a dead letter when it cannot be encoded.
+        """
+        if not self._cell.system.is_loop_thread():
+            return super().tell(message)
         return super().tell(self.copier.message(message))
 
     def ask(self, message: Message[R], timeout_s: float | None = None) -> asyncio.Future[R]:
         """Send a copy; the future gives a copy of the reply, or ``WireError`` when either cannot be encoded."""
+        self._cell.system.check_thread("ask", self, instead="use ref.blocking.ask(message), which waits")
         answered: asyncio.Future[R] = self._cell.system.loop.create_future()
         try:
             future = super().ask(self.copier.message(message), timeout_s)

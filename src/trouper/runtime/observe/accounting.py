@@ -14,7 +14,8 @@ from ..kernel.system import System
 class Accounting:
     """The outcome of all messages sent so far (law 11); ``sent`` is the sum of the other fields.
 
-    handled, stashed, dead (dead letters), in_flight (queued or being handled): messages.
+    handled, stashed, dead (dead letters), in_flight (queued or being handled): messages.  What another thread has told
+    is counted once the loop has taken it.
     """
 
     sent: int

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from ..kernel.confined import confine
 from ..kernel.errors import InvalidOption
 from ..kernel.ref import ActorRef, DeadLetter, Down, deliver
 
@@ -183,6 +184,7 @@ def _size_of(value: object) -> tuple[int, Iterable[object], int]:
     return own, (), 0
 
 
+@confine(lambda self: self._system)
 class DeadLetters:
     """The dead letters of one node; use ``node.dead_letters``."""
 

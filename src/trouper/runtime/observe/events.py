@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, Self, TypeVar, cast
 
+from ..kernel.confined import confine
 from ..kernel.errors import InvalidOption
 from ..kernel.message import Message
 from ..kernel.ref import ActorRef, DeadLetter, Down, deliver
@@ -126,6 +127,7 @@ class EventStream(Generic[E]):
         return cast("E", buffer.events.popleft())
 
 
+@confine(lambda self: self._system)
 class Events:
     """The event stream of a node; use ``node.events``."""
 

@@ -19,6 +19,7 @@ import msgspec
 from ..kernel.ask import content, is_ask
 from ..kernel.bare_actor import BareActor
 from ..kernel.cell import Cell
+from ..kernel.confined import confine
 from ..kernel.errors import ActorFailed, ActorStopped, InvalidOption
 from ..kernel.lifecycle import REQUEST, SUPERVISION, crash
 from ..kernel.ref import ActorRef
@@ -112,6 +113,7 @@ class ActorTree(msgspec.Struct, frozen=True):
     omitted: int
 
 
+@confine(lambda self: self._system)
 class Introspection:
     """Introspection of the actors of one node, as ``node.introspection``; refs to actors of other nodes do not work."""
 

@@ -19,6 +19,7 @@ from typing import Literal
 import msgspec
 
 from ..kernel.cell import Cell
+from ..kernel.confined import confine
 from ..kernel.errors import InvalidOption, RestartsExceeded
 from ..kernel.hooks import add_observer, remove_observer
 from ..kernel.ref import ActorRef, DeadLetter
@@ -92,6 +93,7 @@ class _Rate:
         self.until_s = float("-inf")
 
 
+@confine(lambda self: self._system)
 class FlightRecorder:
     """The recorder of one node, as ``node.recorder``.
 

@@ -1,0 +1,48 @@
+"""Confinement: objects that belong to the thread of a node's loop refuse calls from other threads.
+
+No lock guards them, so that a call from another thread would corrupt them in silence.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+
+if TYPE_CHECKING:
+    from .system import System
+
+C = TypeVar("C", bound=type)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def confine(system_of: Callable[..., System | None], *names: str) -> Callable[[C], C]:
+    """Return a class decorator: its public methods raise ``WrongThread`` in a thread other than the loop's.
+
+    system_of: returns the system that an instance belongs to; None, before it has one, allows the call.
+    names: the methods and properties; without any, all public ones that the class itself defines.
+    """
+
+    def decorate(cls: C) -> C:
+        for name in names or [name for name in vars(cls) if not name.startswith("_")]:
+            member: object = vars(cls)[name]
+            if isinstance(member, property) and member.fget is not None:
+                setattr(cls, name, property(_checked(system_of, name, member.fget), doc=member.__doc__))
+            elif inspect.isfunction(member):
+                setattr(cls, name, _checked(system_of, name, cast("Callable[..., object]", member)))
+        return cls
+
+    return decorate
+
+
+def _checked(system_of: Callable[..., System | None], name: str, function: Callable[P, R]) -> Callable[P, R]:
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        system = system_of(args[0])
+        if system is not None and not system.is_loop_thread():
+            system.check_thread(f"{type(args[0]).__name__}.{name}")
+        return function(*args, **kwargs)
+
+    return checked
