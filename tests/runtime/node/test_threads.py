@@ -74,12 +74,21 @@ def in_thread(scene: Callable[[Node, ActorRef], object], *, ask_timeout_s: float
     asyncio.run(main())
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop go on until a thread has brought something about; fail after some seconds."""
+    for _ in range(5_000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it did not happen")
+
+
 # --- tell ------------------------------------------------------------------------------------------------------------
 
 
 @every_loop
 def test_law_17_a_thread_tells_an_idle_loop(new_loop: NewLoop) -> None:
-    """What a thread tells is handled in the loop's thread, in the thread's order, though nothing else wakes the loop."""
+    """What a thread tells is handled in the loop's thread, in the thread's order, and wakes an idle loop."""
 
     async def scene(node: Node) -> None:
         ref, loop_thread = await node.spawn(Local), threading.get_ident()
@@ -158,8 +167,7 @@ def test_a_thread_waits_for_capacity() -> None:
 
             await asyncio.to_thread(fill)
             waiting = asyncio.create_task(asyncio.to_thread(ref.blocking.tell, Note(3)))
-            while node.introspection.stats(ref).queued < 4:
-                await asyncio.sleep(0)
+            await until(lambda: node.introspection.stats(ref).queued == 4)
             assert not waiting.done()
             node.introspection.resume(ref)
             await waiting
@@ -181,9 +189,7 @@ def test_another_loop_waits_for_capacity_by_await_tell() -> None:
                     await ref.tell(Note(n))
 
             waiting = asyncio.create_task(asyncio.to_thread(asyncio.run, elsewhere()))
-            while node.introspection.stats(ref).queued < 3:
-                await asyncio.sleep(0)
-            assert node.introspection.stats(ref).queued == 3
+            await until(lambda: node.introspection.stats(ref).queued == 3)
             node.introspection.resume(ref)
             await waiting
             assert await ref.ask(Notes()) == [0, 1, 2, 3]
@@ -308,8 +314,7 @@ def test_a_blocking_ask_ends_with_the_node() -> None:
         async with Node() as node:
             ref = await node.spawn(Performer)
             waiting = asyncio.create_task(asyncio.to_thread(ref.blocking.ask, Hold(1), 60.0))
-            while not node.introspection.stats(ref).current_message:
-                await asyncio.sleep(0)
+            await until(lambda: bool(node.introspection.stats(ref).current_message))
             await ref.kill()
             with pytest.raises(ActorStopped):
                 await waiting
@@ -390,12 +395,17 @@ def test_what_an_offloaded_function_tells_comes_before_what_its_handler_tells_ne
     asyncio.run(main())
 
 
+def ask_double(ref: ActorRef) -> int:
+    """What a thread may do for a handler."""
+    return ref.blocking.ask(Double(1))
+
+
 def test_law_06_an_offloaded_function_that_asks_its_own_actor_gets_a_deadlock_error() -> None:
     """The handler waits for the function, and the function for the handler: named at once, not after the time-out."""
 
     async def main() -> None:
         async with Node() as node:
-            ref = await node.spawn(Local, lambda ref: ref.blocking.ask(Double(1)))
+            ref = await node.spawn(Local, ask_double)
             with pytest.raises(DeadlockError):
                 await ref.ask(Offload())
 
@@ -419,8 +429,7 @@ def test_an_offloaded_function_has_the_deadline_of_its_handler() -> None:
             ref = await node.spawn(Local, work)
             with pytest.raises(AskTimeout):
                 await ref.ask(Offload(), timeout_s=0.05)
-            while not ended:
-                await asyncio.sleep(0.001)
+            await until(lambda: bool(ended))
         assert ended[0] in (AskTimeout, ActorStopped)
 
     asyncio.run(main())
@@ -432,8 +441,8 @@ def test_an_offloaded_function_has_the_deadline_of_its_handler() -> None:
 SERVICES = ("registry", "groups", "events", "introspection", "dead_letters", "recorder")
 """Reading the attribute is safe, since each call of the service is checked."""
 NETWORK_INTERNALS = {
-    "start", "close_idle_sessions", "spawn_for_peer", "end_session", "find_generation", "dial", "cancel_dial", "make_peer",
-    "peer_at", "send", "frame_received", "wire_ready", "wire_lost", "install_services", "shipping",
+    "start", "close_idle_sessions", "spawn_for_peer", "end_session", "find_generation", "dial", "cancel_dial",
+    "make_peer", "peer_at", "send", "frame_received", "wire_ready", "wire_lost", "install_services", "shipping",
 }  # fmt: skip
 """The transports and the runtime call these."""
 SAFE = {
@@ -453,7 +462,7 @@ HOOKS = {"on_start", "on_stop", "before_restart", "on_terminated", "on_undeliver
 def public_calls(thing: object) -> list[str]:
     """The public methods and properties of an object, its own handlers left out."""
     safe, cls = SAFE.get(type(thing).__name__, set()), type(thing)
-    handlers = set(vars(Local)) | set(vars(Performer)) if isinstance(thing, Actor) else set()
+    handlers: set[str] = {*vars(Local), *vars(Performer)} if isinstance(thing, Actor) else set()
     return [name for name in dir(cls) if not name.startswith("_") and name not in safe | HOOKS | handlers]
 
 
@@ -479,7 +488,7 @@ def test_law_17_every_public_call_in_another_thread_is_an_error_that_touches_not
             allowed = await asyncio.to_thread(lambda: [name for thing in things for name in refused_not(thing, ref)])
             assert allowed == []
             assert node.accounting().sent == 0
-            assert [child for child in cell_of(ref).children or ()] == []
+            assert list(cell_of(ref).children or ()) == []
 
     asyncio.run(main())
 

@@ -163,6 +163,12 @@ class Sender:
                 await asyncio.sleep(0)
 
 
+def join(threads: list[threading.Thread]) -> None:
+    """Wait until all of them have ended."""
+    for thread in threads:
+        thread.join()
+
+
 @pytest.fixture(autouse=True)
 def switching_often() -> Iterator[None]:
     """Let the interpreter change the thread every few instructions, and log nothing of the failures on purpose."""
@@ -193,11 +199,11 @@ def test_law_17_four_threads_and_the_loop_send_at_once(seed: int, *, stops_early
                 thread.start()
             await senders[0].run_in_loop()
             if not stops_early:
-                await asyncio.to_thread(lambda: [thread.join() for thread in threads])
+                await asyncio.to_thread(join, threads)
                 await node.system.thread_inbox.passed()
                 for ref in refs:
                     await ref.drain()
-        await asyncio.to_thread(lambda: [thread.join() for thread in threads])
+        await asyncio.to_thread(join, threads)
         return node, senders
 
     node, senders = asyncio.run(main())

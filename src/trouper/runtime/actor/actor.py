@@ -41,7 +41,7 @@ BECOME_MAX = 1_000
 
 
 @confine(
-    lambda self: self.__cell__.system,
+    "__cell__.system",
     "spawn_nowait", "link", "unlink", "become", "unbecome", "forward", "timers", "stash", "unstash_all", "pipe_to_self",
 )  # fmt: skip
 class Actor(BareActor, SpawnMixin):

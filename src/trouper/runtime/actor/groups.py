@@ -53,7 +53,7 @@ class GroupLeft(Message[None]):
 GroupChange = GroupJoined | GroupLeft
 
 
-@confine(lambda self: self._system)
+@confine("_system")
 class GroupScope:
     """The groups of one scope; use ``node.groups`` or ``node.groups.scope(name)``."""
 
@@ -238,7 +238,7 @@ class GroupScope:
             ref._cell.remove_watcher(self)  # noqa: SLF001  a ref is the runtime's own
 
 
-@confine(lambda self: self._system)
+@confine("_system")
 class Groups(GroupScope):
     """The groups of a node, as ``node.groups``: the scope ``default``, and access to the other scopes."""
 

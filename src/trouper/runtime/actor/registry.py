@@ -52,7 +52,7 @@ class _Entries:
     subscriptions: set[ServiceKey] = field(default_factory=set[ServiceKey])
 
 
-@confine(lambda self: self._system)
+@confine("_system")
 class Registry:
     """Names and service keys of one node; use ``node.registry``."""
 

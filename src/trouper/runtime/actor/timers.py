@@ -66,7 +66,7 @@ class _Timer:
         return not self.cancelled
 
 
-@confine(lambda self: self._cell.system)
+@confine("_cell.system")
 class Timers:
     """The timers of one instance; use ``Actor.timers``."""
 

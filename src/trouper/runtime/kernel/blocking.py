@@ -82,7 +82,7 @@ class BlockingRef:
         waiting.wait(system, math.inf if timeout_s is None else timeout_s)
 
     def stop(self, timeout_s: float | None = None) -> str:
-        """Stop the actor after the current message, wait for its end, and return the reason of that, such as ``stopped``.
+        """Stop the actor after the current message, wait for its end, and return the reason, such as ``stopped``.
 
         timeout_s: seconds to wait, then ``AskTimeout`` is raised and the actor goes on ending; None has no limit.
         """

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import wraps
+from operator import attrgetter
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -18,12 +19,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def confine(system_of: Callable[..., System | None], *names: str) -> Callable[[C], C]:
+def confine(system_at: str, *names: str) -> Callable[[C], C]:
     """Return a class decorator: its public methods raise ``WrongThread`` in a thread other than the loop's.
 
-    system_of: returns the system that an instance belongs to; None, before it has one, allows the call.
+    system_at: the attribute of an instance, or the path of attributes, that has its ``System``; while that is None, any
+        call is allowed.
     names: the methods and properties; without any, all public ones that the class itself defines.
     """
+    system_of = cast("Callable[[object], System | None]", attrgetter(system_at))
 
     def decorate(cls: C) -> C:
         for name in names or [name for name in vars(cls) if not name.startswith("_")]:
@@ -37,7 +40,7 @@ def confine(system_of: Callable[..., System | None], *names: str) -> Callable[[C
     return decorate
 
 
-def _checked(system_of: Callable[..., System | None], name: str, function: Callable[P, R]) -> Callable[P, R]:
+def _checked(system_of: Callable[[object], System | None], name: str, function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         system = system_of(args[0])

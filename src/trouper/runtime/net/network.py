@@ -59,7 +59,7 @@ CALM_SWEEP_S = 4.0
 
 
 @confine(
-    lambda self: self.system,
+    "system",
     "connect", "disconnect", "peers", "peer", "wait_for_peer", "wait_for_change", "whereis", "spawn_at", "close",
 )  # fmt: skip
 class Network:

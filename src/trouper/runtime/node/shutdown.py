@@ -96,7 +96,7 @@ def in_order(phases: Iterable[Phase]) -> tuple[Phase, ...]:
         raise InvalidOption(f"the phases come after one another in a cycle: {' -> '.join(error.args[1])}") from error
 
 
-@confine(lambda self: None if self.reason is None else self._system(), "wait", "kill_remaining")
+@confine("_system_under_way", "wait", "kill_remaining")
 class Shutdown:
     """The shutdown of one node, as ``node.shutdown``.
 
@@ -169,6 +169,11 @@ class Shutdown:
     def phases(self) -> tuple[str, ...]:
         """Return the names of all phases, in their order."""
         return tuple(phase.name for phase in in_order(self._phases.values()))
+
+    @property
+    def _system_under_way(self) -> System | None:
+        """The system that shuts down; None before that."""
+        return None if self.reason is None else self._system()
 
     def _check_open(self) -> None:
         if self.reason is not None:

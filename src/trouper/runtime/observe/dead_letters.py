@@ -184,7 +184,7 @@ def _size_of(value: object) -> tuple[int, Iterable[object], int]:
     return own, (), 0
 
 
-@confine(lambda self: self._system)
+@confine("_system")
 class DeadLetters:
     """The dead letters of one node; use ``node.dead_letters``."""
 

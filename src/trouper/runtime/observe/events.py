@@ -127,7 +127,7 @@ class EventStream(Generic[E]):
         return cast("E", buffer.events.popleft())
 
 
-@confine(lambda self: self._system)
+@confine("_system")
 class Events:
     """The event stream of a node; use ``node.events``."""
 

@@ -113,7 +113,7 @@ class ActorTree(msgspec.Struct, frozen=True):
     omitted: int
 
 
-@confine(lambda self: self._system)
+@confine("_system")
 class Introspection:
     """Introspection of the actors of one node, as ``node.introspection``; refs to actors of other nodes do not work."""
 

@@ -93,7 +93,7 @@ class _Rate:
         self.until_s = float("-inf")
 
 
-@confine(lambda self: self._system)
+@confine("_system")
 class FlightRecorder:
     """The recorder of one node, as ``node.recorder``.
 
