@@ -42,7 +42,8 @@ BECOME_MAX = 1_000
 
 @confine(
     "__cell__.system",
-    "spawn_nowait", "link", "unlink", "become", "unbecome", "forward", "timers", "stash", "unstash_all", "pipe_to_self",
+    "spawn_nowait", "link", "unlink", "become", "unbecome", "forward", "headers", "timers", "stash", "unstash_all",
+    "pipe_to_self",
 )  # fmt: skip
 class Actor(BareActor, SpawnMixin):
     """User state plus handlers; one message is handled at a time, also across awaits.

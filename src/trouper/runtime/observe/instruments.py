@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, cast
 
 from ..kernel.ask import content
+from ..kernel.confined import confine
 from ..kernel.errors import CallerError, InvalidOption
 from ..kernel.headers import Headers
 from ..kernel.hooks import Hooks, add_observer, headers_of, remove_observer
@@ -61,6 +62,7 @@ class Instrument:
         """Called when an actor runs again after a failure; ``restarts`` counts them."""
 
 
+@confine("_system", "add", "remove")
 class Instruments:
     """The instruments of one node, as ``node.instruments``."""
 
