@@ -28,7 +28,9 @@ DECLARED_MAX = 256
 Headers = Mapping[str, bytes]
 NO_HEADERS: Headers = MappingProxyType({})
 
-_NAME = re.compile(rf"[a-z][a-z0-9_.-]{{0,{HEADER_NAME_CHARS_MAX - 1}}}")
+HEADER_NAME = rf"[a-z][a-z0-9_.-]{{0,{HEADER_NAME_CHARS_MAX - 1}}}"
+"""The regular expression of a header's name."""
+_NAME = re.compile(HEADER_NAME)
 _follows: dict[str, bool] = {}
 
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast
 import msgspec
 
 from ..kernel.address import NodeId
-from ..kernel.ask import Ask, Envelope, content, is_ask
+from ..kernel.ask import Ask, Envelope, Invocation, ToldWithHeaders, content, current_invocation, is_ask
 from ..kernel.cell import Cell
 from ..kernel.errors import ActorStopped, MailboxFull, Unhandled, WireError
 from ..kernel.mailbox import CapacityWaiter
 from ..kernel.message import Message
-from ..kernel.ref import DONE, ActorRef
+from ..kernel.ref import DONE, ActorRef, ask_with_headers, tell_with_headers
 from ..session.codec import (
     NO_BUFFERS,
     REPLY_ERROR,
@@ -230,6 +230,10 @@ class Peer:
             self._correlations[item] = correlation
             if self.on_wait is not None and item.asker is not None:
                 self.on_wait()
+        if not is_bare and item.headers is not None:
+            message = ToldWithHeaders(item.message, item.headers)
+            if packed is not None:
+                packed.value = message
         is_backpressured = buffer.put((uid, correlation, number, packed or message))
         if correlation:
             buffer.flush_now()
@@ -314,10 +318,10 @@ class Peer:
         self._dead_letter(uid, content(item), reason, error, asked=is_ask(item))
 
     def _dead_letter(self, uid: int, message: object, reason: str, error: Exception | None, *, asked: bool) -> None:
-        """Make a dead letter of a message, which was counted as handled when it was sent."""
+        """Make a dead letter of a message, with or without headers, which was counted as handled when it was sent."""
         self.system.count_gone(0, -1)
         cell = (self._context.directory.get(self.node_id, uid) if uid else None) or self._control_cell
-        self.system.dead_letter(message, cell.ref, reason, error, asked=asked)
+        self.system.dead_letter(content(message), cell.ref, reason, error, asked=asked)
 
     # --- in ----------------------------------------------------------------------------------------------------------
 
@@ -327,7 +331,8 @@ class Peer:
         try:
             opened = self.codec.open(body)
             deadlines = iter(opened.deadlines)
-            (self._receive_with_buffers if opened.out_of_band else self._receive_items)(opened, deadlines)
+            is_usual = not (opened.out_of_band or opened.headers or self.system.outgoing.at_work)
+            (self._receive_items if is_usual else self._receive_one_by_one)(opened, deadlines)
         finally:
             self._send_buffer.flush()
 
@@ -353,15 +358,16 @@ class Peer:
                 except MailboxFull as error:
                     self._overflow(cell, message, error)
 
-    def _receive_with_buffers(self, opened: Body, deadlines: Iterator[float]) -> None:
-        """Take a body with items whose buffers came before it."""
-        out_of_band = dict(opened.out_of_band)
+    def _receive_one_by_one(self, opened: Body, deadlines: Iterator[float]) -> None:
+        """Take a body with items whose buffers came before it, or that have headers, or that instruments see."""
+        out_of_band, headers = dict(opened.out_of_band), dict(opened.headers)
         for at, (to, correlation, number, payload) in enumerate(opened.items):
             taken = self.out_of_band.take(out_of_band.get(at, ()))
             if number <= REPLY_ERROR:
                 self._reply(correlation, number, payload, taken)
             else:
-                self._take(to, correlation, number, payload, next(deadlines, 0.0) if correlation else None, taken)
+                timeout_s = next(deadlines, 0.0) if correlation else None
+                self._take(to, correlation, number, payload, timeout_s, taken, headers.get(at))
 
     def _take(
         self,
@@ -371,12 +377,13 @@ class Peer:
         payload: msgspec.Raw,
         timeout_s: float | None,
         taken: TakenBuffers = NO_BUFFERS,
+        headers: dict[str, bytes] | None = None,
     ) -> None:
         cell = self._context.exports.get(to)
         try:
             message = self.codec.read(number, payload, taken)
             if not to:
-                self._control_handler.take(message, correlation)
+                self._take_request(message, correlation, headers)
                 return
             if cell is None:
                 raise ActorStopped(
@@ -393,15 +400,44 @@ class Peer:
             if to and not correlation and reason == "decode_error" and self._not_read.admits(self.system.loop.time()):
                 self.control(MessageNotRead(to, str(error)))
             return
-        self._give(cell, correlation, message, timeout_s)
+        outgoing = self.system.outgoing
+        outgoing.skip_next = outgoing.at_work  # it was sent on the other node
+        try:
+            self._give(cell, correlation, message, timeout_s, headers)
+        finally:
+            outgoing.skip_next = False
 
-    def _give(self, cell: Cell, correlation: int, message: Message[object], timeout_s: float | None) -> None:
+    def _take_request(self, message: Message[object], correlation: int, headers: dict[str, bytes] | None) -> None:
+        """Have a request to the node itself handled; headers that follow go into what is sent for it."""
+        if not headers:
+            self._control_handler.take(message, correlation)
+            return
+        self.system.outgoing.begin_to_follow(headers)
+        invocation = Invocation(self.system.root, ToldWithHeaders(message, headers))
+        invocation.finished = True  # nothing waits for it
+        token = current_invocation.set(invocation)
+        try:
+            self._control_handler.take(message, correlation)
+        finally:
+            current_invocation.reset(token)
+
+    def _give(
+        self,
+        cell: Cell,
+        correlation: int,
+        message: Message[object],
+        timeout_s: float | None,
+        headers: dict[str, bytes] | None = None,
+    ) -> None:
+        ref = cell.ref
         if timeout_s is not None:
             grid_s = math.ceil(min(timeout_s, ASK_S_MAX) * ASK_GRID_PER_S) / ASK_GRID_PER_S
-            self.incoming_asks.answer(correlation, cell.ref.ask(message, grid_s), cell)
+            ask = ask_with_headers(ref, message, grid_s, headers) if headers else ref.ask(message, grid_s)
+            self.incoming_asks.answer(correlation, ask, cell)
             return
         try:
-            if (capacity := cell.ref.tell(message)) is not DONE:
+            capacity = tell_with_headers(ref, message, headers) if headers else ref.tell(message)
+            if capacity is not DONE:
                 self._await_capacity(cell, capacity)
         except MailboxFull as error:
             self._overflow(cell, message, error)
@@ -508,6 +544,7 @@ class Peer:
             cell = self._context.directory.cell(self.node_id, uid, "")
             if uid or correlation:
                 self.system.count_gone(-1, -1)
+                self.system.outgoing.skip_next = self.system.outgoing.at_work  # it was shown when it was sent
                 cell.wake((self._take_ask(correlation) if correlation else None) or message)
             elif (successor := cell.find_peer()) is not None:
                 successor.control(cast("Message[object]", message))

@@ -1,17 +1,18 @@
 """The codec: everything sent to one peer in one loop iteration, as the body of one DATA frame, and back.
 
-A body is ``[tags, refs, items, deadlines, out_of_band]`` in msgpack.  ``tags`` and ``refs`` define numbers for message
-types and actors from this frame on, so that a name is sent once per session.  Each item is ``[to, correlation, tag,
-payload]``; ``deadlines`` holds the seconds left of each ask, in order; ``out_of_band`` says which items have large
-buffers that came before them (``bulk_chunks``), and is left out where none has.  A payload is decoded only when its
-target is known, by the target's own message type, so that a wrong field is an error that names it.  Refs and buffers in
-a payload are msgpack extensions, so that they are recognised also where the type of a field says nothing.
+A body is ``[tags, refs, items, deadlines, out_of_band, headers]`` in msgpack.  ``tags`` and ``refs`` define numbers for
+message types and actors from this frame on, so that a name is sent once per session.  Each item is ``[to, correlation,
+tag, payload]``; ``deadlines`` holds the seconds left of each ask, in order; ``out_of_band`` says which items have large
+buffers that came before them (``bulk_chunks``), ``headers`` which of them have headers; the last parts are left out
+where no item has any.  A payload is decoded only when its target is known, by the target's own message type, so that a
+wrong field is an error that names it.  Refs and buffers in a payload are msgpack extensions, so that they are
+recognised also where the type of a field says nothing.
 
 Laws of this file:
 1. Both ends number alike, because frames arrive in order and once (``session``); a new session starts without numbers.
 2. Bytes from outside become messages of types that are loaded here already, and nothing else: no import, no pickle.
-3. What a peer can define is bounded in number and in size (``TAGS_MAX``, ``REFS_MAX``, ``NAME_CHARS_MAX``); a body that
-   defines more is refused as a whole, and the session goes on.
+3. What a peer can define is bounded in number and in size (``TAGS_MAX``, ``REFS_MAX``, ``NAME_CHARS_MAX``), and so are
+   headers; a body with more is refused as a whole, and the session goes on.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from typing import Annotated, cast
 
 import msgspec
 
+from ..kernel.ask import ToldWithHeaders
 from ..kernel.errors import WireError
+from ..kernel.headers import HEADER_BYTES_MAX, HEADER_NAME, HEADER_NAME_CHARS_MAX, HEADERS_MAX, over_limit
 from ..kernel.message import Message, message_class, reply_annotation, tag_of
 from ..kernel.ref import ActorRef
 from ..kernel.untrusted import decode_untrusted
@@ -75,6 +78,10 @@ class RefDefinition(msgspec.Struct, array_like=True, frozen=True, gc=False):
     uid: int
 
 
+_HeaderName = Annotated[str, msgspec.Meta(max_length=HEADER_NAME_CHARS_MAX, pattern=f"^{HEADER_NAME}\\Z")]
+_HeaderValue = Annotated[bytes, msgspec.Meta(max_length=HEADER_BYTES_MAX)]
+
+
 class Body(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The body of one frame, as it came in."""
 
@@ -83,13 +90,15 @@ class Body(msgspec.Struct, array_like=True, frozen=True, gc=False):
     items: list[tuple[int, int, int, msgspec.Raw]]
     deadlines: list[Annotated[float, msgspec.Meta(ge=0)]]
     out_of_band: list[tuple[int, list[int]]] = []
+    headers: list[tuple[int, Annotated[dict[_HeaderName, _HeaderValue], msgspec.Meta(max_length=HEADERS_MAX)]]] = []
 
 
 class OutOfBandPayload:
     """The payload of an item whose message or reply has large buffers.
 
     It is no Struct, of which msgspec would write every field.
-    value: as it was sent.  payload: the part of it that is encoded in the body.  buffers: the other part.
+    value: as it was sent, which may be with headers.  payload: the part of it that is encoded in the body.
+    buffers: the other part.
     """
 
     __slots__ = ("buffer_bytes", "buffers", "payload", "value")
@@ -123,7 +132,7 @@ class SessionCodec:
         self._ref_numbers: dict[tuple[str, int, int], int] = {}
         self._new_tags: list[TagDefinition] = []
         self._new_refs: list[RefDefinition] = []
-        self._out_of_band_payloads = 0
+        self._out_of_band_payloads = self._payloads_with_headers = 0
         self._tags_from = len(self.numbers) + TAGS_FROM
         self._types: dict[int, type[Message[object]] | WireError] = {
             number: cast("type[Message[object]]", type_) for type_, number in self.numbers.items()
@@ -166,21 +175,25 @@ class SessionCodec:
     def encode(self, items: Sequence[Item], deadlines: Sequence[float], bytes_max: int) -> bytes:
         """Make a body.
 
-        items: at most ``ITEMS_MAX``.  deadlines: seconds left of each ask among them, in order.
+        items: at most ``ITEMS_MAX``; a payload with headers is a ``ToldWithHeaders``.
+        deadlines: seconds left of each ask among them, in order.
         Raises ``BodyTooLarge`` above ``bytes_max``, and ``WireError`` when a payload cannot be sent to another node.
         """
         if len(self._ref_numbers) >= REFS_MAX and not self._new_refs:
             self._ref_numbers.clear()
-        self._out_of_band_payloads = 0
+        self._out_of_band_payloads = self._payloads_with_headers = 0
         encoded = self._try(items, "a message")
         parts: tuple[object, ...] = (self._new_tags, self._new_refs, msgspec.Raw(encoded), deadlines)
-        if self._out_of_band_payloads:
+        if self._out_of_band_payloads or self._payloads_with_headers:
             out_of_band = [
                 (at, [each.number for each in item[3].buffers])
                 for at, item in enumerate(items)
                 if type(item[3]) is OutOfBandPayload
             ]
             parts = (*parts, out_of_band)
+        if self._payloads_with_headers:
+            headers = [(at, headers) for at, item in enumerate(items) if (headers := _headers_of(item[3]))]
+            parts = (*parts, headers)
         body = self._encoder.encode(parts)
         if len(body) > bytes_max:
             self._forget_new_refs()
@@ -191,6 +204,8 @@ class SessionCodec:
     def check(self, payload: object) -> None:
         """Raise ``WireError``, which names the part that is at fault, when this payload alone cannot be sent."""
         value = payload.value if isinstance(payload, OutOfBandPayload) else payload
+        if isinstance(value, ToldWithHeaders):
+            value = value.message
         name = type(value).__qualname__
         try:
             self._try(payload, name)
@@ -225,7 +240,11 @@ class SessionCodec:
     def _encode_hook(self, value: object) -> object:
         if type(value) is OutOfBandPayload:
             self._out_of_band_payloads += 1
+            self._payloads_with_headers += type(value.value) is ToldWithHeaders
             return value.payload
+        if type(value) is ToldWithHeaders:
+            self._payloads_with_headers += 1
+            return value.message
         if not isinstance(value, ActorRef):
             return msgspec.msgpack.Ext(BUFFER_CODE, write_buffer(value))
         node, generation, path, uid = self._describe(value)
@@ -257,6 +276,9 @@ class SessionCodec:
         for ref in opened.refs:
             if ref.number >= 2 * REFS_MAX:
                 raise WireError(f"the body defines {ref.number} as an actor: only 0 to {2 * REFS_MAX - 1} can be")
+        for _, headers in opened.headers:
+            if problem := over_limit(headers):
+                raise WireError(problem)
         for tag in opened.tags:
             self._types[tag.number] = _type_of(tag)
             self.readers.pop(tag.number, None)
@@ -336,6 +358,11 @@ class SessionCodec:
         if buffer is None:
             raise ValueError(f"buffer {number} did not come")
         return buffer
+
+
+def _headers_of(payload: object) -> dict[str, bytes] | None:
+    value = payload.value if type(payload) is OutOfBandPayload else payload
+    return value.headers if isinstance(value, ToldWithHeaders) else None
 
 
 def _type_of(tag: TagDefinition) -> type[Message[object]] | WireError:
