@@ -70,7 +70,7 @@ class Remote(Actor):
         if msg.how == "tell":
             msg.target.tell(See())
         elif msg.how == "forward":
-            self.forward(msg.target, Seen())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  it has the same reply
+            self.forward(msg.target, Seen())
         elif msg.how == "spawn":
             await self.spawn(Starter, msg.target, place="b")
         return {}

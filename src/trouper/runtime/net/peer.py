@@ -230,7 +230,7 @@ class Peer:
             self._correlations[item] = correlation
             if self.on_wait is not None and item.asker is not None:
                 self.on_wait()
-        if not is_bare and item.headers is not None:
+        if isinstance(item, Envelope) and item.headers is not None:
             message = ToldWithHeaders(item.message, item.headers)
             if packed is not None:
                 packed.value = message
