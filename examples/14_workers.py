@@ -57,7 +57,7 @@ if __name__ == "__main__":  # a worker imports this file too, to find its classe
     trouper.run(main)
 
 # Output:
-# | workers: worker-1 worker-2
+# | workers: local.worker-1 local.worker-2
 # | primes below 10,000: 1229
 # | processes: 3
 # | another process: True

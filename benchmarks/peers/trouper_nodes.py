@@ -39,7 +39,7 @@ class FarBank(Bank):
 async def _bank(direct: bool) -> AsyncGenerator[ActorRef]:
     """A bank in another process, warm."""
     async with Node(workers=1) as node:
-        placed = await node.spawn(FarBank, place=node.workers[0])
+        placed = await node.spawn(FarBank, place=node.workers.names[0])
         bank = await placed.ask(Itself()) if direct else placed
         for _ in range(500):
             await bank.ask(Deposit(0))

@@ -128,6 +128,7 @@ from .runtime.observe.tracing import Trace as Trace
 from .runtime.observe.tracing import Traced as Traced
 from .runtime.observe.watchdog import LoopBlocked as LoopBlocked
 from .runtime.session.bulk_chunks import BulkSettings as BulkSettings
+from .runtime.workers.settings import WorkerLimits as WorkerLimits
 from .runtime.workers.settings import Workers as Workers
 
 __all__ = [
@@ -244,6 +245,7 @@ __all__ = [
     "Unroutable",
     "WhichChildren",
     "WireError",
+    "WorkerLimits",
     "Workers",
     "WrongReply",
     "WrongSequence",

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING
 
 from .runtime.kernel.errors import InvalidOption, NodeClosed
 from .runtime.node.node_base import NodeBase
 from .runtime.observe.watchdog import SLOW_HANDLER_S
+from .runtime.workers.settings import Workers
 
 if TYPE_CHECKING:
     from .actors.cluster.api import Cluster
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from .runtime.node.opening import NetworkOptions
     from .runtime.session.bulk_chunks import BulkSettings
     from .runtime.workers.manager import WorkerManager
-    from .runtime.workers.settings import Workers
+    from .runtime.workers.node_workers import NodeWorkers
 
 
 class Node(NodeBase):
@@ -56,8 +58,8 @@ class Node(NodeBase):
         that a test finds what cannot be sent.  ``trouper.testing.simulate`` turns it on.
     code_shipping: True sends actors that no module defines by value, to nodes with the same setting, and takes such
         actors from them: a node that may connect to this one can run any code here.  ``CodeShipping`` sets its limit.
-    workers: how many worker processes to start, as nodes ``worker-1`` and so on that are connected to this node and to
-        one another; 0 starts none.  ``Workers`` sets their limits and time-outs.
+    workers: how many worker processes to start, as nodes ``NAME.worker-1`` and so on that are connected to this node
+        and to one another; 0 starts none.  ``Workers`` sets their limits and time-outs.
     cluster: the settings of the cluster that this node joins through one of the nodes at ``join``; None joins none, and
         stays connected to those nodes only.
     seed: of the node's only source of random numbers; None takes one from the operating system.
@@ -110,7 +112,7 @@ class Node(NodeBase):
         )
         self._worker_manager: WorkerManager | None = None
         self._cluster_part: _ClusterPart | None = None
-        if workers != 0:
+        if isinstance(workers, Workers) or workers != 0:
             from .runtime.workers.manager import make_worker_manager  # noqa: PLC0415  loaded on first use
 
             self._worker_manager = make_worker_manager(self, workers, threads, slow_handler_s, strict_wire)
@@ -130,10 +132,20 @@ class Node(NodeBase):
         self.system.check_thread("node.cluster")
         return part.cluster
 
-    @property
-    def workers(self) -> tuple[str, ...]:
-        """The names of this node's worker processes, each a place for ``spawn``."""
-        return () if self._worker_manager is None else self._worker_manager.settings.names
+    @cached_property
+    def workers(self) -> NodeWorkers:
+        """The worker processes of this node: their names, each a place for ``spawn``, and changes of their number."""
+        from .runtime.workers.node_workers import NodeWorkers  # noqa: PLC0415  loaded on first use
+
+        return NodeWorkers(self, self._worker_manager)
+
+    def full_place(self, place: str) -> str:
+        """Return the name of the node that a place names: ``worker-1`` is the first worker of this node.
+
+        On a worker it is the first worker of its parent.
+        """
+        manager = self._worker_manager
+        return manager.full_name(place) if manager is not None and manager.has(place) else super().full_place(place)
 
 
 def _endpoints(join: Sequence[str | Discovery], cluster: ClusterConfig | None) -> tuple[str, ...]:

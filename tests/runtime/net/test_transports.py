@@ -30,12 +30,12 @@ class Owner:
 
 
 def test_frames_go_over_wires_until_they_are_closed() -> None:
-    """A frame without a wire is dropped in silence; ``listen`` returns the first endpoint, as peers reach it."""
+    """A frame without a wire is dropped in silence; ``listen`` returns the endpoints, as peers reach them."""
     owner = Owner()
 
     async def main() -> None:
         transports = TransportSet([InProcessTransport(owner)])
-        assert await transports.listen(["inprocess://one", "inprocess://two"]) == "inprocess://one"
+        assert await transports.listen(["inprocess://one", "inprocess://two"]) == ("inprocess://one", "inprocess://two")
         assert transports.transmit(Transmit("inprocess://one", (b"nobody",), 1))
         transports.open("inprocess://one")
         assert transports.transmit(Transmit("inprocess://one", (b"a", b"b"), 1))

@@ -10,7 +10,7 @@ LOCAL = LocalNode("ada", 7, "sim://ada")
 
 
 def _handshake_state() -> Handshake:
-    return Handshake(LOCAL, SessionSettings(jitter=0.0), 99, lambda: 0.5)
+    return Handshake(LOCAL, SessionSettings(jitter=0.0), 99, lambda: 0.5, "sim://ben")
 
 
 def _read(body: bytes) -> Greeting:

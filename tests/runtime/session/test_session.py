@@ -14,7 +14,7 @@ SETTINGS = SessionSettings()
 
 def _session() -> Session:
     """A session that is up, with a peer that has granted a window."""
-    handshake = Handshake(LocalNode("a", 1, "x://a"), SETTINGS, 7, lambda: 0.5)
+    handshake = Handshake(LocalNode("a", 1, "x://a"), SETTINGS, 7, lambda: 0.5, "x://b")
     session = Session(handshake, SETTINGS, "x://b")
     session.state, session.body_bytes_max = "up", 1_000
     session.stream.handle_header(frames.parse(Stream(SETTINGS).control_frame(), 1_000))

@@ -7,10 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.layout.sources import ROOT
 from tests.runtime.node.test_opening import Account, Deposit
@@ -44,12 +44,6 @@ def test_a_count_out_of_range_is_refused(count: int) -> None:
         Node(workers=count)
 
 
-def test_a_node_with_the_name_of_a_worker_is_refused() -> None:
-    """Two nodes of one name cannot be connected."""
-    with pytest.raises(InvalidOption, match="the node has the name of one of its workers, worker-2"):
-        Node("worker-2", workers=2)
-
-
 def test_workers_are_refused_on_virtual_time(tmp_path: Path) -> None:
     """Worker processes run in real time, so a test on virtual time with them could not be replayed."""
 
@@ -66,7 +60,7 @@ def test_a_node_without_workers_has_none() -> None:
 
     async def scene() -> None:
         async with Node() as node:
-            assert node.workers == ()
+            assert (node.workers.names, len(node.workers)) == ((), 0)
 
     run(scene())
 
@@ -118,11 +112,12 @@ def test_a_missing_interpreter_is_an_error(tmp_path: Path, monkeypatch: pytest.M
 
 NODE = """
     async with Node(workers=2) as node:
-        print("up", node.workers)
+        print("up", *node.workers)
 """
 SCRIPTS = {
     "guarded": ("async def main():" + NODE + "if __name__ == '__main__': trouper.run(main)", 0, "up"),
-    "unguarded": ("async def main():" + NODE + "trouper.run(main)", 1, "must stand under `if __name__ =="),
+    "unguarded": ("async def main():" + NODE + "trouper.run(main)", 0, "up local.worker-1 local.worker-2"),
+    "more follows": ("async def main():" + NODE + "trouper.run(main)\nprint('after', 7 * 6)", 0, "after 42"),
     "asyncio": ("async def main():" + NODE + "asyncio.run(main())", 1, "must stand under `if __name__ =="),
     "raises": (
         "async def main():" + NODE + "if __name__ == '__main__': trouper.run(main)\nelse: 1 / 0",
@@ -197,17 +192,17 @@ def test_workers_are_told_of_the_end_of_one_whose_session_this_node_has_ended(mo
         told: list[object] = []
         async with Node(workers=QUICK) as node:
             pid = await (await node.spawn(Clerk, place="worker-1")).ask(Pid())
-            generation = node.network.peers["worker-1"].node_id.generation
+            generation = node.network.peers["local.worker-1"].node_id.generation
             manager = node._worker_manager  # noqa: SLF001  what it tells its workers is what is tested
             assert manager is not None
             workers = manager._worker_processes  # noqa: SLF001  see above
             monkeypatch.setattr(workers["worker-2"], "tell", told.append)
             ended = workers["worker-1"].ended
-            node.network.end_session("worker-1", "for the test")
+            node.network.end_session("local.worker-1", "for the test")
             os.kill(pid, signal.SIGKILL)
             await ended
             monkeypatch.undo()
-            assert told == [WorkerEnded("worker-1", generation, f"its process {pid} has ended")]
+            assert told == [WorkerEnded("local.worker-1", generation, f"its process {pid} has ended")]
 
     run(scene())
 

@@ -12,13 +12,14 @@ from trouper.runtime.workers.protocol import (
     Ready,
     Stop,
     Unpacker,
+    WorkerAddress,
     WorkerEnded,
     pack,
     read_from_worker,
     read_to_worker,
 )
 
-TO = [Stop(), WorkerEnded("worker-1", 7, "killed"), ConnectPeers({"worker-2": "ipc:///x"}, 0.5)]
+TO = [Stop(), WorkerEnded("worker-1", 7, "killed"), ConnectPeers((WorkerAddress("a.worker-2", 9, ("ipc:///x",)),), 0.5)]
 
 
 @given(st.lists(st.sampled_from(TO), max_size=8), st.lists(st.integers(1, 9), max_size=40))

@@ -48,3 +48,15 @@ def test_without_a_runtime_folder_it_is_among_temporary_files(tmp_path: Path, mo
     assert made.path.parent == tmp_path
     made.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_the_usual_folder_is_too_deep_for_a_socket_it_is_in_tmp(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path of a Unix socket ends at about 100 bytes, and the folders of batch systems are longer."""
+    deep = tmp_path / ("x" * 90)
+    deep.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
+    made = SocketFolder()
+    assert made.path.parent == Path("/tmp")
+    made.remove()

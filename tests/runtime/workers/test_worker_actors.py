@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from tests.runtime.workers.stage import (
     QUICK,
@@ -30,7 +30,7 @@ def test_actors_run_in_workers_which_reach_one_another() -> None:
 
     async def scene() -> None:
         async with Node(workers=QUICK) as node:
-            assert node.workers == ("worker-1", "worker-2")
+            assert node.workers.names == ("local.worker-1", "local.worker-2")
             one, two = [await node.spawn(Clerk, place=name) for name in node.workers]
             here = await node.spawn(Clerk)
             pids = [await each.ask(Pid()) for each in (one, two, here)]
@@ -39,7 +39,7 @@ def test_actors_run_in_workers_which_reach_one_another() -> None:
             assert await one.ask(Pass(await two.ask(Myself()))) == pids[1]
             assert await one.ask(Pass(two)) == pids[1], "by way of the stand-in"
             assert await two.ask(Pass(here)) == pids[2]
-            chosen = await node.spawn(Clerk, place=lambda given: given.workers[-1])
+            chosen = await node.spawn(Clerk, place=lambda given: given.workers.names[-1])
             assert await chosen.ask(Pid()) == pids[1]
 
     run(scene())
@@ -52,7 +52,7 @@ def test_a_worker_that_dies_is_started_again_with_its_actors(code: int, caplog: 
     async def scene() -> None:
         async with Node(workers=QUICK) as node:
             placed = await node.spawn(Clerk, place="worker-1")
-            before, peer = await placed.ask(Pid()), node.network.peer("worker-1")
+            before, peer = await placed.ask(Pid()), node.network.peer("local.worker-1")
             watchers = [await node.spawn(Clerk), await node.spawn(Clerk, place="worker-2")]
             inner = await placed.ask(Myself())
             for watcher in watchers:

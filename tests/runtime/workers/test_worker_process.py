@@ -5,18 +5,37 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable, Coroutine
 
 import pytest
 
 from tests.runtime.workers.stage import run
-from trouper import Workers
+from trouper import WorkerLimits, Workers
 from trouper.runtime.workers import program
 from trouper.runtime.workers.protocol import Program, Setup
 from trouper.runtime.workers.worker_process import DRAIN_S, WorkerProcess
 
 SETUP = Setup(
-    "worker-1", "", "local", 0, "", "", Program([], None, "", "", {}), 5.0, 2.0, 1, None, False, False, None, None
+    node="local.worker-1",
+    listen=(),
+    parent="local",
+    parent_pid=0,
+    parent_endpoint="",
+    folder="",
+    program=Program([], None, "", "", {}),
+    ask_timeout_s=5.0,
+    shutdown_s=2.0,
+    threads=1,
+    slow_handler_s=None,
+    strict_wire=False,
+    durable_journal=False,
+    bulk=None,
+    shipped_bytes_max=None,
+    keys=None,
+    insecure=False,
+    preload=(),
+    limits=WorkerLimits(),
 )
 READY = "import os, sys; os.read(0, 1); os.write(0, b'\\0\\0\\0\\x0c\\x81\\xa4type\\xa5Ready')\n"
 """Wait for the setup, then report that the worker is ready."""
@@ -131,6 +150,59 @@ def test_a_process_that_is_killed_while_it_starts_ends(boot: Callable[[str], Non
         await process.start(SETUP)
         await process.ended
         assert process.describe_end().endswith("was killed by SIGKILL")
+        await process.drained()
+
+    _play(scene)
+
+
+SILENT = f"import signal, time\n{READY}time.sleep(60)"
+ALIVE = """
+import os
+os.read(0, 1)
+os.write(0, b'\\0\\0\\0\\x0c\\x81\\xa4type\\xa5Ready')
+while os.read(0, 65536):
+    os.write(0, b'\\0\\0\\0\\x0c\\x81\\xa4type\\xa5Alive')
+"""
+
+
+@pytest.mark.parametrize(("code", "dies"), [(SILENT, True), (ALIVE, False)])
+def test_a_process_that_answers_no_probe_is_killed_with_the_reason(
+    code: str, dies: bool, boot: Callable[[str], None]
+) -> None:
+    """One that answers is left alone, however long it runs."""
+    boot(code)
+
+    async def scene() -> None:
+        process, _ = await _started(Workers(1, hang_s=0.4))
+        await process.ready
+        process.watch_for_hang()
+        await asyncio.wait((process.ended,), timeout=30.0 if dies else 1.5)
+        assert process.ended.done() == dies
+        if dies:
+            text = "was killed by SIGKILL: it was held to hang, since it did not answer for hang_s=0.4 s"
+            assert process.describe_end().endswith(text)
+        process.kill()
+        await process.ended
+        await process.drained()
+
+    _play(scene)
+
+
+def test_a_parent_that_was_blocked_does_not_take_its_worker_to_hang(boot: Callable[[str], None]) -> None:
+    """Probes that were never sent are not missed."""
+    boot(ALIVE)
+
+    async def scene() -> None:
+        process, _ = await _started(Workers(1, hang_s=0.2))
+        await process.ready
+        process.watch_for_hang()
+        until = time.monotonic() + 1.0
+        while time.monotonic() < until:
+            pass  # blocks this loop for five times hang_s
+        await asyncio.wait((process.ended,), timeout=0.5)
+        assert not process.ended.done()
+        process.kill()
+        await process.ended
         await process.drained()
 
     _play(scene)

@@ -113,7 +113,7 @@ class CounterSupervisor(Actor):
 
     async def on_start(self) -> None:
         """Spawn the counters, in turn on each worker process when the node has any."""
-        places = self.node.workers or (None,)
+        places = self.node.workers.names or (None,)
         for number in range(self.size):
             await self.spawn(
                 FileCounter, self.coordinator, name=f"counter-{number + 1}", place=places[number % len(places)]

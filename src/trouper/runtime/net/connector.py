@@ -23,6 +23,8 @@ DIAL_S = 10.0
 """Seconds that a node may take to answer when it is dialled for data that waits."""
 PACKET_S = 2.0
 """Seconds that an unreliable packet waits for a session; later it would mislead."""
+HINTS_MAX = 10_000
+"""Addresses that peers told of with a ref; the oldest is forgotten."""
 PACKETS_MAX = 64
 """Packets that wait for one endpoint; the oldest are dropped."""
 DIALS_MAX = 256
@@ -76,33 +78,54 @@ class Connector:
 
     def __init__(self, network: Dialer, loop: asyncio.AbstractEventLoop) -> None:
         self._network, self._loop = network, loop
-        self._addresses: dict[str, tuple[NodeId, str]] = {}
+        self._addresses: dict[str, tuple[NodeId, tuple[str, ...]]] = {}
+        self._hints: dict[NodeId, str] = {}
         self._waiting: dict[str, _Waiting] = {}
         self.dropped = 0
         """Packets that were dropped because no session came in time, or too many waited."""
 
     # --- what is known -----------------------------------------------------------------------------------------------
 
-    def add_address(self, node_id: NodeId, endpoint: str) -> None:
-        """Take note that a generation of a node listens at an endpoint; replaces what was known of the name."""
-        self._addresses[node_id.name] = (node_id, endpoint)
+    def add_address(self, node_id: NodeId, *endpoints: str) -> None:
+        """Take note that a generation of a node listens at these endpoints; replaces what was known of the name.
+
+        The first is dialled; the others are for nodes that this one tells of it.
+        """
+        self._addresses[node_id.name] = (node_id, endpoints)
+
+    def add_hint(self, node_id: NodeId, endpoint: str) -> None:
+        """Take note that a peer says where a generation of a node listens, whose ref it has sent.
+
+        It is used only where no address was added, and until a session with that generation is lost.
+        """
+        self._hints.pop(node_id, None)
+        self._hints[node_id] = endpoint
+        if len(self._hints) > HINTS_MAX:
+            del self._hints[next(iter(self._hints))]
 
     def forget(self, node_id: NodeId) -> None:
         """Forget the address of a generation of a node, which has ended or left the cluster."""
         if self._addresses.get(node_id.name, (None,))[0] == node_id:
             del self._addresses[node_id.name]
+        self.forget_hint(node_id)
 
-    def endpoint_of(self, node_id: NodeId) -> str | None:
-        """Return where a generation of a node listens; None when that is not known."""
-        known, endpoint = self._addresses.get(node_id.name, (None, ""))
-        return endpoint if known == node_id else None
+    def forget_hint(self, node_id: NodeId) -> None:
+        """Forget what peers said of the address of a generation of a node."""
+        self._hints.pop(node_id, None)
+
+    def endpoints_of(self, node_id: NodeId) -> tuple[str, ...]:
+        """Return where a generation of a node listens, the endpoint to dial first; empty when it is not known."""
+        known, endpoints = self._addresses.get(node_id.name, (None, ()))
+        if known == node_id:
+            return endpoints
+        return (self._hints[node_id],) if node_id in self._hints else ()
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
     def find_generation(self, node_id: NodeId) -> Peer | None:
         """Return the peer of a node that is not connected, and dial it; None when its address is not known."""
-        known, endpoint = self._addresses.get(node_id.name, (None, ""))
-        waiting = self._wait(endpoint) if known == node_id else None
+        endpoints = self.endpoints_of(node_id)
+        waiting = self._wait(endpoints[0]) if endpoints else None
         if waiting is None:
             return None
         if waiting.peer is None:
@@ -192,6 +215,7 @@ class Connector:
         for endpoint in list(self._waiting):
             self._give_up(endpoint, "this node closes")
         self._addresses.clear()
+        self._hints.clear()
 
     def _wait(self, endpoint: str) -> _Waiting | None:
         waiting = self._waiting.get(endpoint)

@@ -54,6 +54,12 @@ class Directory:
         """Go through all cells of a node, of every generation."""
         return iter([cell for key, cell in list(self._cells.items()) if key[0] == node])
 
+    def end_generation(self, node_id: NodeId, why: str) -> None:
+        """Take note that a generation of a node has ended, for ``why``: all of its actors have."""
+        for cell in self.of_node(node_id.name):
+            if cell.node_id == node_id:
+                cell.end("node_lost", why)
+
     def begin_generation(self, node_id: NodeId) -> None:
         """A session with this generation of a node has begun: the actors of all others heard of so far have ended."""
         now = self._finder.system.loop.time()

@@ -26,7 +26,7 @@ from ..kernel.ref import ActorRef
 from ..session import effects
 from ..session.bulk_chunks import BulkSettings, Chunk
 from ..session.codec import SessionCodec
-from ..session.frames import BULK, CONTROL, HEADER_BYTES, NORMAL
+from ..session.frames import BULK, CONTROL, ENDPOINT_CHARS_MAX, HEADER_BYTES, NORMAL
 from ..session.generations import Generations
 from ..session.handshake import LocalNode
 from ..session.session import Session
@@ -106,6 +106,8 @@ class Network:
         self.connector = Connector(self, system.loop)
         self.endpoint = ""
         """The first listening endpoint, as peers reach it; empty before ``start``."""
+        self.endpoints: tuple[str, ...] = ()
+        """All listening endpoints, as peers reach them."""
         self.refusals: dict[str, str] = {}
         """Why the node at an endpoint refused a session, in its own words, by endpoint."""
         self._listen, self._join = listen, join
@@ -139,8 +141,9 @@ class Network:
 
     async def start(self) -> None:
         """Listen, and begin to dial; raises what a transport raises for an endpoint that it cannot listen at."""
-        self.endpoint = await self._transports.listen(self._listen)
-        local = LocalNode(self.node_id.name, self.node_id.generation, self.endpoint)
+        self.endpoints = await self._transports.listen(self._listen)
+        self.endpoint = self.endpoints[0]
+        local = LocalNode(self.node_id.name, self.node_id.generation, self.endpoint, self.endpoints[1:])
         self._manager = SessionManager(
             local,
             self._settings,
@@ -290,6 +293,38 @@ class Network:
         """End the session with a node at once: this generation of it is known to have ended, for ``detail``."""
         self._carry_out(self._sessions.end_session(node, detail, self._now()))
 
+    def node_ended(self, node_id: NodeId, detail: str) -> None:
+        """Take note that a generation of a node is known to have ended, for ``detail``: so have all of its actors."""
+        self.connector.forget(node_id)
+        peer = self._peers.get(node_id.name)
+        if peer is not None and peer.node_id == node_id:
+            self.end_session(node_id.name, detail)
+        self.directory.end_generation(node_id, detail)
+
+    def endpoint_of(self, node_id: NodeId, told: Peer) -> str:
+        """Return the endpoint of a node to tell a peer of, to which a ref of that node is sent; empty for none.
+
+        One of the scheme by which the peer itself is reached is preferred; an ipc endpoint is of use only on this host,
+        so it is told only to a peer that is reached so.
+        """
+        endpoints = self.connector.endpoints_of(node_id)
+        other, here = self._peers.get(node_id.name), self._endpoint_of_peer(told)
+        if not endpoints and other is not None and other.node_id == node_id:
+            endpoints = (self._endpoint_of_peer(other),)
+        scheme = here.partition("://")[0]
+        fitting = [each for each in endpoints if each.partition("://")[0] == scheme]
+        fitting += [each for each in endpoints if not each.startswith("ipc://")]
+        return fitting[0] if fitting else ""
+
+    def _endpoint_of_peer(self, peer: Peer) -> str:
+        session = self._sessions.peer(peer.node)
+        return "" if session is None else session.endpoint
+
+    def address_told(self, node_id: NodeId, endpoint: str) -> None:
+        """Take note that a peer says where a node listens, a ref of which it has sent."""
+        if node_id != self.node_id and len(endpoint) <= ENDPOINT_CHARS_MAX and self._transports.knows(endpoint):
+            self.connector.add_hint(node_id, endpoint)
+
     # --- what cells and the connector ask for ------------------------------------------------------------------------
 
     def find_generation(self, node_id: NodeId) -> Peer | None:
@@ -319,13 +354,13 @@ class Network:
         if peer is not None and peer.lost is None and peer.node_id == node_id:
             self.connector.send_to(peer, message, reliable=reliable, stream=stream)
             return
-        endpoint = None if self._closed else self.connector.endpoint_of(node_id)
-        if endpoint is None or self.peer_at(endpoint) is not None:  # another generation listens there now
+        endpoints = () if self._closed else self.connector.endpoints_of(node_id)
+        if not endpoints or self.peer_at(endpoints[0]) is not None:  # another generation listens there now
             raise NodeUnreachable(
                 f"node {self.node_id.name} is not connected to node {node_id.name} of generation "
                 f"{node_id.generation}, and knows no address of it: wait for PeerUp"
             )
-        self.connector.send(endpoint, message, reliable=reliable, stream=stream, expires_s=expires_s)
+        self.connector.send(endpoints[0], message, reliable=reliable, stream=stream, expires_s=expires_s)
 
     def dial(self, endpoint: str) -> None:
         """Dial an endpoint once, for data that waits to be sent there; an error is reported."""
@@ -487,6 +522,7 @@ class Network:
         if effect.reason == "idle":
             peer.detach()
             return
+        self.connector.forget_hint(peer.node_id)
         # A body of items has one part, a chunk of a large buffer two: the message of a chunk is in a later body.
         peer.lose(effect.detail, [bytes(parts[0]) for parts in effect.unacknowledged if len(parts) == 1])
         self._tell_listeners(peer, up=False)
@@ -574,10 +610,14 @@ class TransportSet:
                 return transport
         raise InvalidOption(f"the endpoint {endpoint!r}: no transport of this node knows {scheme}://")
 
-    async def listen(self, endpoints: Sequence[str]) -> str:
-        """Listen at endpoints; returns the first of them, as peers reach it."""
-        reached = [await self.find(endpoint).listen(endpoint) for endpoint in endpoints]
-        return reached[0]
+    async def listen(self, endpoints: Sequence[str]) -> tuple[str, ...]:
+        """Listen at endpoints; returns them as peers reach them."""
+        return tuple([await self.find(endpoint).listen(endpoint) for endpoint in endpoints])
+
+    def knows(self, endpoint: str) -> bool:
+        """Return whether there is a transport for an endpoint."""
+        scheme = endpoint.partition("://")[0]
+        return any(scheme in transport.schemes for transport in self._transports)
 
     async def close(self) -> None:
         """Close all transports."""

@@ -122,6 +122,14 @@ class PeerContext(Protocol):
         """What the peer may ask of the actors of this node."""
         ...
 
+    def endpoint_of(self, node_id: NodeId, told: Peer, /) -> str:
+        """Return the endpoint of a node to tell a peer of; empty for none."""
+        ...
+
+    def address_told(self, node_id: NodeId, endpoint: str, /) -> None:
+        """Take note that a peer says where a node listens."""
+        ...
+
     def spawn_for_peer(self, spawn: SpawnActor, codec: SessionCodec, /) -> asyncio.Future[ActorRef]:
         """Start an actor that the peer asks for."""
         ...
@@ -136,7 +144,7 @@ class Peer:
     def __init__(self, context: PeerContext, node_id: NodeId, sender: SendPort) -> None:
         self._context, self.node_id = context, node_id
         self.system = context.system
-        self.codec = SessionCodec(self._describe_ref, self._ref_of, CONTROLS)
+        self.codec = SessionCodec(self._describe_ref, self._ref_of, CONTROLS, self._endpoint_of)
         self._plain: dict[type, int] = {}
         self._choose_branch()
         self.system.outgoing.subscribe(self._choose_branch)
@@ -508,8 +516,16 @@ class Peer:
         node_id = self._context.node_id
         return node_id.name, node_id.generation, cell.address.path, cell.uid
 
+    def _endpoint_of(self, node: str, generation: int) -> str:
+        """Return where a node listens, to tell the peer of it; empty for the two nodes of this session."""
+        node_id = NodeId(node, generation)
+        is_known = node_id in (self.node_id, self._context.node_id)
+        return "" if is_known else self._context.endpoint_of(node_id, self)
+
     def _ref_of(self, definition: RefDefinition) -> ActorRef:
         node_id = NodeId(definition.node, definition.generation)
+        if definition.endpoint:
+            self._context.address_told(node_id, definition.endpoint)
         own = self._context.exports.get(definition.uid) if node_id == self._context.node_id else None
         return (own or self._context.directory.cell(node_id, definition.uid, definition.path)).ref
 

@@ -53,6 +53,10 @@ MARGIN_S = 1.0
 class NetworkHost(Protocol):
     """The node, as far as placement needs it."""
 
+    def full_place(self, place: str, /) -> str:
+        """Return the name of the node that a place names, which may be relative to this node."""
+        ...
+
     @property
     def name(self) -> str:
         """The name of the node."""
@@ -131,10 +135,10 @@ class NetworkPlacement:
     def choose(self, place: Place) -> str:
         """Return the name of the node to place at; raises ``InvalidOption`` for a function that returns no text."""
         if isinstance(place, str):
-            return place
+            return self.host.full_place(place)
         where = cast("object", place(self.host))  # whatever its annotation says
         if isinstance(where, str):
-            return where
+            return self.host.full_place(where)
         raise InvalidOption(
             f"the placement function {_name_of(place)} returned {where!r:.100} on node {self.host.name}: "
             "it must return the name of a node, such as node.name or one of node.network.peers"
@@ -213,7 +217,9 @@ class PlacedActor(BareActor):
                 return await self._start_at(cell, self._placement.choose(self._place))
             except (NodeClosed, NodeUnreachable, ActorStopped) as error:  # the node is away, or shuts down
                 left_s = until - cell.system.loop.time()
-                if cell.system.closing or left_s <= 0:
+                if cell.system.closing:
+                    return None
+                if left_s <= 0:
                     raise NodeUnreachable(
                         f"{cell.address} could not be placed for {NODE_RETURN_S:g} s: {error}"
                     ) from None

@@ -34,6 +34,7 @@ from ..observe.watchdog import SLOW_HANDLER_S, LoopBlocked, LoopWatchdog
 from .extension_manager import ExtensionManager
 from .node_services import NodeServices
 from .opening import NetworkOptions, open_network
+from .services.worker_nodes import WORKER_NAME
 from .shutdown import AFTER_STOP, STOP_EXTENSIONS, Shutdown
 from .transports import transports_for
 
@@ -98,6 +99,8 @@ class NodeBase(NodeServices, SpawnMixin):
             bulk=bulk,
             seed=seed,
         )
+        self.parent_name = ""
+        """The name of the node that started this one as its worker; empty for a node that no other one started."""
         self._parts: list[NodePart] = []
         self._extensions = ExtensionManager(self)
         for extension in extensions:
@@ -270,6 +273,10 @@ class NodeBase(NodeServices, SpawnMixin):
         """Start a feature with the node, after the features added before it, and end it when all actors have ended."""
         self._parts.append(part)
         self.shutdown.add(AFTER_STOP, part.name, part.end)
+
+    def full_place(self, place: str) -> str:
+        """Return the name of the node that a place names: ``worker-1`` on a worker is the first of its parent's."""
+        return f"{self.parent_name}.{place}" if self.parent_name and WORKER_NAME.fullmatch(place) else place
 
     def __spawn_parent__(self) -> Cell:
         return self.system.user

@@ -14,6 +14,7 @@ from ..net.services.deadlock_probes import DeadlockDetector
 from .services.group_sync import GroupSync
 from .services.introspection import RemoteIntrospection, serve_introspection
 from .services.lookup import RegistryLookup
+from .services.worker_nodes import WorkerNodes
 
 if TYPE_CHECKING:
     from ..kernel.cell import Cell
@@ -26,6 +27,8 @@ class NodeNetwork(Network):
 
     introspection: RemoteIntrospection
     """Reads and controls the actors of other nodes."""
+    workers: WorkerNodes
+    """Follows the workers of other nodes, and tells of the end of those of this one."""
     lookups: RegistryLookup
     """Looks names and services up on all connected nodes."""
 
@@ -41,6 +44,7 @@ class NodeNetwork(Network):
             self.close_idle_sessions(sessions_max)
         serve_introspection(self, node.introspection)
         self.introspection = RemoteIntrospection(self)
+        self.workers = WorkerNodes(self)
         self.lookups = RegistryLookup(self, node.registry)
         DeadlockDetector(self)
 

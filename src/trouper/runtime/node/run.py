@@ -1,4 +1,7 @@
-"""``trouper.run``: runs a program's main coroutine on the fastest available loop and ends it in order on a signal."""
+"""``trouper.run``: runs a program's main coroutine on the fastest available loop and ends it in order on a signal.
+
+A worker process imports the script of its program to find the classes in it: there ``run`` ends the import.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,28 @@ import asyncio
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
 T = TypeVar("T")
+_importing = False  # of the process: a worker imports its program once
+
+
+class ImportEnds(BaseException):
+    """Raised by ``run`` in a worker that imports the program's script; no handler of ``Exception`` takes it."""
+
+
+@contextmanager
+def importing_program() -> Generator[None]:
+    """Within this block ``run`` raises ``ImportEnds``."""
+    global _importing  # noqa: PLW0603  see above
+    _importing = True
+    try:
+        yield
+    finally:
+        _importing = False
 
 
 def run(main: Callable[[], Coroutine[object, object, T]]) -> T:
@@ -20,7 +40,11 @@ def run(main: Callable[[], Coroutine[object, object, T]]) -> T:
     SIGINT and SIGTERM cancel ``main``, so that every ``async with Node()`` in it shuts down in order; then
     ``KeyboardInterrupt`` or ``SystemExit(143)`` is raised.  A second signal ends the program at once, also while a
     handler blocks the loop.  Raises what ``main`` raises, and ``RuntimeError`` where a loop is running already.
+    In a worker process, which imports the script to find its classes, this call ends the import: what follows it in
+    the script does not run there.
     """
+    if _importing:
+        raise ImportEnds
     if asyncio._get_running_loop() is not None:  # noqa: SLF001  the public function raises where there is none
         raise RuntimeError(
             "trouper.run() starts an event loop of its own: in a running event loop use `async with Node()`"

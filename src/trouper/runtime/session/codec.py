@@ -33,6 +33,7 @@ from ..kernel.untrusted import decode_untrusted
 from .buffers import BUFFER_CODE, OutOfBandBuffer, expected, may_carry
 from .buffers import read as read_buffer
 from .buffers import write as write_buffer
+from .frames import ENDPOINT_CHARS_MAX
 from .schemas import FINGERPRINT_BYTES, fields_of, fingerprint
 
 ITEMS_MAX = 512
@@ -69,13 +70,18 @@ class TagDefinition(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class RefDefinition(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """From now on ``number`` means this actor."""
+    """From now on ``number`` means this actor.
+
+    endpoint: where its node listens; empty when the receiver was told before in this session, and where the sender does
+        not know.
+    """
 
     number: Annotated[int, msgspec.Meta(ge=0)]
     node: _Name
     generation: int
     path: _Name
     uid: int
+    endpoint: Annotated[str, msgspec.Meta(max_length=ENDPOINT_CHARS_MAX)] = ""
 
 
 _HeaderName = Annotated[str, msgspec.Meta(max_length=HEADER_NAME_CHARS_MAX, pattern=f"^{HEADER_NAME}\\Z")]
@@ -112,6 +118,7 @@ Item = tuple[int, int, int, object]
 _AS_THEY_ARE = (bytes, bytearray, memoryview, datetime)
 RefOf = Callable[[RefDefinition], ActorRef]
 Describe = Callable[[ActorRef], tuple[str, int, str, int]]
+EndpointOf = Callable[[str, int], str]
 
 TakenBuffers = Mapping[int, memoryview]
 _bodies = msgspec.msgpack.Decoder(Body)
@@ -122,11 +129,19 @@ class SessionCodec:
     """The codec of one session: the numbers of both directions, an encoder and a decoder.
 
     describe: returns node, generation, path and uid of a ref.  ref_of: makes the ref of a definition.
+    endpoint_of: where a generation of a node listens, to be told with its first ref; empty for nothing to tell.
     known: message types whose numbers, from ``TAGS_FROM`` on, are the same on both sides and are never defined.
     """
 
-    def __init__(self, describe: Describe, ref_of: RefOf, known: Sequence[type] = ()) -> None:
-        self._describe, self._ref_of = describe, ref_of
+    def __init__(
+        self,
+        describe: Describe,
+        ref_of: RefOf,
+        known: Sequence[type] = (),
+        endpoint_of: EndpointOf = lambda _, __: "",
+    ) -> None:
+        self._describe, self._ref_of, self._endpoint_of = describe, ref_of, endpoint_of
+        self._told: set[tuple[str, int]] = set()  # the nodes whose endpoint the peer was told
         self._encoder = msgspec.msgpack.Encoder(enc_hook=self._encode_hook)
         self.numbers: dict[type, int] = {type_: number for number, type_ in enumerate(known, TAGS_FROM)}
         self._ref_numbers: dict[tuple[str, int, int], int] = {}
@@ -235,6 +250,8 @@ class SessionCodec:
         """Take back the numbers of refs that no body has defined, when the body that would have was not made."""
         for ref in self._new_refs:
             del self._ref_numbers[ref.node, ref.generation, ref.uid]
+            if ref.endpoint:
+                self._told.discard((ref.node, ref.generation))
         self._new_refs = []
 
     def _encode_hook(self, value: object) -> object:
@@ -256,7 +273,10 @@ class SessionCodec:
             if len(self._ref_numbers) >= 2 * REFS_MAX:
                 raise BodyTooLarge(f"it holds more than {REFS_MAX} refs that the peer does not know")
             number = self._ref_numbers[key] = len(self._ref_numbers)
-            self._new_refs.append(RefDefinition(number, node, generation, path, uid))
+            endpoint = "" if (node, generation) in self._told else self._endpoint_of(node, generation)
+            if endpoint:
+                self._told.add((node, generation))
+            self._new_refs.append(RefDefinition(number, node, generation, path, uid, endpoint))
         return msgspec.msgpack.Ext(REF_CODE, number.to_bytes(REF_BYTES, "big"))
 
     # --- in ----------------------------------------------------------------------------------------------------------

@@ -23,28 +23,38 @@ class LocalNode:
     """What this node says of itself in a handshake.
 
     node: its name.  generation: tells this run of it from all others.  endpoint: where peers reach it.
+    others: further endpoints; a peer that is reached by the scheme of one of these is told that one.
     """
 
     node: str
     generation: int
     endpoint: str
+    others: tuple[str, ...] = ()
+
+    def endpoint_for(self, peer_endpoint: str) -> str:
+        """Return the endpoint to tell a peer: the first one with the scheme of the peer's own, else the first."""
+        scheme = peer_endpoint.partition("://")[0] + "://"
+        return next((each for each in (self.endpoint, *self.others) if each.startswith(scheme)), self.endpoint)
 
 
 class Handshake:
     """The state of one end's half of a handshake.
 
     token: what this end wants to see as ``session`` in the frames to it.
-    chance: returns a random number in [0, 1), for the jitter.
+    chance: returns a random number in [0, 1), for the jitter.  endpoint: of the peer.
     next_at: when the next HELLO is due, in seconds; inf when none is.
     """
 
     __slots__ = (
-        "_attempts", "_chance", "_first_attempt", "_last", "_last_at", "_local", "_peer_attempt", "_settings",
-        "next_at", "token",
+        "_attempts", "_chance", "_endpoint", "_first_attempt", "_last", "_last_at", "_local", "_peer_attempt",
+        "_settings", "next_at", "token",
     )  # fmt: skip
 
-    def __init__(self, local: LocalNode, settings: SessionSettings, token: int, chance: Callable[[], float]) -> None:
+    def __init__(
+        self, local: LocalNode, settings: SessionSettings, token: int, chance: Callable[[], float], endpoint: str
+    ) -> None:
         self._local, self._settings, self._chance = local, settings, chance
+        self._endpoint = local.endpoint_for(endpoint)
         self.token = token
         self.next_at = inf
         self._last, self._first_attempt, self._attempts, self._peer_attempt = 0, 1, 0, 0
@@ -108,7 +118,7 @@ class Handshake:
             Greeting(
                 local.node,
                 local.generation,
-                local.endpoint,
+                self._endpoint,
                 self.token,
                 self._settings.frame_bytes_max,
                 protocol_min=PROTOCOL_MIN,

@@ -458,7 +458,7 @@ class SessionManager:
         token = self._token()
         while token in self._sessions or not 0 < token < 2**64:
             token = self._token()
-        handshake = Handshake(self._local, self._settings, token, self._chance)
+        handshake = Handshake(self._local, self._settings, token, self._chance, endpoint)
         session = self._sessions[token] = Session(handshake, self._settings, endpoint, expires_at)
         (users := self._wires.setdefault(endpoint, {}))[token] = session
         return session, [OpenWire(endpoint)] if len(users) == 1 else []

@@ -6,23 +6,29 @@ import asyncio
 import os
 import sys
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 from ..actor.spawning import spawn_awaited
 from ..journal.memory import MemoryJournal
-from ..kernel.errors import ActorFailed, InvalidOption, StartFailed
+from ..kernel.address import NodeId
+from ..kernel.errors import ActorFailed, InvalidOption, NodeClosed, StartFailed
+from ..kernel.lifecycle import request_stop
 from ..kernel.ref import Down
 from ..kernel.supervision import OneForOne
 from ..node.opening import NetworkOptions
 from ..observe.tracing import is_virtual
 from .program import this_program
-from .protocol import ConnectPeers, Setup, WorkerEnded
-from .settings import Workers
+from .protocol import ConnectPeers, Setup, WorkerAddress, WorkerEnded
+from .settings import WORKERS_MAX, Workers
 from .socket_folder import SocketFolder
-from .worker_actors import WorkersSupervisor
+from .worker_actors import WorkersSupervisor, start_worker
 from .worker_process import WorkerProcess
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..kernel.cell import Cell
     from ..node.node_base import NodeBase
 
 RESTARTED_CONNECT_S = 0.25
@@ -42,6 +48,7 @@ class WorkerManager:
 
     settings: their number, limits and time-outs.  threads, slow_handler_s, strict_wire: as those of ``Node``, for the
     nodes in the workers.
+    on_change: called with the address of each worker that is connected (True) or has ended (False).
     """
 
     def __init__(
@@ -49,15 +56,18 @@ class WorkerManager:
     ) -> None:
         if sys.platform == "win32":
             raise InvalidOption("workers need Unix: on Windows start the nodes yourself, with listen and join")
-        if node.name in settings.names:
-            raise InvalidOption(f"the node has the name of one of its workers, {node.name}: give it another name")
         self.name = "worker processes"
         self.settings = settings
+        self.on_change: list[Callable[[WorkerAddress, bool], None]] = []
         self._node, self._threads, self._slow_handler_s = node, threads, slow_handler_s
         self._strict_wire, self._network_options = strict_wire, NetworkOptions()
         self._folder: SocketFolder | None = None
+        self._supervisor: Cell | None = None
+        self._settings_of: dict[str, Workers] = {}
         self._worker_processes: dict[str, WorkerProcess] = {}
         self._alive: set[WorkerProcess] = set()
+        self.addresses: dict[str, WorkerAddress] = {}
+        """Where the workers that are connected listen, by their relative names."""
 
     # --- start and end -----------------------------------------------------------------------------------------------
 
@@ -71,21 +81,20 @@ class WorkerManager:
                 "worker processes run in real time, and this loop's time is virtual: use several nodes in the test"
             )
         self._folder, self._network_options = SocketFolder(), options
-        return replace(options, listen=(*options.listen, self._folder.endpoint(self._node.name)))
+        return replace(options, listen=(*options.listen, self._folder.endpoint("node")))
 
     async def start(self) -> None:
         """Start the workers, and wait until all are connected; raises ``StartFailed`` with the error of one of them."""
         strategy = OneForOne(self.settings.intensity, self.settings.period_s)
         kind = type("Workers", (WorkersSupervisor,), {"supervision": strategy})
         system = self._node.system
+        ref = await spawn_awaited(system.system, kind, (), "workers", "temporary", None, significant=False)
+        self._supervisor = ref._cell  # noqa: SLF001  the runtime watches without a message
+        self._supervisor.add_watcher(self)
         try:
-            ref = await spawn_awaited(system.system, kind, (self,), "workers", "temporary", None, significant=False)
+            await self.add(self.settings.count, self.settings)
         except StartFailed as error:
-            first: BaseException = error
-            while isinstance(first.__cause__, StartFailed):
-                first = first.__cause__
-            raise StartFailed(f"node {self._node.name} could not start all of its workers: {first}") from first
-        ref._cell.add_watcher(self)  # noqa: SLF001  the runtime watches without a message
+            raise StartFailed(f"node {self._node.name} could not start all of its workers: {error}") from error
 
     def on_down(self, down: Down) -> None:
         """The supervisor of the workers has ended; when it has failed, fail the node."""
@@ -108,47 +117,121 @@ class WorkerManager:
             self._folder.remove()
             self._folder = None
 
+    # --- the number of workers ---------------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The full names of the workers, the one that is just started again included, by their numbers."""
+        return tuple(self.full_name(name) for name in sorted(self._settings_of, key=_number))
+
+    def full_name(self, name: str) -> str:
+        """Return the name of the node in the worker of a relative name."""
+        return f"{self._node.name}.{name}"
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a worker of this relative name."""
+        return name in self._settings_of
+
+    def settings_of(self, name: str) -> Workers:
+        """Return what the worker of a relative name was started with."""
+        return self._settings_of[name]
+
+    async def add(self, wanted: int, settings: Workers) -> tuple[str, ...]:
+        """Start so many workers concurrently; returns their full names once all are connected.
+
+        When one cannot start, none of them stays.  Raises ``StartFailed``, and ``InvalidOption`` above ``WORKERS_MAX``.
+        """
+        supervisor = self._supervisor
+        if supervisor is None or supervisor.phase in ("stopping", "gone"):
+            raise NodeClosed(f"node {self._node.name} does not run: workers cannot be added to it")
+        if wanted < 0 or len(self._settings_of) + wanted > WORKERS_MAX:
+            have = len(self._settings_of)
+            raise InvalidOption(f"{wanted} more workers: node {self._node.name} has {have}, {WORKERS_MAX} are the most")
+        free = (name for number in count(1) if (name := f"worker-{number}") not in self._settings_of)
+        names = [next(free) for _ in range(wanted)]
+        self._settings_of.update(dict.fromkeys(names, settings))
+        starts = [asyncio.ensure_future(start_worker(supervisor, self, name)) for name in names]
+        complete = False
+        try:
+            await asyncio.gather(*starts)
+            complete = True
+        except StartFailed as error:
+            raise _first_cause(error) from None
+        finally:
+            if not complete:
+                for start in starts:
+                    start.cancel()
+                await asyncio.gather(*starts, return_exceptions=True)
+                await self._stop(supervisor, names)
+        return tuple(map(self.full_name, names))
+
+    async def remove(self, names: list[str]) -> None:
+        """Stop workers by their relative names, concurrently, and wait until they have ended."""
+        if self._supervisor is not None:
+            await self._stop(self._supervisor, names)
+
+    async def _stop(self, supervisor: Cell, names: list[str]) -> None:
+        cells = [cell for name in names if (cell := (supervisor.children or {}).get(name)) is not None]
+        for cell in cells:
+            request_stop(cell)
+        for cell in cells:
+            await cell.ref.wait_stopped()
+        for name in names:
+            self._settings_of.pop(name, None)
+            self._worker_processes.pop(name, None)
+
     # --- for the actors ----------------------------------------------------------------------------------------------
 
     def make(self, name: str) -> WorkerProcess:
         """Create the next process of a worker, not yet started."""
-        process = self._worker_processes[name] = WorkerProcess(name, self.settings, self._on_process_ended)
+        process = self._worker_processes[name] = WorkerProcess(name, self._settings_of[name], self._on_process_ended)
         return process
 
     def setup(self, name: str) -> Setup:
         """Return the setup of a worker that is about to be started."""
         assert self._folder is not None, "network_options() comes before start()"
-        node, folder = self._node, self._folder
+        node, folder, options = self._node, self._folder, self._network_options
+        settings = self._settings_of[name]
         self._alive.add(self._worker_processes[name])
         return Setup(
-            node=name,
-            endpoint=folder.endpoint(name),
+            node=self.full_name(name),
+            listen=(folder.endpoint(name), *_beside(options.listen)),
             parent=node.name,
             parent_pid=os.getpid(),
-            parent_endpoint=folder.endpoint(node.name),
+            parent_endpoint=folder.endpoint("node"),
             folder=str(folder.path),
             program=this_program(),
             ask_timeout_s=node.system.ask_timeout_s,
-            shutdown_s=self.settings.stop_s,
+            shutdown_s=settings.stop_s,
             threads=self._threads,
             slow_handler_s=self._slow_handler_s,
             strict_wire=self._strict_wire,
             durable_journal=node.has_given_journal and not isinstance(node.journal, MemoryJournal),
-            bulk=self._network_options.bulk,
-            shipped_bytes_max=None
-            if self._network_options.shipping is None
-            else self._network_options.shipping.shipped_bytes_max,
+            bulk=options.bulk,
+            shipped_bytes_max=None if options.shipping is None else options.shipping.shipped_bytes_max,
+            keys=None if options.keys is None else str(options.keys.absolute()),
+            insecure=options.insecure,
+            preload=settings.preload,
+            limits=settings.limits,
         )
 
     async def wait_connected(self, process: WorkerProcess, *, is_restart: bool) -> None:
         """Wait until a worker is connected to this node, and has reported that it is connected to the other workers."""
-        assert self._folder is not None, "network_options() comes before start()"
-        network = self._node.network
-        process.generation = (await network.wait_for_peer(process.name)).node_id.generation
-        others = {name: self._folder.endpoint(name) for name in self._worker_processes if name in network.peers}
-        del others[process.name]
-        process.tell(ConnectPeers(others, RESTARTED_CONNECT_S if is_restart else self.settings.start_s))
+        network, settings = self._node.network, self._settings_of[process.name]
+        peer = await network.wait_for_peer(self.full_name(process.name))
+        process.generation = peer.node_id.generation
+        endpoints = await asyncio.shield(process.listening)
+        address = WorkerAddress(peer.node, process.generation, endpoints)
+        network.connector.add_address(peer.node_id, *endpoints)
+        others = tuple(self.addresses.values())
+        self.addresses[process.name] = address
+        process.tell(ConnectPeers(others, RESTARTED_CONNECT_S if is_restart else settings.start_s))
+        for other in self._worker_processes.values():
+            if other is not process:
+                other.tell(ConnectPeers((address,), 0.0))
         await asyncio.shield(process.ready)
+        for listener in list(self.on_change):
+            listener(address, True)
 
     def request_stop_all(self) -> None:
         """When the node shuts down, ask all workers to stop, so that they do so concurrently."""
@@ -161,9 +244,31 @@ class WorkerManager:
         if self._worker_processes.get(process.name) is not process or not process.generation:
             return
         detail = f"its process {process.pid} has ended"
-        worker_ended = WorkerEnded(process.name, process.generation, detail)
+        node = self.full_name(process.name)
+        worker_ended = WorkerEnded(node, process.generation, detail)
         for other in self._worker_processes.values():
             if other is not process:
                 other.tell(worker_ended)
-        if process.name in self._node.network.peers:
-            self._node.network.end_session(process.name, detail)
+        address = self.addresses.pop(process.name, None)
+        node_id = NodeId(node, process.generation)
+        self._node.network.node_ended(node_id, detail)
+        self._node.network.workers.tell_ended(node_id, detail)
+        if address is not None:
+            for listener in list(self.on_change):
+                listener(address, False)
+
+
+def _first_cause(error: StartFailed) -> StartFailed:
+    while isinstance(error.__cause__, StartFailed):
+        error = error.__cause__
+    return error
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition("-")[2])
+
+
+def _beside(listen: tuple[str, ...]) -> list[str]:
+    """Return the endpoints of a worker for other hosts: any free port of each address at which its node listens."""
+    hosts = [endpoint.rpartition(":")[0] for endpoint in listen if endpoint.startswith("tcp://")]
+    return [f"{host}:0" for host in dict.fromkeys(hosts)]

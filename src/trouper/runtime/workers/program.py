@@ -1,19 +1,23 @@
 """What a worker takes over of its parent's program: ``sys.path``, arguments, the script, the levels of loggers.
 
 A worker finds classes by their names, so it searches the same ``sys.path`` and imports the parent's script, as a module
-named by the stem of its file, which is the name in the tags of messages.  The script must start itself only under
-``if __name__ == "__main__"``, as for ``multiprocessing``.  The import happens inside a running loop, so that a script
-without that guard fails instead of starting a second node.
+named by the stem of its file, which is the name in the tags of messages.  A call of ``trouper.run`` ends the import,
+so a script needs no ``if __name__ == "__main__"``.  The import happens inside a running loop, so that a script that
+starts a loop in another way fails instead of starting a second node.
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
+import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
 from ..kernel.errors import StartFailed
+from ..node.run import ImportEnds, importing_program
 from ..observe.reports import brief
 from .protocol import Program
 
@@ -30,12 +34,32 @@ main(Node)
 """
 
 
-def command() -> list[str]:
-    """Return the command line of a worker: this interpreter, with the same options and the same ``sys.path``."""
+def command(python: str | None = None) -> list[str]:
+    """Return the command line of a worker: the interpreter, with the same options and the same ``sys.path``.
+
+    python: None is this interpreter.  Another one keeps its own standard library and packages, and gets the rest of
+    the path.  ``-P`` keeps the working directory out of the path until that is set: a file there that is called like a
+    module of the standard library is not imported.
+    """
     options = [f"-W{option}" for option in sys.warnoptions]
     options += [] if sys.flags.optimize == 0 else [f"-{'O' * sys.flags.optimize}"]
     options += [f"-X{key}" if value is True else f"-X{key}={value}" for key, value in sys._xoptions.items()]  # noqa: SLF001  documented so
-    return [sys.executable, *options, "-c", BOOT, *(str(Path(each or ".").absolute()) for each in sys.path)]
+    for flag in ("-B" if sys.flags.dont_write_bytecode else "", "-I" if sys.flags.isolated else ""):
+        options += [flag] if flag else []
+    path = [str(Path(each or ".").absolute()) for each in sys.path]
+    if python is not None and Path(python) != Path(sys.executable):
+        own = (sys.prefix, sys.base_prefix, sys.exec_prefix)
+        source = str(Path(__file__).parents[3])
+        path = [each for each in path if each == source or not each.startswith(own)]
+        return [python, "-P", *options, "-c", BOOT.replace("sys.path[:] =", "sys.path[:0] ="), *path]
+    return [sys.executable, "-P", *options, "-c", BOOT, *path]
+
+
+def environment(changes: Mapping[str, str | None]) -> dict[str, str] | None:
+    """Return the environment of a worker; None for that of this process.  changes: None removes a variable."""
+    if not changes:
+        return None
+    return {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
 
 
 def this_program() -> Program:
@@ -68,9 +92,21 @@ def _levels() -> dict[str, int]:
     return {"": logging.root.level, **dict(list(levels.items())[:LEVELS_MAX])}
 
 
-def load_program(program: Program) -> None:
-    """In a worker: set ``sys.argv`` and import the script; raises ``StartFailed`` with the error of the script."""
+def load_program(program: Program, preload: Sequence[str] = ()) -> None:
+    """In a worker: set ``sys.argv``, import the script and the modules of ``preload``.
+
+    Raises ``StartFailed`` with the error of the script or the module.
+    """
     sys.argv[:] = program.arguments
+    for module in preload:
+        try:
+            importlib.import_module(module)
+        except (Exception, SystemExit) as error:
+            raise StartFailed(f"a worker cannot import {module}, named in preload: {brief(error)}") from error
+    _load_script(program)
+
+
+def _load_script(program: Program) -> None:
     if program.script is None:
         return
     if program.script_name in sys.modules:
@@ -83,9 +119,13 @@ def load_program(program: Program) -> None:
     sys.modules[program.script_name] = module
     try:
         code = compile(Path(program.script).read_bytes(), program.script, "exec", dont_inherit=True)
-        exec(code, vars(module))  # noqa: S102  the program's own script
+        with importing_program():
+            exec(code, vars(module))  # noqa: S102  the program's own script
+    except ImportEnds:
+        pass
     except (Exception, SystemExit) as error:
         raise StartFailed(
             f"a worker imports the script {program.script}, to find its classes, and that failed: {brief(error)}; "
-            'what starts the program must stand under `if __name__ == "__main__":`'
+            "what starts the program in another way than by trouper.run() must stand under "
+            '`if __name__ == "__main__":`'
         ) from error

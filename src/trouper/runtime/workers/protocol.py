@@ -13,6 +13,7 @@ import msgspec
 from ..kernel.errors import WireError
 from ..kernel.untrusted import decode_untrusted
 from ..session.bulk_chunks import BulkSettings
+from .settings import WorkerLimits
 
 MESSAGE_BYTES_MAX = 1_048_576
 """The most bytes of one message; a longer one is an error, and its sender is killed."""
@@ -36,13 +37,16 @@ class Program(msgspec.Struct, frozen=True):
 class Setup(msgspec.Struct, frozen=True, tag=True):
     """To a worker, as the first message: its name, its parent and its settings.
 
+    listen: the endpoints of the worker; the first is for its parent and the other workers of that.
+    keys: the folder of keys for tcp; None has none.  insecure: tcp may go without.
+    preload: modules to import.  limits: what the process may use at most.
     folder: of the sockets; the worker removes it when the parent has ended.
     durable_journal: whether the parent was given a journal other than a ``MemoryJournal``.
     shipped_bytes_max: the most bytes of code that travels by value; None neither sends nor takes code.
     """
 
     node: str
-    endpoint: str
+    listen: tuple[str, ...]
     parent: str
     parent_pid: int
     parent_endpoint: str
@@ -56,15 +60,28 @@ class Setup(msgspec.Struct, frozen=True, tag=True):
     durable_journal: bool
     bulk: BulkSettings | None
     shipped_bytes_max: int | None
+    keys: str | None
+    insecure: bool
+    preload: tuple[str, ...]
+    limits: WorkerLimits
+
+
+class WorkerAddress(msgspec.Struct, frozen=True):
+    """Where one generation of a worker listens; the first endpoint is for processes of its parent."""
+
+    node: str
+    generation: int
+    endpoints: tuple[str, ...]
 
 
 class ConnectPeers(msgspec.Struct, frozen=True, tag=True):
     """To a worker, once it is connected to its parent: connect to these workers, then send ``Ready``.
 
-    others: endpoints by name.  limit_s: seconds after which it sends ``Ready`` in any case; one of them may be busy.
+    others: where they listen.  limit_s: seconds after which it sends ``Ready`` in any case; one of them may be busy.
+        0 only says where they listen: those dial this worker themselves.
     """
 
-    others: dict[str, str]
+    others: tuple[WorkerAddress, ...]
     limit_s: float
 
 
@@ -83,6 +100,20 @@ class WorkerEnded(msgspec.Struct, frozen=True, tag=True):
     node: str
     generation: int
     detail: str
+
+
+class CheckAlive(msgspec.Struct, frozen=True, tag=True):
+    """To a worker: answer with ``Alive``, by the thread that reads the pipe, so also while a handler runs."""
+
+
+class Alive(msgspec.Struct, frozen=True, tag=True):
+    """From a worker: its process runs."""
+
+
+class Listening(msgspec.Struct, frozen=True, tag=True):
+    """From a worker: its node listens at these endpoints, in the order of ``Setup.listen``."""
+
+    endpoints: tuple[str, ...]
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
@@ -114,8 +145,8 @@ class ForwardedRecord(msgspec.Struct, frozen=True, tag=True):
     omitted: int = 0
 
 
-ToWorker: TypeAlias = Setup | ConnectPeers | Stop | WorkerEnded
-FromWorker: TypeAlias = Ready | Stopped | FatalError | ForwardedRecord
+ToWorker: TypeAlias = Setup | ConnectPeers | Stop | WorkerEnded | CheckAlive
+FromWorker: TypeAlias = Listening | Ready | Alive | Stopped | FatalError | ForwardedRecord
 
 _encode = msgspec.msgpack.Encoder().encode
 

@@ -9,17 +9,21 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 PREFIX = "trouper-workers-"
 LOCK = "in-use"
+BASE_BYTES_MAX = (107 if sys.platform == "linux" else 103) - len("/trouper-workers-12345678/worker-128")
+"""The longest path, in bytes, in which the folder is made; the first number is the limit of the path of a socket."""
 
 
 class SocketFolder:
     """A new folder that only this user can enter (0700).
 
-    It is in ``$XDG_RUNTIME_DIR``, else in the folder of temporary files.
+    It is in ``$XDG_RUNTIME_DIR``, else in the folder of temporary files, else in ``/tmp`` where those paths are too
+    long for a socket.
     """
 
     def __init__(self) -> None:
@@ -57,4 +61,7 @@ def sweep(base: Path) -> None:
 
 def _base() -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    return Path(runtime) if runtime and os.access(runtime, os.W_OK) else Path(tempfile.gettempdir())
+    base = Path(runtime) if runtime and os.access(runtime, os.W_OK) else Path(tempfile.gettempdir())
+    if len(os.fsencode(base.absolute())) <= BASE_BYTES_MAX or not os.access("/tmp", os.W_OK):  # noqa: S108  see below
+        return base.absolute()
+    return Path("/tmp")  # noqa: S108  the folder that is made in it is private, and has an unpredictable name

@@ -22,6 +22,7 @@ from types import FrameType
 from typing import NoReturn, TypeAlias, cast
 
 from ..journal.memory import MemoryJournal
+from ..kernel.address import NodeId
 from ..kernel.errors import NodeClosed, TrouperError
 from ..net.code_shipping import CodeShipping
 from ..node.node_base import NodeBase
@@ -30,8 +31,11 @@ from ..observe.reports import brief
 from .log_forwarding import ParentPipe, forward_logs
 from .program import load_program
 from .protocol import (
+    Alive,
+    CheckAlive,
     ConnectPeers,
     FatalError,
+    Listening,
     Ready,
     Setup,
     Stop,
@@ -41,6 +45,7 @@ from .protocol import (
     WorkerEnded,
     read_to_worker,
 )
+from .settings import WorkerLimits
 
 PR_SET_PDEATHSIG = 1
 READ_BYTES = 65_536
@@ -85,7 +90,7 @@ class WorkerMain:
         self._node: NodeBase | None = None
         self._folder = ""
         self._dialled: dict[str, str] = {}
-        self._connecting: asyncio.Future[None] | None = None
+        self._connecting: set[asyncio.Task[None]] = set()
 
     # --- the pipe ----------------------------------------------------------------------------------------------------
 
@@ -121,6 +126,8 @@ class WorkerMain:
         if isinstance(message, Stop):
             self._stop_requested, self._remove_folder = True, message.remove_folder
             self.request_stop()
+        elif isinstance(message, CheckAlive):
+            self.parent.send(Alive())
         elif isinstance(message, ConnectPeers) and self._loop is not None:
             self._loop.call_soon_threadsafe(self._on_connect_peers, message)
         elif isinstance(message, WorkerEnded) and self._loop is not None:
@@ -163,10 +170,10 @@ class WorkerMain:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         if self.stopping:
             return
-        load_program(setup.program)
+        load_program(setup.program, setup.preload)
         node = self._node = self._make_node(
             setup.node,
-            listen=setup.endpoint,
+            listen=setup.listen,
             join=[setup.parent_endpoint],
             allowed_modules=ProgramModules(),
             ask_timeout_s=setup.ask_timeout_s,
@@ -174,29 +181,39 @@ class WorkerMain:
             threads=setup.threads,
             slow_handler_s=setup.slow_handler_s,
             strict_wire=setup.strict_wire,
+            keys=setup.keys,
+            insecure=setup.insecure,
             bulk=setup.bulk,
             journal=None if setup.durable_journal else MemoryJournal(),
             code_shipping=False if setup.shipped_bytes_max is None else CodeShipping(setup.shipped_bytes_max),
         )
+        node.parent_name = setup.parent
         if setup.durable_journal:
             node.default_journal_refusal = _NO_JOURNAL.format(worker=setup.node, parent=setup.parent)
         async with node:
+            self.parent.send(Listening(node.network.endpoints))
             await node.network.wait_for_peer(setup.parent)
             await asyncio.get_running_loop().create_future()
 
     def _on_connect_peers(self, message: ConnectPeers) -> None:
-        self._connecting = asyncio.ensure_future(self._connect_peers(message))
+        task = asyncio.ensure_future(self._connect_peers(message))
+        self._connecting.add(task)  # the loop itself keeps no task
+        task.add_done_callback(self._connecting.discard)
 
     async def _connect_peers(self, message: ConnectPeers) -> None:
         assert self._node is not None, "ConnectPeers comes after the connection to the parent"
         network = self._node.network
-        for endpoint in message.others.values():
-            network.connect(endpoint)
-        self._dialled.update(message.others)
+        for other in message.others:
+            network.connector.add_address(NodeId(other.node, other.generation), *other.endpoints)
+        if not message.limit_s:
+            return  # the other one dials
+        for other in message.others:
+            network.connect(other.endpoints[0])
+            self._dialled[other.node] = other.endpoints[0]
         try:
             async with asyncio.timeout(message.limit_s):
                 for other in message.others:
-                    await network.wait_for_peer(other)
+                    await network.wait_for_peer(other.node)
         except (TimeoutError, NodeClosed):
             pass
         self.parent.send(Ready())
@@ -205,11 +222,9 @@ class WorkerMain:
         if self._node is None:
             return
         try:
-            peer = self._node.network.peers.get(message.node)
-            if peer is not None and peer.node_id.generation == message.generation:
-                self._node.network.end_session(message.node, message.detail)
-                if message.node in self._dialled:  # its next generation dials this worker
-                    self._node.network.disconnect(self._dialled.pop(message.node))
+            self._node.network.node_ended(NodeId(message.node, message.generation), message.detail)
+            if message.node in self._dialled:  # its next generation dials this worker
+                self._node.network.disconnect(self._dialled.pop(message.node))
         except NodeClosed:
             pass  # the node has not started, or has shut down
 
@@ -223,6 +238,10 @@ def main(make_node: MakeNode) -> None:
     setup = worker.read_setup()
     if not _exit_with_parent(setup.parent_pid):
         worker.exit_now()
+    problem = apply_limits(setup.limits)
+    if problem:
+        worker.parent.send(FatalError(problem))
+        raise SystemExit(1)
     signal.signal(signal.SIGTERM, worker.on_sigterm)
     threading.Thread(target=worker.read_messages, name="trouper-parent", daemon=True).start()
     for stream in (sys.stdout, sys.stderr):
@@ -241,6 +260,23 @@ def main(make_node: MakeNode) -> None:
         logging.shutdown()
     worker.report_stopped()
     raise SystemExit(code)
+
+
+def apply_limits(limits: WorkerLimits) -> str:
+    """Set the limits of this process; returns what the operating system refused, empty when it refused nothing."""
+    import resource  # noqa: PLC0415  not on Windows, where workers are refused
+
+    try:
+        if limits.memory_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
+        if limits.open_files is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limits.open_files, limits.open_files))
+        if limits.cores is not None and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, limits.cores)
+        os.nice(limits.nice)
+    except (OSError, ValueError) as error:
+        return f"its limits {limits} cannot be set: {error}"
+    return ""
 
 
 def _take_pipe() -> socket.socket:

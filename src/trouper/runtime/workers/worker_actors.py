@@ -7,7 +7,6 @@ stops the process when it is stopped.  So workers are restarted by the supervisi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ from ..actor.spawning import spawn_awaited
 from ..kernel.cell import Cell
 from ..kernel.errors import ActorFailed, StartFailed
 from ..kernel.message import Message
-from ..kernel.ref import ActorRef
 from .worker_process import WorkerProcess
 
 if TYPE_CHECKING:
@@ -42,11 +40,12 @@ class WorkerActor(Actor):
         except OSError as error:
             raise StartFailed(f"{self.name}: the process cannot be started: {error}") from error
         await self._wait_until_connected(process)
+        process.watch_for_hang()
         self.pipe_to_self(self._fail_when_ended(process), _no_message)
 
     async def _wait_until_connected(self, process: WorkerProcess) -> None:
         linked = asyncio.ensure_future(self._manager.wait_connected(process, is_restart=self.__cell__.restarts > 0))
-        limit_s = self._manager.settings.start_s
+        limit_s = self._manager.settings_of(self.name).start_s
         try:
             await asyncio.wait((linked, process.ended), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -89,38 +88,10 @@ def _no_message(_: None) -> Message[object]:
 
 
 class WorkersSupervisor(Actor):
-    """Supervises the worker actors."""
-
-    def __init__(self, manager: WorkerManager) -> None:
-        self._manager = manager
-
-    async def on_start(self) -> None:
-        """Start all workers concurrently; when one cannot start, stop the others and raise its error."""
-        spec = self._manager.settings
-        starts = [
-            asyncio.ensure_future(
-                _started(
-                    spawn_awaited(
-                        self.__cell__,
-                        partial(WorkerActor, self._manager, name),
-                        (),
-                        name,
-                        "permanent",
-                        spec.stop_total_s,
-                        False,
-                    )
-                )
-            )
-            for name in spec.names
-        ]
-        done, pending = await asyncio.wait(starts, return_when=asyncio.FIRST_EXCEPTION)
-        for start in pending:
-            start.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
-        for error in [start.exception() for start in starts if start in done]:
-            if error is not None:
-                raise error
+    """Supervises the worker actors, which ``start_worker`` starts."""
 
 
-async def _started(spawned: Awaitable[ActorRef]) -> ActorRef:
-    return await spawned
+async def start_worker(supervisor: Cell, manager: WorkerManager, name: str) -> None:
+    """Start a worker under its supervisor; returns once it is connected.  Raises ``StartFailed``."""
+    actor = partial(WorkerActor, manager, name)
+    await spawn_awaited(supervisor, actor, (), name, "permanent", manager.settings_of(name).stop_total_s, False)

@@ -17,11 +17,14 @@ from typing import TextIO, cast
 from ..kernel.errors import WireError
 from .log_forwarding import log_record
 from .output_lines import OutputLines
-from .program import command
+from .program import command, environment
 from .protocol import (
+    Alive,
+    CheckAlive,
     ConnectPeers,
     FatalError,
     ForwardedRecord,
+    Listening,
     Setup,
     Stop,
     Stopped,
@@ -32,6 +35,8 @@ from .protocol import (
 )
 from .settings import Workers
 
+PROBES = 4
+"""A process is held to hang when it has not answered so many probes, which are sent in equal parts of ``hang_s``."""
 DRAIN_S = 0.2
 """Seconds to read the rest of the output of a process that has ended; its children may keep the pipes open."""
 STDOUT, STDERR = 1, 2
@@ -41,6 +46,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
     """One process of a worker; ``start`` starts it.
 
     settings: limits and time-outs.  on_end: called when the process has ended, before waiters of ``ended``.
+    listening: the endpoints of the worker's node, once it listens.
     ready: done when the worker reports that it is connected.  ended: done when the process has ended.
     stopping: whether it was asked to stop.
     generation: of the node in it; 0 until the parent is connected to that node.
@@ -50,6 +56,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
     def __init__(self, name: str, settings: Workers, on_end: Callable[[WorkerProcess], None]) -> None:
         self.name, self._settings, self._on_end = name, settings, on_end
         self._loop = asyncio.get_running_loop()
+        self.listening: asyncio.Future[tuple[str, ...]] = self._loop.create_future()
         self.ready: asyncio.Future[None] = self._loop.create_future()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._output_ended: asyncio.Future[None] = self._loop.create_future()
@@ -61,6 +68,8 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         self._transport: asyncio.SubprocessTransport | None = None
         self._pipe: asyncio.Transport | None = None
         self._killed = False
+        self._unanswered = 0
+        self._probe_timer: asyncio.TimerHandle | None = None
 
     async def start(self, setup: Setup) -> None:
         """Start the process and send it its setup; raises ``OSError`` when it cannot be started."""
@@ -85,7 +94,8 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         try:
             await self._loop.subprocess_exec(
                 lambda: self,
-                *command(),
+                *command(self._settings.python),
+                env=environment(self._settings.env),
                 stdin=theirs.fileno(),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
@@ -101,10 +111,25 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             self.stopping = True
             self.tell(Stop(remove_folder))
 
-    def tell(self, message: Setup | ConnectPeers | Stop | WorkerEnded) -> None:
+    def tell(self, message: Setup | ConnectPeers | Stop | WorkerEnded | CheckAlive) -> None:
         """Send the worker a message; does nothing when the process has ended."""
         if self._pipe is not None and not self._pipe.is_closing():
             self._pipe.write(pack(message))
+
+    def watch_for_hang(self) -> None:
+        """From now on kill the process when it runs no Python code for ``hang_s``; probes are counted, not seconds.
+
+        So a parent that was itself blocked or suspended kills no worker: it has sent no probes meanwhile.
+        """
+        limit_s = self._settings.hang_s
+        if limit_s is None or self.ended.done():
+            return
+        if self._unanswered >= PROBES:
+            self.on_pipe_broken(f"it was held to hang, since it did not answer for hang_s={limit_s:g} s")
+            return
+        self._unanswered += 1
+        self.tell(CheckAlive())
+        self._probe_timer = self._loop.call_later(limit_s / PROBES, self.watch_for_hang)
 
     async def stop(self) -> None:
         """Stop the worker by a request, by SIGTERM after ``stop_s``, by SIGKILL after ``terminate_s`` more."""
@@ -166,6 +191,8 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         """Report that the process has ended."""
         if not self.ended.done():
             self.ended.set_result(None)
+            if self._probe_timer is not None:
+                self._probe_timer.cancel()
             self._on_end(self)
 
     def on_message(self, body: bytes) -> None:
@@ -177,6 +204,11 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             return
         if isinstance(message, ForwardedRecord):
             log_record(self.name, message)
+        elif isinstance(message, Alive):
+            self._unanswered = 0
+        elif isinstance(message, Listening):
+            if not self.listening.done():
+                self.listening.set_result(message.endpoints)
         elif isinstance(message, FatalError):
             self.fatal_error = message.text
         elif isinstance(message, Stopped):

@@ -1,0 +1,61 @@
+"""Workers of other nodes: a worker is vouched for by the node that started it, its parent, and ends with it.
+
+The parent sees at once that a process has ended, and tells the nodes that it is connected to; they end their sessions
+with that generation of the worker.  When the parent itself is lost, so are its workers.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ...kernel.address import NodeId
+from ...kernel.message import Message
+
+if TYPE_CHECKING:
+    from ...net.network import Network
+    from ...net.peer import Peer
+
+WORKER_NAME = re.compile(r"worker-[1-9]\d{0,5}")
+"""The name of a worker relative to its node; its full name is ``NODE.worker-1``."""
+
+
+class WorkerNodeEnded(Message[None], tag="trouper.WorkerNodeEnded"):
+    """To the peers of a node: this generation of one of its workers has ended, for ``detail``."""
+
+    node: str
+    generation: int
+    detail: str
+
+
+def parent_of(node: str) -> str:
+    """Return the name of the node whose worker this is, by its name; empty for a node that is no worker."""
+    parent, _, name = node.rpartition(".")
+    return parent if WORKER_NAME.fullmatch(name) else ""
+
+
+class WorkerNodes:
+    """Follows the workers of the nodes that a network is connected to."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        network.request_handlers.serve(WorkerNodeEnded, self._ended, owner="workers")
+        network.watch_peers(self._on_peer)
+
+    def tell_ended(self, node_id: NodeId, detail: str) -> None:
+        """Tell all peers but the other workers that a worker of this node has ended."""
+        for name, peer in self._network.peers.items():
+            if parent_of(name) != self._network.node_id.name:
+                peer.control(WorkerNodeEnded(node_id.name, node_id.generation, detail))
+
+    def _ended(self, message: Message[object], peer: Peer) -> None:
+        assert isinstance(message, WorkerNodeEnded), "it is registered for this message"
+        if parent_of(message.node) == peer.node:  # no other node knows
+            self._network.node_ended(NodeId(message.node, message.generation), message.detail)
+
+    def _on_peer(self, peer: Peer, up: bool) -> None:
+        if up:
+            return
+        for name, other in self._network.peers.items():
+            if parent_of(name) == peer.node:
+                self._network.node_ended(other.node_id, f"its node {peer.node} is lost: {peer.lost}")
