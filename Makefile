@@ -64,8 +64,9 @@ fuzz: $(DEV)  ## feed the wire with what a fuzzer makes up, for FUZZ_S seconds (
 	$(PIP) atheris
 	$(PY) -m tests.fuzz.wire -max_total_time=$(or $(FUZZ_S),600)
 
-docs: $(DEV)  ## write docs/reference/api.md anew from the docstrings
+docs: $(DEV)  ## write docs/reference/api.md and permissions.md anew from the code
 	$(PY) docs/build_reference.py
+	$(PY) docs/build_permissions.py
 
 clean:  ## remove the environment and everything that a tool cached here
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

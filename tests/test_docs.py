@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from docs import build_reference
+from docs import build_permissions, build_reference
 from tests.layout.document_links import anchors, broken_links
 from tests.layout.sources import ROOT
 
@@ -102,6 +102,11 @@ def test_the_reference_that_is_committed_is_current() -> None:
     """`docs/reference/api.md` equals what `make docs` would write."""
     assert build_reference.PAGE.is_file(), "there is no reference: run `make docs`"
     assert build_reference.PAGE.read_text("utf-8") == build_reference.build(), "the reference is old: run `make docs`"
+
+
+def test_the_table_of_permissions_that_is_committed_is_current() -> None:
+    """`docs/reference/permissions.md` equals what `make docs` would write."""
+    assert build_permissions.PAGE.read_text("utf-8") == build_permissions.build(), "the table is old: run `make docs`"
 
 
 def test_everything_public_is_documented() -> None:

@@ -76,6 +76,7 @@ from .runtime.kernel.errors import NodeClosed as NodeClosed
 from .runtime.kernel.errors import NodeFailed as NodeFailed
 from .runtime.kernel.errors import NodeUnreachable as NodeUnreachable
 from .runtime.kernel.errors import NotAdmitted as NotAdmitted
+from .runtime.kernel.errors import NotPermitted as NotPermitted
 from .runtime.kernel.errors import Reject as Reject
 from .runtime.kernel.errors import RestartsExceeded as RestartsExceeded
 from .runtime.kernel.errors import StartFailed as StartFailed
@@ -108,6 +109,7 @@ from .runtime.kernel.supervision import OneForAll as OneForAll
 from .runtime.kernel.supervision import OneForOne as OneForOne
 from .runtime.kernel.supervision import RestForOne as RestForOne
 from .runtime.net.code_shipping import CodeShipping as CodeShipping
+from .runtime.net.security_log import PeerRefused as PeerRefused
 from .runtime.node.run import run as run
 from .runtime.node.shutdown import Shutdown as Shutdown
 from .runtime.observe.accounting import Accounting as Accounting
@@ -208,8 +210,10 @@ __all__ = [
     "NodeFailed",
     "NodeUnreachable",
     "NotAdmitted",
+    "NotPermitted",
     "OneForAll",
     "OneForOne",
+    "PeerRefused",
     "Pool",
     "PriorityQueue",
     "RandomChoice",

@@ -11,7 +11,6 @@ from .runtime.kernel.hooks import Admit, set_admission
 from .runtime.kernel.ref import RefWithHeaders
 from .runtime.net.network import MakeTransport
 from .runtime.net.peer import Stream
-from .runtime.net.request_handlers import Role
 from .runtime.node.extension import AnyExtension, Extension
 from .runtime.node.extension_run import ExtensionFailed, ExtensionInfo
 from .runtime.node.node_context import ExtensionClock, NodeContext, PeerDown, PeerEvent, PeerInfo, Peers, PeerUp
@@ -19,6 +18,7 @@ from .runtime.node.opening import NetworkOptions
 from .runtime.node.schemes import SchemeTable
 from .runtime.node.transports import TransportFactory, knows_transport, register_transport, transport_schemes
 from .runtime.observe.instruments import Instrument, Instruments
+from .runtime.session.identity import Allow, Identity, Role
 from .runtime.session.transport import (
     Buffer,
     EndpointInvalid,
@@ -38,6 +38,7 @@ __all__ = [
     "HEADER_BYTES_MAX",
     "Admit",
     "Alarm",
+    "Allow",
     "AnyExtension",
     "Buffer",
     "EndpointInvalid",
@@ -48,6 +49,7 @@ __all__ = [
     "ExtensionInfo",
     "FrameTooLarge",
     "Headers",
+    "Identity",
     "Instrument",
     "Instruments",
     "MakeTransport",

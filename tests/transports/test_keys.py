@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+from trouper.runtime.session.identity import Identity
 from trouper.transports.keys import (
     KeyPair,
     KeyRing,
@@ -56,7 +57,7 @@ def test_an_allow_list_lets_in_its_keys_and_nothing_else(folder: Path) -> None:
     (folder / "allowed" / "ada.key").write_text(f'public-key = "{PAIR.public}"\n')
     (folder / "allowed" / "README").write_text("not looked at")
     ring = KeyRing.load(folder)
-    assert ring.allowed == {PAIR.public: "ada"}
+    assert ring.allowed == {PAIR.public: Identity(PAIR.public, "ada")}
     assert (ring.admits(PAIR.public), ring.admits(OTHER.public), ring.admits("")) == (True, False, False)
 
 
@@ -197,3 +198,51 @@ def test_keys_are_looked_for_where_the_environment_says(monkeypatch: pytest.Monk
 def test_keys_are_what_zeromq_takes_for_keys() -> None:
     """The public key follows from the secret."""
     assert zmq.curve_public(PAIR.secret.encode()).decode() == PAIR.public
+
+
+@pytest.mark.parametrize("role", ["root", "", "member; operator"])
+def test_a_role_that_is_none_makes_the_file_unusable(folder: Path, role: str) -> None:
+    """A slip of the pen gives nobody rights, and takes them from nobody in silence: the error names the roles."""
+    (folder / "allowed").mkdir()
+    (folder / "allowed" / "ada.key").write_text(f'role = "{role}"\npublic-key = "{PAIR.public}"\n')
+    with pytest.raises(KeysInvalid, match=r"ada.key: role = .*: use one or more of member, worker, observer, operator"):
+        KeyRing.load(folder)
+
+
+def test_roles_are_read_from_the_file_of_a_key(folder: Path) -> None:
+    """Several with commas between them; a file without a role is a member's; the cluster's file has its own."""
+    (folder / "allowed").mkdir()
+    (folder / "allowed" / "ada.key").write_text(
+        f'metadata\n  role = "observer, member"\ncurve\n  public-key = "{PAIR.public}"\n'
+    )
+    ring = KeyRing.load(folder)
+    assert ring.identify(PAIR.public) == Identity(PAIR.public, "ada", frozenset({"observer", "member"}))
+    assert ring.identify(ring.cluster.public).roles == frozenset()
+    (folder / "allowed" / "ada.key").unlink()
+    (folder / "allowed").rmdir()
+    ring = KeyRing.load(folder)
+    assert ring.identify(ring.cluster.public) == Identity(ring.cluster.public, None, frozenset({"member", "operator"}))
+    assert ring.identify(PAIR.public).roles == frozenset()
+
+
+def test_a_list_is_read_again_when_it_has_changed(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that is added admits, one that is removed or spoilt excludes, and no list at all excludes everybody."""
+    other = KeyPair.make()
+    (folder / "allowed").mkdir()
+    (folder / "allowed" / "ada.key").write_text(f'public-key = "{PAIR.public}"\n')
+    ring = KeyRing.load(folder)
+    assert ring.refresh() == frozenset()
+    (folder / "allowed" / "bob.key").write_text(f'public-key = "{other.public}"\n')
+    assert ring.refresh() == frozenset()
+    assert ring.admits(other.public)
+    (folder / "allowed" / "ada.key").write_text("spoilt")
+    assert ring.refresh() == frozenset({PAIR.public})
+    assert not ring.admits(PAIR.public)
+    assert ring.admits(other.public)
+    assert "a key is not admitted" in caplog.text
+    (folder / "allowed" / "ada.key").unlink()
+    (folder / "allowed" / "bob.key").unlink()
+    (folder / "allowed").rmdir()
+    assert ring.refresh() == frozenset({other.public})
+    assert not ring.admits(other.public)
+    assert not ring.admits(ring.cluster.public)

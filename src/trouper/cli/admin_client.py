@@ -21,7 +21,7 @@ from ..actors.cluster.discovery.local import LocalDiscovery, runtime_folder
 from ..actors.cluster.discovery.port import DiscoveryFailed
 from ..node import Node
 from ..runtime.kernel.errors import ActorError, CallerError, Unhandled, WireError
-from ..transports.keys import KeysInvalid, default_folder
+from ..transports.keys import KeyRing, KeysInvalid, default_folder
 
 if TYPE_CHECKING:
     from ..runtime.kernel.message import Message
@@ -91,7 +91,7 @@ class AdminClient:
         for endpoint in self._endpoints:
             try:
                 listen = _listen_endpoint(endpoint)
-                name = f"admin-{os.getpid()}"
+                name = self._name()
                 self._node = Node(name, listen=listen, keys=self._keys, insecure=self._insecure)
                 await self._node.__aenter__()
             except (CallerError, KeysInvalid, OSError) as error:
@@ -105,6 +105,11 @@ class AdminClient:
             else:
                 return self
         raise AdminFailed("; ".join(self.tried))
+
+    def _name(self) -> str:
+        """Return a name for this node; where its keys were made for a node, the name begins with that of the node."""
+        own = None if self._keys is None else KeyRing.load(self._keys).node_name
+        return f"{own}.admin-{os.getpid()}" if own else f"admin-{os.getpid()}"
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

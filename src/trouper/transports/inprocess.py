@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
+from ..runtime.session.identity import SAME_PROCESS
 from ..runtime.session.transport import (
     Buffer,
     EndpointInvalid,
@@ -113,7 +114,7 @@ class InProcessWire:
     def __init__(self, transport: InProcessTransport, endpoint: str, number: int) -> None:
         self.endpoint = endpoint
         self._transport, self._number = transport, number
-        self._source = Source(number.to_bytes(8, "big"))
+        self._source = Source(number.to_bytes(8, "big"), SAME_PROCESS)
         self._frames: deque[Sequence[Buffer]] = deque()
         self._queued_bytes = 0
         self._was_full = self._flushing = self._closed = False

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from random import Random
 
+from ..runtime.session.identity import SAME_PROCESS
 from ..runtime.session.transport import (
     Buffer,
     EndpointInvalid,
@@ -227,7 +228,7 @@ class SimulatedTransport:
     def connect(self, endpoint: str) -> SimulatedWire:
         """``Transport.connect``."""
         target = self._host_of(endpoint)
-        wire = SimulatedWire(self, endpoint, target, Source(self.network.number_connection()))
+        wire = SimulatedWire(self, endpoint, target, Source(self.network.number_connection(), SAME_PROCESS))
         self.wires[wire] = None
         return wire
 

@@ -20,6 +20,7 @@ async def test_a_ref_reaches_its_actor_again_when_the_same_generation_is_connect
     back = b.network.peer("a")
     b.network._peers["a"] = fresh = type(back)(b.network, back.node_id, back._send_buffer._sender)  # noqa: SLF001  see above
     b.network._peer_of_session[next(iter(b.network._peer_of_session))] = fresh  # noqa: SLF001  see above
+    fresh.authenticate(back.identity)
     assert await ada.ask(Sum()) == 7
     ada.watch(ben)
     ada.tell(Add(1))

@@ -37,6 +37,7 @@ from trouper.lowlevel import (
     PeerInfo,
     PeerUp,
 )
+from trouper.runtime.session.identity import OWN_PROCESS
 from trouper.testing import settle, virtual_time
 
 Given = Sequence[AnyExtension | type[AnyExtension]]
@@ -124,10 +125,10 @@ async def test_an_extension_spawns_serves_sends_and_hears_of_peers() -> None:
         assert await ctx.ask(a_id, Peek()) == "b"
         assert await ctx.ask(ctx.node_id, Acquire(3)) == 7
         assert await ctx.ask(ctx.node_id, Peek()) == "b"
-        assert b[Limiter].seen == [PeerUp(a_id)]
+        assert b[Limiter].seen == [PeerUp(a_id, OWN_PROCESS)]
         a.network.end_session("b", "for the test")
         await settle()
-        assert a[Limiter].seen == [PeerUp(ctx.node_id), PeerDown(ctx.node_id)]
+        assert a[Limiter].seen == [PeerUp(ctx.node_id, OWN_PROCESS), PeerDown(ctx.node_id, OWN_PROCESS)]
         assert [info.state for info in a.extensions] == ["running"]
     assert a[Limiter].calls == ["start", "stop"]
 

@@ -6,6 +6,7 @@ from zmq.utils import z85
 
 from tests.transports.laws import Owner
 from tests.transports.zeromq.scenes import KEYS, TCP, play, until
+from trouper.runtime.session.identity import Identity
 from trouper.runtime.session.transport import TransportLimits
 from trouper.transports.keys import KeyPair, KeyRing, make_cluster_keys, make_node_keys, shown
 from trouper.transports.zeromq import ZeroMQTransport
@@ -51,7 +52,7 @@ def test_whatever_else_is_asked_is_refused(
 
 def test_with_an_allow_list_its_keys_alone_are_let_in() -> None:
     """Not even the cluster's own key is, when it is not on the list."""
-    ring = KeyRing(KEYS.cluster, allowed={STRANGER.public: "stranger"})
+    ring = KeyRing(KEYS.cluster, allowed={STRANGER.public: Identity(STRANGER.public, "stranger")})
     assert judge(ring, b"locked", b"CURVE", [_raw(STRANGER.public)]).user == STRANGER.public
     why = f"its public key {shown(KEYS.cluster.public)} is not among the allowed ones"
     assert judge(ring, b"locked", b"CURVE", [_raw(KEYS.cluster.public)]).text == why

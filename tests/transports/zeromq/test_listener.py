@@ -12,6 +12,7 @@ import zmq
 
 from tests.transports.laws import Owner
 from tests.transports.zeromq.scenes import KEYS, LOOPS, TCP, ipc_endpoint, play
+from trouper.runtime.session.identity import Identity
 from trouper.runtime.session.transport import Buffer, Source, TransportLimits
 from trouper.transports.keys import KeyPair, KeyRing
 from trouper.transports.zeromq import ZeroMQTransport
@@ -179,7 +180,7 @@ def test_who_takes_a_name_does_not_take_an_identity() -> None:
 
     async def scene() -> None:
         first, second = KeyPair.make(), KeyPair.make()
-        ring = KeyRing(KEYS.cluster, allowed={first.public: "first", second.public: "second"})
+        ring = KeyRing(KEYS.cluster, allowed={key.public: Identity(key.public) for key in (first, second)})
         b = Owner()
         receiver = ZeroMQTransport(b, keys=ring)
         endpoint = await receiver.listen(TCP)

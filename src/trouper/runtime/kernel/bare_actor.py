@@ -27,7 +27,9 @@ class BareActor:
     """Base of all actors.  Subclass ``trouper.Actor`` instead.
 
     Class attributes: ``supervision``, the strategy for this actor's children; ``mailbox``, the bounds and order of its
-    queue; ``keep_children``, True keeps the children alive while this actor restarts.
+    queue; ``keep_children``, True keeps the children alive while this actor restarts; ``exported``, False keeps other
+    nodes from it: its ref cannot be sent to them, nor be found by them.  None, the default, is False for the actors of
+    the runtime and its extensions, and True for all others.
 
     Every hook but ``on_undelivered`` may be a plain ``def`` or an ``async def``.
     """
@@ -35,6 +37,7 @@ class BareActor:
     supervision: ClassVar[Strategy] = OneForOne()
     mailbox: ClassVar[Mailbox] = Mailbox()
     keep_children: ClassVar[bool] = False
+    exported: ClassVar[bool | None] = None
     __handler_table__: ClassVar[HandlerTable]
     __async_start__: ClassVar[bool] = False
     __async_hooks__: ClassVar[bool] = False

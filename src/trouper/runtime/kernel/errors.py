@@ -116,6 +116,10 @@ class LinkedActorFailed(ActorError):
     """An actor that this one is linked to ended abnormally."""
 
 
+class NotPermitted(ActorError):
+    """The node that was sent a message does not permit it to this peer: its identity lacks the role."""
+
+
 class WireError(ActorError):
     """A message that cannot be encoded, or was received and cannot be decoded; names the type and the field."""
 

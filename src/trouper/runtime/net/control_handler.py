@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..kernel.errors import MailboxFull, Unhandled
+from ..kernel.errors import MailboxFull, NotPermitted, Unhandled
 from ..kernel.message import Message
 from ..kernel.ref import Down
 from .control import (
@@ -32,6 +32,7 @@ from .control import (
     WatchedActorEnded,
 )  # fmt: skip
 from .errors import sendable_text
+from .permissions import TO_NODE, check, is_of_runtime
 
 if TYPE_CHECKING:
     from ..kernel.cell import Cell
@@ -52,11 +53,16 @@ class ControlHandler:
         self._watchers: dict[int, _PeerWatcher] = {}
 
     def take(self, message: Message[object], correlation: int) -> None:
-        """Handle a message of the peer; raises ``Unhandled`` for a type that has no handler.
+        """Handle a message of the peer.
+
+        Raises ``Unhandled`` for a type that has no handler, and ``NotPermitted`` for one that the peer may not send.
 
         correlation: of the reply that the peer waits for; 0 when it waits for none.
         """
         peer = self._peer
+        allow = TO_NODE.get(type(message))
+        if allow is not None:
+            check(peer.identity, self._context.node_id.name, type(message).__qualname__, allow)
         match message:
             case WatchActor() | EndActor() | LinkedActorEnded():
                 self._take_for_actor(message)
@@ -89,6 +95,7 @@ class ControlHandler:
         served = self._context.request_handlers.get(type(message))
         if served is None:
             raise Unhandled(f"node {self._context.node_id.name} was itself sent a {type(message).__qualname__}")
+        check(self._peer.identity, self._context.node_id.name, type(message).__qualname__, (served.allow,))
         try:
             reply = served.handler(message, self._peer)
             if inspect.iscoroutine(reply):
@@ -147,7 +154,7 @@ class ControlHandler:
         if correlation:
             peer.incoming_asks.reply_error(correlation, error)
         else:
-            peer.system.reporter.problem(f"{type(message).__qualname__} from node {peer.node} failed", error)
+            peer.report_failure(type(message).__qualname__, error)
 
     def _take_for_actor(self, message: WatchActor | EndActor | LinkedActorEnded) -> None:
         cell = self._context.exports.get(message.uid)
@@ -156,8 +163,12 @@ class ControlHandler:
                 self._peer.control(WatchedActorEnded(message.uid, "no_such_actor"))
         elif isinstance(message, WatchActor):
             self._watch(cell)
+        elif is_of_runtime(cell):
+            raise NotPermitted(f"{cell.address} is an actor of the runtime: no peer may end it")
         elif isinstance(message, EndActor):
             {"stop": cell.request_stop, "drain": cell.request_drain, "kill": cell.request_kill}[message.how]()
+        elif message.ref._cell.node_id != self._peer.node_id:  # noqa: SLF001  a ref is the runtime's own
+            raise NotPermitted(f"node {self._peer.node} speaks for its own actors, and not for {message.ref.address}")
         else:
             down = Down(message.ref, message.reason, message.error)
             self._context.local.on_linked_actor_ended(cell, down)

@@ -29,16 +29,18 @@ from ..session.codec import SessionCodec
 from ..session.frames import BULK, CONTROL, ENDPOINT_CHARS_MAX, HEADER_BYTES, NORMAL
 from ..session.generations import Generations
 from ..session.handshake import LocalNode
+from ..session.identity import Identities, Identity, trusted
 from ..session.session import Session
 from ..session.sessions import KnownNode, SessionManager
 from ..session.settings import SessionSettings
-from ..session.transport import Buffer, Source, Transport, TransportOwner, Wire
+from ..session.transport import AuthenticatingTransport, Buffer, Source, Transport, TransportOwner, Wire
 from .bulk.out_of_band import BulkResources
 from .connector import Connector
 from .control import FindActor, SpawnActor
 from .directory import Directory
 from .peer import LocalActors, Peer, Stream
 from .request_handlers import RequestHandlers
+from .security_log import SecurityLog
 from .spawn_request import resolve_spawn, stop_with_owner
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ PeerListener = Callable[[Peer, bool], None]
 
 SPAWN_S = 60.0
 """Seconds until an actor must have started on another node."""
+KEYS_EVERY_S = 0.5
+"""Seconds between two looks at the list of keys: the sessions of a key that was removed end within a second."""
 SWEEP_S = 1.0
 """Seconds between two searches for idle sessions while there are more sessions than ``sessions_max``."""
 CALM_SWEEP_S = 4.0
@@ -101,6 +105,10 @@ class Network:
         self.request_handlers = RequestHandlers()
         """The requests that this node serves to its peers."""
         self._peer_listeners: list[PeerListener] = []
+        self.security = SecurityLog(system.reporter.problem, system.loop.time)
+        """What peers were refused, by identity."""
+        self._refused_ids: set[str] = set()  # authenticated, and admitted no more
+        self._keys_timer: asyncio.TimerHandle | None = None
         self._generations = Generations()
         self.directory = Directory(self, self.node_id, self._generations)
         self.connector = Connector(self, system.loop)
@@ -151,7 +159,10 @@ class Network:
             chance=self._rng.random,
             generations=self._generations,
             known_node=self._find_known_node,
+            admit=self._objection,
         )
+        if self._identities is not None:
+            self._keys_timer = self.system.loop.call_later(KEYS_EVERY_S, self._refresh_keys)
         for endpoint in self._join:
             self.connect(endpoint)
 
@@ -160,6 +171,8 @@ class Network:
         for peer in list(self._peers.values()):
             peer.flush()
         self._closed = True
+        if self._keys_timer is not None:
+            self._keys_timer.cancel()
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
         self.connector.close()
@@ -185,6 +198,54 @@ class Network:
     def disconnect(self, endpoint: str) -> None:
         """Stop dialling an endpoint, and end the session with the node that was found there."""
         self._carry_out(self._sessions.disconnect(endpoint, self._now()))
+
+    # --- who may connect, and what it may do -------------------------------------------------------------------------
+
+    @property
+    def _identities(self) -> Identities | None:
+        return self._transports.identities
+
+    def identify(self, id: str | None) -> Identity:  # noqa: A002  the name of the field of ``Identity``
+        """Return the name and the roles of an identity, which is that of ``Source``."""
+        known = trusted(id)
+        if known is None and id is not None and self._identities is not None:
+            known = self._identities.identify(id)
+        return known or Identity(id, None, frozenset())
+
+    def revoke(self, identity: str) -> list[str]:
+        """Admit an identity no more, and end its sessions at once, until this node ends.
+
+        identity: the name of the file of its key in ``allowed``, without the ending; ``cluster`` for the key of the
+            cluster; or a public key.
+        Returns the names of the nodes whose sessions were ended.
+        Raises ``InvalidOption`` for an identity that is not known, and on a node without keys.
+        """
+        if self._identities is None:
+            raise InvalidOption(f"node {self.node_id.name} has no keys, so there is none to revoke: give it keys=...")
+        return self._end_sessions_of(self._identities.revoke(identity))
+
+    def _refresh_keys(self) -> None:
+        assert self._identities is not None, "the timer is set where there are keys"
+        self._keys_timer = self.system.loop.call_later(KEYS_EVERY_S, self._refresh_keys)
+        self._end_sessions_of(self._identities.refresh())
+
+    def _end_sessions_of(self, ids: Collection[str]) -> list[str]:
+        """End the sessions of these identities, whose keys are admitted no more, or with other roles."""
+        for id_ in ids:
+            (self._refused_ids.discard if self.identify(id_).roles else self._refused_ids.add)(id_)
+        ended = [peer.node for peer in self._peers.values() if peer.identity.id in ids]
+        for node in ended:
+            self.end_session(node, f"what node {self.node_id.name} permits its key has changed")
+        return ended
+
+    def _objection(self, node: str, id: str | None) -> str | None:  # noqa: A002  as above
+        """Return why a node gets no session, in one clause; None admits it."""
+        if id is None or self._identities is None or trusted(id) is not None:
+            return None
+        why = self._identities.may_be_called(id, node)
+        if why is not None:
+            self.security.note(self.identify(id), node, "its name", why)
+        return why
 
     # --- what the node asks for --------------------------------------------------------------------------------------
 
@@ -249,11 +310,6 @@ class Network:
                 self._peer_listeners.remove(listener)
 
         return unwatch
-
-    def identity_of(self, peer: Peer) -> str | None:
-        """Return who the transport has authenticated a peer as, such as its public key; None when it has not."""
-        session = self._sessions.peer(peer.node)
-        return None if session is None else session.identity
 
     def close_idle_sessions(self, sessions_max: int) -> None:
         """Close sessions that are not needed while there are more than ``sessions_max``, from now on.
@@ -400,6 +456,9 @@ class Network:
         """Take a frame that came in; a transport may call this from a handler of another node in the same loop."""
         if self._ignores_frames:
             return  # the transports are being closed: no answer could be sent
+        if self._refused_ids and source.identity in self._refused_ids:
+            self.security.note(self.identify(source.identity), "unknown", "a frame", "its key is admitted no more")
+            return
         self.system.dispatcher.reset_inline_budget()
         token = current_invocation.set(None)  # the frame belongs to no handler of this node
         try:
@@ -507,6 +566,7 @@ class Network:
         self.directory.begin_generation(node_id)
         endpoints = (effect.greeting.endpoint, effect.session.endpoint)
         peer = self.connector.arrived(node_id, effect.session, endpoints)
+        peer.authenticate(self.identify(effect.session.identity))
         self._peer_at.update(dict.fromkeys(endpoints, peer))
         self._peer_of_session[effect.session.token] = self._peers[peer.node] = peer
         self._tell_listeners(peer, up=True)
@@ -609,6 +669,12 @@ class TransportSet:
             if scheme in transport.schemes:
                 return transport
         raise InvalidOption(f"the endpoint {endpoint!r}: no transport of this node knows {scheme}://")
+
+    @property
+    def identities(self) -> Identities | None:
+        """What an operator has said about the keys of peers; None where no transport asks for keys."""
+        found = [each.identities for each in self._transports if isinstance(each, AuthenticatingTransport)]
+        return next((each for each in found if each is not None), None)
 
     async def listen(self, endpoints: Sequence[str]) -> tuple[str, ...]:
         """Listen at endpoints; returns them as peers reach them."""

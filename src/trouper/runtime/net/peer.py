@@ -16,7 +16,7 @@ import msgspec
 from ..kernel.address import NodeId
 from ..kernel.ask import Ask, Envelope, Invocation, ToldWithHeaders, content, current_invocation, is_ask
 from ..kernel.cell import Cell
-from ..kernel.errors import ActorStopped, MailboxFull, Unhandled, WireError
+from ..kernel.errors import ActorStopped, MailboxFull, NotPermitted, Unhandled, WireError
 from ..kernel.mailbox import CapacityWaiter
 from ..kernel.message import Message
 from ..kernel.ref import DONE, ActorRef, ask_with_headers, tell_with_headers
@@ -30,6 +30,7 @@ from ..session.codec import (
     SessionCodec,
     TakenBuffers,
 )
+from ..session.identity import Identity
 from .bulk.out_of_band import OutOfBandBuffers
 from .control import (
     CONTROLS,
@@ -44,6 +45,7 @@ from .control import (
 from .control_handler import ControlHandler
 from .errors import UnreadableMessage, failure_of, raised_from
 from .incoming_asks import IncomingAsks
+from .permissions import TO_ACTOR, check, is_exported
 from .remote_cell import RemoteCell
 from .send_buffer import BACKGROUND_MAX, LIMIT, SendBuffer, SendPort
 
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from .bulk.out_of_band import BulkResources
     from .directory import Directory
     from .request_handlers import RequestHandlers
+    from .security_log import SecurityLog
 
 R = TypeVar("R")
 Stream = Literal["control", "normal", "bulk"]
@@ -113,6 +116,11 @@ class PeerContext(Protocol):
         ...
 
     @property
+    def security(self) -> SecurityLog:
+        """What peers were refused."""
+        ...
+
+    @property
     def bulk(self) -> BulkResources:
         """Settings and memory for large buffers."""
         ...
@@ -150,6 +158,9 @@ class Peer:
         self.system.outgoing.subscribe(self._choose_branch)
         self.lost: str | None = None
         """Why the node is lost; None while it is not."""
+        self.identity = Identity(None, None, frozenset())
+        """As which the transport has authenticated the node, and what it may do; no role before its session is up."""
+        self._exports: Mapping[int, Cell] = {}
         self.in_reach = True
         """Whether the connection works just now; a session outlives a connection that breaks and is made anew."""
         self.watched: dict[int, RemoteCell] = {}
@@ -175,6 +186,7 @@ class Peer:
         self._backpressured_cells: set[RemoteCell] = set()  # actors there whose mailboxes are above high water
         self._backpressured_uids: set[int] = set()  # actors here whose backpressure the peer is told of, or will be
         self._not_read = _Limit(NOT_READ_MAX, NOT_READ_S)
+        self._failed = _Limit(NOT_READ_MAX, NOT_READ_S)
         self._not_read_there = _Limit(NOT_READ_MAX, NOT_READ_S)
         self._control_handler = ControlHandler(self, context)
         self._control_cell = context.directory.cell(node_id, 0, "")
@@ -186,6 +198,11 @@ class Peer:
     def node(self) -> str:
         """The name of the node."""
         return self.node_id.name
+
+    def authenticate(self, identity: Identity) -> None:
+        """Take note of the node's identity: what it may do is decided by that from now on."""
+        self.identity = identity
+        self._exports = self._context.exports if identity.may(*TO_ACTOR) else {}
 
     def describe(self) -> str:
         """Say in one clause whether the node is in reach, for error messages."""
@@ -345,7 +362,7 @@ class Peer:
             self._send_buffer.flush()
 
     def _receive_items(self, opened: Body, deadlines: Iterator[float]) -> None:
-        readers, exports = self.codec.readers, self._context.exports
+        readers, exports = self.codec.readers, self._exports
         for to, correlation, number, payload in opened.items:
             if number <= REPLY_ERROR:
                 self._reply(correlation, number, payload)
@@ -389,6 +406,8 @@ class Peer:
     ) -> None:
         cell = self._context.exports.get(to)
         try:
+            if to:
+                check(self.identity, self._context.node_id.name, f"a message to actor #{to}", TO_ACTOR)
             message = self.codec.read(number, payload, taken)
             if not to:
                 self._take_request(message, correlation, headers)
@@ -397,10 +416,10 @@ class Peer:
                 raise ActorStopped(
                     f"trouper://{self._context.node_id.name} has no actor #{to} any more: look for another"
                 )
-        except (WireError, ActorStopped, Unhandled) as error:
+        except Exception as error:  # noqa: BLE001  an error of one item must not keep the rest of the frame back
             if correlation:
                 self.incoming_asks.reply_error(correlation, error)
-            reason = "decode_error" if isinstance(error, WireError) else "no_such_actor"
+            reason = self._reason(error, number)
             self.system.count_gone(1, 0)
             absent = self._context.directory.cell(self._context.node_id, to, "") if cell is None else cell
             unreadable = UnreadableMessage(self.node, str(error))
@@ -414,6 +433,24 @@ class Peer:
             self._give(cell, correlation, message, timeout_s, headers)
         finally:
             outgoing.skip_next = False
+
+    def _reason(self, error: Exception, number: int) -> str:
+        """Return the reason of the dead letter of an item that came in; a refusal and a fault are reported."""
+        if isinstance(error, NotPermitted):
+            what = self.codec.name_of(number)
+            self._context.security.note(self.identity, self.node, what, str(error))
+            return "not_permitted"
+        if isinstance(error, WireError):
+            return "decode_error"
+        if isinstance(error, ActorStopped | Unhandled):
+            return "no_such_actor"
+        self.report_failure(self.codec.name_of(number), error)
+        return "failed"
+
+    def report_failure(self, what: str, error: Exception) -> None:
+        """Log that a message of the peer to the node itself failed, unless there were too many just before."""
+        if self._failed.admits(self.system.loop.time()):
+            self.system.reporter.problem(f"{what} from node {self.node} failed", error)
 
     def _take_request(self, message: Message[object], correlation: int, headers: dict[str, bytes] | None) -> None:
         """Have a request to the node itself handled; headers that follow go into what is sent for it."""
@@ -511,7 +548,12 @@ class Peer:
             raise TypeError(f"{ref!r} belongs to another node of this process, and came here without a message")
         if isinstance(cell, RemoteCell):
             return cell.node_id.name, cell.node_id.generation, cell.address.path, cell.uid
-        if not cell.gone:
+        if cell.uid not in self._context.exports and not cell.gone:
+            if not is_exported(cell):
+                raise TypeError(
+                    f"{cell.address} is not exported: other nodes get no ref to it, because "
+                    f"{cell.spec.actor.__qualname__} says exported = False or is an actor of the runtime"
+                )
             self._context.exports[cell.uid] = cell
         node_id = self._context.node_id
         return node_id.name, node_id.generation, cell.address.path, cell.uid

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..kernel.errors import CallerError, InvalidOption
+from ..session.identity import ROLES, Allow
 from .control import CONTROLS
 
 if TYPE_CHECKING:
     from .peer import Peer
 
-Role = Literal["member", "worker", "observer", "operator", "developer"]
-"""What a peer has to be allowed for a request."""
+ALLOWS: tuple[Allow, ...] = (*ROLES, "anyone")
+"""What a request may need of a peer."""
 RequestHandler: TypeAlias = "Callable[[Any, Peer], object]"  # Any: the type of message that it is served for
 """Called with a message that a peer has sent to the node itself, and that peer; returns the reply or a coroutine."""
 
@@ -23,13 +24,14 @@ class Served:
     """One type of message that is served.
 
     handler: plain or ``async def``.  owner: the name of the extension or of the part of the runtime that serves it.
-    allow: the role that a peer needs.  starting: True while the owner does not run, and ``handler`` waits for its
-    start; the owner itself may replace such an entry.
+    allow: the role that a peer needs; ``anyone`` for every peer that is connected.
+    starting: True while the owner does not run, and ``handler`` waits for its start; the owner itself may replace such
+        an entry.
     """
 
     handler: RequestHandler
     owner: str
-    allow: Role
+    allow: Allow
     starting: bool = False
 
 
@@ -40,7 +42,7 @@ class RequestHandlers:
         self._served: dict[type, Served] = {}
 
     def serve(
-        self, type_: type, handler: RequestHandler, *, owner: str, allow: Role = "member", starting: bool = False
+        self, type_: type, handler: RequestHandler, *, owner: str, allow: Allow = "member", starting: bool = False
     ) -> None:
         """Serve a type of message, until ``unserve``.
 
@@ -51,8 +53,8 @@ class RequestHandlers:
         name = getattr(type_, "__qualname__", repr(type_))
         if not hasattr(type_, "__reply__") or type_ in CONTROLS:
             raise InvalidOption(f"{owner} cannot serve {name}: serve a Message class of your own")
-        if allow not in get_args(Role):
-            raise InvalidOption(f"{owner} serves {name} with allow={allow!r}: use one of {', '.join(get_args(Role))}")
+        if allow not in ALLOWS:
+            raise InvalidOption(f"{owner} serves {name} with allow={allow!r}: use one of {', '.join(ALLOWS)}")
         known = self._served.get(type_)
         if known is not None and not (known.starting and known.owner == owner):
             raise CallerError(f"{owner} cannot serve {name}: {known.owner} serves it already; use a message of its own")

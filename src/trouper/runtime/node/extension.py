@@ -17,7 +17,7 @@ from ..kernel.errors import InvalidOption, NodeClosed
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
-    from ..net.request_handlers import Role
+    from ..session.identity import Allow
     from .extension_run import ExtensionRun
     from .node_context import NodeContext
     from .opening import NetworkOptions
@@ -58,7 +58,7 @@ class Extension(Generic[SettingsT]):
     requires: ClassVar[tuple[type[Extension[Any]], ...]] = ()  # Any: extensions with whatever settings
     on_workers: ClassVar[bool] = False
     limit_s: ClassVar[float] = LIMIT_S
-    starts_on: ClassVar[Mapping[type, Role] | None] = None
+    starts_on: ClassVar[Mapping[type, Allow] | None] = None
     settings: SettingsT
     __settings_type__: ClassVar[type[msgspec.Struct] | None] = None
     __run: ExtensionRun | None = None
@@ -70,7 +70,7 @@ class Extension(Generic[SettingsT]):
         requires: Sequence[type[Extension[Any]]] | None = None,  # Any: as above
         on_workers: bool | None = None,
         limit_s: float | None = None,
-        starts_on: Mapping[type, Role] | None = None,
+        starts_on: Mapping[type, Allow] | None = None,
         **options: object,
     ) -> None:
         super().__init_subclass__(**options)

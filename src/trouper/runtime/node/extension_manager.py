@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from ..kernel.message import Message
     from ..net.peer import Peer
-    from ..net.request_handlers import RequestHandlers, Role
+    from ..net.request_handlers import RequestHandlers
+    from ..session.identity import Allow
     from .extension_run import ExtensionInfo, ExtensionRun
     from .node_base import NodeBase
     from .opening import NetworkOptions
@@ -184,7 +185,7 @@ class ExtensionManager:
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
-    def serve_while_away(self, run: ExtensionRun, types: Mapping[type, Role]) -> None:
+    def serve_while_away(self, run: ExtensionRun, types: Mapping[type, Allow]) -> None:
         """Have the first message of these types start an extension, or wait for its next start."""
 
         async def handle(message: Message[Any], peer: Peer) -> object:  # Any: of whatever reply
@@ -194,7 +195,7 @@ class ExtensionManager:
             return await reply if inspect.iscoroutine(reply) else reply
 
         handler: Callable[[Any, Peer], object] = handle  # Any: as above
-        wanted: dict[type, Role] = {**types, **(run.extension.starts_on or {})}
+        wanted: dict[type, Allow] = {**types, **(run.extension.starts_on or {})}
         for type_, allow in wanted.items():
             if self.handlers.get(type_) is None:
                 self.handlers.serve(type_, handler, owner=run.extension.name, allow=allow, starting=True)

@@ -17,13 +17,15 @@ from ..kernel.address import NodeId
 from ..kernel.clock import Alarm
 from ..kernel.errors import NodeUnreachable
 from ..kernel.message import Message
+from ..session.identity import OWN_PROCESS, Identity
 
 if TYPE_CHECKING:
     from ..kernel.cell import Cell
     from ..kernel.journal import Journal
     from ..net.peer import Peer, Stream
-    from ..net.request_handlers import RequestHandlers, Role
+    from ..net.request_handlers import RequestHandlers
     from ..observe.events import Events
+    from ..session.identity import Allow
     from .extension import AnyExtension
     from .extension_run import ExtensionRun
     from .node_base import NodeBase
@@ -37,26 +39,26 @@ E = TypeVar("E", bound="AnyExtension")
 class PeerInfo(msgspec.Struct, frozen=True):
     """Another node.
 
-    node_id: its name and generation.  identity: who the transport has authenticated it as, such as its public key;
-    None where the transport authenticates nobody, and for this node itself.
+    node_id: its name and generation.  identity: as which the transport has authenticated it, with its roles; for this
+    node itself that of its own process.
     """
 
     node_id: NodeId
-    identity: str | None = None
+    identity: Identity
 
 
 class PeerUp(msgspec.Struct, frozen=True):
     """A session with another node has begun; ``node_id`` and ``identity`` as those of ``PeerInfo``."""
 
     node_id: NodeId
-    identity: str | None = None
+    identity: Identity
 
 
 class PeerDown(msgspec.Struct, frozen=True):
     """The session with another node is over, and what was sent and not acknowledged is lost."""
 
     node_id: NodeId
-    identity: str | None = None
+    identity: Identity
 
 
 PeerEvent: TypeAlias = PeerUp | PeerDown
@@ -72,7 +74,7 @@ class Peers:
         """Go through the peers, by name."""
         network = self._context.network
         for _, peer in sorted({} if network is None else network.peers.items()):
-            yield PeerInfo(peer.node_id, None if network is None else network.identity_of(peer))
+            yield PeerInfo(peer.node_id, peer.identity)
 
     def get(self, name: str) -> PeerInfo | None:
         """Return the peer of this name; None when there is no session with it."""
@@ -88,11 +90,9 @@ class Peers:
         guarded = self._context.guard(handle, "its listener to peers")
 
         def on_peer(peer: Peer, up: bool) -> None:
-            network = self._context.network
             if up:
-                identity = None if network is None else network.identity_of(peer)
-                known[peer.node_id] = PeerInfo(peer.node_id, identity)
-                guarded(PeerUp(peer.node_id, identity))
+                known[peer.node_id] = PeerInfo(peer.node_id, peer.identity)
+                guarded(PeerUp(peer.node_id, peer.identity))
             elif peer.node_id in known:
                 guarded(PeerDown(peer.node_id, known.pop(peer.node_id).identity))
 
@@ -143,7 +143,7 @@ class NodeContext(SpawnMixin):
         self.peers, self.clock = Peers(self), ExtensionClock(self)
         self.random = random.Random(node.system.random())
         self.log = logging.getLogger(f"trouper.{self.name}")
-        self.served: dict[type, Role] = {}
+        self.served: dict[type, Allow] = {}
         self._own_handlers: dict[type, Callable[[Any, PeerInfo], object]] = {}  # Any: the type of its key
         self._endings: dict[Callable[[], None], None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -179,7 +179,7 @@ class NodeContext(SpawnMixin):
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
-    def serve(self, type_: type[M], handler: Callable[[M, PeerInfo], object], *, allow: Role = "member") -> None:
+    def serve(self, type_: type[M], handler: Callable[[M, PeerInfo], object], *, allow: Allow = "member") -> None:
         """Handle the messages of a type that other nodes send to this one, until the extension ends.
 
         handler: plain or ``async def``; called with the message and the node that has sent it.  What it returns is the
@@ -191,8 +191,7 @@ class NodeContext(SpawnMixin):
         """
 
         def handle(message: M, peer: Peer) -> object:
-            identity = None if self.network is None else self.network.identity_of(peer)
-            return self._handle(handler, message, PeerInfo(peer.node_id, identity))
+            return self._handle(handler, message, PeerInfo(peer.node_id, peer.identity))
 
         self._handlers.serve(type_, handle, owner=self.name, allow=allow)
         self.served[type_] = allow
@@ -200,7 +199,7 @@ class NodeContext(SpawnMixin):
 
     def serve_own(self, message: Message[Any]) -> object:  # Any: a message with whatever reply
         """Handle a message that this node sends to itself; returns the reply, or a coroutine that does."""
-        return self._handle(self._own_handlers[type(message)], message, PeerInfo(self.node_id))
+        return self._handle(self._own_handlers[type(message)], message, PeerInfo(self.node_id, OWN_PROCESS))
 
     def _handle(self, handler: Callable[[M, PeerInfo], object], message: M, peer: PeerInfo) -> object:
         reply = handler(message, peer)

@@ -10,6 +10,8 @@ from ..actor.links import LinkWatcher
 from ..actor.spawning import spawn_awaited
 from ..kernel.errors import InvalidOption
 from ..net.network import Network
+from ..net.permissions import is_exported
+from ..net.remote_cell import RemoteCell
 from ..net.services.deadlock_probes import DeadlockDetector
 from .services.group_sync import GroupSync
 from .services.introspection import RemoteIntrospection, serve_introspection
@@ -19,6 +21,7 @@ from .services.worker_nodes import WorkerNodes
 if TYPE_CHECKING:
     from ..kernel.cell import Cell
     from ..kernel.ref import ActorRef, Down
+    from ..net.security_log import PeerRefused
     from .node_services import NodeServices
 
 
@@ -43,10 +46,16 @@ class NodeNetwork(Network):
         else:
             self.close_idle_sessions(sessions_max)
         serve_introspection(self, node.introspection)
+        self.security.on_refused.append(partial(_publish, node))
         self.introspection = RemoteIntrospection(self)
         self.workers = WorkerNodes(self)
         self.lookups = RegistryLookup(self, node.registry)
         DeadlockDetector(self)
+
+
+def _publish(node: NodeServices, refused: PeerRefused) -> None:
+    """Publish a refusal; the events of the node are made when the first is."""
+    node.events.publish(refused)
 
 
 class NodeActors:
@@ -64,8 +73,11 @@ class NodeActors:
         return spawn_awaited(self._node.system.user, actor, (), name, "temporary", shutdown_s, significant=False)
 
     def find(self, name: str) -> ActorRef | None:
-        """Return the actor that is registered by this name, or is at this path; None for none."""
-        return self._node.registry.whereis(name) or self._node.find(name)
+        """Return the actor that is registered by this name, or is at this path; None for none that is exported."""
+        found = self._node.registry.whereis(name) or self._node.find(name)
+        if found is None or isinstance(found._cell, RemoteCell):  # noqa: SLF001  a ref is the runtime's own
+            return found
+        return found if is_exported(found._cell) else None  # noqa: SLF001  as above
 
     def on_linked_actor_ended(self, cell: Cell, down: Down) -> None:
         """Let an actor fail that is linked to one elsewhere, which has ended abnormally."""

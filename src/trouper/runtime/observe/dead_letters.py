@@ -51,6 +51,7 @@ WARNED_REASONS = frozenset(
         "decode_error",
         "node_lost",
         "refused",
+        "not_permitted",
     }
 )
 """Reasons that are logged for messages that were told."""

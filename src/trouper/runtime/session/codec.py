@@ -321,6 +321,11 @@ class SessionCodec:
             self.readers[number] = cast("Callable[[msgspec.Raw], Message[object]]", self._decoders[type_].decode)
         return message
 
+    def name_of(self, number: int) -> str:
+        """Return the name of the message type that the peer has given this number."""
+        type_ = self._types.get(number)
+        return "a message of unknown type" if type_ is None or isinstance(type_, WireError) else type_.__qualname__
+
     def sent(self, body: bytes) -> list[tuple[int, str, bool]]:
         """Return target uid and type name of each message in a body that this side made, and whether it is an ask."""
         names = {number: type_.__qualname__ for type_, number in self.numbers.items()}

@@ -135,8 +135,8 @@ class Greeting(msgspec.Struct, frozen=True, omit_defaults=True):
 class Refusal(msgspec.Struct, frozen=True):
     """The body of REFUSE.
 
-    node: the node that refuses.  code: ``protocol``, ``itself``, ``name_taken``, ``over``, ``full`` or
-        ``closing``.
+    node: the node that refuses.  code: ``protocol``, ``itself``, ``name_taken``, ``over``, ``full``,
+        ``closing`` or ``not_admitted``.
     text: one sentence for people.
     """
 

@@ -80,6 +80,8 @@ class SessionManager:
     chance: returns a random number in [0, 1).
     generations: of other nodes; None makes a table of its own.
     known_node: returns the node that is known by other means to be alive and to have a name; None for none.
+    admit: returns why the sender of a greeting gets no session, in one clause, by the name that it gives itself and the
+        identity of its transport; None admits it.
     unknown_session_frames: frames dropped because their session is over or was never this node's.
     rejected_frames: frames that broke the protocol.
     """
@@ -93,11 +95,12 @@ class SessionManager:
         chance: Callable[[], float],
         generations: Generations | None = None,
         known_node: Callable[[str], KnownNode | None] = lambda _: None,
+        admit: Callable[[str, str | None], str | None] = lambda _, __: None,
     ) -> None:
         self._local, self._settings = local, settings or SessionSettings()
         self._generations = Generations() if generations is None else generations
         self._known_node = known_node
-        self._token, self._chance = token, chance
+        self._token, self._chance, self._admit = token, chance, admit
         self._sessions: dict[int, Session] = {}
         self._peers: dict[str, Session] = {}
         self._candidates: dict[str, Session] = {}
@@ -273,6 +276,9 @@ class SessionManager:
         greeting = frames.read_greeting(frame)
         if bool(greeting.attempt) != (frame.kind == frames.HELLO) or not (greeting.attempt or greeting.echo):
             raise FrameError(f"{greeting.node} greets with attempt {greeting.attempt} and echo {greeting.echo}", 3)
+        refused = self._admit(greeting.node, source.identity)
+        if refused is not None:
+            return self._refuse(greeting, "not_admitted", refused, ours, now)
         found = objection(self._local, greeting, closing=self._closing and ours is None) or self._lost_name(
             greeting, now
         )

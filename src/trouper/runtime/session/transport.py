@@ -26,9 +26,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from ..kernel.errors import ActorError, CallerError, InvalidOption
+
+if TYPE_CHECKING:
+    from .identity import Identities
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -58,8 +61,8 @@ class Source:
     """Where a frame came from.  Two frames with equal sources came over one connection.
 
     connection: opaque, unique among the connections of one listening transport for as long as it is open.
-    identity: as which the transport has authenticated the sender, such as its public key in text; None when it has not
-        authenticated the sender.
+    identity: as which the transport has authenticated the sender: its public key in text, ``identity.SAME_PROCESS`` or
+        ``identity.SAME_USER``; None when it has not authenticated the sender.
     """
 
     connection: bytes
@@ -136,6 +139,16 @@ class TransportOwner(Protocol):
         The call makes recovery faster; a transport whose network hides a break from it does not call this, and the
         session finds the break by the numbers of its frames or by its own keepalive.
         """
+
+
+@runtime_checkable
+class AuthenticatingTransport(Protocol):
+    """A transport that asks peers for keys."""
+
+    @property
+    def identities(self) -> Identities | None:
+        """What an operator has said about the keys; None where there are none."""
+        ...
 
 
 class Transport(Protocol):

@@ -11,6 +11,7 @@ from typing import Final, cast
 import zmq
 from zmq.backend import Socket as RawSocket
 
+from ...runtime.session.identity import SAME_USER
 from ...runtime.session.transport import Buffer, Source, TransportLimits, TransportOwner
 from .callbacks import report
 from .rejection_log import RejectionLog
@@ -39,7 +40,7 @@ class Listener:
 
     endpoint: as peers reach it.  path: of an ipc socket, whose file is removed at the end; None for tcp.
     prefix: distinguishes the connections of this listener from those of other listeners of the transport.
-    has_keys: whether peers are authenticated.
+    has_keys: whether peers are authenticated by keys; those of an ipc socket are processes of the same user.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Listener:
         self.endpoint = endpoint
         self._owner, self._limits, self._router, self._prefix = owner, limits, router, prefix
         self._has_keys, self._rejections = has_keys, rejections
+        self._identity = None if path is None else SAME_USER
         self._loop = asyncio.get_running_loop()
         self._descriptor = router.fileno()
         self._closed = False
@@ -100,7 +102,7 @@ class Listener:
             if frame_bytes <= most:
                 parts.append(part.bytes if len(part) < ZERO_COPY_BYTES else part.buffer)
         # A connection may choose its name, also that of one that has ended; that it owns its key is proved.
-        identity = cast("str", part.get("User-Id")) if self._has_keys else None
+        identity = cast("str", part.get("User-Id")) if self._has_keys else self._identity
         source = self._sources.get((connection, identity)) or self._remember(connection, identity)
         if frame_bytes > most:
             text = f"{self.endpoint} dropped a frame of {frame_bytes} bytes, at most {most} are allowed"

@@ -63,6 +63,11 @@ class ZeroMQTransport:
         self._wires: set[ZeroMQWire] = set()
         self._closing: asyncio.Task[None] | None = None
 
+    @property
+    def identities(self) -> KeyRing | None:
+        """``AuthenticatingTransport.identities``."""
+        return self._keys
+
     async def listen(self, endpoint: str) -> str:
         """``Transport.listen``; raises ``KeysMissing`` too."""
         place = read_endpoint(endpoint, to_listen=True)

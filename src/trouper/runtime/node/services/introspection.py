@@ -17,8 +17,8 @@ from ...observe.introspection import ActorState, ActorStats, ActorTree, MailboxP
 if TYPE_CHECKING:
     from ...net.network import Network
     from ...net.peer import Peer
-    from ...net.request_handlers import Role
     from ...observe.introspection import Introspection
+    from ...session.identity import Allow
 
 R = TypeVar("R")
 
@@ -150,7 +150,7 @@ def serve_introspection(network: Network, introspection: Introspection) -> None:
                 raise CallerError(f"{type(message).__qualname__} is no request for introspection")
         return None
 
-    roles: dict[type, Role] = {GetStats: "observer", PeekMailbox: "observer", GetTree: "observer"}
+    roles: dict[type, Allow] = {GetStats: "observer", PeekMailbox: "observer", GetTree: "observer"}
     roles |= dict.fromkeys((GetState, TraceActor, SuspendActor, CrashActor), "operator")
     for type_, allow in roles.items():
         network.request_handlers.serve(type_, answer, owner="introspection", allow=allow)

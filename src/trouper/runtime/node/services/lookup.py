@@ -34,7 +34,7 @@ class RegistryLookup:
 
     def __init__(self, network: Network, registry: Registry) -> None:
         self._network, self._registry = network, registry
-        network.request_handlers.serve(FindService, self._answer, owner="registry")
+        network.request_handlers.serve(FindService, self._answer, owner="registry", allow="anyone")
 
     async def whereis(self, name: str) -> dict[str, ActorRef]:
         """Return the actors that have this registered name, by node: a name is unique on its node, not among nodes."""
