@@ -14,6 +14,7 @@ from trouper.runtime.net.permissions import TO_NODE
 from trouper.runtime.net.services.deadlock import DeadlockCheck, DeadlockProbe
 from trouper.runtime.node.services import introspection
 from trouper.runtime.node.services.lookup import FindService
+from trouper.runtime.node.services.worker_nodes import WorkerNodeEnded
 from trouper.runtime.session.identity import ROLES, Identity, Role
 from trouper.testing import settle
 
@@ -57,6 +58,7 @@ def samples(ref: ActorRef) -> list[tuple[Message[object], frozenset[str]]]:
         (introspection.CrashActor(NONE_UID), CHANGING),
         (introspection.TraceActor(NONE_UID, 1, ref), CHANGING),
         (FindService(ServiceKey("nothing")), ALL),
+        (WorkerNodeEnded("a.worker-1", 1, "for the test"), ACTING),
         (GroupJoined("group", "scope", (ref,)), ACTING),
         (GroupLeft("group", "scope", (ref,)), ACTING),
         (DeadlockProbe("a", 1, 1, (("b", NONE_UID),), (1.0,), ("x",)), ACTING),
