@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar, TypeVarTuple, cast
 
-from ..kernel.ask import current_invocation, is_ask
+from ..kernel.ask import FromSelf, current_invocation, is_ask
 from ..kernel.bare_actor import BareActor
 from ..kernel.cell import Cell
 from ..kernel.confined import confine
@@ -21,7 +21,7 @@ from ..kernel.hooks import headers_of
 from ..kernel.invocation import raisable
 from ..kernel.lifecycle import crash
 from ..kernel.message import Message
-from ..kernel.ref import ActorRef, deliver
+from ..kernel.ref import ActorRef
 from ..kernel.supervision import Restart
 from .forwarding import forward
 from .handlers import handlers_of_class, handlers_of_functions
@@ -157,7 +157,7 @@ class Actor(BareActor, SpawnMixin):
         mapper: Callable[[T], Message[object]],
         on_error: Callable[[Exception], Message[object]] | None = None,
     ) -> None:
-        """Await something in the background and send this actor the result as a message.
+        """Await something in the background and send this actor the result as a message, which no full mailbox drops.
 
         awaitable: what to await; it is cancelled when this instance ends.  mapper: makes the message of the result.
         on_error: makes the message of an exception; None fails the actor with the exception.
@@ -191,7 +191,8 @@ class Actor(BareActor, SpawnMixin):
                     crash(self.__cell__, error, None)
                 return
             message = on_error(error)
-        deliver(self.ref, message)
+        outgoing = self.__cell__.system.outgoing
+        self.__cell__.accept(FromSelf(message, outgoing.following_here() if outgoing.at_work else None))
 
     async def offload(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking function in a thread of the node's pool and return its result; raises what it raises."""

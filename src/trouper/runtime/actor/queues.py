@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from heapq import heappop, heappush
 
-from ..kernel.ask import content
+from ..kernel.ask import content, is_from_self
 
 
 class PriorityQueue:
@@ -63,9 +63,10 @@ class CoalescingQueue:
         self._newest: dict[Hashable, list[object]] = {}
 
     def append(self, item: object) -> None:
-        """Queue an item; it is the newest of its key."""
+        """Queue an item; it is the newest of its key, unless the actor sent it to itself: then it is never replaced."""
         place = [item]
-        self._newest[self._key(content(item))] = place
+        if not is_from_self(item):
+            self._newest[self._key(content(item))] = place
         self._places.append(place)
 
     def appendleft(self, item: object) -> None:

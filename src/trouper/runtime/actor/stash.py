@@ -6,6 +6,9 @@ all; the end of the actor makes dead letters of them.  A stashed ask keeps its d
 
 from __future__ import annotations
 
+from typing import cast
+
+from ..kernel.ask import Envelope, FromSelf, content, is_ask
 from ..kernel.cell import Cell
 from ..kernel.errors import ActorStopped, StashFull
 from ..kernel.message import Message
@@ -34,7 +37,13 @@ class Stash:
             raise StashFull(
                 f"{self._cell.address} has {self._limit} messages in its stash, its limit: unstash or reject some"
             )
-        self._items.append(detach_reply(self._cell, message, self._cell))
+        item = detach_reply(self._cell, message, self._cell)
+        if is_ask(item):
+            item.from_self = True
+        else:
+            headers = item.headers if isinstance(item, Envelope) else None
+            item = FromSelf(cast("Message[object]", content(item)), headers)
+        self._items.append(item)
         self._cell.handled -= 1  # the end of this handler will count one message as handled
 
     def take_all(self) -> None:

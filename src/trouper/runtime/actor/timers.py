@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 
-from ..kernel.ask import Envelope
+from ..kernel.ask import FromSelf
 from ..kernel.cell import Cell
 from ..kernel.confined import confine
 from ..kernel.errors import ActorStopped, InvalidOption
 from ..kernel.message import Message
 
 
-class _Tick(Envelope):
+class _Tick(FromSelf):
     """The message of a timer in the mailbox; it is skipped when the timer has been cancelled meanwhile."""
 
     __slots__ = ("headers", "message", "timer")

@@ -26,10 +26,12 @@ class Envelope:
     """Base of what may stand in a mailbox around a message; a message that was told without headers has none.
 
     headers: of the message, never changed; None when it has none.
+    from_self: the actor has sent it to itself, by ``pipe_to_self``, a timer or its stash: no overload policy drops it.
     """
 
     __slots__ = ()
     headers: dict[str, bytes] | None = None
+    from_self: bool = False
 
     if TYPE_CHECKING:  # the subclasses have the slots
         message: Message[object]
@@ -52,6 +54,20 @@ class ToldWithHeaders(Envelope):
 
     def take(self) -> bool:
         """Return True: a sender cannot take back what it has told."""
+        return True
+
+
+class FromSelf(Envelope):
+    """A message that an actor has sent to itself, and its headers."""
+
+    __slots__ = ("headers", "message")
+    from_self = True
+
+    def __init__(self, message: Message[object], headers: dict[str, bytes] | None = None) -> None:
+        self.message, self.headers = message, headers
+
+    def take(self) -> bool:
+        """Return True: the actor handles all that it has sent to itself."""
         return True
 
 
@@ -105,7 +121,9 @@ class Ask(asyncio.Future[R], Envelope, Generic[R]):
     handler: the reentrant handler that works on it; None while there is none.
     """
 
-    __slots__ = ("asker", "deadline", "handler", "headers", "line", "message", "owner", "target", "timeout_s")
+    __slots__ = (
+        "asker", "deadline", "from_self", "handler", "headers", "line", "message", "owner", "target", "timeout_s",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -122,6 +140,7 @@ class Ask(asyncio.Future[R], Envelope, Generic[R]):
         self.owner, self.asker = owner, asker
         self.handler: Invocation | None = None
         self.headers: dict[str, bytes] | None = None
+        self.from_self = False
         if owner is not None:
             owner.asks = {} if owner.asks is None else owner.asks
             owner.asks[cast("Ask[object]", self)] = None
@@ -179,7 +198,7 @@ class Ask(asyncio.Future[R], Envelope, Generic[R]):
         asker = self.asker
         if asker is not None:
             end_wait(asker, self)
-        self.target, self.handler = target, None
+        self.target, self.handler, self.from_self = target, None, False
         if asker is not None and not asker.finished:
             begin_wait(asker, self)
 
@@ -199,6 +218,11 @@ class Ask(asyncio.Future[R], Envelope, Generic[R]):
 def is_ask(item: object) -> TypeGuard[Ask[object]]:
     """Return whether a mailbox item is owed a reply."""
     return isinstance(item, Ask)
+
+
+def is_from_self(item: object) -> bool:
+    """Return whether an actor has sent the mailbox item to itself."""
+    return isinstance(item, Envelope) and item.from_self
 
 
 def content(item: object) -> object:

@@ -28,7 +28,7 @@ from . import invocation as invoking
 from . import lifecycle
 from . import signals as signalling
 from .address import Address, NodeId
-from .ask import Ask, Envelope, Invocation, ToldWithHeaders, content, is_ask
+from .ask import Ask, Envelope, Invocation, ToldWithHeaders, content, current_invocation, is_ask
 from .errors import ActorFailed, ActorStopped, MailboxFull, NotAdmitted, Unhandled
 from .handler_table import HandlerTable
 from .lifecycle import SUPERVISION, Resource, Signal, Watcher
@@ -238,7 +238,8 @@ class Cell:
                 raise MailboxFull(f"{self.address} has {len(mail)} messages queued, its limit: await tell()")
             else:
                 lost = box.apply_policy(mail, item)
-                self.lose(lost, "coalesced" if box.when_full == "coalesce" and lost is not item else "mailbox_full")
+                if lost is not None:
+                    self.lose(lost, "coalesced" if box.when_full == "coalesce" and lost is not item else "mailbox_full")
         except MailboxFull:
             raise
         except Exception as error:  # noqa: BLE001  a user's queue may raise anything; the sender is not to blame
@@ -246,6 +247,9 @@ class Cell:
             self.lose(item, "failed", error)
         if len(mail) < box.high_water:
             return DONE
+        if len(mail) == box.warns_at:
+            running = self.system.dispatcher.running or getattr(current_invocation.get(), "cell", None)
+            self.system.reporter.overload(self, running, len(mail))
         if self.capacity_waiter is None:
             self.capacity_waiter = CapacityWaiter(self)
         return self.capacity_waiter

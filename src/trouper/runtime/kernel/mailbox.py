@@ -14,13 +14,16 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, cast, get_args
 
-from .ask import current_invocation
+from .ask import current_invocation, is_from_self
 from .deadlock import begin_wait, check_cycle, end_wait
 from .errors import DeadlockError, InvalidOption
 
 if TYPE_CHECKING:
     from .ask import Invocation
     from .cell import Cell
+
+WARNED_LIMIT_MIN = 1_000
+"""Of a mailbox with a smaller limit no warning comes before the first dropped message, which is warned of."""
 
 Policy = Literal["drop_newest", "drop_oldest", "coalesce", "raise_full"]
 
@@ -48,7 +51,8 @@ class Mailbox:
     """The mailbox of an actor class.
 
     high_water: messages; ``await tell`` waits while as many or more are queued.
-    limit: messages; when as many are queued, ``when_full`` applies to the next one.
+    limit: messages; when as many are queued, ``when_full`` applies to the next one, unless the actor has sent it to
+        itself, by ``pipe_to_self``, a timer or its stash.  At a tenth of it a warning names the sender and the actor.
     when_full: ``drop_newest``, ``drop_oldest``, ``raise_full`` (at the sender), or ``coalesce``: the newest message
         replaces the queued one that ``queue`` finds to have the same key; if there is none, the newest is dropped.
     queue: a function that makes the queue; None is a deque, in the order of arrival.
@@ -78,16 +82,48 @@ class Mailbox:
         """Make an empty queue."""
         return deque[object]() if self.queue is None else self.queue()
 
-    def apply_policy(self, mail: Mail, item: object) -> object:
-        """Apply ``when_full``: store the item or not; returns the item that is dropped."""
+    @property
+    def warns_at(self) -> int:
+        """The number of queued messages at which a warning is due: a tenth of ``limit``; 0, for none, below 1,000."""
+        return max(self.high_water, self.limit // 10) if self.limit >= WARNED_LIMIT_MIN else 0
+
+    def apply_policy(self, mail: Mail, item: object) -> object | None:
+        """Apply ``when_full``: store the item or not; returns the item that is dropped, None for none.
+
+        What the actor has sent to itself is stored in any case; there is no more of it than it has timers, background
+        tasks and stashed messages.
+        """
+        if is_from_self(item):
+            mail.append(item)
+            return None
         if self.when_full == "coalesce":
             replaced = cast("Coalescing", mail).replace(item)
+            if is_from_self(replaced):
+                mail.append(replaced)
+                return None
             return item if replaced is None else replaced
         if self.when_full == "drop_oldest":
-            oldest = mail.popleft()
+            oldest = _take_oldest(mail)
+            if oldest is None:
+                return item
             mail.append(item)
             return oldest
         return item
+
+
+def _take_oldest(mail: Mail) -> object | None:
+    """Remove the oldest item that others have sent; None when there is none."""
+    own: list[object] = []
+    found: object | None = None
+    while len(mail) and found is None:
+        item = mail.popleft()
+        if is_from_self(item):
+            own.append(item)
+        else:
+            found = item
+    for item in reversed(own):
+        mail.appendleft(item)
+    return found
 
 
 class CapacityWaiter:

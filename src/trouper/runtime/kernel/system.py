@@ -43,6 +43,9 @@ class Reporter(Protocol):
     def problem(self, text: str, error: BaseException | None = None) -> None:
         """Report a failure that the runtime has handled."""
 
+    def overload(self, cell: Cell, sender: Cell | None, queued: int) -> None:
+        """Report that a tenth of its mailbox's limit waits for an actor; ``sender`` is None for one outside of it."""
+
     def crash(self, cell: Cell, error: BaseException, message: object) -> None:
         """Report that an actor failed while it handled ``message``; None when no handler was at work."""
 

@@ -28,6 +28,10 @@ MESSAGE_CHARS_MAX = 2_000
 """Characters of a message in a report."""
 BRIEF_CHARS_MAX = 1_000
 """Characters of a failure in one line."""
+OVERLOAD_SILENCE_S = 60.0
+"""Seconds after a warning of an actor's long mailbox before the next one of the same actor."""
+OVERLOADED_MAX = 1_000
+"""Actors whose last such warning is remembered."""
 FRAMES_MAX = 40
 """Frames of a traceback in a report, the innermost ones."""
 
@@ -46,10 +50,27 @@ class Reports:
     def __init__(self) -> None:
         self.on_crash: list[Callable[[Cell, BaseException, str], None]] = []
         self.on_letter: list[Callable[[DeadLetter], None]] = []
+        self._overload_warned: dict[int, float] = {}
+        """When each actor was last warned of, by its uid."""
 
     def problem(self, text: str, error: BaseException | None = None) -> None:
         """Log a problem that the runtime has dealt with, with the traceback of ``error`` if there is one."""
         log.warning("%s%s", text, Lines("" if error is None else f"\n{trace(error)}"))
+
+    def overload(self, cell: Cell, sender: Cell | None, queued: int) -> None:
+        """Warn that a tenth of its mailbox's limit waits for an actor; once in ``OVERLOAD_SILENCE_S`` for each."""
+        now = cell.system.loop.time()
+        if now < self._overload_warned.get(cell.uid, -OVERLOAD_SILENCE_S) + OVERLOAD_SILENCE_S:
+            return
+        while len(self._overload_warned) >= OVERLOADED_MAX:
+            del self._overload_warned[next(iter(self._overload_warned))]
+        self._overload_warned[cell.uid] = now
+        log.warning(
+            "%s has %d messages queued, a tenth of its limit of %d; the last came from %s: await tell(), or see "
+            "Mailbox(when_full=...)",
+            cell.address, queued, cell.spec.actor.mailbox.limit,
+            "outside of the actors of this node" if sender is None else sender.address,
+        )  # fmt: skip
 
     def crash(self, cell: Cell, error: BaseException, message: object) -> None:
         """Log the failure of an actor with its traceback.  message: what it handled; None for no message."""
