@@ -101,6 +101,7 @@ from .runtime.kernel.journal import Snapshot as Snapshot
 from .runtime.kernel.journal import WrongSequence as WrongSequence
 from .runtime.kernel.mailbox import Mailbox as Mailbox
 from .runtime.kernel.message import Message as Message
+from .runtime.kernel.redaction import Secret as Secret
 from .runtime.kernel.ref import ActorRef as ActorRef
 from .runtime.kernel.ref import DeadLetter as DeadLetter
 from .runtime.kernel.ref import Down as Down
@@ -230,6 +231,7 @@ __all__ = [
     "Routees",
     "Routing",
     "ScatterGatherFirst",
+    "Secret",
     "ServiceKey",
     "Shutdown",
     "Snapshot",

@@ -34,6 +34,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from .errors import InvalidMessage, TagTaken
+from .redaction import REDACTED, secret_names
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -93,6 +94,17 @@ class Message(msgspec.Struct, Generic[R], metaclass=MessageMeta):
     __reply__: ClassVar[tuple[type, ...] | None] = (types.NoneType,)
     __reply_annotation__: ClassVar[object] = None
     __local__: ClassVar[bool] = False
+
+    def __repr__(self) -> str:
+        hidden, names = secret_names(type(self)), self.__struct_fields__
+        if not hidden:
+            return msgspec.Struct.__repr__(self)
+        shown = [f"{name}={REDACTED if name in hidden else repr(getattr(self, name))}" for name in names]
+        return f"{type(self).__qualname__}({', '.join(shown)})"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        hidden, names = secret_names(type(self)), self.__struct_fields__
+        return [(name, REDACTED if name in hidden else getattr(self, name)) for name in names]
 
 
 def tag_of(cls: type) -> str:

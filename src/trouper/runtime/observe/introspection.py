@@ -22,6 +22,7 @@ from ..kernel.cell import Cell
 from ..kernel.confined import confine
 from ..kernel.errors import ActorFailed, ActorStopped, InvalidOption
 from ..kernel.lifecycle import REQUEST, SUPERVISION, crash
+from ..kernel.redaction import REDACTED, secret_names
 from ..kernel.ref import ActorRef
 from ..kernel.system import System
 from .reports import bounded, bounded_repr
@@ -152,8 +153,11 @@ class Introspection:
         Raises ``ActorStopped`` when it has ended or is being restarted.
         """
         cell = _cell(ref)
-        fields = _attributes(_instance(cell))
-        shown = {name: _text(value) for name, value in islice(fields.items(), FIELDS_MAX)}
+        actor = _instance(cell)
+        fields, hidden = _attributes(actor), secret_names(type(actor))
+        shown = {
+            name: REDACTED if name in hidden else _text(value) for name, value in islice(fields.items(), FIELDS_MAX)
+        }
         handles = sorted(type_.__qualname__ for type_ in cell.handler_table.entries)
         omitted = len(fields) - len(shown)
         return ActorState(str(cell.address), cell.spec.actor.__qualname__, shown, omitted, tuple(handles[:FIELDS_MAX]))

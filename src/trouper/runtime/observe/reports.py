@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from ..kernel.logs import Lines, get_log
+from ..kernel.message import Message
+from ..kernel.redaction import REDACTED, secret_names
 from ..kernel.ref import DeadLetter
 
 if TYPE_CHECKING:
     from ..kernel.cell import Cell
-    from ..kernel.message import Message
     from ..kernel.ref import ActorRef
 
 REPORT_CHARS_MAX = 8_000
@@ -145,18 +146,30 @@ class _Bounded(reprlib.Repr):
         return f"<memoryview of {value.nbytes} bytes>"
 
     def repr_instance(self, x: object, level: int) -> str:
-        """Show structs and dataclasses by their fields, all else by its own ``repr``."""
+        """Show structs and dataclasses by their fields, all else, and those with a ``repr`` of their own, by that."""
         if level <= 0:
             return f"{type(x).__qualname__}(...)"
-        if isinstance(x, msgspec.Struct):
+        if isinstance(x, msgspec.Struct) and type(x).__repr__ in _REPRS_OF_FIELDS:
             return self._by_fields(x, x.__struct_fields__, level)
-        if dataclasses.is_dataclass(x) and not isinstance(x, type):
+        if dataclasses.is_dataclass(x) and not isinstance(x, type) and _has_made_repr(type(x)):
             return self._by_fields(x, tuple(field.name for field in dataclasses.fields(x)), level)
         return super().repr_instance(x, level)
 
     def _by_fields(self, value: object, names: tuple[str, ...], level: int) -> str:
-        shown = ", ".join(f"{name}={self.repr1(getattr(value, name), level - 1)}" for name in names[:FIELDS_MAX])
+        hidden = secret_names(type(value))
+        shown = ", ".join(
+            f"{name}={REDACTED if name in hidden else self.repr1(getattr(value, name), level - 1)}"
+            for name in names[:FIELDS_MAX]
+        )
         return f"{type(value).__qualname__}({shown}{', ...' if len(names) > FIELDS_MAX else ''})"
+
+
+_REPRS_OF_FIELDS = (msgspec.Struct.__repr__, Message.__repr__)
+
+
+def _has_made_repr(cls: type) -> bool:
+    """Whether the ``repr`` of a dataclass is the one that the decorator made."""
+    return hasattr(cls.__repr__, "__wrapped__")  # the decorator wraps it, against rings of values
 
 
 _bounded_repr = _Bounded()
