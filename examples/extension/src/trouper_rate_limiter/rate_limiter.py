@@ -62,7 +62,7 @@ class RateLimiter(Extension[Limits], name="rate_limiter", starts_on={Acquire: "m
         """Return the node that keeps the tokens of a key."""
         ctx = self.context
         nodes = [ctx.node_id, *(peer.node_id for peer in ctx.peers)]
-        return max(nodes, key=lambda node_id: (zlib.crc32(f"{node_id.node}/{key}".encode()), node_id.node))
+        return max(nodes, key=lambda node_id: (zlib.crc32(f"{node_id.name}/{key}".encode()), node_id.name))
 
     async def _on_acquire(self, msg: Acquire, peer: PeerInfo) -> bool:
         return await self._buckets.ask(_checked(msg))
