@@ -6,7 +6,21 @@ from collections.abc import Callable
 import pytest
 
 from tests.runtime.stage import cell_of, letters_of, play_on, staged
-from trouper import Actor, ActorRef, InvalidOption, Mailbox, MailboxFull, Message, Node, handler
+from trouper import (
+    Actor,
+    ActorRef,
+    Broadcast,
+    InvalidOption,
+    Mailbox,
+    MailboxFull,
+    Message,
+    Node,
+    Pool,
+    RoundRobin,
+    Routees,
+    ScatterGatherFirst,
+    handler,
+)
 from trouper.runtime.kernel.headers import HEADER_BYTES_MAX, Headers, declare_header
 from trouper.testing import settle
 
@@ -399,3 +413,21 @@ def test_headers_pass_through_a_strict_node_and_messages_are_copied() -> None:
 
     play_on(Node(strict_wire=True), scene)
     assert seen == [(False, BOTH), (False, BOTH)]
+
+
+@pytest.mark.parametrize("routing", [RoundRobin(), Broadcast(), ScatterGatherFirst()], ids=repr)
+@staged
+async def test_a_router_passes_headers_on_to_its_routees(
+    node: Node, routing: RoundRobin | Broadcast | ScatterGatherFirst
+) -> None:
+    """To one or to all of them, told and asked: it is the same message, with all its headers."""
+    pool = await node.spawn(Pool(Witness, size=3, routing=routing))
+    await pool.with_headers(BOTH).ask(See())
+    pool.with_headers(BOTH).tell(See())
+    await asyncio.sleep(1.0)
+    seen: list[dict[str, bytes]] = []
+    for routee in await pool.ask(Routees()):
+        witness = cell_of(routee).actor
+        assert isinstance(witness, Witness)
+        seen += witness.seen
+    assert seen == [BOTH] * (2 if isinstance(routing, RoundRobin) else 6)

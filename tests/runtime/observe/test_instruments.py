@@ -6,10 +6,9 @@ import pytest
 
 from tests.runtime.stage import Double, Fail, Hold, Note, Performer, Player, cell_of, letters_of, play_on, staged
 from trouper import Actor, ActorRef, CallerError, Down, InvalidOption, Message, Node, Pool, Reject, handler
-from trouper.runtime.kernel.headers import Headers, declare_header
-from trouper.runtime.kernel.hooks import set_admission
-from trouper.runtime.observe.instruments import INSTRUMENTS_MAX, Instrument
-from trouper.testing import settle
+from trouper.lowlevel import Extension, Headers, Instrument, NodeContext, declare_header, set_admission
+from trouper.runtime.observe.instruments import INSTRUMENTS_MAX
+from trouper.testing import run_virtual, settle
 
 TRACE = declare_header("test-trace", follows=True)
 
@@ -289,3 +288,42 @@ def test_the_books_balance_with_instruments_and_headers() -> None:
         refs[0].with_headers({TRACE: b"t"}).tell(Note(1))
 
     play_on(Node(), scene)
+
+
+class Watcher(Extension[None], name="watcher"):
+    """An extension with an instrument."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notebook = Notebook()
+
+    async def start(self, ctx: NodeContext) -> None:
+        ctx.instrument(self.notebook)
+
+
+def test_the_instrument_of_an_extension_ends_with_it() -> None:
+    """A failed extension that starts again has it once, and not twice."""
+    watcher = Watcher()
+
+    async def main() -> None:
+        async with Node(extensions=[watcher]) as node:
+            await watcher.ready()
+            ref = await node.spawn(Player)
+            ref.tell(Note(1))
+            await settle()
+            assert ("handled", Note(1), {}) in watcher.notebook.seen
+
+            async def fail() -> None:
+                raise RuntimeError("as it happens")
+
+            watcher.context.run_in_background(fail())
+            await settle()
+            await asyncio.sleep(60.0)
+            await watcher.ready()
+            del watcher.notebook.seen[:]
+            assert list(node.instruments) == [watcher.notebook]
+            ref.tell(Note(2))
+            await settle()
+            assert watcher.notebook.seen.count(("handled", Note(2), {})) == 1
+
+    run_virtual(main)

@@ -283,14 +283,18 @@ class _End:
         yield from asyncio.shield(self._cell.end_future()).__await__()
 
 
-def deliver(ref: ActorRef, message: Message[object]) -> None:
+def deliver(ref: ActorRef, message: Message[object], headers: dict[str, bytes] | None = None) -> None:
     """Tell on behalf of the runtime: where the mailbox raises ``MailboxFull``, the message becomes a dead letter.
 
+    headers: of a message that is passed on; None gives it those that follow.
     It is for notices such as listings, group changes and events, whose cause must not suffer from a receiver that is
     full.
     """
     try:
-        ref.tell(message)
+        if headers is None:
+            ref.tell(message)
+        else:
+            tell_with_headers(ref, message, headers)
     except MailboxFull:
         cell = ref._cell  # noqa: SLF001  the kernel's own
         cell.received += 1  # the mailbox took its count back before it raised; a dead letter has to have been sent

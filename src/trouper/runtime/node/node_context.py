@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..net.peer import Peer, Stream
     from ..net.request_handlers import RequestHandlers
     from ..observe.events import Events
+    from ..observe.instruments import Instrument
     from ..session.identity import Allow
     from .extension import AnyExtension
     from .extension_run import ExtensionRun
@@ -296,6 +297,18 @@ class NodeContext(SpawnMixin):
             await coroutine
         except Exception as error:  # noqa: BLE001  the extension fails by it
             self._run.fail(error, "its background task")
+
+    def instrument(self, instrument: Instrument) -> Callable[[], None]:
+        """Show every message of the node to an instrument until the extension ends.
+
+        Returns a function that ends that earlier.  An error of the instrument is reported, and does not fail the
+        extension.  Raises what ``node.instruments.add`` raises.
+        """
+        self.node.instruments.add(instrument)
+        return self.until_end(partial(self._remove_instrument, instrument))
+
+    def _remove_instrument(self, instrument: Instrument) -> None:
+        self.node.instruments.remove(instrument)
 
     def guard(self, callback: Callable[..., None], what: str) -> Callable[..., None]:
         """Return a function that calls ``callback``, fails the extension by an error of it, and does nothing later.

@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ...kernel.ask import Ask, is_ask
+from ...kernel.ask import Ask, Envelope, is_ask
 from ...kernel.cell import Cell
 from ...kernel.errors import MailboxFull, Reject, TrouperError
 from ...kernel.mailbox import CapacityWaiter
 from ...kernel.message import Message
-from ...kernel.ref import ActorRef, Down, deliver
+from ...kernel.ref import ActorRef, Down, ask_with_headers, deliver
 from ..actor import Actor
 from ..forwarding import detach_reply, forward
 from ..handlers import handler
@@ -142,8 +142,9 @@ class Router(Actor):
             asks = [_ask(routee, owed) for routee in self.current]
             Gather(owed, asks, first=isinstance(self._routing, ScatterGatherFirst))
             return
+        headers = owed.headers if isinstance(owed, Envelope) else None
         for routee in self.current:
-            deliver(routee, message)
+            deliver(routee, message, headers)
 
 
 def _is_above_high_water(target: Cell) -> bool:
@@ -160,6 +161,8 @@ async def _wait_for_capacity(target: Cell) -> None:
 def _ask(routee: ActorRef, owed: Ask[object]) -> asyncio.Future[object]:
     """Ask one routee on behalf of the asker of the router; an error that ``ask`` raises at once becomes the result."""
     try:
+        if owed.headers is not None:
+            return ask_with_headers(routee, owed.message, owed.timeout_s, owed.headers)
         return routee.ask(owed.message, owed.timeout_s)
     except TrouperError as error:
         failed: asyncio.Future[object] = owed.get_loop().create_future()
