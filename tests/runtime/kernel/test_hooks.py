@@ -1,11 +1,14 @@
 """Admission hooks: a function decides about each message of an actor, just before its handler would begin."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.runtime.stage import Double, Fail, Hold, Note, Player, Story, cell_of, letters_of, staged, told
-from trouper import Actor, ActorRef, CallerError, Down, InvalidOption, Message, Node, NotAdmitted, handler
+from trouper import Actor, ActorRef, CallerError, Down, InvalidOption, Message, Node, NotAdmitted, WrongThread, handler
 from trouper.runtime.kernel.headers import Headers, declare_header
 from trouper.runtime.kernel.hooks import set_admission
+from trouper.runtime.observe.instruments import Instrument
 from trouper.testing import settle
 
 EPOCH = declare_header("test-epoch", follows=False)
@@ -181,3 +184,25 @@ def test_an_actor_of_another_node_has_its_hook_there() -> None:
             set_admission(ref, Fence(), reasons=REASONS)
 
     scene()
+
+
+@staged
+async def test_hooks_are_set_in_the_thread_of_the_loop(node: Node) -> None:
+    """Elsewhere it is an error that touches nothing; a message with headers may be told from anywhere."""
+    ref = await node.spawn(Player)
+
+    def set_it() -> None:
+        set_admission(ref, Fence(), reasons=REASONS)
+
+    with ThreadPoolExecutor(1) as other_thread:
+        with pytest.raises(WrongThread, match="set_admission of trouper://local/user/"):
+            other_thread.submit(set_it).result()
+        with pytest.raises(WrongThread, match="add"):
+            other_thread.submit(node.instruments.add, Instrument()).result()
+        other_thread.submit(ref.with_headers(epoch(1)).tell, Note(1)).result()
+    await settle()
+    player = cell_of(ref).actor
+    assert isinstance(player, Player)
+    assert player.noted == [1]
+    assert cell_of(ref).hooks is None
+    assert len(node.instruments) == 0

@@ -133,9 +133,11 @@ def set_admission(ref: ActorRef, admit: Admit | None, *, reasons: Collection[str
         None removes the hook.
     reasons: 1 to 16 words of ``a-z 0-9 _``.
     The hook stays over restarts, and replaces one that was set before.  ``Down`` notices do not pass through it.
-    Raises ``InvalidOption`` for other reasons, and ``CallerError`` for an actor of another node.
+    Raises ``InvalidOption`` for other reasons, ``CallerError`` for an actor of another node, and ``WrongThread`` in a
+    thread other than the loop's.
     """
     cell = ref._cell  # noqa: SLF001  a ref is the kernel's own
+    cell.system.check_thread("set_admission", cell.address)
     if not cell.is_local:
         raise CallerError(f"{cell.address} runs on another node: set its admission hook there")
     if admit is None:

@@ -63,6 +63,7 @@ class Instrument:
 
 
 @confine("_system", "add", "remove")
+@confine("_system", "add", "remove")
 class Instruments:
     """The instruments of one node, as ``node.instruments``."""
 
