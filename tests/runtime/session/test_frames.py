@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.runtime.session.vectors import Vector, read_vectors
 from trouper.runtime.session import frames
+from trouper.runtime.session.endpoints import endpoint_problem
 from trouper.runtime.session.frames import HEADER_BYTES, JOIN_BYTES_MAX, Frame, FrameError, Greeting, Refusal
 
 LIMIT = HEADER_BYTES + 200
@@ -30,7 +31,7 @@ greetings = st.builds(
     Greeting,
     node=names,
     generation=NUMBERS,
-    endpoint=st.text(min_size=1, max_size=50),
+    endpoint=st.from_regex(r"[a-z]{1,5}://[!-~]{1,50}", fullmatch=True).filter(lambda text: not endpoint_problem(text)),
     token=st.integers(1, 2**64 - 1),
     frame_bytes_max=st.integers(512, 2**31 - 1),
     attempt=st.integers(0, 2**32 - 1),

@@ -260,6 +260,17 @@ def _objections(endpoints: list[str], settings: SessionSettings) -> list[list[Re
     return refused
 
 
+@pytest.mark.parametrize("endpoint", ["bad1", "tcp://a.example:1", "tcp://1.2.3.4:" + "1" * 450, "test://z\n"])
+def test_a_greeting_with_an_endpoint_that_must_not_be_dialled_is_at_fault(endpoint: str) -> None:
+    """No session is made, no wire is opened and no name looked up; the next greeting of the node is taken."""
+    world = _linked("a")
+    a = world.nodes["a"]
+    effects = a.manager.receive([_hello(endpoint=endpoint)], STRANGER, world.now)
+    assert [type(effect) for effect in effects] == [FrameRejected]
+    assert a.manager.is_empty
+    assert [type(e) for e in a.manager.receive([_hello()], STRANGER, world.now)] == [OpenWire, Transmit]
+
+
 def test_an_endpoint_is_refused_at_the_pace_of_greetings() -> None:
     """A node that greets without pause is sent one REFUSE in ``greet_first_s``, with its own token."""
     refused = _objections(["x://z"] * 3, SessionSettings(greet_first_s=0.1))

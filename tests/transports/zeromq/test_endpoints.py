@@ -32,6 +32,10 @@ def test_endpoints_are_read(text: str, expected: Endpoint) -> None:
     ("text", "problem"),
     [
         ("tcp://10.0.0.5", "tcp://HOST:PORT, with a port up to 65535"),
+        ("tcp://10.0.0.5:" + "1" * 400, "tcp://HOST:PORT, with a port up to 65535"),
+        ("tcp://[fe80::zz]:1", "an IPv6 address in brackets, as in tcp://[::1]:7400"),
+        ("tcp://a..b:1", "a host before the port"),
+        (f"tcp://{'a' * 254}:1", "a host before the port"),
         ("tcp://10.0.0.5:65536", "tcp://HOST:PORT, with a port up to 65535"),
         ("tcp://10.0.0.5:-1", "tcp://HOST:PORT, with a port up to 65535"),
         ("tcp://:7400", "tcp://HOST:PORT, with a port up to 65535"),

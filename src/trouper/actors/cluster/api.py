@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ...runtime.actor.spawning import spawn_awaited
-from ...runtime.kernel.address import random_generation
-from ...runtime.kernel.errors import NodeClosed
+from ...runtime.kernel.address import checked_name, random_generation
+from ...runtime.kernel.errors import InvalidName, NodeClosed
 from ...runtime.kernel.message import Message
 from ...runtime.kernel.ref import ActorRef
 from ...runtime.node.shutdown import BEFORE_STOP
+from ...runtime.session.endpoints import endpoint_problem
 from ...runtime.session.sessions import KnownNode
 from . import member_info
 from .admin_service import serve_admin
@@ -303,6 +304,7 @@ class Cluster:
             chance=rng.random,
             now=now,
             rejoins=was_downed,
+            node_problem=node_problem,
         )
         self.machine, self._has_started = machine, True
         if known and not was_downed:
@@ -356,6 +358,15 @@ class Cluster:
 
     def _payload(self, metadata: Metadata) -> bytes:
         return member_info.write(self.node.network.node_id.generation, metadata, self._settings.metadata_bytes_max)
+
+
+def node_problem(name: str, endpoint: str) -> str:
+    """Return why this name and this endpoint, which a member told, are those of no node; empty when they may be."""
+    try:
+        checked_name(name)
+    except InvalidName as error:
+        return str(error)
+    return endpoint_problem(endpoint)
 
 
 async def open_cluster(node: Node, config: ClusterConfig, join: Sequence[str | Discovery]) -> Cluster:

@@ -27,6 +27,7 @@ import msgspec
 from ..kernel.address import NAME_CHARS_MAX, checked_name
 from ..kernel.errors import ActorError, InvalidName
 from ..kernel.untrusted import decode_untrusted
+from .endpoints import ENDPOINT_CHARS_MAX, endpoint_problem
 from .transport import Buffer
 
 MAGIC: Final = b"TR"
@@ -64,7 +65,6 @@ JOIN_BYTES_MAX: Final = 65_536
 
 FRAME_BYTES_LEAST: Final = 512
 """The lowest limit for frames that a node may set."""
-ENDPOINT_CHARS_MAX: Final = 500
 REFUSAL_CHARS_MAX: Final = 1_000
 
 _BODIES: Final = frozenset({HELLO, WELCOME, REFUSE, DATA, IDLE, AGREE, STAY, DATAGRAM})
@@ -213,6 +213,8 @@ def read_greeting(frame: Frame) -> Greeting:
         raise FrameError(problem, HEADER_BYTES) from error
     if not greeting.token:
         raise FrameError(f"the {KIND_NAMES[frame.kind]} of {greeting.node} has the token 0", HEADER_BYTES)
+    if problem := endpoint_problem(greeting.endpoint):
+        raise FrameError(f"the {KIND_NAMES[frame.kind]} of {greeting.node} tells {problem}", HEADER_BYTES)
     return greeting
 
 

@@ -3,10 +3,12 @@
     tcp://10.0.0.5:7400    tcp://[fe80::1]:7400    tcp://*:0 (any address of the host, any free port)
     ipc:///run/app/a       ipc://a (in the default folder)     ipc://* (there, under a name that nobody has)
 
-A host name is resolved to IPv4; IPv6 is written as an address in brackets.  An ipc socket is protected by its folder,
-which must belong to the user and be closed to group and others, since not every system checks the permissions of the
-socket itself.  ZeroMQ takes over an existing socket file even if another process listens on it; so the file is checked
-first, under a lock on the folder, and removed only if no process listens on it.
+A host name is looked up again at each dial (``resolver``); IPv6 is written as an address in brackets.
+
+An ipc socket is protected by its folder, which must belong to the user and be closed to group and others, since not
+every system checks the permissions of the socket itself.  ZeroMQ takes over an existing socket file even if another
+process listens on it; so the file is checked first, under a lock on the folder, and removed only if no process listens
+on it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import asyncio
 import errno
 import fcntl
 import os
+import re
 import secrets
 import socket
 import stat
@@ -24,6 +27,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from ...runtime.session.endpoints import ENDPOINT_CHARS_MAX, SHOWN_CHARS_MAX, is_address, read_port
 from ...runtime.session.transport import EndpointInvalid, EndpointTaken, TransportFailed
 
 PATH_BYTES_MAX: Final = 107
@@ -32,6 +36,7 @@ LOCK_S_MAX: Final = 2.0
 """How long to wait for another process that has locked the same folder."""
 LOCK_PAUSE_S: Final = 0.01
 
+_HOST_NAME: Final = re.compile(r"(?=.{1,253}$)(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 _WILD_HOSTS: Final = {"*": socket.AF_INET, "0.0.0.0": socket.AF_INET, "[::]": socket.AF_INET6}  # noqa: S104  compared with
 _OUTSIDE: Final = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 
@@ -53,12 +58,25 @@ class Endpoint(NamedTuple):
         """Whether the host is an IPv6 address, in brackets."""
         return self.host.startswith("[")
 
+    @property
+    def has_name(self) -> bool:
+        """Whether the host is a name, which has to be looked up."""
+        return bool(self.host) and self.host != "*" and not is_address(self.host)
+
+    def at(self, address: str) -> Endpoint:
+        """Return this endpoint with an address that its host name was resolved to."""
+        port = self.address.rpartition(":")[2]
+        return Endpoint(self.scheme, f"tcp://{address}:{port}", host=address)
+
 
 def read_endpoint(text: str, *, to_listen: bool) -> Endpoint:
     """Parse an endpoint; raises ``EndpointInvalid`` with the reason.
 
     to_listen: allows ``*`` for a name or a host, and port 0.
     """
+    if len(text) > ENDPOINT_CHARS_MAX:
+        shown = repr(text[:SHOWN_CHARS_MAX])
+        raise EndpointInvalid(f"{shown}... has {len(text)} characters, an endpoint {ENDPOINT_CHARS_MAX} at most")
     scheme, _, rest = text.partition("://")
     if scheme == "tcp":
         return _read_tcp(text, rest, to_listen=to_listen)
@@ -68,16 +86,17 @@ def read_endpoint(text: str, *, to_listen: bool) -> Endpoint:
 
 
 def _read_tcp(text: str, rest: str, *, to_listen: bool) -> Endpoint:
-    host, _, port = rest.rpartition(":")
-    if not host or not (port.isascii() and port.isdecimal()) or int(port) > 65_535:
+    host, _, digits = rest.rpartition(":")
+    port = read_port(digits)
+    if not host or port is None:
         raise _invalid(text, "tcp://HOST:PORT, with a port up to 65535")
-    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+    if (":" in host or host.startswith("[")) and not is_address(host):
         raise _invalid(text, "an IPv6 address in brackets, as in tcp://[::1]:7400")
-    if not host.isascii() or not host.isprintable() or any(sign in host for sign in "/;@ "):
+    if host != "*" and not is_address(host) and not _HOST_NAME.fullmatch(host):
         raise _invalid(text, "a host before the port")
-    if not to_listen and (int(port) == 0 or host in _WILD_HOSTS):
+    if not to_listen and (port == 0 or host in _WILD_HOSTS):
         raise _invalid(text, "a host and a port above 0; this is one to listen on, not to connect to")
-    return Endpoint("tcp", f"tcp://{'0.0.0.0' if host == '*' else host}:{int(port)}", host=host)  # noqa: S104  asked for
+    return Endpoint("tcp", f"tcp://{'0.0.0.0' if host == '*' else host}:{port}", host=host)  # noqa: S104  asked for
 
 
 def _read_ipc(text: str, rest: str, *, to_listen: bool) -> Endpoint:

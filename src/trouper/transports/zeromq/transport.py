@@ -23,6 +23,7 @@ from .endpoints import Endpoint, check_folder, free_path, reachable, read_endpoi
 from .listener import Listener
 from .monitor import SILENT, Monitor, why
 from .rejection_log import RejectionLog
+from .resolver import Resolver
 from .sockets import Sockets
 from .wire import ZeroMQWire
 
@@ -58,6 +59,7 @@ class ZeroMQTransport:
         self._keys, self._insecure = keys, insecure
         self.rejections = RejectionLog()
         self._sockets = Sockets(self._limits, keys)
+        self._resolver = Resolver()
         self._authenticator = Authenticator(self._sockets, keys, self.rejections)
         self._listeners: list[tuple[Listener, Monitor]] = []
         self._wires: set[ZeroMQWire] = set()
@@ -72,6 +74,9 @@ class ZeroMQTransport:
         """``Transport.listen``; raises ``KeysMissing`` too."""
         place = read_endpoint(endpoint, to_listen=True)
         self._check(endpoint, place)
+        if place.has_name:
+            place = place.at((await self._resolver.resolve(place.host))[0])
+            self._check(endpoint, place)
         if place.path is None:
             return self._bind(endpoint, place)
         check_folder(place.path.parent, make=True)
@@ -85,7 +90,7 @@ class ZeroMQTransport:
         self._check(endpoint, target)
         if target.path is not None:
             check_folder(target.path.parent, make=False)
-        wire = ZeroMQWire(self._owner, self._limits, endpoint, target, self._sockets, self.rejections)
+        wire = ZeroMQWire(self._owner, self._limits, endpoint, target, self._sockets, self.rejections, self._resolver)
         self._wires.add(wire)
         wire.ended.add_done_callback(lambda _: self._wires.discard(wire))
         return wire

@@ -4,7 +4,9 @@ r"""``ZeroMQWire``: frames to one endpoint, over one DEALER socket.
                           \--handshake failed, hung up--> waiting
 
 Frames are queued here until the handshake is done, and whenever ZeroMQ's own queue is full.  While no node listens,
-ZeroMQ itself tries again.  After any disconnection the socket is closed and another one dials, because ZeroMQ gives
+ZeroMQ itself tries again.  A host name is looked up at each dial, and ZeroMQ gets addresses only: when one refuses the
+connection, or does not answer for ``CONNECT_S``, the next one is dialled, and then the name is looked up again.  After
+any disconnection the socket is closed and another one dials, because ZeroMQ gives
 some connections up for good (another protocol, a key that is refused), and reconnects others without a pause.
 
 The limits do not cover everything: behind this queue ZeroMQ has one of ``sockets.PIPE_FRAMES_MAX`` frames, after it
@@ -37,6 +39,7 @@ from .callbacks import call_owner
 from .endpoints import Endpoint
 from .monitor import SILENT, Monitor, why
 from .rejection_log import RejectionLog
+from .resolver import Resolver
 from .sockets import RETRY_FIRST_S, RETRY_MAX_S, ZERO_COPY_BYTES, Sockets
 from .zero_copy import ZeroCopyBuffers
 
@@ -44,6 +47,8 @@ _EVENTS: Final = (
     Event.HANDSHAKE_SUCCEEDED | Event.HANDSHAKE_FAILED_AUTH | Event.HANDSHAKE_FAILED_PROTOCOL
     | Event.HANDSHAKE_FAILED_NO_DETAIL | Event.DISCONNECTED
 )  # fmt: skip
+CONNECT_S: Final = 5.0
+"""Seconds that one of the addresses of a host name has to take the connection."""
 _LAST: Final = int(zmq.NOBLOCK)
 _MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 _Send = Callable[[zmq.Socket[bytes], Buffer, int], object]
@@ -72,13 +77,17 @@ class ZeroMQWire:
         target: Endpoint,
         sockets: Sockets,
         rejections: RejectionLog,
+        resolver: Resolver,
     ) -> None:
         self.endpoint = endpoint
         self.state: Literal["waiting", "dialling", "up", "ended"] = "waiting"
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._owner, self._limits, self._target = owner, limits, target
-        self._sockets, self._rejections = sockets, rejections
+        self._sockets, self._rejections, self._resolver = sockets, rejections, resolver
+        self._addresses: list[str] = []
+        self._lookup: asyncio.Task[None] | None = None
+        self._connect_timer: asyncio.TimerHandle | None = None
         self._frames: deque[Sequence[Buffer]] = deque()
         self._queued_bytes = 0
         self._zero_copy = ZeroCopyBuffers(limits.queue_bytes_max)
@@ -90,7 +99,7 @@ class ZeroMQWire:
         self._timer: asyncio.TimerHandle | None = None
         self._end_at = 0.0
         self._down_since = self._loop.time()
-        self._dial()
+        self._begin_dial()
 
     # -- the port ------------------------------------------------------------------------------------------------------
 
@@ -211,17 +220,37 @@ class ZeroMQWire:
 
     # -- the connection ------------------------------------------------------------------------------------------------
 
-    def _dial(self) -> None:
+    def _begin_dial(self) -> None:
         self._timer = None
+        if not self._target.has_name:
+            self._dial(self._target, _EVENTS)
+        elif self._addresses:
+            self._dial(self._target.at(self._addresses.pop(0)), _EVENTS | Event.CONNECT_RETRIED)
+            self._connect_timer = self._loop.call_later(CONNECT_S, self._on_event, Event.CONNECT_RETRIED, 0)
+        else:
+            self._lookup = self._loop.create_task(self._look_up())
+
+    async def _look_up(self) -> None:
+        try:
+            self._addresses = list(await self._resolver.resolve(self._target.host))
+        except TransportFailed as error:
+            self._rejections.note("lookup_failed", self.endpoint, f"no connection to {self.endpoint}: {error}")
+            self._retry_later()
+        else:
+            self._redial()
+        finally:
+            self._lookup = None
+
+    def _dial(self, target: Endpoint, events: int) -> None:
         self._failure_reason = ""
         try:
             with ExitStack() as undo:
-                self._socket = self._sockets.dealer(self._target)
+                self._socket = self._sockets.dealer(target)
                 undo.callback(self._socket.close)
-                self._monitor = Monitor(self._sockets, self._socket, _EVENTS, self._on_event)
+                self._monitor = Monitor(self._sockets, self._socket, events, self._on_event)
                 undo.callback(self._monitor.close)
                 self._descriptor = self._socket.fileno()
-                self._socket.connect(self._target.address)
+                self._socket.connect(target.address)
                 undo.pop_all()
         except zmq.ZMQError as error:
             raise TransportFailed(f"cannot connect to {self.endpoint}: {error}") from error
@@ -229,9 +258,16 @@ class ZeroMQWire:
 
     def _on_event(self, event: Event, value: int) -> None:
         if event == Event.HANDSHAKE_SUCCEEDED:
+            self._stop_connect_timer()
+            self._addresses.clear()
             self.state = "up"
             self._retry_s = RETRY_FIRST_S
             self._flush()
+        elif event == Event.CONNECT_RETRIED:
+            if self.state == "dialling":
+                self._close_socket()
+                self.state = "waiting"
+                self._retry_later()
         elif event == Event.DISCONNECTED:
             self._lose()
         else:
@@ -241,8 +277,7 @@ class ZeroMQWire:
         was_up = self.state == "up"
         self._close_socket()
         self.state = "waiting"
-        self._timer = self._loop.call_later(self._retry_s, self._redial)
-        self._retry_s = min(2 * self._retry_s, RETRY_MAX_S)
+        self._retry_later()
         if was_up:
             self._down_since = self._loop.time()
             if not self._closed:
@@ -252,9 +287,15 @@ class ZeroMQWire:
             text = f"no connection to {self.endpoint}: {failure_reason}"
             self._rejections.note("handshake_failed", self.endpoint, text, transient=failure_reason == SILENT)
 
+    def _retry_later(self) -> None:
+        """Dial the next address of the host name at once; when there is none, look it up again after a pause."""
+        pause_s = 0.0 if self._addresses else self._retry_s
+        self._timer = self._loop.call_later(pause_s, self._redial)
+        self._retry_s = self._retry_s if self._addresses else min(2 * self._retry_s, RETRY_MAX_S)
+
     def _redial(self) -> None:
         try:
-            self._dial()
+            self._begin_dial()
         except TransportFailed as error:
             self._rejections.note("dial_failed", self.endpoint, str(error))
             self._timer = self._loop.call_later(RETRY_MAX_S, self._redial)
@@ -262,13 +303,21 @@ class ZeroMQWire:
     def _close_socket(self, linger_s: float = 0.0) -> None:
         """Close the socket; what ZeroMQ holds is sent within ``linger_s``."""
         self._stop_waiting()
+        self._stop_connect_timer()
         self._monitor.close()
         self._socket.close(linger=max(0, round(linger_s * 1_000)))
+
+    def _stop_connect_timer(self) -> None:
+        if self._connect_timer is not None:
+            self._connect_timer.cancel()
+            self._connect_timer = None
 
     def _end(self) -> None:
         if self.state == "ended":
             return
-        if self._timer is not None:
+        if self._lookup is not None:
+            self._lookup.cancel()
+        elif self._timer is not None:
             self._timer.cancel()
         elif self.state != "waiting":
             self._close_socket(self._end_at - self._loop.time() if self.state == "up" else 0.0)

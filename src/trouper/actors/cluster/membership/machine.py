@@ -25,6 +25,7 @@ from .effects import (
     Effect,
     Ended,
     HealthChanged,
+    Implausible,
     OtherCluster,
     ProcessHealth,
     Send,
@@ -51,6 +52,8 @@ class Membership:
     chance: returns random numbers in [0, 1).  now: the time at which the machine is made, in seconds.
     rejoins: whether this node was taken down before; then it founds no cluster, and admits no newcomer before it has
         been admitted itself, so that nodes that were taken down do not form a cluster of their own.
+    node_problem: returns why a name and an endpoint that a packet or a record tells are those of no node, in one
+        clause, and an empty text when they may be; nothing is sent to an endpoint before this check.
     Raises ``InvalidOption`` for a name, an endpoint or a cluster name that is empty or over ``TEXT_BYTES_MAX``, and for
     metadata over ``metadata_bytes_max``.
     """
@@ -70,13 +73,14 @@ class Membership:
         chance: Callable[[], float],
         now: float = 0.0,
         rejoins: bool = False,
+        node_problem: Callable[[str, str], str] = lambda _name, _endpoint: "",
     ) -> None:
         for what, text in (("name", me.name), ("endpoint", me.endpoint), ("cluster", cluster)):
             if not 0 < len(text.encode()) <= TEXT_BYTES_MAX:
                 raise InvalidOption(f"{me.name}: {what}={text!r} must have 1 to {TEXT_BYTES_MAX} bytes")
         _check_metadata(me.name, me.metadata, settings)
         self.cluster, self._settings, self._chance = cluster, settings, chance
-        self._view = MembershipView(me, settings, chance)
+        self._view = MembershipView(me, settings, chance, node_problem)
         self._push_pull = PushPull(self._view, cluster, seeds, settings, chance, rejoins=rejoins)
         self.health = LocalHealth(settings)
         self._now, self.wake_at = now, inf
@@ -230,12 +234,23 @@ class Membership:
         if self._view.ended:
             return []
         self._check_clock(now)
-        if packet.cluster != self.cluster:
+        if problem := self._packet_problem(packet):
+            self._view.publish(Implausible(packet.source[:TEXT_BYTES_MAX], packet.source[:TEXT_BYTES_MAX], problem))
+        elif packet.cluster != self.cluster:
             self._other_cluster(packet, now)
         else:
             handle = cast("Callable[[Packet, float], None]", self._on[type(packet)])
             handle(packet, now)
         return self._finish(now)
+
+    def _packet_problem(self, packet: Packet) -> str:
+        """Return why a packet is dropped, for the names and endpoints that it tells; empty when it is not."""
+        view, me = self._view, self._view.me
+        if problem := view.text_problem(packet.source, getattr(packet, "endpoint", me.endpoint)):
+            return problem
+        if isinstance(packet, Ping):
+            return view.text_problem(packet.target, me.endpoint)
+        return view.text_problem(packet.target, packet.target_endpoint) if isinstance(packet, IndirectPing) else ""
 
     def _ping(self, packet: Ping, now: float) -> None:
         view = self._view

@@ -44,7 +44,7 @@ from .effects import (
     Updated,
 )
 from .formulas import retransmit_limit
-from .packets import REASON_BYTES_MAX
+from .packets import REASON_BYTES_MAX, TEXT_BYTES_MAX
 from .probe_schedule import ProbeSchedule
 from .records import Accusation, Member, MemberId, Status, Update, holder_rank, supersedes
 from .settings import SwimSettings
@@ -72,13 +72,19 @@ class MembershipView:
     """
 
     __slots__ = (
-        "_early", "_settings", "broadcasts", "digest", "doubted", "effects", "ended", "forgotten", "gone", "joined",
-        "me", "members", "notices", "others", "present", "schedule", "suspicions",
+        "_early", "_node_problem", "_settings", "broadcasts", "digest", "doubted", "effects", "ended", "forgotten",
+        "gone", "joined", "me", "members", "notices", "others", "present", "schedule", "suspicions",
     )  # fmt: skip
 
-    def __init__(self, me: Member, settings: SwimSettings, chance: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        me: Member,
+        settings: SwimSettings,
+        chance: Callable[[], float],
+        node_problem: Callable[[str, str], str] = lambda _name, _endpoint: "",
+    ) -> None:
         self.me = me
-        self._settings = settings
+        self._settings, self._node_problem = settings, node_problem
         self.members: dict[str, Member] = {me.name: me}
         self.others: dict[str, dict[int, Member]] = {}
         self.present = 1
@@ -390,6 +396,8 @@ class MembershipView:
     def _problem(self, record: Member, known: Member | None) -> str:
         """Return which limit a record breaks; empty for none."""
         settings = self._settings
+        if problem := self.text_problem(record.name, record.endpoint):
+            return problem
         if not 0 <= record.generation <= GENERATION_MAX:
             return f"its generation {record.generation} is not between 0 and {GENERATION_MAX}"
         base = 0 if known is None else known.incarnation
@@ -409,6 +417,13 @@ class MembershipView:
             if living >= settings.generations_max:
                 return f"{living} living nodes have this name already: generations_max={settings.generations_max}"
         return ""
+
+    def text_problem(self, name: str, endpoint: str) -> str:
+        """Return why this name and this endpoint are those of no node, in one clause; empty when they may be."""
+        longest = max(len(name.encode()), len(endpoint.encode()))
+        if not name or not endpoint or longest > TEXT_BYTES_MAX:
+            return f"its name or endpoint has {longest} bytes, 1 to {TEXT_BYTES_MAX} are allowed"
+        return self._node_problem(name, endpoint)
 
     def _is_forgotten(self, record: Member) -> bool:
         """Return whether a record is of a generation that ended, or tells nothing new of one that was unreachable."""
