@@ -59,7 +59,10 @@ ARROWS: Sequence[Arrow] = (
         ),
     ),
     Arrow(RUNTIME),  # the package's own `__init__.py`
-    Arrow("trouper.transports", (*_runtime("session.transport", "session.identity", "kernel.errors", "kernel.logs"),)),
+    Arrow(
+        "trouper.transports",
+        (*_runtime("session.transport", "session.endpoints", "session.identity", "kernel.errors", "kernel.logs"),),
+    ),
     Arrow("trouper.actors", facades=True),
     Arrow("trouper.testing", ANYTHING),
     Arrow("trouper.cli", ANYTHING),

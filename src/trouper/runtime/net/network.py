@@ -26,7 +26,8 @@ from ..kernel.ref import ActorRef
 from ..session import effects
 from ..session.bulk_chunks import BulkSettings, Chunk
 from ..session.codec import SessionCodec
-from ..session.frames import BULK, CONTROL, ENDPOINT_CHARS_MAX, HEADER_BYTES, NORMAL
+from ..session.endpoints import endpoint_problem
+from ..session.frames import BULK, CONTROL, HEADER_BYTES, NORMAL
 from ..session.generations import Generations
 from ..session.handshake import LocalNode
 from ..session.identity import Identities, Identity, trusted
@@ -374,11 +375,14 @@ class Network:
 
     def _endpoint_of_peer(self, peer: Peer) -> str:
         session = self._sessions.peer(peer.node)
-        return "" if session is None else session.endpoint
+        if session is None or session.peer is None:
+            return ""
+        # Where this node dials it by a host name, others are told the address that it tells itself.
+        return session.peer.endpoint if endpoint_problem(session.endpoint) else session.endpoint
 
     def address_told(self, node_id: NodeId, endpoint: str) -> None:
         """Take note that a peer says where a node listens, a ref of which it has sent."""
-        if node_id != self.node_id and len(endpoint) <= ENDPOINT_CHARS_MAX and self._transports.knows(endpoint):
+        if node_id != self.node_id and not endpoint_problem(endpoint) and self._transports.knows(endpoint):
             self.connector.add_hint(node_id, endpoint)
 
     # --- what cells and the connector ask for ------------------------------------------------------------------------

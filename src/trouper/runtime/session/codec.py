@@ -33,7 +33,7 @@ from ..kernel.untrusted import decode_untrusted
 from .buffers import BUFFER_CODE, OutOfBandBuffer, expected, may_carry
 from .buffers import read as read_buffer
 from .buffers import write as write_buffer
-from .frames import ENDPOINT_CHARS_MAX
+from .endpoints import ENDPOINT_CHARS_MAX
 from .schemas import FINGERPRINT_BYTES, fields_of, fingerprint
 
 ITEMS_MAX = 512
