@@ -13,6 +13,8 @@ from trouper.runtime.session.transport import TransportFailed
 from trouper.transports.zeromq import ZeroMQTransport
 from trouper.transports.zeromq.resolver import LOOKUPS_MAX, Resolver
 
+NO_ADDRESS: tuple[str, ...] = ()
+
 
 class Names:
     """Stands for the name servers: names with their addresses; a name without any hangs until the end of the test."""
@@ -101,7 +103,7 @@ def test_a_name_that_gets_another_address_is_looked_up_again(monkeypatch: pytest
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_name_that_takes_long_holds_up_no_other_wire(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """While its look-up hangs, frames to others pass, and the loop and its threads are free."""
-    names = Names(monkeypatch, **{f"slow-{number}.example": [] for number in range(12)})
+    names = Names(monkeypatch, **{f"slow-{number}.example": NO_ADDRESS for number in range(12)})
 
     async def scene() -> None:
         listener = Owner()
@@ -156,7 +158,7 @@ def test_a_name_to_listen_on_is_looked_up_too_and_told_as_an_address(monkeypatch
 
 def test_look_ups_are_bounded_in_time_and_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """One name is looked up once at a time, however many wait for it; the error names it, and the limit."""
-    names = Names(monkeypatch, **{f"n{number}": [] for number in range(LOOKUPS_MAX + 1)})
+    names = Names(monkeypatch, **{f"n{number}": NO_ADDRESS for number in range(LOOKUPS_MAX + 1)})
 
     async def scene() -> None:
         resolver = Resolver(resolve_s=0.05)
