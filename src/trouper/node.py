@@ -37,8 +37,10 @@ class Node(NodeBase):
     fixture, by ``await node.start()`` and ``await node.stop()``.
 
     name: the node's name in the addresses of its actors; None is ``local``.
-    supervision: the strategy for the actors spawned here, 3 restarts in 5 s by default.  When they fail more often the
-        node shuts down, and the ``async with`` block is cancelled and raises ``NodeFailed``.
+    supervision: the strategy for the actors spawned here.  None restarts each of them as often as it fails: at once,
+        then after 0.1 s, doubled at each failure up to 5 s, until it has not failed for 10 s.  With a strategy of your
+        own, such as ``OneForOne()``, the node fails when they fail more often than its ``intensity``: it shuts down,
+        and the ``async with`` block is cancelled and raises ``NodeFailed``.
     ask_timeout_s: the deadline, in seconds, of an ask that names none.
     shutdown_s: seconds for the whole shutdown, after which what is left is killed; None has no deadline.
     threads: the size of the thread pool behind ``offload``; started on first use.

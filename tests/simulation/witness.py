@@ -240,7 +240,7 @@ class Witness:
         strategy, now = parent.spec.actor.supervision, self.sim.loop.time()
         window = [time for time in self._windows[parent.uid] if time >= now - strategy.period_s]
         self._windows[parent.uid] = [*window, now]
-        if len(window) >= strategy.intensity:
+        if strategy.intensity is not None and len(window) >= strategy.intensity:
             self._must_fail = parent
 
     # --- the end -----------------------------------------------------------------------------------------------------

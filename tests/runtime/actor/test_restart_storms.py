@@ -48,7 +48,7 @@ def test_a_restart_storm_ends_with_the_node() -> None:
         await asyncio.sleep(3_600.0)
 
     with pytest.raises(NodeFailed) as caught:
-        play_on(Node(), scene)
+        play_on(Node(supervision=OneForOne()), scene)
     assert len(starts) == 4
     assert isinstance(caught.value.__cause__, RestartsExceeded)
 

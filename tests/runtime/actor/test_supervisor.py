@@ -347,7 +347,7 @@ def test_a_restart_storm_ends_at_the_root(caplog: pytest.LogCaptureFixture) -> N
                 await settle()
 
     async def main() -> Node:
-        node = Node()
+        node = Node(supervision=OneForOne())
         with pytest.raises(
             NodeFailed, match=r"^node local was shut down: RestartsExceeded: .* was escalated to its root$"
         ):

@@ -39,13 +39,12 @@ async def test_an_actors_repr_is_its_class_and_address(node: Node) -> None:
     assert seen == [f"<{Shy.__qualname__} {ref.address}>"]
 
 
-@staged
-async def test_the_defaults_of_an_actor(node: Node) -> None:
+def test_the_defaults_of_an_actor() -> None:
     """One for one, three restarts in five seconds; a mailbox of 1,000 and 100,000; children die with a restart."""
     assert BareActor.supervision == OneForOne(intensity=3, period_s=5.0)
     assert BareActor.mailbox == Mailbox()
     assert BareActor.keep_children is False
-    assert node.system.user.spec.actor.supervision == OneForOne()
+    assert BareActor.resume == ()
 
 
 @staged

@@ -200,7 +200,7 @@ def test_law_15_every_limit_has_a_name_and_a_value() -> None:
     from trouper.runtime.observe import reports
 
     limits: list[Limit] = [
-        Mailbox().high_water, Mailbox().limit, OneForOne().intensity, OneForOne().period_s, Backoff().max_s,
+        Mailbox().high_water, Mailbox().limit, OneForOne().intensity or 0, OneForOne().period_s, Backoff().max_s,
         Actor.stash_limit, reports.REPORT_CHARS_MAX, reports.MESSAGE_CHARS_MAX, address.NAME_CHARS_MAX,
         dispatcher.RUN_LENGTH, dispatcher.TURN_S, dispatcher.TURN_RUNS_MAX, dispatcher.INLINE_ASKS_MAX,
         dispatcher.IDLE_QUEUES_MAX, invocation.BATCH, lifecycle.KILL_GRACE_S,

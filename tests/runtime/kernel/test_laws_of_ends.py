@@ -74,7 +74,7 @@ def test_law_09_three_restarts_in_five_seconds_then_escalation(caplog: pytest.Lo
         await asyncio.sleep(60.0)
 
     with pytest.raises(NodeFailed):
-        play_on(Node(), scene)
+        play_on(Node(supervision=OneForOne()), scene)
     crashes = [record.getMessage() for record in caplog.records if "/user/ada#" in record.getMessage()]
     assert sum("ValueError: oops" in crash and "Traceback" in crash for crash in crashes) >= 3
     assert {record.levelname for record in caplog.records} == {"WARNING"}
@@ -90,7 +90,7 @@ def test_law_09_failures_far_apart_never_escalate() -> None:
             await asyncio.sleep(2.0)
         assert await ref.ask(Double(1)) == 2
 
-    play_on(Node(), scene)
+    play_on(Node(supervision=OneForOne()), scene)
 
 
 @staged

@@ -189,7 +189,9 @@ def test_the_ledger_waits_longer_with_each_failure_in_the_window() -> None:
 )
 def test_a_backoff_outside_of_its_range_is_refused(first_s: float, max_s: float, jitter: float) -> None:
     """The error shows all three settings and the rule between them."""
-    with pytest.raises(InvalidOption, match=r"^Backoff\(.*\): wants 0 < first_s <= max_s and 0 <= jitter < 1$"):
+    with pytest.raises(
+        InvalidOption, match=r"^Backoff\(.*\): wants 0 < first_s <= max_s, 0 <= jitter < 1 and at_once >= 0$"
+    ):
         Backoff(first_s, max_s, jitter)
 
 
@@ -199,7 +201,7 @@ def test_an_intensity_outside_of_its_range_is_refused(maker: type[Strategy], int
     """The error shows both settings and their ranges."""
     with pytest.raises(InvalidOption) as caught:
         maker(intensity=intensity, period_s=period_s)
-    assert str(caught.value) == f"intensity={intensity} must be >= 0 and period_s={period_s} must be > 0"
+    assert str(caught.value) == f"intensity={intensity} must be >= 0, or None, and period_s={period_s} must be > 0"
 
 
 def test_the_abstract_strategy_is_refused_when_it_is_made() -> None:

@@ -448,7 +448,7 @@ NETWORK_INTERNALS = {
 """The transports and the runtime call these."""
 SAFE = {
     "ActorRef": {"tell", "blocking", "with_headers", "name", "address"},
-    "Local": {"ref", "node", "offload", "spawn", "supervision", "mailbox", "keep_children", "stash_limit"},
+    "Local": {"ref", "node", "offload", "spawn", "supervision", "mailbox", "keep_children", "resume", "stash_limit"},
     "Timers": {"retained"},
     "Instruments": {"on_begin", "on_end"},
     "Shutdown": {"add", "remove", "add_phase", "phases", "wait", "kill_remaining"},

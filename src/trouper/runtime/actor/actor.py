@@ -19,7 +19,7 @@ from ..kernel.handler_table import HandlerEntry
 from ..kernel.headers import NO_HEADERS, Headers
 from ..kernel.hooks import headers_of
 from ..kernel.invocation import raisable
-from ..kernel.lifecycle import crash
+from ..kernel.lifecycle import fail
 from ..kernel.message import Message
 from ..kernel.ref import ActorRef
 from ..kernel.supervision import Restart
@@ -188,7 +188,7 @@ class Actor(BareActor, SpawnMixin):
             error = raisable(self.__cell__, raised)
             if on_error is None:
                 if self.__cell__.actor is self and self.__cell__.phase == "live":
-                    crash(self.__cell__, error, None)
+                    fail(self.__cell__, error, None)
                 return
             message = on_error(error)
         outgoing = self.__cell__.system.outgoing

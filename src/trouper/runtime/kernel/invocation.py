@@ -205,7 +205,7 @@ def _failed(cell: Cell, error: BaseException, item: object, actor: object, *, as
     rejected = isinstance(error, Reject)
     cell.lose(item, "rejected" if rejected else "failed", error, asked=asked)
     if not rejected and cell.phase == "live" and actor is cell.actor:
-        lifecycle.crash(cell, error, item)
+        lifecycle.fail(cell, error, item)
 
 
 def fail_plain(cell: Cell, error: BaseException, message: object) -> None:

@@ -385,6 +385,15 @@ def _kill_one(cell: Cell) -> None:
 # --- failure ---------------------------------------------------------------------------------------------------------
 
 
+def fail(cell: Cell, error: BaseException, item: object) -> None:
+    """The actor's own code has raised: fail the actor, unless its class lists the error in ``resume``."""
+    if isinstance(error, cell.spec.actor.resume):
+        doing = "" if item is None else f" handling {type(content(item)).__qualname__}"
+        cell.system.reporter.problem(f"{cell.address} failed{doing}, and goes on as its `resume` says", error)
+    else:
+        crash(cell, error, item)
+
+
 def crash(cell: Cell, error: BaseException, item: object) -> None:
     """Fail the actor: it handles nothing until the supervisor has restarted or stopped it."""
     mark_failed(cell, error, item)

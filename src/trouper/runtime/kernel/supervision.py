@@ -12,8 +12,9 @@ Law of this file: the same state, event, time and random number give the same pl
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING, Literal, get_args
 
 from .errors import InvalidOption
@@ -29,21 +30,25 @@ AutoShutdown = Literal["never", "any_significant", "all_significant"]
 class Backoff:
     """Delay before a restart: ``first_s``, doubled at each failure in the period up to ``max_s``, times 1 +- jitter.
 
-    first_s, max_s: seconds.  jitter: a share in [0, 1).
-    Raises ``InvalidOption`` unless 0 < first_s <= max_s and 0 <= jitter < 1.
+    first_s, max_s: seconds.  jitter: a share in [0, 1).  at_once: how many restarts of the period have no delay, before
+    the one after ``first_s``.
+    Raises ``InvalidOption`` unless 0 < first_s <= max_s, 0 <= jitter < 1 and at_once >= 0.
     """
 
     first_s: float = 0.1
     max_s: float = 30.0
     jitter: float = 0.2
+    at_once: int = 0
 
     def __post_init__(self) -> None:
-        if not (0 < self.first_s <= self.max_s and 0 <= self.jitter < 1):
-            raise InvalidOption(f"{self}: wants 0 < first_s <= max_s and 0 <= jitter < 1")
+        if not (0 < self.first_s <= self.max_s and 0 <= self.jitter < 1 and self.at_once >= 0):
+            raise InvalidOption(f"{self}: wants 0 < first_s <= max_s, 0 <= jitter < 1 and at_once >= 0")
 
     def delay_s(self, failures: int, chance: float) -> float:
         """Return the delay in seconds after the n-th failure, from 1; ``chance`` is a random number in [0, 1)."""
-        doubled = self.first_s * 2.0 ** min(failures - 1, 60)
+        if failures <= self.at_once:
+            return 0.0
+        doubled = self.first_s * 2.0 ** min(failures - self.at_once - 1, 60)
         return min(self.max_s, doubled) * (1.0 + self.jitter * (2.0 * chance - 1.0))
 
 
@@ -52,13 +57,15 @@ class Strategy:
     """What a supervisor does when a child fails; use one of the three subclasses.
 
     intensity, period_s: more than ``intensity`` restarts in ``period_s`` seconds fail the supervisor; 0 allows none.
+        None never fails it: each child's failures count for the child alone, and are forgotten when the child has not
+        failed for ``period_s`` seconds.
     backoff: the delay before a restart; None restarts at once.
     auto_shutdown: ``any_significant`` stops the supervisor when a significant child ends by itself,
         ``all_significant`` when the last one does.
     Raises ``InvalidOption`` for a setting outside of its range.
     """
 
-    intensity: int = 3
+    intensity: int | None = 3
     period_s: float = 5.0
     backoff: Backoff | None = None
     auto_shutdown: AutoShutdown = "never"
@@ -66,8 +73,10 @@ class Strategy:
     def __post_init__(self) -> None:
         if type(self) is Strategy:
             raise InvalidOption("Strategy is abstract: use OneForOne, OneForAll or RestForOne")
-        if not (self.intensity >= 0 and self.period_s > 0):
-            raise InvalidOption(f"intensity={self.intensity} must be >= 0 and period_s={self.period_s} must be > 0")
+        if not ((self.intensity is None or self.intensity >= 0) and self.period_s > 0):
+            raise InvalidOption(
+                f"intensity={self.intensity} must be >= 0, or None, and period_s={self.period_s} must be > 0"
+            )
 
     def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:
         """Return the names that restart together, oldest first, the failed one among them."""
@@ -170,10 +179,15 @@ class RestartPlan:
 
 @dataclass(slots=True)
 class SupervisorState:
-    """The state of one supervisor: its strategy, and the times, in seconds, of the restarts in the current period."""
+    """The state of one supervisor: its strategy, and the times, in seconds, of the restarts in the current period.
+
+    Where the strategy has no ``intensity``, the state is the number of failures of each child, and the time of the
+    last one, the child that has not failed for the longest time first.
+    """
 
     strategy: Strategy
     _restarts: deque[float] = field(default_factory=deque[float])
+    _failures_of: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
 
     def step(self, event: ChildEnded, now: float) -> RestartPlan:
         """Decide what happens to the children now that one has ended.  now: seconds."""
@@ -181,22 +195,37 @@ class SupervisorState:
         restart = types[event.name]
         if restart == "temporary" or (restart == "transient" and not event.failed):
             return RestartPlan(end=(event.name,), shut_down=self._shuts_down(event))
-        if not self._admit(now):
+        failures = self._count(event.name, now)
+        if failures is None:
             return RestartPlan(end=(event.name,), escalate=True)
         together = self.strategy.affected(types, event.name)
         backoff = self.strategy.backoff
         return RestartPlan(
             end=tuple(name for name in reversed(together) if types[name] == "temporary"),
             restart=tuple(name for name in together if types[name] != "temporary"),
-            delay_s=backoff.delay_s(len(self._restarts), event.chance) if backoff else 0.0,
+            delay_s=backoff.delay_s(failures, event.chance) if backoff else 0.0,
         )
 
-    def _admit(self, now: float) -> bool:
-        """Count this restart; False when it is one too many in the period."""
+    def _count(self, name: str, now: float) -> int | None:
+        """Count this restart; returns how many it makes in the period, None when that is too many."""
+        intensity = self.strategy.intensity
+        if intensity is None:
+            return self._count_child(name, now)
         while self._restarts and self._restarts[0] < now - self.strategy.period_s:
             self._restarts.popleft()
         self._restarts.append(now)
-        return len(self._restarts) <= self.strategy.intensity
+        return len(self._restarts) if len(self._restarts) <= intensity else None
+
+    def _count_child(self, name: str, now: float) -> int:
+        """Count a failure of one child, and forget the children that have not failed for a period."""
+        for calm in [each for each, (_, at) in takewhile(self._is_over(now), self._failures_of.items())]:
+            del self._failures_of[calm]
+        failures = self._failures_of.pop(name, (0, now))[0] + 1
+        self._failures_of[name] = failures, now
+        return failures
+
+    def _is_over(self, now: float) -> Callable[[tuple[str, tuple[int, float]]], bool]:
+        return lambda entry: entry[1][1] < now - self.strategy.period_s
 
     def _shuts_down(self, event: ChildEnded) -> bool:
         if not event.significant or self.strategy.auto_shutdown == "never":

@@ -26,7 +26,7 @@ from ..kernel.cell import Cell
 from ..kernel.dispatcher import Dispatcher
 from ..kernel.errors import InvalidOption, NodeClosed, NodeFailed
 from ..kernel.ref import ActorRef
-from ..kernel.supervision import OneForOne, Strategy
+from ..kernel.supervision import Backoff, OneForOne, Strategy
 from ..kernel.system import Guardian, System
 from ..observe.reports import brief
 from ..observe.tracing import is_virtual
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from .node_network import NodeNetwork
     from .node_part import NodePart
 
+NODE_SUPERVISION = OneForOne(intensity=None, period_s=10.0, backoff=Backoff(0.1, 5.0, at_once=1))
+"""For the actors spawned at the node: an actor is restarted at once, then with a back-off, and never fails the node."""
 T = TypeVar("T")
 E = TypeVar("E", bound="AnyExtension")
 P = ParamSpec("P")
@@ -83,7 +85,7 @@ class NodeBase(NodeServices, SpawnMixin):
     ) -> None:
         _check(ask_timeout_s, threads, slow_handler_s)
         super().__init__(name or "local", journal)
-        self._supervision = supervision or OneForOne()
+        self._supervision = supervision or NODE_SUPERVISION
         self._ask_timeout_s, self._threads, self._seed = ask_timeout_s, threads, seed
         self.reports.on_crash.append(self._on_crash)
         self.shutdown = Shutdown(lambda: self.system, shutdown_s, self._release_resources)
