@@ -27,6 +27,7 @@ from trouper import (
     handler,
 )
 from trouper.runtime.kernel import thread_inbox
+from trouper.runtime.node.node_network import NodeNetwork
 
 
 class Where(Message[int]):
@@ -440,21 +441,18 @@ def test_an_offloaded_function_has_the_deadline_of_its_handler() -> None:
 
 SERVICES = ("registry", "groups", "events", "introspection", "dead_letters", "recorder", "instruments")
 """Reading the attribute is safe, since each call of the service is checked."""
-NETWORK_INTERNALS = {
-    "start", "close_idle_sessions", "spawn_for_peer", "end_session", "find_generation", "dial", "cancel_dial",
-    "make_peer", "peer_at", "send", "frame_received", "wire_ready", "wire_lost", "install_services", "shipping",
-    "identity_of",
-}  # fmt: skip
-"""The transports and the runtime call these."""
+NETWORK_CALLS = (
+    "connect", "disconnect", "peers", "peer", "wait_for_peer", "wait_for_change", "whereis", "close", "revoke",
+)  # fmt: skip
+"""The calls of a network that programs use; the transports and the runtime call the others."""
 SAFE = {
     "ActorRef": {"tell", "blocking", "with_headers", "name", "address"},
     "Local": {"ref", "node", "offload", "spawn", "supervision", "mailbox", "keep_children", "resume", "stash_limit"},
     "Timers": {"retained"},
     "Instruments": {"on_begin", "on_end"},
     "Shutdown": {"add", "remove", "add_phase", "phases", "wait", "kill_remaining"},
-    "NodeNetwork": NETWORK_INTERNALS,
     "Node": {"name", "reports", "shutdown", "watchdog", "default_journal_refusal", "has_network", "workers",
-             "has_given_journal", "journal", "start", "cluster", "network", "extensions", *SERVICES},
+             "has_given_journal", "journal", "start", "cluster", "network", "extensions", "full_place", *SERVICES},
 }  # fmt: skip
 """What a thread may read, and calls that are tried below in another way: they return what must be awaited."""
 HOOKS = {"on_start", "on_stop", "before_restart", "on_terminated", "on_undelivered"}
@@ -464,8 +462,11 @@ HOOKS = {"on_start", "on_stop", "before_restart", "on_terminated", "on_undeliver
 def public_calls(thing: object) -> list[str]:
     """The public methods and properties of an object, its own handlers left out."""
     safe, cls = SAFE.get(type(thing).__name__, set()), type(thing)
+    if isinstance(thing, NodeNetwork):
+        return list(NETWORK_CALLS)
     handlers: set[str] = {*vars(Local), *vars(Performer)} if isinstance(thing, Actor) else set()
-    return [name for name in dir(cls) if not name.startswith("_") and name not in safe | HOOKS | handlers]
+    names = [name for name in dir(cls) if not name.startswith("_") and name not in safe | HOOKS | handlers]
+    return [name for name in names if callable(getattr(cls, name)) or isinstance(getattr(cls, name), property)]
 
 
 def arguments_for(function: object, ref: ActorRef) -> list[object]:

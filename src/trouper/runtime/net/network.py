@@ -66,7 +66,7 @@ CALM_SWEEP_S = 4.0
 @confine(
     "system",
     "connect", "disconnect", "peers", "peer", "wait_for_peer", "wait_for_change", "whereis", "spawn_at", "close",
-    "send_to", "watch_peers",
+    "send_to", "watch_peers", "revoke",
 )  # fmt: skip
 class Network:
     """The network of a node, as ``node.network``.
