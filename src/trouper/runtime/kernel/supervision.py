@@ -12,9 +12,8 @@ Law of this file: the same state, event, time and random number give the same pl
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 from typing import TYPE_CHECKING, Literal, get_args
 
 from .errors import InvalidOption
@@ -218,14 +217,12 @@ class SupervisorState:
 
     def _count_child(self, name: str, now: float) -> int:
         """Count a failure of one child, and forget the children that have not failed for a period."""
-        for calm in [each for each, (_, at) in takewhile(self._is_over(now), self._failures_of.items())]:
-            del self._failures_of[calm]
+        oldest = now - self.strategy.period_s
+        while self._failures_of and next(iter(self._failures_of.values()))[1] < oldest:
+            del self._failures_of[next(iter(self._failures_of))]
         failures = self._failures_of.pop(name, (0, now))[0] + 1
         self._failures_of[name] = failures, now
         return failures
-
-    def _is_over(self, now: float) -> Callable[[tuple[str, tuple[int, float]]], bool]:
-        return lambda entry: entry[1][1] < now - self.strategy.period_s
 
     def _shuts_down(self, event: ChildEnded) -> bool:
         if not event.significant or self.strategy.auto_shutdown == "never":
