@@ -13,12 +13,13 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
+from ... import NotPermitted
 from ...runtime.actor.actor import Actor
 from ...runtime.actor.handlers import handler
 from ...runtime.kernel.address import NodeId
 from ...runtime.kernel.clock import Alarm
-from ...runtime.kernel.message import Message
 from . import member_info
+from .contained import ContainedErrors
 from .discovery.discovery_actor import DiscoveryActor, announcements
 from .events import ClusterNotice, MemberInfo
 from .loop_lag import LoopLagMonitor
@@ -69,6 +70,7 @@ class ClusterManager(Actor):
         self._loop, self._network = loop, network
         self._alarm = Alarm(loop, lambda: self.ref.tell(AlarmDue()))
         self._rng = random.Random(node.system.random())
+        self.contained = ContainedErrors(node.reports.problem, loop.time)
         self.machine = cluster.create_membership(self._rng, loop.time())
         network.request_handlers.serve(ClusterPacket, self._on_packet, owner="cluster")
         self._unwatch_peers = network.watch_peers(self._on_peer)
@@ -94,7 +96,10 @@ class ClusterManager(Actor):
 
     # --- events ------------------------------------------------------------------------------------------------------
 
-    def _on_packet(self, message: Message[object], peer: Peer) -> None:
+    def _on_packet(self, message: ClusterPacket, peer: Peer) -> None:
+        source = message.packet.source
+        if source != peer.node and not isinstance(message.packet, Ack):  # a helper passes on the answer of another node
+            raise NotPermitted(f"node {peer.node} sent a packet in the name of node {source}: each speaks for itself")
         self.cluster.failures.heard(peer.node, self._loop.time())
         self.ref.tell(message)
 
@@ -116,7 +121,12 @@ class ClusterManager(Actor):
         """Take in a packet of another node's membership."""
         if isinstance(msg.packet, Ack):
             self._acknowledged(msg.packet)
-        self._carry_out(self.machine.receive(msg.packet, self._loop.time()))
+        try:
+            wanted = self.machine.receive(msg.packet, self._loop.time())
+        except Exception as error:  # noqa: BLE001  a packet of a peer may hold anything; this actor must not fail by it
+            self.contained.note(f"a packet of node {msg.packet.source}", error)
+            wanted = []
+        self._carry_out(wanted)
 
     @handler
     def due(self, msg: AlarmDue) -> None:
@@ -193,12 +203,15 @@ class ClusterManager(Actor):
         connector = self._network.connector
         changed = False
         for effect in wanted:
-            if isinstance(effect, Send):
-                if isinstance(effect.packet, Ping):
-                    self._pinged(effect.packet)
-                connector.send(effect.to, ClusterPacket(effect.packet), reliable=effect.reliable)
-            else:
-                changed |= self._publish(effect)
+            try:
+                if isinstance(effect, Send):
+                    if isinstance(effect.packet, Ping):
+                        self._pinged(effect.packet)
+                    connector.send(effect.to, ClusterPacket(effect.packet), reliable=effect.reliable)
+                else:
+                    changed |= self._publish(effect)
+            except Exception as error:  # noqa: BLE001  the other effects of the step are carried out all the same
+                self.contained.note(f"the effect {type(effect).__qualname__} of the membership", error)
         self._alarm.set(self.machine.wake_at)
         if changed:
             self.cluster.changed()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ...runtime.actor.actor import Actor
 from ...runtime.actor.handlers import handler
 from ...runtime.kernel.message import Message
+from .contained import ContainedErrors
 from .messages import Rejoin, ViewChanged
 from .replication_messages import (
     Flush,
@@ -45,6 +46,7 @@ class Replicator(Actor):
     def on_start(self) -> None:
         """Register for the messages of other replicators, and start the anti-entropy timer."""
         self._loop, self._network = self.node.system.loop, self.node.network
+        self.contained = ContainedErrors(self.node.reports.problem, self._loop.time)
         self._random = random.Random(self.node.system.random())
         serve, poller = self._network.request_handlers.serve, self.cluster.metrics_poller
         for type_ in (TableDeltas, TableChecksums, TableDigest):
@@ -130,7 +132,13 @@ class Replicator(Actor):
 
     @handler
     def from_peer(self, msg: FromPeer) -> None:
-        """Handle a message of another node's replicator."""
+        """Handle a message of another node's replicator; an error of it is that message's."""
+        try:
+            self._take(msg)
+        except Exception as error:  # noqa: BLE001  rows of a peer may hold anything; this actor must not fail by them
+            self.contained.note(f"a {type(msg.payload).__qualname__} of node {msg.node}", error)
+
+    def _take(self, msg: FromPeer) -> None:
         tables = self.shared_state.tables
         match msg.payload:
             case TableDeltas():

@@ -102,6 +102,8 @@ class ControlHandler:
                 self._serve_later(message, reply, correlation)
             elif correlation:
                 self._peer.incoming_asks.reply(correlation, reply)
+        except NotPermitted:
+            raise  # counted as a refusal
         except Exception as error:  # noqa: BLE001  the fault of one feature must not keep the rest of the frame back
             self._failed(message, correlation, error)
 

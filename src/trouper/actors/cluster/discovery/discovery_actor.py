@@ -153,6 +153,8 @@ class DiscoveryActor(Actor):
             return Discovered(source, failed.endpoints, str(failed))
         except DiscoveryMissing as missing:
             return Discovered(source, (), str(missing))
+        except Exception as error:  # noqa: BLE001  what answers a discovery may answer anything
+            return Discovered(source, (), f"{type(error).__qualname__}: {error}")
 
 
 def _named(discoveries: Sequence[Discovery]) -> dict[str, Discovery]:
