@@ -21,6 +21,7 @@ NOT_NAMED = {
     "Cell": "as ExtensionRun",
     "System": "as ExtensionRun, to `Instruments`",
     "Reports": "as System",
+    "Network": "the class of `ctx.network`, which nobody makes",
 }
 
 

@@ -9,6 +9,7 @@ from .runtime.kernel.clock import Alarm
 from .runtime.kernel.headers import HEADER_BYTES_MAX, HEADERS_MAX, Headers, declare_header
 from .runtime.kernel.hooks import Admit, set_admission
 from .runtime.kernel.ref import RefWithHeaders
+from .runtime.net.ask_graph import AskGraph
 from .runtime.net.network import MakeTransport
 from .runtime.net.peer import Stream
 from .runtime.node.extension import AnyExtension, Extension
@@ -40,6 +41,7 @@ __all__ = [
     "Alarm",
     "Allow",
     "AnyExtension",
+    "AskGraph",
     "Buffer",
     "EndpointInvalid",
     "EndpointTaken",

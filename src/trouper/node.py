@@ -112,6 +112,10 @@ class Node(NodeBase):
             seed=seed,
             extensions=extensions,
         )
+        if listen or workers:
+            from .actors.deadlock.deadlock_extension import DeadlockDetection  # noqa: PLC0415  loaded on first use
+
+            self._extensions.add(DeadlockDetection)
         self._worker_manager: WorkerManager | None = None
         self._cluster_part: _ClusterPart | None = None
         if isinstance(workers, Workers) or workers != 0:

@@ -17,7 +17,7 @@ from trouper import (
     applies,
     handler,
 )
-from trouper.runtime.net.services.deadlock import DeadlockCheck, DeadlockProbe
+from trouper.actors.deadlock.deadlock import DeadlockCheck, DeadlockProbe
 from trouper.runtime.node.opening import NetworkOptions
 from trouper.runtime.node.services.introspection import RemoteIntrospection
 from trouper.runtime.node.services.lookup import RegistryLookup

@@ -178,6 +178,11 @@ class NodeContext(SpawnMixin):
         """Return another extension of the node, such as one that this one requires; raises ``InvalidOption``."""
         return self.node[kind]
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the extension starts or runs; afterwards nothing more can be made by this context."""
+        return self._run.context is self
+
     # --- requests ----------------------------------------------------------------------------------------------------
 
     def serve(self, type_: type[M], handler: Callable[[M, PeerInfo], object], *, allow: Allow = "member") -> None:
@@ -317,7 +322,7 @@ class NodeContext(SpawnMixin):
         """
 
         def guarded(*args: object) -> None:
-            if self._run.context is not self:
+            if not self.is_open:
                 return
             try:
                 callback(*args)

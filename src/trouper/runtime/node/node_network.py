@@ -1,4 +1,4 @@
-"""The network of a node with its services: groups, look-ups, introspection, deadlock detection."""
+"""The network of a node with its services: groups, look-ups, introspection."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from ..kernel.errors import InvalidOption
 from ..net.network import Network
 from ..net.permissions import is_exported
 from ..net.remote_cell import RemoteCell
-from ..net.services.deadlock_probes import DeadlockDetector
 from .services.group_sync import GroupSync
 from .services.introspection import RemoteIntrospection, serve_introspection
 from .services.lookup import RegistryLookup
@@ -50,7 +49,6 @@ class NodeNetwork(Network):
         self.introspection = RemoteIntrospection(self)
         self.workers = WorkerNodes(self)
         self.lookups = RegistryLookup(self, node.registry)
-        DeadlockDetector(self)
 
 
 def _publish(node: NodeServices, refused: PeerRefused) -> None:

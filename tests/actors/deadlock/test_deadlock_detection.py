@@ -11,7 +11,7 @@ import pytest
 from tests.runtime.net.stage import check_books, pair, paired, peer_of, spawn_remote
 from tests.runtime.stage import play
 from trouper import Actor, ActorRef, ActorStopped, AskTimeout, DeadlockError, Message, Node, handler
-from trouper.runtime.net.services.deadlock_probes import SCAN_S
+from trouper.actors.deadlock.deadlock_extension import SCAN_S
 from trouper.testing import Simulation, settle, simulate
 from trouper.transports.network_faults import Quality
 

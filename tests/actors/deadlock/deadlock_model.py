@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from trouper.runtime.net.services.deadlock import (
+from trouper.actors.deadlock.deadlock import (
     DeadlockCheck,
     DeadlockProbe,
     DeadlockSearch,

@@ -28,7 +28,7 @@ import math
 from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from ...kernel.message import Message
+from ... import Message
 
 PROBE_AFTER_S = 0.25
 """Seconds that an ask must have waited before a probe is sent for it."""

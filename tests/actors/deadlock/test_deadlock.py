@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.runtime.net.services.deadlock_model import STEP_S, World, ring, run
-from trouper.runtime.net.services import deadlock
-from trouper.runtime.net.services.deadlock import (
+from tests.actors.deadlock.deadlock_model import STEP_S, World, ring, run
+from trouper.actors.deadlock import deadlock
+from trouper.actors.deadlock.deadlock import (
     AGAIN_S,
     PROBE_AFTER_S,
     PROBES_KEPT_MAX,

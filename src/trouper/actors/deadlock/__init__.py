@@ -1,0 +1,1 @@
+"""Deadlock detection between nodes, an extension that every node with a network has."""
