@@ -7,11 +7,11 @@ import pytest
 
 from tests.runtime.net.stage import Add, Clerk, cell_of, paired, remote_of, spawn_remote
 from trouper import Actor, ActorRef, DeadLetter, Message, Node, NotPermitted, PeerRefused, handler
+from trouper.actors.deadlock.deadlock import DeadlockCheck, DeadlockProbe
 from trouper.runtime.actor.groups import GroupJoined, GroupLeft
 from trouper.runtime.actor.registry import ServiceKey
 from trouper.runtime.net import control
 from trouper.runtime.net.permissions import TO_NODE
-from trouper.runtime.net.services.deadlock import DeadlockCheck, DeadlockProbe
 from trouper.runtime.node.services import introspection
 from trouper.runtime.node.services.lookup import FindService
 from trouper.runtime.node.services.worker_nodes import WorkerNodeEnded
