@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from trouper.actors.cluster.admin_service import ListedMember
 from trouper.actors.cluster.events import MemberInfo
 from trouper.actors.cluster.metadata import Facts, Location, Metadata
+from trouper.cli.admin_client import AdminFailed
 from trouper.cli.cluster import row
 from trouper.cli.commands import trouper
 
@@ -181,3 +182,9 @@ def test_what_a_node_tells_of_itself_cannot_move_the_cursor() -> None:
     )
     member = MemberInfo("n", "ipc:///x", 7, 7, "suspect", metadata)
     assert row(ListedMember(member, 0.5)) == ("n", "suspect", "ipc:///x", "7", "4", "a b", "k=?[2J", "z/h", "0.50")
+
+
+def test_the_words_of_another_node_give_no_orders_to_the_terminal() -> None:
+    """A refusal, whose text a peer has written, is one printable line."""
+    failed = AdminFailed("tcp://10.0.0.1:1 refused the connection: go\x1b[2J\nnode b is taken down\u202e")
+    assert failed.format_message().isprintable()

@@ -21,6 +21,7 @@ from ..actors.cluster.discovery.local import LocalDiscovery, runtime_folder
 from ..actors.cluster.discovery.port import DiscoveryFailed
 from ..node import Node
 from ..runtime.kernel.errors import ActorError, CallerError, Unhandled, WireError
+from ..runtime.kernel.untrusted import escaped
 from ..transports.keys import KeyRing, KeysInvalid, default_folder
 
 if TYPE_CHECKING:
@@ -36,7 +37,13 @@ POLL_EVERY_S = 0.01
 
 
 class AdminFailed(click.ClickException):
-    """No node could be asked, or the one that was asked refused: one line says why, and the exit code is 1."""
+    """No node could be asked, or the one that was asked refused: one line says why, and the exit code is 1.
+
+    The line may have the words of another node, and so is escaped.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(escaped(message))
 
 
 async def announced_here() -> dict[str, tuple[str, ...]]:
@@ -50,7 +57,7 @@ async def announced_here() -> dict[str, tuple[str, ...]]:
             if endpoints := await LocalDiscovery(folder).find():
                 found[folder.name] = tuple(endpoints)
         except DiscoveryFailed as failed:
-            click.echo(f"warning: {failed}", err=True)
+            click.echo(escaped(f"warning: {failed}"), err=True)
     return found
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from ..runtime.kernel.untrusted import escaped
 from . import INTERRUPTED
 from .groups import NamingGroup
 
@@ -107,7 +108,7 @@ def leave_cluster(
         name = client.peer.node if node is None else node
         if name not in endpoints:
             raise AdminFailed(await _no_member(client, name))
-        click.echo(f"node {await client.leave(endpoints[name], 'told to leave')} has left")
+        click.echo(escaped(f"node {await client.leave(endpoints[name], 'told to leave')} has left"))
 
     _connected(leave_and_wait, cluster_name, at, keys, insecure=insecure)
 
@@ -176,7 +177,8 @@ def _print(page: MemberPage, listed: list[ListedMember]) -> None:
     from rich.text import Text
 
     alive = sum(each.member.status == "alive" for each in listed)
-    table = Table(title=f"cluster {page.cluster}: {alive} of {len(listed)} alive, as {page.node} sees it")
+    title = f"cluster {page.cluster}: {alive} of {len(listed)} alive, as {page.node} sees it"
+    table = Table(title=Text(escaped(title)))
     headings = (
         "name", "status", "endpoint", "generation", "cores", "roles", "labels", "location", "suspicion",
     )  # fmt: skip
