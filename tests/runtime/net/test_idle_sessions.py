@@ -6,10 +6,12 @@ from functools import partial
 
 from tests.actors.cluster.stage import PLAIN, Seen, Witness, play, view
 from trouper import Actor, ActorRef, Message, Node, handler
+from trouper.lowlevel import declare_header
 from trouper.testing import Simulation
 
 FEW = replace(PLAIN, sessions_max=8)
 NODES = 20
+NUMBER = declare_header("test-number", follows=True)
 
 
 class Next(Message[None]):
@@ -30,6 +32,9 @@ class Keeper(Actor):
 
     @handler
     def take(self, msg: Next) -> None:
+        assert self.headers == {NUMBER: str(msg.number).encode()}, (
+            "headers wait for the next session with their message"
+        )
         self.row.append(msg.number)
 
     @handler
@@ -49,7 +54,8 @@ class Sender(Actor):
 
     @handler
     def send(self, msg: Next) -> None:
-        self.keepers[self.number % len(self.keepers)].tell(Next(self.number))
+        keeper = self.keepers[self.number % len(self.keepers)]
+        keeper.with_headers({NUMBER: str(self.number).encode()}).tell(Next(self.number))
         self.number += 1
 
 
