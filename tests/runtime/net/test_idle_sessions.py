@@ -33,7 +33,7 @@ class Keeper(Actor):
     @handler
     def take(self, msg: Next) -> None:
         assert self.headers == {NUMBER: str(msg.number).encode()}, (
-            "headers wait for the next session with their message"
+            "they wait for the next session with it"
         )
         self.row.append(msg.number)
 
