@@ -32,9 +32,7 @@ class Keeper(Actor):
 
     @handler
     def take(self, msg: Next) -> None:
-        assert self.headers == {NUMBER: str(msg.number).encode()}, (
-            "they wait for the next session with it"
-        )
+        assert self.headers == {NUMBER: str(msg.number).encode()}, "they wait for the next session with it"
         self.row.append(msg.number)
 
     @handler
