@@ -20,7 +20,7 @@ from ...runtime.kernel.address import NodeId
 from ...runtime.kernel.clock import Alarm
 from . import member_info
 from .contained import ContainedErrors
-from .discovery.discovery_actor import DiscoveryActor, announcements
+from .discovery.discovery_actor import ITSELF, DiscoveryActor, announcements
 from .events import ClusterNotice, MemberInfo
 from .loop_lag import LoopLagMonitor
 from .membership import effects
@@ -34,6 +34,7 @@ from .messages import (
     HealthReport,
     JoinRefused,
     MarkDown,
+    OwnEndpointFound,
     Rejoin,
     SessionLost,
     UpdateMetadata,
@@ -110,6 +111,8 @@ class ClusterManager(Actor):
     def _on_dial_refused(self, endpoint: str, code: str, text: str) -> None:
         if code in NAME_REFUSED:
             self._notice("refused", f"{endpoint} refuses this node ({code}): {text}", logged=False)
+        if code == ITSELF:
+            self.ref.tell(OwnEndpointFound(endpoint))
         if code == "over":
             self.cluster.on_name_lost(endpoint, text)
 
@@ -148,6 +151,11 @@ class ClusterManager(Actor):
     def contact(self, msg: ContactEndpoint) -> None:
         """Contact a node that was found and may be of this cluster."""
         self._carry_out(self.machine.contact(msg.endpoint, self._loop.time()))
+
+    @handler
+    def own_endpoint_found(self, msg: OwnEndpointFound) -> None:
+        """Take note that this node has dialled itself: the seeds name it by a host name, or by another address."""
+        self._carry_out(self.machine.recognise(msg.endpoint, self._loop.time()))
 
     @handler
     def mark_down(self, msg: MarkDown) -> bool:

@@ -67,6 +67,12 @@ class ContactEndpoint(Message[None], local=True):
     endpoint: str
 
 
+class OwnEndpointFound(Message[None], local=True):
+    """This node has dialled itself at this endpoint."""
+
+    endpoint: str
+
+
 class Discovered(Message[None], local=True):
     """The result of a discovery.  source: its description.  problem: what failed; empty when nothing did."""
 

@@ -217,6 +217,11 @@ class Membership:
             self._push_pull.contact(endpoint)
         return self._finish(now)
 
+    def recognise(self, endpoint: str, now: float) -> list[Effect]:
+        """Take note that this node itself listens at an endpoint, under another name or address than its own."""
+        self._push_pull.recognise(endpoint, now)
+        return self._finish(now)
+
     def session_lost(self, name: str, now: float) -> list[Effect]:
         """The session to a member has failed: probe it at once."""
         schedule = self._view.schedule

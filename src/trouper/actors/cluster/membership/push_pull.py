@@ -84,6 +84,15 @@ class PushPull:
         else:
             self._send_view(endpoint, joining=True)
 
+    def recognise(self, endpoint: str, now: float) -> None:
+        """Take note that this node itself listens at an endpoint: as a seed it makes this node found the cluster."""
+        if endpoint not in self._seeds:
+            return
+        self._seeds = tuple(seed for seed in self._seeds if seed != endpoint)
+        if not (self._view.joined or self._view.ended or self._rejoins):
+            self._view.joined = True
+            self._has_joined(now)
+
     def stop(self) -> None:
         """Send nothing more on its own: this node leaves."""
         self._join_at = self._sync_at = self._reconnect_at = inf
