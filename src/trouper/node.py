@@ -49,6 +49,8 @@ class Node(NodeBase):
         not watch the loop.  On virtual time the loop is not watched.
     listen: an endpoint, or several, at which other nodes reach this one; none makes a node without a network.  A node
         that listens needs a name that is unique among the nodes it will meet.
+    advertise: the endpoint by which other nodes reach this one, where that differs from ``listen``, as behind NAT or a
+        mapped port of a container; a host name in it is looked up once, at the start.  None tells them ``listen``.
     join: endpoints of other nodes, dialled until they answer, and again whenever the session is lost; with ``cluster``
         also sources of endpoints: texts such as ``dns://HOST:PORT``, and objects that implement ``Discovery``.
     keys: the folder that ``trouper keygen`` made; ``tcp://`` is encrypted and authenticated with it.  None has no keys.
@@ -81,6 +83,7 @@ class Node(NodeBase):
         journal: Journal | None = None,
         slow_handler_s: float | None = SLOW_HANDLER_S,
         listen: str | Sequence[str] = (),
+        advertise: str | None = None,
         join: Sequence[str | Discovery] = (),
         allowed_modules: Collection[str] = (),
         keys: str | PathLike[str] | None = None,
@@ -102,6 +105,7 @@ class Node(NodeBase):
             journal=journal,
             slow_handler_s=slow_handler_s,
             listen=listen,
+            advertise=advertise,
             join=_endpoints(join, cluster),
             allowed_modules=allowed_modules,
             keys=keys,

@@ -37,6 +37,7 @@ def node() -> None:
 @node.command("run")
 @click.option("--name", help="Name of the node; unique among the nodes it meets.  [default: node-PID]")
 @click.option("--listen", multiple=True, metavar="ENDPOINT", help="Where other nodes reach this one; repeatable.")
+@click.option("--advertise", metavar="ENDPOINT", help="What other nodes are told instead, as behind a mapped port.")
 @click.option(
     "--join", multiple=True, metavar="WHERE", help="A node to dial; with --cluster also see below; repeatable."
 )
@@ -66,7 +67,7 @@ def run_node(
     labels: Sequence[str],
     nodes: str | None,
     allow: Sequence[str],
-    **given: Any,  # Any: --listen, --join and --code-shipping, which go to Node as they are
+    **given: Any,  # Any: --listen, --advertise, --join and --code-shipping, which go to Node as they are
 ) -> None:
     """Run a node until SIGINT or SIGTERM, then shut it down in order.
 

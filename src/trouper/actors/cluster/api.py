@@ -295,7 +295,8 @@ class Cluster:
         payload = self._payload(self._metadata)
         me = Member(self.node.name, network.endpoint, self._generation, incarnation, metadata=payload)
         known = [] if old is None else [record for record in old.all_records() if record.id != old.me.id]
-        seeds = (*self._seeds, *(record.endpoint for record in known if not record.is_over))
+        own = tuple(network.endpoint if network.is_own(seed) else seed for seed in self._seeds)
+        seeds = (*own, *(record.endpoint for record in known if not record.is_over))
         machine = Membership(
             me,
             cluster=self.config.name,

@@ -34,7 +34,15 @@ from ..session.identity import Identities, Identity, trusted
 from ..session.session import Session
 from ..session.sessions import KnownNode, SessionManager
 from ..session.settings import SessionSettings
-from ..session.transport import AuthenticatingTransport, Buffer, Source, Transport, TransportOwner, Wire
+from ..session.transport import (
+    AuthenticatingTransport,
+    Buffer,
+    ResolvingTransport,
+    Source,
+    Transport,
+    TransportOwner,
+    Wire,
+)
 from .bulk.out_of_band import BulkResources
 from .connector import Connector
 from .control import FindActor, SpawnActor
@@ -79,6 +87,7 @@ class Network:
     local: what peers may ask of the actors of this node.
     settings: None is ``SessionSettings()``.  bulk: None is ``BulkSettings()``.
     allowed_modules: modules that may be imported when another node asks for an actor of theirs.
+    advertise: the endpoint that peers are told, where they reach this node otherwise than it listens; empty for none.
     rng: source of tokens and jitter; None takes the operating system's, since tokens must not be guessed.
     """
 
@@ -98,6 +107,7 @@ class Network:
         allowed_modules: Collection[str] = (),
         bulk: BulkSettings | None = None,
         rng: random.Random | None = None,
+        advertise: str = "",
     ) -> None:
         self.system, self.node_id, self.local = system, NodeId(system.name, generation), local
         self._now = system.loop.time
@@ -114,12 +124,12 @@ class Network:
         self.directory = Directory(self, self.node_id, self._generations)
         self.connector = Connector(self, system.loop)
         self.endpoint = ""
-        """The first listening endpoint, as peers reach it; empty before ``start``."""
+        """What peers are told: the advertised endpoint, else the first where it listens; empty before ``start``."""
         self.endpoints: tuple[str, ...] = ()
         """All listening endpoints, as peers reach them."""
         self.refusals: dict[str, str] = {}
         """Why the node at an endpoint refused a session, in its own words, by endpoint."""
-        self._listen, self._join = listen, join
+        self._listen, self._join, self._advertise = listen, join, advertise
         self._transports = TransportSet([make(self) for make in transports])
         self._settings = settings or SessionSettings()
         self._allowed = allowed_modules
@@ -151,6 +161,8 @@ class Network:
     async def start(self) -> None:
         """Listen, and begin to dial; raises what a transport raises for an endpoint that it cannot listen at."""
         self.endpoints = await self._transports.listen(self._listen)
+        if self._advertise:
+            self.endpoints = (await self._transports.advertised(self._advertise), *self.endpoints)
         self.endpoint = self.endpoints[0]
         local = LocalNode(self.node_id.name, self.node_id.generation, self.endpoint, self.endpoints[1:])
         self._manager = SessionManager(
@@ -166,6 +178,10 @@ class Network:
             self._keys_timer = self.system.loop.call_later(KEYS_EVERY_S, self._refresh_keys)
         for endpoint in self._join:
             self.connect(endpoint)
+
+    def is_own(self, endpoint: str) -> bool:
+        """Whether this is an endpoint of this node, as it was configured or as peers reach it."""
+        return endpoint in (*self.endpoints, *self._listen, self._advertise)
 
     async def close(self) -> None:
         """Send what is buffered, end all sessions in order within 2 x ``linger_s`` seconds, close the transports."""
@@ -683,6 +699,17 @@ class TransportSet:
     async def listen(self, endpoints: Sequence[str]) -> tuple[str, ...]:
         """Listen at endpoints; returns them as peers reach them."""
         return tuple([await self.find(endpoint).listen(endpoint) for endpoint in endpoints])
+
+    async def advertised(self, endpoint: str) -> str:
+        """Return the endpoint that this node tells peers in place of those where it listens, without a host name.
+
+        Raises ``InvalidOption`` for one that peers would not take, and what the transport raises.
+        """
+        transport = self.find(endpoint)
+        told = await transport.resolve(endpoint) if isinstance(transport, ResolvingTransport) else endpoint
+        if problem := endpoint_problem(told):
+            raise InvalidOption(f"advertise={endpoint!r} is told to peers, and they would not take it: {problem}")
+        return told
 
     def knows(self, endpoint: str) -> bool:
         """Return whether there is a transport for an endpoint."""

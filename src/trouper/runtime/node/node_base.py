@@ -73,6 +73,7 @@ class NodeBase(NodeServices, SpawnMixin):
         journal: Journal | None = None,
         slow_handler_s: float | None = SLOW_HANDLER_S,
         listen: str | Sequence[str] = (),
+        advertise: str | None = None,
         join: Sequence[str] = (),
         allowed_modules: Collection[str] = (),
         keys: str | PathLike[str] | None = None,
@@ -94,6 +95,7 @@ class NodeBase(NodeServices, SpawnMixin):
         self._network_options = NetworkOptions(
             listen=(listen,) if isinstance(listen, str) else tuple(listen),
             join=tuple(join),
+            advertise=advertise or "",
             allowed_modules=allowed_modules,
             keys=None if keys is None else Path(keys),
             insecure=insecure,

@@ -28,6 +28,7 @@ class NetworkOptions:
     shipping: the limits of code that travels by value; None neither sends nor takes code.
     bulk: how large buffers in messages are sent; None is ``BulkSettings()``.
     sessions_max: sessions that a member of a cluster keeps open; None, outside of a cluster, keeps every session.
+    advertise: the endpoint that peers are told instead of those where the node listens; empty for none.
     seed: of the tokens and the jitter of sessions; None takes unpredictable ones from the operating system.
     """
 
@@ -40,10 +41,13 @@ class NetworkOptions:
     shipping: CodeShipping | None = None
     seed: int | None = None
     sessions_max: int | None = None
+    advertise: str = ""
 
     def __post_init__(self) -> None:
         if self.shipping is not None and self.insecure:
             raise InvalidOption("code_shipping and insecure=True: anybody could run code here; give it keys instead")
+        if self.advertise and not self.listen:
+            raise InvalidOption(f"advertise={self.advertise!r} needs listen: it tells how that endpoint is reached")
         if self.join and not self.listen:
             raise InvalidOption(f"join={self.join} needs listen: peers send to this node at an endpoint of its own")
 
@@ -70,6 +74,7 @@ async def open_network(
         settings=SessionSettings()
         if options.sessions_max is None
         else SessionSettings.for_monitored_peers(options.sessions_max),
+        advertise=options.advertise,
         rng=None if options.seed is None else random.Random(f"{options.seed} {node.name} {generation}"),
     )
     network.shipping = options.shipping

@@ -151,6 +151,18 @@ class AuthenticatingTransport(Protocol):
         ...
 
 
+@runtime_checkable
+class ResolvingTransport(Protocol):
+    """A transport whose endpoints may have host names."""
+
+    async def resolve(self, endpoint: str) -> str:
+        """Return the endpoint with an address in place of its host name.
+
+        Raises ``EndpointInvalid``, and ``TransportFailed`` for a name without an address.
+        """
+        ...
+
+
 class Transport(Protocol):
     """Moves frames.
 

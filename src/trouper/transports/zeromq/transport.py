@@ -84,6 +84,11 @@ class ZeroMQTransport:
             self._check(endpoint, place)
             return self._bind(endpoint, place)
 
+    async def resolve(self, endpoint: str) -> str:
+        """``ResolvingTransport.resolve``."""
+        place = read_endpoint(endpoint, to_listen=False)
+        return place.at((await self._resolver.resolve(place.host))[0]).address if place.has_name else endpoint
+
     def connect(self, endpoint: str) -> ZeroMQWire:
         """``Transport.connect``; raises ``KeysMissing`` too."""
         target = read_endpoint(endpoint, to_listen=False)
