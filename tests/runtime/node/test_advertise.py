@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ class Mapping:
         self._tasks: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncGenerator[None]:
         """Forward until the end of the block."""
         server = await asyncio.start_server(self._on_connection, "127.0.0.1", self.port)
         try:
@@ -140,8 +141,8 @@ def test_a_name_that_is_advertised_is_told_as_an_address(monkeypatch: pytest.Mon
     """Peers take no names from others; the node knows itself by the name all the same."""
     look_up = socket.getaddrinfo
 
-    def known(host: str, *rest: object, **options: object) -> object:
-        return look_up("127.0.0.1" if host == "inside.example" else host, *rest, **options)  # type: ignore[arg-type]  # handed on
+    def known(host: str, *rest: Any, **options: Any) -> object:  # Any: what getaddrinfo takes, handed on
+        return look_up("127.0.0.1" if host == "inside.example" else host, *rest, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", known)
 

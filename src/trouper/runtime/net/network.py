@@ -93,6 +93,11 @@ class Network:
 
     shipping: CodeShipping | None = None
     """Limits for code that travels by value; None refuses such code."""
+    known_node: Callable[[str], KnownNode | None] | None = None
+    """Returns the node that is known to be alive under a name, by whatever monitors the nodes; None without that.
+
+    Another node of this name gets no session while it is.
+    """
 
     def __init__(
         self,
@@ -149,11 +154,6 @@ class Network:
         """The number of running actors that this node has placed with ``spawn(place=)``, by the node where they run."""
         self.on_dial_refused: list[Callable[[str, str, str], None]] = []
         """Called with the endpoint, the code (``itself`` for an endpoint of this node) and the text of each refusal."""
-        self.known_node: Callable[[str], KnownNode | None] | None = None
-        """Returns the node that is known to be alive under a name, by whatever monitors the nodes; None without that.
-
-        Another node of this name gets no session while it is.
-        """
         system.on_lifecycle += (self._on_actor_event,)
 
     # --- start and close ---------------------------------------------------------------------------------------------
