@@ -98,6 +98,7 @@ from .runtime.kernel.journal import Record as Record
 from .runtime.kernel.journal import RecordsGone as RecordsGone
 from .runtime.kernel.journal import RecordTooLarge as RecordTooLarge
 from .runtime.kernel.journal import Snapshot as Snapshot
+from .runtime.kernel.journal import StaleWriter as StaleWriter
 from .runtime.kernel.journal import WrongSequence as WrongSequence
 from .runtime.kernel.mailbox import Mailbox as Mailbox
 from .runtime.kernel.message import Message as Message
@@ -112,6 +113,7 @@ from .runtime.kernel.supervision import RestForOne as RestForOne
 from .runtime.net.code_shipping import CodeShipping as CodeShipping
 from .runtime.net.security_log import PeerRefused as PeerRefused
 from .runtime.node.run import run as run
+from .runtime.node.services.served_journal import ServedJournal as ServedJournal
 from .runtime.node.shutdown import Shutdown as Shutdown
 from .runtime.observe.accounting import Accounting as Accounting
 from .runtime.observe.dead_letters import DeadLetters as DeadLetters
@@ -232,10 +234,12 @@ __all__ = [
     "Routing",
     "ScatterGatherFirst",
     "Secret",
+    "ServedJournal",
     "ServiceKey",
     "Shutdown",
     "Snapshot",
     "SnapshotUnreadable",
+    "StaleWriter",
     "StartChild",
     "StartFailed",
     "StashFull",

@@ -45,6 +45,8 @@ class Node(NodeBase):
     shutdown_s: seconds for the whole shutdown, after which what is left is killed; None has no deadline.
     threads: the size of the thread pool behind ``offload``; started on first use.
     journal: where event-sourced actors keep their events; None is a ``MemoryJournal``, created on first use.
+    serve_journal: True lets peers use the journal of this node, by ``Node(journal=ServedJournal("NAME"))`` there.
+        Workers of this node use it in any case, unless ``Workers(journal="memory")`` says otherwise.
     slow_handler_s: seconds for which a handler may block the loop before that is reported as ``LoopBlocked``; None does
         not watch the loop.  On virtual time the loop is not watched.
     listen: an endpoint, or several, at which other nodes reach this one; none makes a node without a network.  A node
@@ -81,6 +83,7 @@ class Node(NodeBase):
         shutdown_s: float | None = 10.0,
         threads: int = 8,
         journal: Journal | None = None,
+        serve_journal: bool = False,
         slow_handler_s: float | None = SLOW_HANDLER_S,
         listen: str | Sequence[str] = (),
         advertise: str | None = None,
@@ -103,6 +106,7 @@ class Node(NodeBase):
             shutdown_s=shutdown_s,
             threads=threads,
             journal=journal,
+            serve_journal=serve_journal,
             slow_handler_s=slow_handler_s,
             listen=listen,
             advertise=advertise,
@@ -148,6 +152,9 @@ class Node(NodeBase):
         from .runtime.workers.node_workers import NodeWorkers  # noqa: PLC0415  loaded on first use
 
         return NodeWorkers(self, self._worker_manager)
+
+    def _journal_users(self) -> Sequence[str] | None:
+        return None if self._worker_manager is None else self._worker_manager.names
 
     def full_place(self, place: str) -> str:
         """Return the name of the node that a place names: ``worker-1`` is the first worker of this node.

@@ -13,6 +13,7 @@ from trouper.runtime.journal import (
     RecordsGone,
     SimulatedDisk,
     Snapshot,
+    StaleWriter,
     WrongSequence,
 )
 from trouper.testing import virtual_time
@@ -121,6 +122,39 @@ async def test_the_newest_snapshot_is_loaded_and_the_last_two_are_kept(make: Mak
     assert await journal.load_snapshot("a") == Snapshot(9, b"nine again")
     with pytest.raises(WrongSequence, match="ends with sequence 9, not 10"):
         await journal.save_snapshot("a", Snapshot(10, b"of what?"))
+    await journal.close()
+
+
+@every_journal
+@virtual_time
+async def test_a_writer_that_another_one_has_replaced_is_refused(make: Make, tmp_path: Path) -> None:
+    """Only the last claim of a stream may append with its epoch; an append without one is not checked."""
+    journal = await _opened(make, tmp_path)
+    first = await journal.claim("a")
+    assert await journal.append("a", [b"x"], 0, epoch=first) == 1
+    second, other = await journal.claim("a"), await journal.claim("b")
+    assert len({first, second, other}) == 3
+    assert second > first
+    with pytest.raises(StaleWriter, match=r"^stream 'a' has been claimed by another writer, or its journal was opened"):
+        await journal.append("a", [b"y"], 1, epoch=first)
+    with pytest.raises(StaleWriter):
+        await journal.append("a", [b"y"], 1, epoch=other)
+    assert await journal.append("a", [b"y"], 1, epoch=second) == 2
+    assert await journal.append("a", [b"z"], 2) == 3
+    assert await journal.append("b", [b"x"], 0, epoch=other) == 1
+    await journal.close()
+
+
+@every_journal
+@virtual_time
+async def test_the_streams_are_listed(make: Make, tmp_path: Path) -> None:
+    """By their names, whatever is in them, in order."""
+    journal = await _opened(make, tmp_path)
+    assert await journal.streams() == []
+    names = ["user/ada", "B", "b", "\u00fcber 100%", "a.log"]
+    for name in names:
+        await journal.append(name, [b"x"])
+    assert await journal.streams() == sorted(names)
     await journal.close()
 
 

@@ -451,7 +451,7 @@ SAFE = {
     "Timers": {"retained"},
     "Instruments": {"on_begin", "on_end"},
     "Shutdown": {"add", "remove", "add_phase", "phases", "wait", "kill_remaining"},
-    "Node": {"name", "reports", "shutdown", "watchdog", "default_journal_refusal", "has_network", "workers",
+    "Node": {"name", "reports", "shutdown", "watchdog", "has_network", "workers",
              "has_given_journal", "journal", "start", "cluster", "network", "extensions", "full_place", *SERVICES},
 }  # fmt: skip
 """What a thread may read, and calls that are tried below in another way: they return what must be awaited."""

@@ -21,7 +21,6 @@ from trouper import (
     BulkSettings,
     FileJournal,
     InvalidOption,
-    MemoryJournal,
     Node,
     StartFailed,
     Workers,
@@ -207,20 +206,33 @@ def test_workers_are_told_of_the_end_of_one_whose_session_this_node_has_ended(mo
     run(scene())
 
 
-@pytest.mark.parametrize(("journal", "works"), [(None, True), (MemoryJournal(), True), ("file", False)])
-def test_an_event_sourced_actor_is_not_placed_on_a_worker_of_a_node_with_a_durable_journal(
-    journal: MemoryJournal | str | None, works: bool, tmp_path: Path
-) -> None:
-    """The worker does not have that journal, so its events would be lost; other nodes lose them in any case."""
+def test_an_event_sourced_actor_on_a_worker_has_its_events_in_the_journal_of_the_node(tmp_path: Path) -> None:
+    """After a kill of its worker, in another worker, and in the next run, it recovers from the same files."""
 
     async def scene() -> None:
-        given = FileJournal(tmp_path) if isinstance(journal, str) else journal
-        async with Node(workers=Workers(1), journal=given) as node:
-            if works:
-                placed = await node.spawn(Account, name="ada", place="worker-1")
-                assert await placed.ask(Deposit(7), 30.0) == 7
-            else:
-                with pytest.raises(InvalidOption, match="worker-1 has no durable journal"):
-                    await node.spawn(Account, name="ada", place="worker-1")
+        async with Node(workers=Workers(2), journal=FileJournal(tmp_path)) as node:
+            placed = await node.spawn(Account, name="ada", place="worker-1")
+            assert await placed.ask(Deposit(7), 30.0) == 7
+            await placed.stop()
+            elsewhere = await node.spawn(Account, name="ada", place="worker-2")
+            assert await elsewhere.ask(Deposit(1), 30.0) == 8
+        async with Node(journal=FileJournal(tmp_path)) as node:
+            assert await node.journal.streams() == ["user/ada"]
+            assert await (await node.spawn(Account, name="ada")).ask(Deposit(2)) == 10
+
+    run(scene())
+
+
+@pytest.mark.parametrize("journal", [None, "memory"])
+def test_workers_keep_events_in_memory_where_that_was_chosen(journal: str | None, tmp_path: Path) -> None:
+    """A node without a journal, or ``Workers(journal="memory")``: nothing of it is in the files."""
+
+    async def scene() -> None:
+        workers = Workers(1) if journal is None else Workers(1, journal="memory")
+        given = None if journal is None else FileJournal(tmp_path)
+        async with Node(workers=workers, journal=given) as node:
+            placed = await node.spawn(Account, name="ada", place="worker-1")
+            assert await placed.ask(Deposit(7), 30.0) == 7
+            assert await node.journal.streams() == []
 
     run(scene())

@@ -15,6 +15,7 @@ from ..kernel.journal import Record as Record
 from ..kernel.journal import RecordsGone as RecordsGone
 from ..kernel.journal import RecordTooLarge as RecordTooLarge
 from ..kernel.journal import Snapshot as Snapshot
+from ..kernel.journal import StaleWriter as StaleWriter
 from ..kernel.journal import WrongSequence as WrongSequence
 from .disk import Disk as Disk
 from .disk import RealDisk as RealDisk

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import PurePath
 from types import TracebackType
 from typing import Literal, ParamSpec, Self, TypeVar
+from urllib.parse import unquote_to_bytes
 
 from ..kernel.errors import CallerError, InvalidOption
 from ..kernel.journal import (
@@ -36,6 +37,7 @@ from ..kernel.journal import (
 from ..kernel.logs import get_log
 from . import snapshots
 from .disk import Disk, DiskLock, RealDisk
+from .epochs import WriterEpochs
 from .segments import RECORD_OVERHEAD_BYTES, Append, Limits, StreamFiles
 
 P = ParamSpec("P")
@@ -128,6 +130,7 @@ class FileJournal:
         self._sync_timer: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
         self._process_id = 0
+        self._epochs = WriterEpochs()
 
     async def __aenter__(self) -> Self:
         """Open the journal."""
@@ -156,7 +159,7 @@ class FileJournal:
         try:
             await self._call_to_the_end(self._disk.make_folder, self._folder)
             self._lock = await self._call_to_the_end(self._disk.lock, self._folder / LOCK_FILE)
-            self._process_id = os.getpid()
+            self._process_id, self._epochs = os.getpid(), WriterEpochs()
         except OSError as error:
             raise JournalFailed(f"journal {self._folder} cannot be opened: {error}") from error
         finally:
@@ -206,10 +209,23 @@ class FileJournal:
 
     # --- the port ----------------------------------------------------------------------------------------------------
 
-    async def append(self, stream: str, records: Sequence[bytes], expected_sequence: int | None = None) -> int:
+    async def claim(self, stream: str) -> int:
+        """Begin a writer epoch; it is kept in memory."""
+        self._stream(stream)
+        return self._epochs.claim(stream)
+
+    async def append(
+        self,
+        stream: str,
+        records: Sequence[bytes],
+        expected_sequence: int | None = None,
+        *,
+        epoch: int | None = None,
+    ) -> int:
         """Append records, all or none; appends that arrive while the stream is being written share the next fsync."""
         self._check_sizes(stream, records)
         kept = self._stream(stream)
+        self._epochs.check(stream, epoch)
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         kept.waiting.append((Append(records, expected_sequence), future))
         if not kept.committing:
@@ -252,6 +268,15 @@ class FileJournal:
     async def truncate(self, stream: str, up_to_sequence: int) -> None:
         """Remove the files all of whose records are at or before this sequence; the newest file is always kept."""
         await self._exclusively(self._stream(stream), lambda files: files.truncate(up_to_sequence))
+
+    async def streams(self) -> Sequence[str]:
+        """Return the names of all streams, by their folders."""
+        self._check_open()
+        try:
+            names = await asyncio.shield(self._begin(self._call_to_the_end(self._disk.names, self._folder)))
+        except OSError as error:
+            raise JournalFailed(f"journal {self._folder} cannot be listed: {error}") from error
+        return sorted(name for folder in names if (name := stream_of(folder)) is not None)
 
     # --- commits -----------------------------------------------------------------------------------------------------
 
@@ -301,7 +326,7 @@ class FileJournal:
 
     # --- jobs --------------------------------------------------------------------------------------------------------
 
-    def _stream(self, name: str) -> _Stream:
+    def _check_open(self) -> None:
         if self._lock is None or self._closing is not None:
             raise JournalClosed(f"journal {self._folder} is not open: use `async with`, or give it to a node")
         if self._process_id != os.getpid():
@@ -309,6 +334,9 @@ class FileJournal:
                 f"journal {self._folder} was opened by process {self._process_id}, of which this one is a fork: one "
                 "journal has one writer; open another folder here"
             )
+
+    def _stream(self, name: str) -> _Stream:
+        self._check_open()
         stream = self._streams.get(name)
         if stream is None:
             folder = self._folder / folder_of(name)
@@ -436,6 +464,16 @@ def folder_of(stream: str) -> str:
             f"and 8 to {STREAM_FOLDER_CHARS_MAX} are possible"
         )
     return name
+
+
+def stream_of(folder: str) -> str | None:
+    """Return the stream of a folder's name; None for a name that no stream has."""
+    name = folder.removeprefix("stream-")
+    try:
+        stream = unquote_to_bytes(name).decode("utf-8", "surrogatepass")
+        return stream if folder != name and folder_of(stream) == folder else None
+    except (UnicodeDecodeError, InvalidStream):
+        return None
 
 
 def _copy(error: Exception) -> Exception:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from ..kernel.journal import Record, Snapshot
+from .epochs import WriterEpochs
 from .segments import records_gone, wrong_sequence
 
 
@@ -32,12 +33,25 @@ class MemoryJournal:
     def __init__(self, *, snapshots_kept: int = 2) -> None:
         self._snapshots_kept = snapshots_kept
         self._streams: dict[str, _Stream] = {}
+        self._epochs = WriterEpochs()
 
     async def open(self) -> None:
         """Do nothing: it is always open."""
 
-    async def append(self, stream: str, records: Sequence[bytes], expected_sequence: int | None = None) -> int:
-        """Append records; raises ``WrongSequence``."""
+    async def claim(self, stream: str) -> int:
+        """Begin a writer epoch."""
+        return self._epochs.claim(stream)
+
+    async def append(
+        self,
+        stream: str,
+        records: Sequence[bytes],
+        expected_sequence: int | None = None,
+        *,
+        epoch: int | None = None,
+    ) -> int:
+        """Append records; raises ``WrongSequence``, ``StaleWriter``."""
+        self._epochs.check(stream, epoch)
         kept = self._streams.get(stream) or _Stream()
         if expected_sequence not in (None, kept.last_sequence):
             raise wrong_sequence(stream, expected_sequence, kept.last_sequence)
@@ -79,6 +93,10 @@ class MemoryJournal:
         kept = self._streams.get(stream)
         if kept is not None:
             del kept.records[: max(0, up_to_sequence - kept.first_kept + 1)]
+
+    async def streams(self) -> Sequence[str]:
+        """Return the names of all streams."""
+        return sorted(self._streams)
 
     async def close(self) -> None:
         """Do nothing: there is nothing to release."""

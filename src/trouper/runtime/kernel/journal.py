@@ -44,6 +44,10 @@ class WrongSequence(CallerError):
     """The stream ends with another sequence than the caller expects: it has a second writer, or it is new."""
 
 
+class StaleWriter(CallerError):
+    """Another writer has claimed the stream since, or the journal was opened again: recover and claim it first."""
+
+
 class RecordsGone(CallerError):
     """The requested records have been truncated."""
 
@@ -81,11 +85,24 @@ class Journal(Protocol):
     async def open(self) -> None:
         """Open the journal; does nothing when it is open.  Raises ``JournalLocked``, ``JournalFailed``."""
 
-    async def append(self, stream: str, records: Sequence[bytes], expected_sequence: int | None = None) -> int:
+    async def claim(self, stream: str) -> int:
+        """Become the writer of a stream: return a new epoch, to be given to ``append``; those before it are stale."""
+        ...
+
+    async def append(
+        self,
+        stream: str,
+        records: Sequence[bytes],
+        expected_sequence: int | None = None,
+        *,
+        epoch: int | None = None,
+    ) -> int:
         """Append records, all or none, and return the sequence of the last one.
 
         expected_sequence: of the stream's last record before this append, 0 for a new stream; None does not check it.
-        Raises ``WrongSequence``, ``RecordTooLarge``, ``InvalidStream``, ``JournalFailed``, ``JournalClosed``.
+        epoch: what ``claim`` has returned to this writer; None does not check it.
+        Raises ``WrongSequence``, ``StaleWriter``, ``RecordTooLarge``, ``InvalidStream``, ``JournalFailed``,
+        ``JournalClosed``.
         """
         ...
 
@@ -117,6 +134,10 @@ class Journal(Protocol):
 
     async def truncate(self, stream: str, up_to_sequence: int) -> None:
         """Allow the journal to delete the records up to and including this one; it may keep some of them longer."""
+
+    async def streams(self) -> Sequence[str]:
+        """Return the names of all streams that have records or snapshots, sorted."""
+        ...
 
     async def close(self) -> None:
         """Make everything that was acknowledged durable, and release files and locks; a second call does nothing."""

@@ -34,6 +34,7 @@ from ..observe.watchdog import SLOW_HANDLER_S, LoopBlocked, LoopWatchdog
 from .extension_manager import ExtensionManager
 from .node_services import NodeServices
 from .opening import NetworkOptions, open_network
+from .services.served_journal import JournalServer, ServedJournal
 from .services.worker_nodes import WORKER_NAME
 from .shutdown import AFTER_STOP, STOP_EXTENSIONS, Shutdown
 from .transports import transports_for
@@ -71,6 +72,7 @@ class NodeBase(NodeServices, SpawnMixin):
         shutdown_s: float | None = 10.0,
         threads: int = 8,
         journal: Journal | None = None,
+        serve_journal: bool = False,
         slow_handler_s: float | None = SLOW_HANDLER_S,
         listen: str | Sequence[str] = (),
         advertise: str | None = None,
@@ -86,6 +88,7 @@ class NodeBase(NodeServices, SpawnMixin):
     ) -> None:
         _check(ask_timeout_s, threads, slow_handler_s)
         super().__init__(name or "local", journal)
+        self._serve_journal = serve_journal
         self._supervision = supervision or NODE_SUPERVISION
         self._ask_timeout_s, self._threads, self._seed = ask_timeout_s, threads, seed
         self.reports.on_crash.append(self._on_crash)
@@ -189,11 +192,28 @@ class NodeBase(NodeServices, SpawnMixin):
         if options.listen:
             transports = self._make_transports(options)
             self._network = await open_network(self, options, transports, self.system.node_id.generation)
+            self._share_journal(self._network)
         for part in self._parts:
             await part.start()
         await self._extensions.start()
         if self._slow_handler_s is not None and not is_virtual(loop):  # after the imports above, which block the loop
             self.watchdog = LoopWatchdog(self.system, self._slow_handler_s, self._on_loop_blocked)
+
+    def _share_journal(self, network: NodeNetwork) -> None:
+        """Serve the journal that was given to workers and peers; use the network where it is that of another node."""
+        journal, workers = self._given_journal, self._journal_users()
+        if journal is None:
+            return
+        if isinstance(journal, ServedJournal):
+            journal.bind(lambda: self.network)
+        if self._serve_journal or workers is not None:
+            JournalServer(self.name, journal, self._journal_users, to_peers=self._serve_journal).serve(
+                network.request_handlers
+            )
+
+    def _journal_users(self) -> Sequence[str] | None:
+        """Return the names of the worker processes, which may use the journal; None when this node has none."""
+        return None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

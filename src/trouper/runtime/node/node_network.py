@@ -88,8 +88,7 @@ def _check_journal(node: NodeServices, actor: Callable[..., object]) -> None:
     if not getattr(kind, "__node_journal__", False) or node.has_given_journal:
         return
     raise InvalidOption(
-        node.default_journal_refusal
-        or f"{getattr(kind, '__qualname__', kind)} keeps its events in the journal of node {node.name}, which was "
+        f"{getattr(kind, '__qualname__', kind)} keeps its events in the journal of node {node.name}, which was "
         "given none, so they would be lost: give it Node(journal=FileJournal(...)), or Node(journal=MemoryJournal()) "
         "if that is meant"
     )

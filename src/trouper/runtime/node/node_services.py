@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..kernel.address import Address
-from ..kernel.errors import InvalidOption, NodeClosed
+from ..kernel.errors import NodeClosed
 from ..kernel.ref import ActorRef
 from ..kernel.system import System
 from ..observe.accounting import Accounting, account
@@ -33,8 +33,6 @@ class NodeServices:
         self.name = name
         self.reports = Reports()
         self._given_journal = journal
-        self.default_journal_refusal: str | None = None
-        """Why ``journal`` raises ``InvalidOption`` when none was given; None creates a ``MemoryJournal`` then."""
         self._system: System | None = None
 
     @property
@@ -97,15 +95,9 @@ class NodeServices:
 
     @cached_property
     def journal(self) -> Journal:
-        """Where the event-sourced actors of this node keep their events: the journal given, else a ``MemoryJournal``.
-
-        Raises ``InvalidOption`` where a default would lose what its user keeps elsewhere: on a worker whose parent node
-        has a durable journal.
-        """
+        """Where the event-sourced actors here keep their events: the journal given, else a ``MemoryJournal``."""
         if self._given_journal is not None:
             return self._given_journal
-        if self.default_journal_refusal is not None:
-            raise InvalidOption(self.default_journal_refusal)
         from ..journal.memory import MemoryJournal  # noqa: PLC0415  loaded on first use
 
         return MemoryJournal()

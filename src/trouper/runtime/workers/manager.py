@@ -10,7 +10,6 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from ..actor.spawning import spawn_awaited
-from ..journal.memory import MemoryJournal
 from ..kernel.address import NodeId
 from ..kernel.errors import ActorFailed, InvalidOption, NodeClosed, StartFailed
 from ..kernel.lifecycle import request_stop
@@ -206,7 +205,7 @@ class WorkerManager:
             threads=self._threads,
             slow_handler_s=self._slow_handler_s,
             strict_wire=self._strict_wire,
-            durable_journal=node.has_given_journal and not isinstance(node.journal, MemoryJournal),
+            journal=self.settings.journal if node.has_given_journal else "memory",
             bulk=options.bulk,
             shipped_bytes_max=None if options.shipping is None else options.shipping.shipped_bytes_max,
             keys=None if options.keys is None else str(options.keys.absolute()),

@@ -6,7 +6,7 @@ the other process has ended.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -41,7 +41,7 @@ class Setup(msgspec.Struct, frozen=True, tag=True):
     keys: the folder of keys for tcp; None has none.  insecure: tcp may go without.
     preload: modules to import.  limits: what the process may use at most.
     folder: of the sockets; the worker removes it when the parent has ended.
-    durable_journal: whether the parent was given a journal other than a ``MemoryJournal``.
+    journal: ``node`` for that of the parent, ``memory`` for one in the worker's memory.
     shipped_bytes_max: the most bytes of code that travels by value; None neither sends nor takes code.
     """
 
@@ -57,7 +57,7 @@ class Setup(msgspec.Struct, frozen=True, tag=True):
     threads: int
     slow_handler_s: float | None
     strict_wire: bool
-    durable_journal: bool
+    journal: Literal["node", "memory"]
     bulk: BulkSettings | None
     shipped_bytes_max: int | None
     keys: str | None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import msgspec
 
 from ..kernel.errors import InvalidOption
@@ -44,6 +46,9 @@ class Workers(msgspec.Struct, frozen=True):
     python: the interpreter, such as that of another virtual environment, which needs Trouper too; None is the node's.
     labels: of the workers, for placement.  limits: what each may use at most.
     preload: modules that a worker imports before it takes actors.
+    journal: where the event-sourced actors of the workers keep their events: ``node`` is the journal that the node was
+        given, which it serves to its workers, and from which an actor recovers on any of them; ``memory`` is the
+        worker's memory, which ends with its process.  A node that was given no journal has ``memory`` in any case.
     Raises ``InvalidOption`` for a value out of range.
     """
 
@@ -61,6 +66,7 @@ class Workers(msgspec.Struct, frozen=True):
     labels: dict[str, str] = {}
     limits: WorkerLimits = WorkerLimits()
     preload: tuple[str, ...] = ()
+    journal: Literal["node", "memory"] = "node"
 
     def __post_init__(self) -> None:
         if not 0 <= self.count <= WORKERS_MAX:
@@ -69,6 +75,8 @@ class Workers(msgspec.Struct, frozen=True):
             raise InvalidOption(f"{self}: start_s must be above 0, stop_s and terminate_s 0 or more")
         if self.hang_s is not None and not self.hang_s > 0:
             raise InvalidOption(f"hang_s={self.hang_s} must be above 0, or None to wait for ever")
+        if self.journal not in get_args(Literal["node", "memory"]):
+            raise InvalidOption(f"Workers(journal={self.journal!r}) must be 'node' or 'memory'")
         if min(self.line_bytes_max, self.lines_per_s_max) < 1:
             raise InvalidOption(f"{self}: line_bytes_max and lines_per_s_max must be 1 or more")
         for name, value in self.env.items():

@@ -27,6 +27,7 @@ from ..kernel.errors import NodeClosed, TrouperError
 from ..net.code_shipping import CodeShipping
 from ..node.node_base import NodeBase
 from ..node.run import loop_factory
+from ..node.services.served_journal import ServedJournal
 from ..observe.reports import brief
 from .log_forwarding import ParentPipe, forward_logs
 from .program import load_program
@@ -50,10 +51,6 @@ from .settings import WorkerLimits
 PR_SET_PDEATHSIG = 1
 READ_BYTES = 65_536
 MakeNode: TypeAlias = Callable[..., NodeBase]
-_NO_JOURNAL = (
-    "{worker} has no durable journal, since that of its node {parent} is not shared with workers: place event-sourced "
-    "actors on {parent}, or give that node Node(journal=MemoryJournal()) if losing their events is meant"
-)
 
 
 class ProgramModules(Collection[str]):
@@ -184,12 +181,10 @@ class WorkerMain:
             keys=setup.keys,
             insecure=setup.insecure,
             bulk=setup.bulk,
-            journal=None if setup.durable_journal else MemoryJournal(),
+            journal=ServedJournal(setup.parent) if setup.journal == "node" else MemoryJournal(),
             code_shipping=False if setup.shipped_bytes_max is None else CodeShipping(setup.shipped_bytes_max),
         )
         node.parent_name = setup.parent
-        if setup.durable_journal:
-            node.default_journal_refusal = _NO_JOURNAL.format(worker=setup.node, parent=setup.parent)
         async with node:
             self.parent.send(Listening(node.network.endpoints))
             await node.network.wait_for_peer(setup.parent)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trouper import ActorRef, ActorStopped, AskTimeout, CallerError, Message, Node, Reject, handler
+from trouper import ActorRef, ActorStopped, AskTimeout, Message, Node, Reject, handler
 from trouper.runtime.actor.eventsourced.actor import EventSourcedActor, applies
 from trouper.runtime.journal import (
     FileJournal,
@@ -19,6 +19,7 @@ from trouper.runtime.journal import (
     MemoryJournal,
     Record,
     SimulatedDisk,
+    StaleWriter,
 )
 from trouper.testing import run_virtual, virtual_time
 
@@ -107,14 +108,21 @@ class GatedJournal(MemoryJournal):
         self.keeps_what_fails = False
         self.records_read = 0
 
-    async def append(self, stream: str, records: Sequence[bytes], expected_sequence: int | None = None) -> int:
+    async def append(
+        self,
+        stream: str,
+        records: Sequence[bytes],
+        expected_sequence: int | None = None,
+        *,
+        epoch: int | None = None,
+    ) -> int:
         """Append when the gate is open."""
         await self.gate.wait()
         if self.error is not None:
             if self.keeps_what_fails:
-                await super().append(stream, records, expected_sequence)
+                await super().append(stream, records, expected_sequence, epoch=epoch)
             raise self.error
-        return await super().append(stream, records, expected_sequence)
+        return await super().append(stream, records, expected_sequence, epoch=epoch)
 
     async def read(self, stream: str, from_sequence: int = 0) -> AsyncIterator[Record]:
         """Count what is read."""
@@ -323,7 +331,7 @@ async def test_an_actor_that_is_killed_during_a_persist_is_found_by_the_next_one
 
 @virtual_time
 async def test_two_actors_on_one_stream_find_out() -> None:
-    """The second writer fails, with an error that says why, and has recovered what the first one wrote."""
+    """The earlier writer fails, with an error that says why, and has recovered what the other one wrote."""
 
     class Anywhere(Account):
         @property
@@ -332,7 +340,11 @@ async def test_two_actors_on_one_stream_find_out() -> None:
 
     async with Node() as node:
         first, second = await node.spawn(Anywhere), await node.spawn(Anywhere)
-        await first.ask(Deposit(1))
-        with pytest.raises(CallerError, match=r"^stream 'shared' ends with sequence 1, not 0: it has another writer"):
-            await second.ask(Deposit(10))
-        assert await second.ask(Deposit(100)) == 101
+        await second.ask(Deposit(1))
+        with pytest.raises(
+            StaleWriter, match=r"^stream 'shared' has been claimed by another writer, or its journal was"
+        ):
+            await first.ask(Deposit(10))
+        assert await first.ask(Deposit(100)) == 101
+        with pytest.raises(StaleWriter):
+            await second.ask(Deposit(1))

@@ -111,6 +111,7 @@ class EventSourcedActor(Actor, Generic[State]):
     state: State
     __stream: str | None = None
     __sequence = 0
+    __epoch = 0
     __since_snapshot = 0
     __persisting = False
     __saving = False
@@ -178,6 +179,7 @@ class EventSourcedActor(Actor, Generic[State]):
         self.__stream = None
         stream = self.persistence_id
         self.state, self.__sequence = self.initial_state(), 0
+        self.__epoch = await self.journal.claim(stream)
         unused = await self.__recover_snapshot(stream)
         try:
             count = await self.__apply_records(stream)
@@ -238,7 +240,7 @@ class EventSourcedActor(Actor, Generic[State]):
 
         A cancelled handler still waits for the outcome, since the journal may have written the events.
         """
-        append = asyncio.ensure_future(self.journal.append(stream, payloads, self.__sequence))
+        append = asyncio.ensure_future(self.journal.append(stream, payloads, self.__sequence, epoch=self.__epoch))
         given_up: asyncio.CancelledError | None = None
         while not append.done():
             try:
