@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from trouper import Actor, ActorRef, Node
 from trouper.actors.cluster import member_info
+from trouper.actors.cluster.membership.machine import Membership
 from trouper.actors.cluster.membership.records import Member
 from trouper.actors.cluster.metadata import Facts, Location, make_metadata
 from trouper.cluster import ClusterConfig, Policy, labels, least_loaded, spread
@@ -46,7 +47,9 @@ def fill(node: Node, count: int) -> None:
         )
         payload = member_info.write(1, metadata, 1_024)
         records.append(Member(f"m{number:04}", f"inprocess://m{number:04}", 1, metadata=payload))
-    node.cluster.machine.acquaint(records, node.system.loop.time())
+    machine = node.cluster.machine
+    assert isinstance(machine, Membership), "the node is no worker"
+    machine.acquaint(records, node.system.loop.time())
     node.cluster.changed()
 
 

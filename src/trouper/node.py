@@ -5,13 +5,16 @@ It is the only file that names every feature of a node; ``NodeBase`` knows none 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from .runtime.kernel.errors import InvalidOption, NodeClosed
+from .runtime.kernel.untrusted import decode_untrusted
 from .runtime.node.node_base import NodeBase
 from .runtime.observe.watchdog import SLOW_HANDLER_S
 from .runtime.workers.settings import Workers
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from .runtime.session.bulk_chunks import BulkSettings
     from .runtime.workers.manager import WorkerManager
     from .runtime.workers.node_workers import NodeWorkers
+    from .runtime.workers.protocol import WorkerAddress
 
 
 class Node(NodeBase):
@@ -126,16 +130,19 @@ class Node(NodeBase):
             self._extensions.add(DeadlockDetection)
         self._worker_manager: WorkerManager | None = None
         self._cluster_part: _ClusterPart | None = None
-        if isinstance(workers, Workers) or workers != 0:
-            from .runtime.workers.manager import make_worker_manager  # noqa: PLC0415  loaded on first use
-
-            self._worker_manager = make_worker_manager(self, workers, threads, slow_handler_s, strict_wire)
-            self._add_part(self._worker_manager)
         if cluster is not None:
             if not listen:
                 raise InvalidOption(f"cluster={cluster.name!r} needs listen: members reach a node at its own endpoint")
             self._cluster_part = _ClusterPart(self, cluster, join)
             self._add_part(self._cluster_part)
+        if isinstance(workers, Workers) or workers != 0:
+            from .runtime.workers.manager import make_worker_manager  # noqa: PLC0415  loaded on first use
+
+            manager = self._worker_manager = make_worker_manager(self, workers, threads, slow_handler_s, strict_wire)
+            if self._cluster_part is not None:
+                manager.features["cluster"] = self._cluster_part.for_workers()
+                manager.on_change.append(self._cluster_part.worker_changed)
+            self._add_part(manager)
 
     @property
     def cluster(self) -> Cluster:
@@ -188,14 +195,53 @@ class _ClusterPart:
 
     def network_options(self, options: NetworkOptions) -> NetworkOptions:
         """Have the network dial no endpoint by itself, and close sessions beyond the cluster's limit."""
-        return replace(options, sessions_max=self._config.sessions_max)
+        options = replace(options, sessions_max=self._config.sessions_max)
+        if self._node.parent_name:  # a worker follows its node, which it dials
+            options = replace(options, join=tuple(entry for entry in self._join if isinstance(entry, str)))
+        return options
 
     async def start(self) -> None:
         """Join the cluster."""
         self.cluster = await self._config.open(self._node, self._join)
+
+    def for_workers(self) -> bytes:
+        """Return what the workers of this node need of the configuration."""
+        config = self._config
+        return msgspec.msgpack.encode((config.name, config.sessions_max, config.replication))
+
+    def worker_changed(self, address: WorkerAddress, up: bool) -> None:
+        """Have the members know of a worker of this node, or of its end."""
+        from .actors.cluster.replication_messages import WorkerRow  # noqa: PLC0415  loaded with the cluster
+
+        if self.cluster is not None:
+            row = WorkerRow(address.generation, address.endpoints)
+            self.cluster.worker_changed(address.node, row if up else None)
 
     async def end(self) -> None:
         """Do nothing: the actors of the cluster have ended with the node's."""
 
     def close(self) -> None:
         """Do nothing: there is nothing to release."""
+
+
+def worker_node(features: Mapping[str, bytes], *args: Any, **options: Any) -> Node:  # Any: the arguments of Node
+    """Make the node in a worker process.
+
+    features: what the features of the parent say to those of the worker, by their names.
+    """
+    if "cluster" not in features:
+        return Node(*args, **options)
+    from .actors.cluster.config import ClusterConfig, ReplicationSettings  # noqa: PLC0415  loaded on first use
+
+    name, sessions_max, replication = decode_untrusted(
+        msgspec.msgpack.Decoder(tuple[str, int, ReplicationSettings]).decode, features["cluster"], "what a node says"
+    )
+    config = ClusterConfig(
+        name=name,
+        sessions_max=sessions_max,
+        replication=replication,
+        split_brain=None,
+        announce=frozenset(),
+        detect=False,
+    )
+    return Node(*args, cluster=config, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import msgspec
 
 from ...runtime.actor.spawning import spawn_awaited
 from ...runtime.kernel.address import checked_name, random_generation
-from ...runtime.kernel.errors import InvalidName, NodeClosed
+from ...runtime.kernel.errors import InvalidName, NodeClosed, NodeUnreachable
 from ...runtime.kernel.message import Message
 from ...runtime.kernel.ref import ActorRef
 from ...runtime.node.shutdown import BEFORE_STOP
@@ -27,6 +28,8 @@ from .discovery.port import Discovery
 from .events import MemberEvent, MemberInfo, MemberJoined
 from .facts import detect
 from .failure_monitor import FailureMonitor, Handle
+from .followed_membership import FollowedMembership
+from .follower_actor import Follower
 from .manager import ClusterManager
 from .member_info import MemberInfoCache
 from .membership.machine import Membership
@@ -38,6 +41,7 @@ from .names_api import ClusterNames
 from .node_metrics import NodeMetrics
 from .placement import Candidate, Policy, choose
 from .reachability import Reachability
+from .replication_messages import WorkerRow
 from .round_trip_times import RoundTripTimes
 from .services_api import ClusterServices
 from .shared_state import SharedState, check_text
@@ -58,8 +62,8 @@ class Cluster:
     of these names.  node, config: as given.
     """
 
-    machine: Membership
-    """The membership, for reading; the manager changes it."""
+    machine: Membership | FollowedMembership
+    """The membership, for reading; the manager changes it.  On a worker it is that of its node."""
     manager: ActorRef
     """The actor that runs the membership."""
     replicator: ActorRef
@@ -84,6 +88,8 @@ class Cluster:
         self._candidates: list[Candidate] = []
         self._candidates_of: tuple[Sequence[MemberInfo], int, Mapping[str, float]] | None = None
         self._has_started = False
+        self.followers: set[str] = set()
+        """The workers of this node that have asked for the members."""
         self._generation = node.network.node_id.generation
         self._waiting: set[asyncio.Future[None]] = set()
         self._settings = config.settings()
@@ -287,6 +293,7 @@ class Cluster:
         """
         network = self.node.network
         old = self.machine if self._has_started else None
+        assert not isinstance(old, FollowedMembership), "a member's manager makes a Membership only"
         incarnation, was_downed = 0, old is not None and old.is_over
         if was_downed:
             self._generation = random_generation(rng.getrandbits)  # another membership of the same process
@@ -310,6 +317,13 @@ class Cluster:
         self.machine, self._has_started = machine, True
         if known and not was_downed:
             machine.acquaint(known, now)
+        return machine
+
+    def follow_membership(self) -> FollowedMembership:
+        """Make the view of a worker; a restarted follower begins with no members, which its parent sends again."""
+        network = self.node.network
+        me = Member(self.node.name, network.endpoint, network.node_id.generation)
+        self.machine = machine = FollowedMembership(me, self._settings)
         return machine
 
     def known_node(self, name: str) -> KnownNode | None:
@@ -336,9 +350,40 @@ class Cluster:
 
         Nothing is sent, and nothing raised, when there is no member of this name.
         """
-        record = self.machine.record(name)
-        if record is not None and not record.is_over:
-            self.node.network.connector.send(record.endpoint, message, reliable=True)
+        record, network = self.machine.record(name), self.node.network
+        if name == self.node.parent_name or self.shared_state.worker_row(name) is not None:
+            try:
+                network.peer(name).control(message)  # the endpoint of its record is not the one that it is reached by
+            except NodeUnreachable:
+                pass  # it has just ended
+        elif record is not None and not record.is_over:
+            network.connector.send(record.endpoint, message, reliable=True)
+
+    # --- workers -----------------------------------------------------------------------------------------------------
+
+    def workers(self) -> dict[str, str]:
+        """Return the workers of all members, sorted by name, each with the name of its node.
+
+        A worker is a place for ``spawn``, and its actors have names, groups, topics and services as those of members
+        have.  It is no member: it has no vote, is not probed, and ends with its node.
+        """
+        table = self.shared_state.tables.workers.table
+        found = {worker: owner for owner, worker, _ in table.items() if self._is_member(owner)}
+        return dict(sorted(found.items()))
+
+    def own_workers(self) -> AbstractSet[str]:
+        """Return the names of the workers of this node that take part."""
+        return self.shared_state.tables.workers.table.row(self.node.name).keys()
+
+    def worker_changed(self, name: str, row: WorkerRow | None) -> None:
+        """Tell all members of a worker of this node: where it listens, or None for one that has ended."""
+        self.shared_state.apply_own("workers", self.shared_state.tables.workers.put(name, row))
+
+    def tell_workers(self, message: Message[object]) -> None:
+        """Send a message to the workers of this node that follow its membership."""
+        peers = self.node.network.peers if self.followers else {}
+        for name in self.followers & peers.keys():
+            peers[name].control(message)
 
     def changed(self) -> None:
         """The state of a member has changed: update the tables, and wake the tasks in ``wait_changed``."""
@@ -384,9 +429,11 @@ async def open_cluster(node: Node, config: ClusterConfig, join: Sequence[str | D
         facts, location=config.location, roles=config.roles, labels=config.labels, versions=config.versions
     )
     cluster = Cluster(node, config, seeds, metadata, discoveries)
-    make = partial(ClusterManager, cluster)
+    make = partial(Follower if node.parent_name else ClusterManager, cluster)
     system = node.system.system
     await spawn_awaited(system, make, (), "cluster", "permanent", 5.0, significant=False)
+    if node.parent_name:
+        return cluster
     serve_admin(cluster)
     node.shutdown.add(BEFORE_STOP, "leave the cluster", cluster.leave)
     return cluster

@@ -18,6 +18,7 @@ from ...runtime.actor.actor import Actor
 from ...runtime.actor.handlers import handler
 from ...runtime.kernel.address import NodeId
 from ...runtime.kernel.clock import Alarm
+from ...runtime.node.services.worker_nodes import parent_of
 from . import member_info
 from .contained import ContainedErrors
 from .discovery.discovery_actor import ITSELF, DiscoveryActor, announcements
@@ -26,14 +27,17 @@ from .loop_lag import LoopLagMonitor
 from .membership import effects
 from .membership.effects import Effect, Ended, ProcessHealth, Publish, Send
 from .membership.packets import Ack, Ping
+from .membership.records import Member
 from .messages import (
     AlarmDue,
     BeginLeave,
     ClusterPacket,
     ContactEndpoint,
+    FollowMembership,
     HealthReport,
     JoinRefused,
     MarkDown,
+    MembershipRecords,
     OwnEndpointFound,
     Rejoin,
     SessionLost,
@@ -44,6 +48,7 @@ from .replication_actor import Replicator
 from .resolver_actor import ResolverActor
 
 if TYPE_CHECKING:
+    from ...node import Node
     from ...runtime.net.peer import Peer
     from .api import Cluster
 
@@ -51,6 +56,8 @@ WARNING_KINDS = frozenset({"refused", "name_conflict", "other_cluster", "implaus
 """The kinds of notices that are logged as warnings."""
 NAME_REFUSED = frozenset({"name_taken", "over"})
 """The codes of the refusal of a session that are about the name of this node."""
+RECORDS_MAX = 200
+"""Records in one message to a worker: with the largest metadata they fit into a frame."""
 PINGS_MAX = 256
 """Pings whose times are remembered until they are acknowledged."""
 
@@ -74,6 +81,7 @@ class ClusterManager(Actor):
         self.contained = ContainedErrors(node.reports.problem, loop.time)
         self.machine = cluster.create_membership(self._rng, loop.time())
         network.request_handlers.serve(ClusterPacket, self._on_packet, owner="cluster")
+        network.request_handlers.serve(FollowMembership, self._on_follow, owner="cluster")
         self._unwatch_peers = network.watch_peers(self._on_peer)
         network.on_dial_refused.append(self._on_dial_refused)
         network.known_node = cluster.known_node
@@ -88,7 +96,7 @@ class ClusterManager(Actor):
 
     def on_stop(self) -> None:
         """Stop receiving and sending; unless this node has left, the other members detect that it is gone."""
-        self._network.request_handlers.unserve(ClusterPacket, owner="cluster")
+        self._network.request_handlers.unserve(ClusterPacket, FollowMembership, owner="cluster")
         self._unwatch_peers()
         self._network.on_dial_refused.remove(self._on_dial_refused)
         self._network.known_node = None
@@ -96,6 +104,16 @@ class ClusterManager(Actor):
         self._alarm.set(inf)
 
     # --- events ------------------------------------------------------------------------------------------------------
+
+    def _on_follow(self, _: FollowMembership, peer: Peer) -> None:
+        """Send all members to a worker of this node, which follows from now on."""
+        if parent_of(peer.node) != self.node.name:
+            return
+        self.cluster.followers.add(peer.node)
+        records = self.machine.members()
+        for begin in range(0, max(1, len(records)), RECORDS_MAX):
+            part = tuple(records[begin : begin + RECORDS_MAX])
+            peer.control(MembershipRecords(part, complete=begin + RECORDS_MAX >= len(records)))
 
     def _on_packet(self, message: ClusterPacket, peer: Peer) -> None:
         source = message.packet.source
@@ -210,6 +228,7 @@ class ClusterManager(Actor):
     def _carry_out(self, wanted: Sequence[Effect]) -> None:
         connector = self._network.connector
         changed = False
+        records: list[Member] = []
         for effect in wanted:
             try:
                 if isinstance(effect, Send):
@@ -217,11 +236,14 @@ class ClusterManager(Actor):
                         self._pinged(effect.packet)
                     connector.send(effect.to, ClusterPacket(effect.packet), reliable=effect.reliable)
                 else:
+                    if isinstance(effect.event, effects.MemberChange):
+                        records.append(effect.event.member)
                     changed |= self._publish(effect)
             except Exception as error:  # noqa: BLE001  the other effects of the step are carried out all the same
                 self.contained.note(f"the effect {type(effect).__qualname__} of the membership", error)
         self._alarm.set(self.machine.wake_at)
         if changed:
+            self.cluster.tell_workers(MembershipRecords(tuple(records)))
             self.cluster.changed()
             for child in (self.__cell__.children or {}).values():
                 child.ref.tell(ViewChanged())
@@ -230,11 +252,7 @@ class ClusterManager(Actor):
         """Publish an event; return whether it is about a member."""
         event = effect.event
         if isinstance(event, effects.MemberChange):
-            info = member_info.read(event.member)
-            published = member_info.event_of(event, info)
-            self.cluster.failures.member(published)
-            self._update_addresses(event, info)
-            self.node.events.publish(published)
+            publish_change(self.cluster, event)
             return True
         notice = member_info.notice_of(event)
         if notice is not None:
@@ -247,22 +265,6 @@ class ClusterManager(Actor):
             self._ended(event)
         return False
 
-    def _update_addresses(self, event: effects.MemberChange, info: MemberInfo) -> None:
-        """Make a member's endpoint known to the network; end the session to one that is over."""
-        node_id = NodeId(info.name, info.generation)
-        if event.member.name == self.node.name:
-            return
-        if event.member.is_over:
-            self._network.connector.forget(node_id)
-            reason = (
-                "it has left" if isinstance(event, effects.Left) else f"the cluster has taken it down: {info.reason}"
-            )
-            peer = self._network.peers.get(info.name)
-            if peer is not None and peer.node_id == node_id:
-                self._network.end_session(info.name, reason)
-        else:
-            self._network.connector.add_address(node_id, info.endpoint)
-
     def _notice(self, kind: str, text: str, *, logged: bool = True) -> None:
         """Publish a notice.  logged: whether a warning is to be logged too, which the network has done otherwise."""
         if logged and kind in WARNING_KINDS:
@@ -274,3 +276,27 @@ class ClusterManager(Actor):
             self._left.set_result(None)
         if event.reason != "left":
             self.cluster.on_downed(event.detail)
+
+
+def publish_change(cluster: Cluster, event: effects.MemberChange) -> None:
+    """Publish the event of a member on this node, and keep the addresses of the network in step with the members."""
+    info = member_info.read(event.member)
+    published = member_info.event_of(event, info)
+    cluster.failures.member(published)
+    _update_addresses(cluster.node, event, info)
+    cluster.node.events.publish(published)
+
+
+def _update_addresses(node: Node, event: effects.MemberChange, info: MemberInfo) -> None:
+    """Make a member's endpoint known to the network; end the session to one that is over."""
+    node_id = NodeId(info.name, info.generation)
+    if event.member.name == node.name:
+        return
+    if event.member.is_over:
+        node.network.connector.forget(node_id)
+        reason = "it has left" if isinstance(event, effects.Left) else f"the cluster has taken it down: {info.reason}"
+        peer = node.network.peers.get(info.name)
+        if peer is not None and peer.node_id == node_id:
+            node.network.end_session(info.name, reason)
+    else:
+        node.network.connector.add_address(node_id, info.endpoint)

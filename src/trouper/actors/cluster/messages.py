@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from ...runtime.kernel.message import Message
 from .membership.packets import Packet
+from .membership.records import Member
 
 
 class ClusterPacket(Message[None], tag="trouper.ClusterPacket"):
     """A packet from the membership of another node."""
 
     packet: Packet
+
+
+class FollowMembership(Message[None], tag="trouper.FollowMembership"):
+    """From a worker to its parent: send the members, and each change of one from now on."""
+
+
+class MembershipRecords(Message[None], tag="trouper.MembershipRecords"):
+    """From a member to its worker: records of members as they are now.
+
+    complete: whether the worker knows all members after this one.
+    """
+
+    records: tuple[Member, ...]
+    complete: bool = True
 
 
 class AlarmDue(Message[None], local=True):

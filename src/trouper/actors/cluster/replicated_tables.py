@@ -1,9 +1,9 @@
 """``ReplicatedTables``: one node's copies of everything that the members of a cluster share (PURE).
 
 The tables are ``names``, ``groups``, ``topics``, ``services``, ``devices`` (those that have failed), ``reach`` (which
-member cannot reach which) and ``statuses`` (which members count as up).  Each has a class of its own.  This file does
-what they have in common: members come and go, deltas are merged, copies are compared.  Each effect comes with the name
-of its table.
+member cannot reach which), ``statuses`` (which members count as up) and ``workers`` (the worker processes of members).
+Each has a class of its own.  This file does what they have in common: members come and go, deltas are merged, copies
+are compared.  Each effect comes with the name of its table.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 from ...runtime.gossip.replicated_map import EntryChanged, ReplicatedMap
 from ...runtime.gossip.versioned_table import Announce, Delta, DeltaRefused, Resync, Stamp, VersionedTable
 from ...runtime.kernel.ref import ActorRef
+from ...runtime.node.services.worker_nodes import parent_of
 from .groups import GroupTable, GroupUpdate
 from .names import ClaimLost, HolderChanged, NameTable
 from .reachability import OBSERVERS_MAX, Reach, Reachability
-from .replication_messages import TableDeltas
+from .replication_messages import TableDeltas, WorkerRow
 from .services import OFFERS_PER_DELTA, ServiceTable
 from .topics import TopicTable
 
@@ -36,6 +37,8 @@ STATUSES_MAX = 10
 """The most statuses of one node; only ``UP`` is in use."""
 UP = "up"
 """The status of a member that counts when a partition is resolved; the member sets it once all others know of it."""
+WORKERS_MAX = 1_000
+"""The most workers of one node."""
 CHANGES_PER_MESSAGE = 1_000
 """The most changes in one message that holds several deltas."""
 
@@ -86,9 +89,11 @@ class ReplicatedTables:
         self.devices: ReplicatedMap[str, str] = ReplicatedMap(node, generation, entries_max=DEVICES_MAX)
         self.reach: ReplicatedMap[str, Reach] = ReplicatedMap(node, generation)
         self.statuses: ReplicatedMap[str, int] = ReplicatedMap(node, generation, entries_max=STATUSES_MAX)
+        self.workers: ReplicatedMap[str, WorkerRow] = ReplicatedMap(node, generation, entries_max=WORKERS_MAX)
         self.by_name: dict[str, TableMachine] = {
             "names": self.names, "groups": self.groups, "topics": self.topics,
             "services": self.services, "devices": self.devices, "reach": self.reach, "statuses": self.statuses,
+            "workers": self.workers,
         }  # fmt: skip
         self._announced = dict.fromkeys(self.by_name, 0)
         self._checksums: dict[str, tuple[dict[str, Stamp], int]] = {}
@@ -112,6 +117,10 @@ class ReplicatedTables:
             for member, generation in joined:
                 outcomes += local_outcomes(name, machine.up(member, generation))
         return outcomes
+
+    def worker_generations(self, members: Iterable[str]) -> dict[str, int]:
+        """Return the workers of these members, with the generations of the nodes in them."""
+        return {worker: row.generation for name in members for worker, row in self.workers.table.row(name).items()}
 
     # -- exchange ------------------------------------------------------------------------------------------------------
 
@@ -207,6 +216,8 @@ def _is_from_owner(table: str, delta: AnyDelta) -> bool:
     """Return whether all actors in a delta are of the node that owns the row."""
     if table == "names":
         return all(claim is None or _is_of(claim.ref, delta.owner) for _, claim in delta.changes)
+    if table == "workers":
+        return all(parent_of(key) == delta.owner for key, _ in delta.changes)
     if table in ("groups", "services"):
         return all(_is_of(key[-1], delta.owner) for key, _ in delta.changes)
     return True

@@ -102,7 +102,8 @@ class Replicator(Actor):
     def view_changed(self, msg: ViewChanged) -> None:
         """Members have come or gone: compare copies with the new ones, with some of them if they are many."""
         before, self._known = self._known, dict(self.shared_state.tables.members)
-        joined = [name for name, generation in self._known.items() if before.get(name) != generation]
+        peers = {*self._others(), *self.cluster.own_workers()}
+        joined = [name for name, generation in self._known.items() if before.get(name) != generation and name in peers]
         for name in self._sample(joined):
             if len(before) <= self.settings.direct_max or self._random.random() * len(before) < self.settings.fan_out:
                 self._send(name, TableChecksums(self.shared_state.tables.checksums()))
@@ -123,7 +124,7 @@ class Replicator(Actor):
         now = self._loop.time()
         for peer in self._network.peers.values():
             self.failures.look(peer, now)
-        others = self._others()
+        others = [*self._others(), *self.cluster.own_workers()]
         if self.shared_state.degraded_since is not None and len(others) < self.settings.direct_max:
             for name in others:  # a degraded node asks all members, so that the silent ones can be counted
                 self._send(name, TableChecksums(self.shared_state.tables.checksums(), answer=True))
@@ -155,18 +156,41 @@ class Replicator(Actor):
                     self._send(msg.node, TableDigest(tables.digest(stamps), answer=False))
 
     def _merge(self, deltas: TableDeltas, source: str) -> None:
-        merged = self.shared_state.tables.merge(deltas)
+        tables = self.shared_state.tables
+        before = set(tables.members)
+        merged = tables.merge(deltas)
         self.shared_state.carry_out(merged.outcomes)
+        if self.shared_state.tables.members.keys() - before:  # workers, whose rows were not taken until now
+            self._send(
+                source, TableDigest(self.shared_state.tables.digest(self.shared_state.tables.by_name), answer=True)
+            )
         if merged.gaps:
             self._send(source, TableDigest(self.shared_state.tables.digest(merged.gaps), answer=False))
-        if merged.fresh is not None and len(self.shared_state.tables.members) > self.settings.direct_max:
-            self._spread(merged.fresh, frozenset({source}))
+        if merged.fresh is not None:
+            self._pass_on(merged.fresh, source)
         self.shared_state.changed()
 
     # --- outgoing ----------------------------------------------------------------------------------------------------
 
+    def _pass_on(self, deltas: TableDeltas, source: str) -> None:
+        """Send what is new here to those that have it from nobody else: this node's workers, and for them the members.
+
+        Beyond ``direct_max`` members each passes on what was new to it.
+        """
+        workers = self.cluster.own_workers()
+        if source in workers or len(self._others()) >= self.settings.direct_max:
+            self._spread(deltas, frozenset({source}))
+            return
+        for name in workers:
+            if name != source:
+                self._send(name, deltas)
+
     def _others(self) -> list[str]:
-        return sorted(self.shared_state.tables.members.keys() - {self.node.name})
+        """Return the other members; on a worker only its node, which passes all on."""
+        if self.node.parent_name:
+            return [self.node.parent_name]
+        members = self.shared_state.tables.members.keys() - {self.node.name}
+        return sorted(name for name in members if self.shared_state.worker_row(name) is None)
 
     def _sample(self, names: Iterable[str]) -> list[str]:
         """Return these names without this node; ``fan_out`` of them by chance if they are more."""
@@ -178,6 +202,8 @@ class Replicator(Actor):
     def _spread(self, deltas: TableDeltas, excluded: frozenset[str]) -> None:
         others = [name for name in self._others() if name not in excluded]
         for name in others if len(others) < self.settings.direct_max else self._sample(others):
+            self._send(name, deltas)
+        for name in self.cluster.own_workers() - excluded:
             self._send(name, deltas)
 
     def _send(self, name: str, message: Message[object]) -> None:

@@ -13,6 +13,17 @@ from .reachability import Reach
 from .services import Offer
 
 
+class WorkerRow(msgspec.Struct, frozen=True):
+    """A worker of the node that owns the row.
+
+    generation: of the node in the worker.  endpoints: where other nodes reach it.  labels: for placement.
+    """
+
+    generation: int
+    endpoints: tuple[str, ...]
+    labels: dict[str, str] = {}
+
+
 class TableDeltas(Message[None], tag="trouper.TableDeltas"):
     """Deltas by table: of the sender's own rows, or of any rows when they answer a digest.
 
@@ -26,6 +37,7 @@ class TableDeltas(Message[None], tag="trouper.TableDeltas"):
     devices: tuple[Delta[str, str], ...] = ()
     reach: tuple[Delta[str, Reach], ...] = ()
     statuses: tuple[Delta[str, int], ...] = ()
+    workers: tuple[Delta[str, WorkerRow], ...] = ()
 
 
 class TableChecksums(Message[None], tag="trouper.TableChecksums"):

@@ -12,19 +12,23 @@ from typing import TYPE_CHECKING
 from ...runtime.actor.groups import GroupChange, GroupJoined, GroupLeft
 from ...runtime.gossip.replicated_map import EntryChanged
 from ...runtime.gossip.versioned_table import DeltaRefused, RowFull
+from ...runtime.kernel.address import NodeId
 from ...runtime.kernel.errors import CallerError
 from ...runtime.kernel.ref import ActorRef, Down, deliver
+from ...runtime.node.services.worker_nodes import parent_of
 from .detectors.failures import DeviceFailed
 from .events import ClusterNameLost, ClusterServicesChanged
 from .groups import GroupUpdate
 from .membership.records import Member, Status
 from .names import ClaimLost
 from .replicated_tables import AnyEntryChanged, ReplicatedTables, TableOutcome, local_outcomes
+from .replication_messages import WorkerRow
 
 if TYPE_CHECKING:
     from ...node import Node
     from .config import ReplicationSettings
     from .failure_monitor import FailureMonitor
+    from .followed_membership import FollowedMembership
     from .membership.machine import Membership
 
 POLL_ROUNDS = 3
@@ -50,20 +54,31 @@ class SharedState:
         self.on_own_change: list[Callable[[], None]] = []
         self.on_reachability_change: list[Callable[[], None]] = []
         self._watched: set[ActorRef] = set()
+        self._members: dict[str, int] = {}
         node.groups.on_change.append(self._group_changed)
 
     # --- members -----------------------------------------------------------------------------------------------------
 
-    def sync_members(self, machine: Membership) -> None:
+    def sync_members(self, machine: Membership | FollowedMembership) -> None:
         """Bring the tables in step with the present members of the cluster."""
         members = machine.members()
         if machine.is_over:
             return
         if machine.me.generation != self.tables.generation:
             self._begin_generation(machine.me.generation)
-        self.carry_out(self.tables.sync_members({member.name: member.generation for member in members}))
+        self._members = {member.name: member.generation for member in members}
+        self._sync_rows()
         self.carry_out(self.tables.observe(self._unreachable(members, degraded=machine.health.score > 0)))
         self.changed()
+
+    def _sync_rows(self) -> None:
+        """Bring the rows of the tables in step with the members, and with the workers that these vouch for."""
+        self.carry_out(self.tables.sync_members({**self._members, **self.tables.worker_generations(self._members)}))
+
+    def worker_row(self, name: str) -> WorkerRow | None:
+        """Return the row of a worker of a member; None when there is none of this name."""
+        parent = parent_of(name)
+        return self.tables.workers.table.row(parent).get(name) if parent in self._members else None
 
     def _unreachable(self, members: Sequence[Member], *, degraded: bool) -> set[str]:
         """Return the members that this node counts as unreachable.  degraded: whether its own health is degraded.
@@ -113,6 +128,8 @@ class SharedState:
             after.services.put(key, offer)
         for device, text in before.devices.table.row(me).items():
             after.devices.put(device, text)
+        for worker, row in before.workers.table.row(me).items():
+            after.workers.put(worker, row)
         for (scope, group, ref), times in before.groups.table.row(me).items():
             for _ in range(times):
                 after.groups.join(scope, group, ref)
@@ -175,7 +192,7 @@ class SharedState:
 
     def carry_out(self, outcomes: Iterable[TableOutcome]) -> None:
         """Carry out the outcomes of changes: update groups, publish events, report refused deltas."""
-        reach_changed = False
+        reach_changed = workers_changed = False
         for table, effect in outcomes:
             match effect:
                 case GroupUpdate():
@@ -185,10 +202,13 @@ class SharedState:
                 case EntryChanged():
                     self._entry_changed(table, effect)
                     reach_changed |= table in ("reach", "statuses")
+                    workers_changed |= table == "workers"
                 case DeltaRefused(problem=problem):
                     self.node.system.reporter.problem(f"cluster: a delta was refused: {problem}")
                 case _:
                     pass  # HolderChanged: names are looked up, their changes are not published
+        if workers_changed:
+            self._sync_rows()
         if reach_changed:
             for listener in self.on_reachability_change:
                 listener()
@@ -206,10 +226,26 @@ class SharedState:
 
     def _entry_changed(self, table: str, changed: AnyEntryChanged) -> None:
         change = changed.change
-        if table == "services":
+        if table == "workers":
+            self._worker_changed(change.owner, str(change.key), change.before, change.after)
+        elif table == "services":
             self.node.events.publish(ClusterServicesChanged(change.key[0]))
         elif table == "devices" and isinstance(change.after, str) and change.before != change.after:
             self._failures.failed(DeviceFailed(change.owner, str(change.key), 1.0, change.after))
+
+    def _worker_changed(self, owner: str, worker: str, before: object, after: object) -> None:
+        """Make the address of another node's worker known to the network, or its end."""
+        network = self.node.network
+        if owner in (self.node.name, self.node.parent_name):
+            return  # this node has started it, or its parent has: they know it better
+        if isinstance(before, WorkerRow) and (
+            not isinstance(after, WorkerRow) or after.generation != before.generation
+        ):
+            network.node_ended(NodeId(worker, before.generation), f"its node {owner} says that it has ended")
+        if isinstance(after, WorkerRow):
+            scheme = network.endpoint.partition("://")[0]
+            endpoints = sorted(after.endpoints, key=lambda each: each.partition("://")[0] != scheme)
+            network.connector.add_address(NodeId(worker, after.generation), *endpoints)
 
     def _report_lost_name(self, name: str, ref: ActorRef, winner: ActorRef | None) -> None:
         lost = ClusterNameLost(name, ref, winner)

@@ -57,6 +57,8 @@ class WorkerManager:
             raise InvalidOption("workers need Unix: on Windows start the nodes yourself, with listen and join")
         self.name = "worker processes"
         self.settings = settings
+        self.features: dict[str, bytes] = {}
+        """What the features of the node tell those of each worker, by their names."""
         self.on_change: list[Callable[[WorkerAddress, bool], None]] = []
         self._node, self._threads, self._slow_handler_s = node, threads, slow_handler_s
         self._strict_wire, self._network_options = strict_wire, NetworkOptions()
@@ -212,6 +214,7 @@ class WorkerManager:
             insecure=options.insecure,
             preload=settings.preload,
             limits=settings.limits,
+            features=dict(self.features),
         )
 
     async def wait_connected(self, process: WorkerProcess, *, is_restart: bool) -> None:

@@ -28,9 +28,9 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 sys.path[:] = sys.argv[1:]
-from trouper.node import Node
+from trouper.node import worker_node
 from trouper.runtime.workers.worker import main
-main(Node)
+main(worker_node)
 """
 
 

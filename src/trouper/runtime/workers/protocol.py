@@ -39,6 +39,7 @@ class Setup(msgspec.Struct, frozen=True, tag=True):
 
     listen: the endpoints of the worker; the first is for its parent and the other workers of that.
     keys: the folder of keys for tcp; None has none.  insecure: tcp may go without.
+    features: what the features of the parent tell those of the worker, by their names.
     preload: modules to import.  limits: what the process may use at most.
     folder: of the sockets; the worker removes it when the parent has ended.
     journal: ``node`` for that of the parent, ``memory`` for one in the worker's memory.
@@ -64,6 +65,7 @@ class Setup(msgspec.Struct, frozen=True, tag=True):
     insecure: bool
     preload: tuple[str, ...]
     limits: WorkerLimits
+    features: dict[str, bytes]
 
 
 class WorkerAddress(msgspec.Struct, frozen=True):
