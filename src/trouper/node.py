@@ -136,13 +136,19 @@ class Node(NodeBase):
             self._cluster_part = _ClusterPart(self, cluster, join)
             self._add_part(self._cluster_part)
         if isinstance(workers, Workers) or workers != 0:
-            from .runtime.workers.manager import make_worker_manager  # noqa: PLC0415  loaded on first use
+            self._add_workers(workers, threads, slow_handler_s, strict_wire)
 
-            manager = self._worker_manager = make_worker_manager(self, workers, threads, slow_handler_s, strict_wire)
-            if self._cluster_part is not None:
-                manager.features["cluster"] = self._cluster_part.for_workers()
-                manager.on_change.append(self._cluster_part.worker_changed)
-            self._add_part(manager)
+    def _add_workers(
+        self, workers: int | Workers, threads: int, slow_handler_s: float | None, strict_wire: bool
+    ) -> None:
+        """Start workers with the node, which take part in its cluster."""
+        from .runtime.workers.manager import make_worker_manager  # noqa: PLC0415  loaded on first use
+
+        manager = self._worker_manager = make_worker_manager(self, workers, threads, slow_handler_s, strict_wire)
+        if self._cluster_part is not None:
+            manager.features["cluster"] = self._cluster_part.for_workers()
+            manager.on_change.append(self._cluster_part.worker_changed)
+        self._add_part(manager)
 
     @property
     def cluster(self) -> Cluster:
