@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 from random import Random
 
@@ -8,11 +8,10 @@ import pytest
 from tests.runtime.net.stage import Add, Clerk, Downs, Numbers, Observe, Sum, check_books, paired, spawn_remote
 from tests.runtime.stage import letters_of, play
 from trouper import ActorStopped, InvalidOption, Node, NodeClosed, NodeUnreachable
-from trouper.runtime.net.network import MakeTransport, Network
+from trouper.runtime.net.network import MakeTransport
 from trouper.runtime.net.peer import Peer
-from trouper.runtime.node import opening
+from trouper.runtime.node.opening import NetworkOptions
 from trouper.runtime.session import effects
-from trouper.runtime.session.transport import TransportOwner
 from trouper.testing import settle
 from trouper.transports.network_faults import Quality
 from trouper.transports.simulated import SimulatedNetwork, SimulatedTransport
@@ -128,28 +127,22 @@ def test_an_endpoint_that_is_taken_fails_the_start() -> None:
     play(main)
 
 
-def simulated(
-    monkeypatch: pytest.MonkeyPatch, scene: Callable[[Node, Node, SimulatedNetwork], Awaitable[None]], seed: int
-) -> None:
+class _Simulated(Node):
+    """A node whose transport is a simulated network, which ``between`` holds once the loop runs."""
+
+    between: SimulatedNetwork
+
+    def _make_transports(self, options: NetworkOptions) -> Sequence[MakeTransport]:
+        return [lambda owner: SimulatedTransport(owner, self.between, self.name)]
+
+
+def simulated(scene: Callable[[Node, Node, SimulatedNetwork], Awaitable[None]], seed: int) -> None:
     """Run a scene on two nodes with a network of faults between them."""
-    a, b = Node("a", listen="sim://a", seed=seed), Node("b", listen="sim://b", join=["sim://a"], seed=seed)
+    a = _Simulated("a", listen="sim://a", seed=seed)
+    b = _Simulated("b", listen="sim://b", join=["sim://a"], seed=seed)
 
     async def main() -> None:
-        between = SimulatedNetwork(Random(seed))
-
-        def make(owner: TransportOwner) -> SimulatedTransport:
-            assert isinstance(owner, Network)
-            return SimulatedTransport(owner, between, owner.node_id.name)
-
-        def maker(family: str, _: opening.NetworkOptions) -> MakeTransport:
-            assert family == "sim"
-            return make
-
-        def family_of(endpoint: str) -> str:
-            return endpoint.partition("://")[0]
-
-        monkeypatch.setattr(opening, "_family", family_of)
-        monkeypatch.setattr(opening, "_maker", maker)
+        a.between = b.between = between = SimulatedNetwork(Random(seed))
         async with a, b:
             await a.network.wait_for_peer("b")
             await b.network.wait_for_peer("a")
@@ -160,7 +153,7 @@ def simulated(
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_link_that_breaks_and_heals_loses_nothing(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+def test_a_link_that_breaks_and_heals_loses_nothing(seed: int) -> None:
     """Loss, repetition, other orders, resets and a short partition: every tell arrives, once, in order."""
 
     async def scene(a: Node, b: Node, between: SimulatedNetwork) -> None:
@@ -179,10 +172,10 @@ def test_a_link_that_breaks_and_heals_loses_nothing(monkeypatch: pytest.MonkeyPa
         assert await ada.ask(Numbers(), timeout_s=600.0) == list(range(300))
         between.faults.set_quality(Quality())
 
-    simulated(monkeypatch, scene, seed)
+    simulated(scene, seed)
 
 
-def test_a_partition_that_lasts_is_a_lost_node_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partition_that_lasts_is_a_lost_node_on_both_sides() -> None:
     """Watchers on both sides get one Down; asks fail; tells are dead letters, and the books balance."""
 
     async def scene(a: Node, b: Node, between: SimulatedNetwork) -> None:
@@ -209,7 +202,7 @@ def test_a_partition_that_lasts_is_a_lost_node_on_both_sides(monkeypatch: pytest
         assert again is not None
         assert await again.ask(Add(1)) == 1
 
-    simulated(monkeypatch, scene, 1)
+    simulated(scene, 1)
 
 
 @paired
