@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.workers.stage import GONE_S, Held, Witness, folders, start_program
+from tests.runtime.workers.stage import GONE_S, Held, Witness, folders, run, start_program
+from trouper import Actor, Message, Node, handler
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pidfd_open, which tells of an end, is Linux's own")
 
@@ -86,3 +87,32 @@ def test_ctrl_c_in_a_terminal_ends_all(tmp_path: Path, times: int) -> None:
     assert not any("Interrupt" in line or "Traceback" in line for line in said), (
         "a worker leaves a Ctrl-C to its parent"
     )
+
+
+class Interrupt(Message[str]):
+    """Start a program, interrupt it by SIGINT, and reply with what it says."""
+
+
+class Starter(Actor):
+    """Starts programs."""
+
+    @handler
+    def interrupt(self, msg: Interrupt) -> str:
+        code = "try:\n    print('up', flush=True); input()\nexcept KeyboardInterrupt:\n    print('cleaned up')"
+        pipe = subprocess.PIPE
+        with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True) as program:
+            assert program.stdout is not None, "it is a pipe"
+            program.stdout.readline()
+            program.send_signal(signal.SIGINT)
+            return program.communicate(timeout=GONE_S)[0].strip()
+
+
+def test_a_program_that_an_actor_of_a_worker_starts_can_be_interrupted() -> None:
+    """The worker itself leaves SIGINT to its parent, and what it starts does not inherit that."""
+
+    async def scene() -> None:
+        async with Node(workers=1) as node:
+            starter = await node.spawn(Starter, place="worker-1")
+            assert await starter.ask(Interrupt(), 30.0) == "cleaned up"
+
+    run(scene())

@@ -239,6 +239,8 @@ def main(make_node: MakeNode) -> None:
         worker.parent.send(FatalError(problem))
         raise SystemExit(1)
     signal.signal(signal.SIGTERM, worker.on_sigterm)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _leave_to_parent)  # unlike SIG_IGN, programs that actors start do not inherit it
     threading.Thread(target=worker.read_messages, name="trouper-parent", daemon=True).start()
     for stream in (sys.stdout, sys.stderr):
         cast("io.TextIOWrapper", stream).reconfigure(line_buffering=True)
@@ -256,6 +258,10 @@ def main(make_node: MakeNode) -> None:
         logging.shutdown()
     worker.report_stopped()
     raise SystemExit(code)
+
+
+def _leave_to_parent(number: int, frame: FrameType | None) -> None:
+    """Do nothing: the parent handles the signal, which the terminal has sent to it too."""
 
 
 def apply_limits(limits: WorkerLimits) -> str:
