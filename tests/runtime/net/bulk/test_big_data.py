@@ -270,7 +270,7 @@ def test_buffers_travel_over_tcp() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_large_buffers_survive_a_bad_network(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+def test_large_buffers_survive_a_bad_network(seed: int) -> None:
     """Loss, repetition, other orders and resets: each message arrives once, whole, in order with the small ones."""
 
     async def scene(a: Node, b: Node, between: SimulatedNetwork) -> None:
@@ -288,4 +288,4 @@ def test_large_buffers_survive_a_bad_network(monkeypatch: pytest.MonkeyPatch, se
             assert node.network.peer(peer).out_of_band.assembly.allocated_bytes == 0
         between.faults.set_quality(Quality())
 
-    simulated(monkeypatch, scene, seed)
+    simulated(scene, seed)
