@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import msgspec
+
 from ..kernel.errors import ActorError, ActorStopped, CallerError, InvalidOption, Unhandled
 from .extension import AnyExtension, Extension
 
@@ -44,6 +46,29 @@ def installed_extension(name: str) -> type[AnyExtension]:
     if not (isinstance(found, type) and issubclass(found, Extension)):
         raise InvalidOption(f"the extension {name!r} is {point.value}, which is no Extension class")
     return found  # pyright: ignore[reportUnknownVariableType]  its settings are of whatever type
+
+
+def extension_of_parent(name: str, settings: bytes) -> AnyExtension:
+    """Make an extension in a worker, as ``ExtensionManager.for_workers`` of its parent describes it.
+
+    Raises ``InvalidOption`` for a class that is not at the top of a module, and what importing its module raises.
+    """
+    from importlib import import_module  # noqa: PLC0415  only a worker needs it
+
+    from ..kernel.untrusted import decode_untrusted  # noqa: PLC0415  as above
+    from ..net.spawn_request import find_loaded, loaded_module  # noqa: PLC0415  as above
+
+    module, _, qualified = name.partition(":")
+    if loaded_module(module) is None:
+        import_module(module)
+    found = find_loaded(module, qualified)
+    if not (isinstance(found, type) and issubclass(found, Extension)):
+        raise InvalidOption(f"a worker cannot run the extension {name}: define its class at the top of a module")
+    kind: type[AnyExtension] = found
+    wanted = kind.__settings_type__
+    if wanted is None:
+        return kind()
+    return kind(decode_untrusted(msgspec.msgpack.Decoder(wanted).decode, settings, f"the settings of {name}"))
 
 
 class ExtensionManager:
@@ -101,6 +126,19 @@ class ExtensionManager:
     def infos(self) -> list[ExtensionInfo]:
         """Return what each extension does now, in the order of their starts."""
         return [run.info for run in self._in_order()]
+
+    def for_workers(self) -> tuple[tuple[str, bytes], ...]:
+        """Return the extensions that run on workers too: the name of each class, and its settings in msgpack.
+
+        Those in the box are left out, since every node has them.
+        """
+        from ..net.spawn_request import qualified_name  # noqa: PLC0415  only a node with workers needs it
+
+        return tuple(
+            (qualified_name(kind), msgspec.msgpack.encode(run.extension.settings))
+            for kind, run in self._runs.items()
+            if kind.on_workers and not kind.__module__.startswith("trouper.")
+        )
 
     # --- the node's start and end ------------------------------------------------------------------------------------
 

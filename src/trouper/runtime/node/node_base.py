@@ -309,6 +309,10 @@ class NodeBase(NodeServices, SpawnMixin):
         """Return the extension of this class; raises ``InvalidOption`` when the node has none."""
         return self._extensions.get(kind)
 
+    def extensions_for_workers(self) -> tuple[tuple[str, bytes], ...]:
+        """Return the extensions that the node's workers run too, each as the name of its class and its settings."""
+        return self._extensions.for_workers()
+
     @property
     def extensions(self) -> list[ExtensionInfo]:
         """What each extension of the node does now, in the order of their starts."""

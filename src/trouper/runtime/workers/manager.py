@@ -215,6 +215,7 @@ class WorkerManager:
             preload=settings.preload,
             limits=settings.limits,
             features=dict(self.features),
+            extensions=node.extensions_for_workers(),
         )
 
     async def wait_connected(self, process: WorkerProcess, *, is_restart: bool) -> None:

@@ -25,6 +25,7 @@ from ..journal.memory import MemoryJournal
 from ..kernel.address import NodeId
 from ..kernel.errors import NodeClosed, TrouperError
 from ..net.code_shipping import CodeShipping
+from ..node.extension_manager import extension_of_parent
 from ..node.node_base import NodeBase
 from ..node.run import loop_factory
 from ..node.services.served_journal import ServedJournal
@@ -184,6 +185,7 @@ class WorkerMain:
             bulk=setup.bulk,
             journal=ServedJournal(setup.parent) if setup.journal == "node" else MemoryJournal(),
             code_shipping=False if setup.shipped_bytes_max is None else CodeShipping(setup.shipped_bytes_max),
+            extensions=[extension_of_parent(*described) for described in setup.extensions],
         )
         node.parent_name = setup.parent
         async with node:
