@@ -64,7 +64,7 @@ def extension_of_parent(name: str, settings: bytes) -> AnyExtension:
     found = find_loaded(module, qualified)
     if not (isinstance(found, type) and issubclass(found, Extension)):
         raise InvalidOption(f"a worker cannot run the extension {name}: define its class at the top of a module")
-    kind: type[AnyExtension] = found
+    kind: type[AnyExtension] = found  # pyright: ignore[reportUnknownVariableType]  its settings are of any type
     wanted = kind.__settings_type__
     if wanted is None:
         return kind()
