@@ -72,3 +72,18 @@ def test_a_script_is_imported_under_the_name_of_its_file(tmp_path: Path, monkeyp
         assert sys.modules["shop_script"].JSONDecoder.__module__ == "json.decoder"
     finally:
         del sys.modules["shop_script"]
+
+
+def test_a_relative_path_means_the_folder_in_which_the_program_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for a worker that is started again after the program has changed its working directory."""
+    started_in = Path.cwd()
+    monkeypatch.setattr(sys, "path", ["lib", "", *sys.path])
+    monkeypatch.chdir(tmp_path)
+    words = command()
+    assert [word for word in words if word in (str(started_in / "lib"), str(started_in))][:2] == [
+        str(started_in / "lib"),
+        str(started_in),
+    ]
+    assert str(tmp_path / "lib") not in words

@@ -23,6 +23,8 @@ from .protocol import Program
 
 LEVELS_MAX = 1_000
 """The most loggers whose levels are taken over."""
+STARTED_IN = Path.cwd()
+"""The working directory when the node was made: relative entries of ``sys.path`` mean this one, also after a chdir."""
 BOOT = """\
 import signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -46,7 +48,7 @@ def command(python: str | None = None) -> list[str]:
     options += [f"-X{key}" if value is True else f"-X{key}={value}" for key, value in sys._xoptions.items()]  # noqa: SLF001  documented so
     for flag in ("-B" if sys.flags.dont_write_bytecode else "", "-I" if sys.flags.isolated else ""):
         options += [flag] if flag else []
-    path = [str(Path(each or ".").absolute()) for each in sys.path]
+    path = [str(STARTED_IN / each) for each in sys.path]
     if python is not None and Path(python) != Path(sys.executable):
         own = (sys.prefix, sys.base_prefix, sys.exec_prefix)
         source = str(Path(__file__).parents[3])
