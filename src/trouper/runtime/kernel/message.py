@@ -46,12 +46,18 @@ else:
     R = TypeVar("R", covariant=True)
 
 _TAG_FIELD = "$type"
+_classes_registered = 0
 _by_tag: WeakValueDictionary[str, type[Message[object]]] = WeakValueDictionary()
 
 
 def message_class(tag: str) -> type[Message[object]] | None:
     """Return the message class with this wire tag, or None when no loaded module defines one."""
     return _by_tag.get(tag)
+
+
+def classes_registered() -> int:
+    """Return how many message classes were made so far: what was remembered of them holds until it changes."""
+    return _classes_registered
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
@@ -135,6 +141,8 @@ def _register(tag: str, made: type[Message[object]]) -> None:
             f"{owner.__module__}.{owner.__qualname__} already: give one of them another with `tag=...`"
         )
     _by_tag[tag] = made
+    global _classes_registered  # noqa: PLW0603  one counter for the one table above
+    _classes_registered += 1
 
 
 def _reply_annotation(

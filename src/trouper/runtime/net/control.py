@@ -165,9 +165,10 @@ class RemoteFailure(msgspec.Struct, frozen=True):
     """An error in place of a reply.
 
     kind: the class, ``module:qualified.name``.  text: the text of the error.  trace: its traceback, for people,
-    bounded.
+    bounded.  fields: its arguments and attributes in msgpack, ``[args, attributes]``; empty where they cannot travel.
     """
 
     kind: str
     text: str
     trace: str = ""
+    fields: Annotated[bytes, msgspec.Meta(max_length=65_536)] = b""

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import is_dataclass
 from enum import Enum
 from functools import lru_cache
+from pathlib import PurePath
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -41,8 +42,10 @@ from typing import (
 
 import msgspec
 
+from ..kernel.message import Message
 from ..kernel.ref import ActorRef
 from ..kernel.untrusted import decode_untrusted
+from .codecs import Encoded, codec_of, encoded, on_registered
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +56,8 @@ BUFFER_CODE: Final = 2
 """The code of the extension."""
 BYTES, BYTEARRAY, MEMORYVIEW, ARRAY = 0, 1, 2, 3
 """Kinds of buffers: the type at the sender, and at the receiver where an annotation does not say otherwise."""
+NUMBER_BYTES_MAX: Final = 8
+"""Bytes of the largest scalar of numpy that msgpack has a number for."""
 DIMENSIONS_MAX: Final = 32
 DEPTH_MAX: Final = 100
 """Containers within each other that are searched for buffers; buffers below that stay in the payload."""
@@ -96,6 +101,9 @@ def may_carry(annotation: object) -> bool:
     return _may_carry(annotation, set())
 
 
+on_registered.append(may_carry.cache_clear)
+
+
 def _may_carry(annotation: object, seen: set[object]) -> bool:
     if annotation is None:
         return False
@@ -112,6 +120,13 @@ def _may_carry(annotation: object, seen: set[object]) -> bool:
 
 
 def _type_may_carry(annotation: type[object], seen: set[object]) -> bool:
+    codec = codec_of(annotation)
+    if codec is not None:
+        return codec.buffers
+    if issubclass(annotation, PurePath):
+        return False
+    if annotation is Message or (issubclass(annotation, Message) and annotation.__subclasses__()):
+        return True  # a field of this type takes the derived classes too
     if issubclass(annotation, (Enum, *_PLAIN)) or annotation.__module__ in ("datetime", "uuid", "decimal"):
         return False
     if not _has_fields(annotation):
@@ -173,7 +188,20 @@ def _extract(value: object, bytes_min: int, found: list[OutOfBandBuffer], depth:
             return value
         new = [_extract(item, bytes_min, found, depth - 1) for item in old]
         return new if any(was is not item for was, item in zip(old, new, strict=True)) else value
-    return value
+    return _extract_by_type(value, bytes_min, found, depth)
+
+
+def _extract_by_type(value: object, bytes_min: int, found: list[OutOfBandBuffer], depth: int) -> object:
+    """A value of a codec with large buffers is encoded now, since its buffers are in what the codec returns."""
+    codec = codec_of(type(value))
+    if is_number(value) or not (codec.buffers if codec is not None else hasattr(value, "__dlpack__")):
+        return value
+    before = len(found)
+    made = encoded(value)
+    if made is None:
+        return value
+    payload = _extract(made.payload, bytes_min, found, depth - 1)
+    return Encoded(made.tag, payload) if len(found) > before else value
 
 
 def _extract_struct(struct: msgspec.Struct, bytes_min: int, found: list[OutOfBandBuffer], depth: int) -> object:
@@ -203,6 +231,22 @@ def is_array(value: object) -> TypeGuard[Array]:
     return numpy is not None and type(value) is numpy.ndarray
 
 
+def _is_scalar(value: object) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.generic)
+
+
+def is_number(value: object) -> TypeGuard[np.generic[Any]]:  # Any: of whatever number
+    """Whether this is a scalar of numpy that travels as the number that it is: a bool, an integer, a float."""
+    numpy = sys.modules.get("numpy")
+    return (
+        numpy is not None
+        and isinstance(value, numpy.generic)
+        and value.dtype.kind in "biuf"
+        and value.dtype.itemsize <= NUMBER_BYTES_MAX
+    )
+
+
 def write(value: object) -> bytes:
     """Return the content of the extension for an ``OutOfBandBuffer``, or for an array that stays in the payload.
 
@@ -211,8 +255,8 @@ def write(value: object) -> bytes:
     if isinstance(value, OutOfBandBuffer):
         content: list[object] = [value.kind, value.number]
         form = value.form
-    elif is_array(value):
-        form, view = _taken_apart(value)
+    elif is_array(value) or _is_scalar(value):
+        form, view = _taken_apart(value if is_array(value) else sys.modules["numpy"].asarray(value))
         content = [ARRAY, view]
     else:
         raise TypeError(f"{type(value).__qualname__} is no type that the wire knows")
@@ -302,12 +346,28 @@ def expected(type_: object, value: object) -> object:
     An array must have the dtype and the number of dimensions that its annotation names.
     """
     wanted = get_origin(type_) or type_
+    value = _as_scalar(wanted, value)
     if not isinstance(wanted, type) or not isinstance(value, wanted):
         raise ValueError(f"expected {getattr(wanted, '__qualname__', wanted)}, got {type(value).__qualname__}")  # noqa: TRY004  msgspec's hooks raise ValueError
     if is_array(value):
         for part in get_args(type_):
             _check_part(part, value)
     return value
+
+
+def _as_scalar(wanted: object, value: object) -> object:
+    """Return a value as the scalar of numpy that is wanted, where it is one; any other value as it is."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not isinstance(wanted, type) or not issubclass(wanted, numpy.generic):
+        return value
+    if is_array(value) and not value.ndim and value.dtype.type is wanted:
+        return cast("object", value[()])
+    if type(value) not in (bool, int, float) or wanted in (numpy.str_, numpy.bytes_):
+        return value
+    made: object = cast("Any", wanted)(value)  # Any: numpy makes a scalar of any number
+    if made != value and value == value:
+        raise ValueError(f"{value!r:.80} is no {wanted.__name__}")
+    return made
 
 
 def _check_part(part: object, array: Array) -> None:

@@ -30,10 +30,12 @@ from ..kernel.headers import HEADER_BYTES_MAX, HEADER_NAME, HEADER_NAME_CHARS_MA
 from ..kernel.message import Message, message_class, reply_annotation, tag_of
 from ..kernel.ref import ActorRef
 from ..kernel.untrusted import decode_untrusted
-from .buffers import BUFFER_CODE, OutOfBandBuffer, expected, may_carry
+from .buffers import BUFFER_CODE, OutOfBandBuffer, expected, is_number, may_carry
 from .buffers import read as read_buffer
 from .buffers import write as write_buffer
+from .codecs import CODEC_CODE, Encoded, decoded, encoded
 from .endpoints import ENDPOINT_CHARS_MAX
+from .polymorphic import build, is_polymorphic
 from .schemas import FINGERPRINT_BYTES, fields_of, fingerprint
 
 ITEMS_MAX = 512
@@ -263,7 +265,7 @@ class SessionCodec:
             self._payloads_with_headers += 1
             return value.message
         if not isinstance(value, ActorRef):
-            return msgspec.msgpack.Ext(BUFFER_CODE, write_buffer(value))
+            return self._encode_by_type(value)
         node, generation, path, uid = self._describe(value)
         key = (node, generation, uid)
         number = self._ref_numbers.get(key)
@@ -278,6 +280,14 @@ class SessionCodec:
                 self._told.add((node, generation))
             self._new_refs.append(RefDefinition(number, node, generation, path, uid, endpoint))
         return msgspec.msgpack.Ext(REF_CODE, number.to_bytes(REF_BYTES, "big"))
+
+    def _encode_by_type(self, value: object) -> object:
+        if is_number(value):
+            return value.item()
+        found = value if type(value) is Encoded else encoded(value)
+        if found is None:
+            return msgspec.msgpack.Ext(BUFFER_CODE, write_buffer(value))
+        return msgspec.msgpack.Ext(CODEC_CODE, self._encoder.encode((found.tag, found.payload)))
 
     # --- in ----------------------------------------------------------------------------------------------------------
 
@@ -338,6 +348,13 @@ class SessionCodec:
         """Decode the reply to a message of type ``asked``; raises ``WireError`` naming both."""
         return self._decode(reply_annotation(asked), payload, f"the reply to {asked.__qualname__}", taken)
 
+    def write(self, value: object, name: str) -> bytes:
+        """Return a value alone, as ``read_as`` reads it; raises ``WireError`` with ``name`` in its text."""
+        try:
+            return self._try(value, name)
+        finally:
+            self._forget_new_refs()
+
     def read_as(self, annotation: object, payload: msgspec.Raw, name: str) -> object:
         """Decode a value of any type that can be sent; raises ``WireError`` with ``name`` in its text."""
         return self._decode(annotation, payload, name)
@@ -346,12 +363,21 @@ class SessionCodec:
         if taken:
             return self._decode_with(type_, payload, name, taken)
         decoder = self._decoders.get(type_)
-        if decoder is None:
-            wanted = cast("type[object]", type_)
-            decoder = self._decoders[type_] = msgspec.msgpack.Decoder(
-                wanted, dec_hook=expected, ext_hook=self._extension_hook
-            )
-        return decode_untrusted(decoder.decode, payload, name)
+        decode = partial(self._decode_exactly, type_) if decoder is None else decoder.decode
+        try:
+            return decode_untrusted(decode, payload, name)
+        except WireError:
+            if not is_polymorphic(type_):
+                raise
+        plain = decode_untrusted(self._untyped.decode, payload, name)
+        return decode_untrusted(partial(_convert, type_), plain, name)
+
+    def _decode_exactly(self, type_: object, payload: msgspec.Raw) -> object:
+        """Decode by a decoder that is made now; making it fails for an annotation that msgspec does not take."""
+        wanted = cast("type[object]", type_)
+        decoder = msgspec.msgpack.Decoder(wanted, dec_hook=expected, ext_hook=self._extension_hook)
+        self._decoders[type_] = decoder
+        return decoder.decode(payload)
 
     def _decode_with(self, type_: object, payload: msgspec.Raw, name: str, taken: TakenBuffers) -> object:
         """Decode a payload whose buffers came out of band: first into plain values, then into its type.
@@ -363,13 +389,16 @@ class SessionCodec:
             plain = decode_untrusted(self._untyped.decode, payload, name)
         finally:
             self._taken = NO_BUFFERS
-        wanted = cast("type[object]", type_)
-        convert = partial(msgspec.convert, type=wanted, builtin_types=_AS_THEY_ARE, dec_hook=expected)
-        return decode_untrusted(convert, plain, name)
+        return decode_untrusted(partial(_convert, type_), plain, name)
 
     def _extension_hook(self, code: int, data: memoryview) -> object:
         if code == BUFFER_CODE:
             return read_buffer(data, self._buffer)
+        if code == CODEC_CODE:
+            content = self._untyped.decode(data)
+            if not isinstance(content, list) or len(cast("list[object]", content)) != 2:
+                raise ValueError("the extension 3 has a tag and a payload")
+            return decoded(*cast("list[object]", content))
         if code != REF_CODE or len(data) != REF_BYTES:
             raise ValueError(f"the extension {code} of {len(data)} bytes is no ref")
         number = int.from_bytes(data, "big")
@@ -388,6 +417,21 @@ class SessionCodec:
 def _headers_of(payload: object) -> dict[str, bytes] | None:
     value = payload.value if type(payload) is OutOfBandPayload else payload
     return value.headers if isinstance(value, ToldWithHeaders) else None
+
+
+def _convert(type_: object, plain: object) -> object:
+    """Make a value of a type from plain values; where msgspec cannot, and it has polymorphic fields, part by part."""
+    try:
+        return _convert_exactly(type_, plain)
+    except Exception:
+        if not is_polymorphic(type_):
+            raise
+    return build(type_, plain, _convert_exactly)
+
+
+def _convert_exactly(type_: object, plain: object) -> object:
+    wanted = cast("type[object]", type_)
+    return msgspec.convert(plain, wanted, builtin_types=_AS_THEY_ARE, dec_hook=expected)
 
 
 def _type_of(tag: TagDefinition) -> type[Message[object]] | WireError:

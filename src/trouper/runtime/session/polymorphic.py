@@ -1,0 +1,144 @@
+"""Fields whose type is a base class of messages: they take its subclasses, as handlers do (PURE).
+
+msgspec reads a field of type ``Shape`` as a ``Shape`` and nothing else.  So where reading a payload by its type has
+failed, and the type has such fields, the payload is read into plain values and then built part by part: a map with a
+``$type`` becomes a message of that tag, when its class is the field's or derived from it.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Union, cast, get_args, get_origin
+
+import msgspec
+
+from ..kernel.message import Message, classes_registered, message_class
+
+TAG_FIELD = "$type"
+Convert = Callable[[object, object], object]
+"""Makes a value of an annotation from plain values, without looking for subclasses."""
+
+
+def is_polymorphic(annotation: object) -> bool:
+    """Whether a value of this annotation may be, or hold, a message of a class that is derived from the one named."""
+    return _is_polymorphic_among(annotation, classes_registered())
+
+
+@lru_cache(maxsize=4096)
+def _is_polymorphic_among(annotation: object, classes: int) -> bool:  # noqa: ARG001  a new class gets a new answer
+    return _is_polymorphic(annotation, set())
+
+
+def _is_polymorphic(annotation: object, seen: set[object]) -> bool:
+    base = message_base(annotation)
+    if base is not None and (base is Message or base.__subclasses__()):
+        return True
+    if base is None and get_origin(annotation) is not None:
+        return any(_is_polymorphic(part, seen) for part in get_args(annotation))
+    if not isinstance(annotation, type) or not issubclass(annotation, msgspec.Struct) or annotation in seen:
+        return False
+    seen.add(annotation)
+    return any(_is_polymorphic(field.type, seen) for field in _fields(annotation))
+
+
+def message_base(annotation: object) -> type[Message[object]] | None:
+    """Return the class of messages that an annotation names, ``Message[int]`` included; None for any other."""
+    named = get_origin(annotation) or annotation
+    return cast("type[Message[object]]", named) if isinstance(named, type) and issubclass(named, Message) else None
+
+
+def build(annotation: object, plain: object, convert: Convert) -> object:
+    """Make a value of an annotation from plain values; raises ``ValueError`` and what ``convert`` raises."""
+    if not is_polymorphic(annotation):
+        return convert(annotation, plain)
+    origin: object = get_origin(annotation)
+    args = get_args(annotation)
+    if origin is Annotated:
+        return build(args[0], plain, convert)
+    base = message_base(annotation)
+    if base is not None:
+        return _build_message(base, plain, convert)
+    if origin in (Union, types.UnionType):
+        return _build_union(args, plain, convert)
+    if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(plain, dict):
+        items = cast("dict[object, object]", plain).items()
+        return {build(args[0], key, convert): build(args[1], value, convert) for key, value in items}
+    if isinstance(plain, list) and isinstance(origin, type):
+        return _build_sequence(origin, args, cast("list[object]", plain), convert)
+    if isinstance(annotation, type):
+        return _build_struct(annotation, plain, convert)
+    return convert(annotation, plain)
+
+
+def _build_message(base: type[Message[object]], plain: object, convert: Convert) -> object:
+    tag = cast("dict[str, object]", plain).get(TAG_FIELD) if isinstance(plain, dict) else None
+    if not isinstance(tag, str):
+        raise ValueError(f"expected a {base.__qualname__}, got {type(plain).__qualname__}")  # noqa: TRY004  one kind of error
+    class_ = message_class(tag)
+    if class_ is None:
+        raise ValueError(f"no message type {tag!r:.200} is loaded here: import the module that defines it")
+    if not issubclass(class_, base):
+        expected = f"expected a {base.__qualname__} or a class derived from it"
+        raise ValueError(f"{expected}, got {class_.__qualname__}")  # noqa: TRY004  one kind of error
+    if class_.__local__:
+        raise ValueError(f"{class_.__qualname__} says local=True: it does not leave its node")
+    return _build_struct(class_, plain, convert)
+
+
+def _build_union(args: tuple[object, ...], plain: object, convert: Convert) -> object:
+    if isinstance(plain, dict) and TAG_FIELD in plain:
+        class_ = message_class(str(cast("dict[str, object]", plain)[TAG_FIELD]))
+        for part in args:
+            base = message_base(part)
+            if base is not None and class_ is not None and issubclass(class_, base):
+                return build(part, cast("object", plain), convert)
+    problem: Exception | None = None
+    for part in args:
+        try:
+            return build(part, plain, convert)
+        except (ValueError, TypeError) as error:
+            problem = problem or error
+    raise ValueError(str(problem))
+
+
+def _build_sequence(origin: type, args: tuple[object, ...], plain: list[object], convert: Convert) -> object:
+    if origin is tuple and ... not in args:
+        if len(plain) != len(args):
+            raise ValueError(f"expected {len(args)} values, got {len(plain)}")
+        return tuple(build(part, value, convert) for part, value in zip(args, plain, strict=True))
+    values = [build(args[0], value, convert) for value in plain]
+    return origin(values) if origin in (tuple, set, frozenset) else values
+
+
+def _build_struct(class_: Any, plain: object, convert: Convert) -> object:  # Any: msgspec's classes have no type
+    config = class_.__struct_config__
+    if config.array_like or not isinstance(plain, dict) or not _has_polymorphic_fields(class_, classes_registered()):
+        return convert(class_, plain)
+    named = cast("dict[str, object]", plain)
+    if config.tag is not None and named.get(config.tag_field) != config.tag:
+        raise ValueError(f"expected a {class_.__qualname__}, got {named.get(config.tag_field)!r:.80}")
+    values: dict[str, object] = {}
+    for field in _fields(class_):
+        if field.encode_name in named:
+            try:
+                values[field.name] = build(field.type, named[field.encode_name], convert)
+            except ValueError as error:
+                raise ValueError(f"{error} - in the field {field.name} of {class_.__qualname__}") from error
+        elif field.required:
+            raise ValueError(f"{class_.__qualname__} lacks its field {field.name}")
+    return cast("object", class_(**values))
+
+
+@lru_cache(maxsize=4096)
+def _has_polymorphic_fields(class_: object, classes: int) -> bool:  # noqa: ARG001  a new class gets a new answer
+    return any(is_polymorphic(each.type) for each in _fields(class_))
+
+
+@lru_cache(maxsize=4096)
+def _fields(class_: Any) -> tuple[msgspec.structs.FieldInfo, ...]:  # Any: msgspec's classes have no type
+    try:
+        return msgspec.structs.fields(class_)
+    except Exception:  # noqa: BLE001  an annotation that names what is not here: msgspec says so when it reads the type
+        return ()
