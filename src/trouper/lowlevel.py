@@ -19,6 +19,7 @@ from .runtime.node.opening import NetworkOptions
 from .runtime.node.schemes import SchemeTable
 from .runtime.node.transports import TransportFactory, knows_transport, register_transport, transport_schemes
 from .runtime.observe.instruments import Instrument, Instruments
+from .runtime.session.codecs import register_codec
 from .runtime.session.identity import Allow, Identity, Role
 from .runtime.session.transport import (
     Buffer,
@@ -77,6 +78,7 @@ __all__ = [
     "Wire",
     "declare_header",
     "knows_transport",
+    "register_codec",
     "register_transport",
     "set_admission",
     "transport_schemes",

@@ -5,8 +5,8 @@ message types and actors from this frame on, so that a name is sent once per ses
 tag, payload]``; ``deadlines`` holds the seconds left of each ask, in order; ``out_of_band`` says which items have large
 buffers that came before them (``bulk_chunks``), ``headers`` which of them have headers; the last parts are left out
 where no item has any.  A payload is decoded only when its target is known, by the target's own message type, so that a
-wrong field is an error that names it.  Refs and buffers in a payload are msgpack extensions, so that they are
-recognised also where the type of a field says nothing.
+wrong field is an error that names it.  Refs, buffers and values of ``codecs`` in a payload are msgpack extensions, so
+that they are recognised also where the type of a field says nothing.
 
 Laws of this file:
 1. Both ends number alike, because frames arrive in order and once (``session``); a new session starts without numbers.

@@ -17,6 +17,8 @@ import msgspec
 from ..kernel.message import Message, classes_registered, message_class
 
 TAG_FIELD = "$type"
+MESSAGES_MAX = 5_000
+"""Messages of one payload in fields of a base class, each of which costs some 10 microseconds to read."""
 Convert = Callable[[object, object], object]
 """Makes a value of an annotation from plain values, without looking for subclasses."""
 
@@ -49,33 +51,53 @@ def message_base(annotation: object) -> type[Message[object]] | None:
     return cast("type[Message[object]]", named) if isinstance(named, type) and issubclass(named, Message) else None
 
 
+class _Conversion:
+    """What the conversion of one payload shares."""
+
+    __slots__ = ("convert", "messages_left")
+
+    def __init__(self, convert: Convert) -> None:
+        self.convert, self.messages_left = convert, MESSAGES_MAX
+
+
 def build(annotation: object, plain: object, convert: Convert) -> object:
-    """Make a value of an annotation from plain values; raises ``ValueError`` and what ``convert`` raises."""
+    """Make a value of an annotation from plain values.
+
+    Raises what ``convert`` raises, and ``ValueError`` for what is none, or has more than ``MESSAGES_MAX`` messages in
+    fields of a base class.
+    """
+    return _build(annotation, plain, _Conversion(convert))
+
+
+def _build(annotation: object, plain: object, conversion: _Conversion) -> object:
     if not is_polymorphic(annotation):
-        return convert(annotation, plain)
+        return conversion.convert(annotation, plain)
     origin: object = get_origin(annotation)
     args = get_args(annotation)
     if origin is Annotated:
-        return build(args[0], plain, convert)
+        return _build(args[0], plain, conversion)
     base = message_base(annotation)
     if base is not None:
-        return _build_message(base, plain, convert)
+        return _build_message(base, plain, conversion)
     if origin in (Union, types.UnionType):
-        return _build_union(args, plain, convert)
+        return _build_union(args, plain, conversion)
     if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(plain, dict):
         items = cast("dict[object, object]", plain).items()
-        return {build(args[0], key, convert): build(args[1], value, convert) for key, value in items}
+        return {_build(args[0], key, conversion): _build(args[1], value, conversion) for key, value in items}
     if isinstance(plain, list) and isinstance(origin, type):
-        return _build_sequence(origin, args, cast("list[object]", plain), convert)
+        return _build_sequence(origin, args, cast("list[object]", plain), conversion)
     if isinstance(annotation, type):
-        return _build_struct(annotation, plain, convert)
-    return convert(annotation, plain)
+        return _build_struct(annotation, plain, conversion)
+    return conversion.convert(annotation, plain)
 
 
-def _build_message(base: type[Message[object]], plain: object, convert: Convert) -> object:
+def _build_message(base: type[Message[object]], plain: object, conversion: _Conversion) -> object:
     tag = cast("dict[str, object]", plain).get(TAG_FIELD) if isinstance(plain, dict) else None
     if not isinstance(tag, str):
         raise ValueError(f"expected a {base.__qualname__}, got {type(plain).__qualname__}")  # noqa: TRY004  one kind of error
+    conversion.messages_left -= 1
+    if conversion.messages_left < 0:
+        raise ValueError(f"more than {MESSAGES_MAX} messages in fields of a base class")
     class_ = message_class(tag)
     if class_ is None:
         raise ValueError(f"no message type {tag!r:.200} is loaded here: import the module that defines it")
@@ -84,38 +106,40 @@ def _build_message(base: type[Message[object]], plain: object, convert: Convert)
         raise ValueError(f"{expected}, got {class_.__qualname__}")  # noqa: TRY004  one kind of error
     if class_.__local__:
         raise ValueError(f"{class_.__qualname__} says local=True: it does not leave its node")
-    return _build_struct(class_, plain, convert)
+    return _build_struct(class_, plain, conversion)
 
 
-def _build_union(args: tuple[object, ...], plain: object, convert: Convert) -> object:
+def _build_union(args: tuple[object, ...], plain: object, conversion: _Conversion) -> object:
+    if plain is None and types.NoneType in args:
+        return None
     if isinstance(plain, dict) and TAG_FIELD in plain:
         class_ = message_class(str(cast("dict[str, object]", plain)[TAG_FIELD]))
         for part in args:
             base = message_base(part)
             if base is not None and class_ is not None and issubclass(class_, base):
-                return build(part, cast("object", plain), convert)
+                return _build(part, cast("object", plain), conversion)
     problem: Exception | None = None
     for part in args:
         try:
-            return build(part, plain, convert)
+            return _build(part, plain, conversion)
         except (ValueError, TypeError) as error:
             problem = problem or error
     raise ValueError(str(problem))
 
 
-def _build_sequence(origin: type, args: tuple[object, ...], plain: list[object], convert: Convert) -> object:
+def _build_sequence(origin: type, args: tuple[object, ...], plain: list[object], conversion: _Conversion) -> object:
     if origin is tuple and ... not in args:
         if len(plain) != len(args):
             raise ValueError(f"expected {len(args)} values, got {len(plain)}")
-        return tuple(build(part, value, convert) for part, value in zip(args, plain, strict=True))
-    values = [build(args[0], value, convert) for value in plain]
+        return tuple(_build(part, value, conversion) for part, value in zip(args, plain, strict=True))
+    values = [_build(args[0], value, conversion) for value in plain]
     return origin(values) if origin in (tuple, set, frozenset) else values
 
 
-def _build_struct(class_: Any, plain: object, convert: Convert) -> object:  # Any: msgspec's classes have no type
+def _build_struct(class_: Any, plain: object, conversion: _Conversion) -> object:  # Any: msgspec's classes have no type
     config = class_.__struct_config__
     if config.array_like or not isinstance(plain, dict) or not _has_polymorphic_fields(class_, classes_registered()):
-        return convert(class_, plain)
+        return conversion.convert(class_, plain)
     named = cast("dict[str, object]", plain)
     if config.tag is not None and named.get(config.tag_field) != config.tag:
         raise ValueError(f"expected a {class_.__qualname__}, got {named.get(config.tag_field)!r:.80}")
@@ -123,7 +147,7 @@ def _build_struct(class_: Any, plain: object, convert: Convert) -> object:  # An
     for field in _fields(class_):
         if field.encode_name in named:
             try:
-                values[field.name] = build(field.type, named[field.encode_name], convert)
+                values[field.name] = _build(field.type, named[field.encode_name], conversion)
             except ValueError as error:
                 raise ValueError(f"{error} - in the field {field.name} of {class_.__qualname__}") from error
         elif field.required:
