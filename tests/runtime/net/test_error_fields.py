@@ -150,7 +150,7 @@ class Unreadable(Exception):
     """Its attributes cannot be looked at."""
 
     @property
-    def __dict__(self) -> Any:  # type: ignore[override]  # Any: it raises
+    def __dict__(self) -> Any:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  Any: it raises
         raise RuntimeError
 
 

@@ -125,7 +125,7 @@ def _type_may_carry(annotation: type[object], seen: set[object]) -> bool:
         return codec.buffers
     if issubclass(annotation, PurePath):
         return False
-    if annotation is Message or (issubclass(annotation, Message) and annotation.__subclasses__()):
+    if Message in annotation.__mro__ and (annotation is Message or annotation.__subclasses__()):
         return True  # a field of this type takes the derived classes too
     if issubclass(annotation, (Enum, *_PLAIN)) or annotation.__module__ in ("datetime", "uuid", "decimal"):
         return False
@@ -231,20 +231,14 @@ def is_array(value: object) -> TypeGuard[Array]:
     return numpy is not None and type(value) is numpy.ndarray
 
 
-def _is_scalar(value: object) -> bool:
+def _is_scalar(value: object) -> TypeGuard[np.generic[Any]]:  # Any: of whatever kind
     numpy = sys.modules.get("numpy")
     return numpy is not None and isinstance(value, numpy.generic)
 
 
 def is_number(value: object) -> TypeGuard[np.generic[Any]]:  # Any: of whatever number
     """Whether this is a scalar of numpy that travels as the number that it is: a bool, an integer, a float."""
-    numpy = sys.modules.get("numpy")
-    return (
-        numpy is not None
-        and isinstance(value, numpy.generic)
-        and value.dtype.kind in "biuf"
-        and value.dtype.itemsize <= NUMBER_BYTES_MAX
-    )
+    return _is_scalar(value) and value.dtype.kind in "biuf" and value.dtype.itemsize <= NUMBER_BYTES_MAX
 
 
 def write(value: object) -> bytes:

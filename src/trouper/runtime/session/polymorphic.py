@@ -79,20 +79,33 @@ def _build(annotation: object, plain: object, conversion: _Conversion) -> object
     base = message_base(annotation)
     if base is not None:
         return _build_message(base, plain, conversion)
-    if origin in (Union, types.UnionType):
+    if any(origin is union for union in (Union, types.UnionType)):
         return _build_union(args, plain, conversion)
-    if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(plain, dict):
-        items = cast("dict[object, object]", plain).items()
-        return {_build(args[0], key, conversion): _build(args[1], value, conversion) for key, value in items}
-    if isinstance(plain, list) and isinstance(origin, type):
-        return _build_sequence(origin, args, cast("list[object]", plain), conversion)
+    named, listed = _as_map(plain), _as_list(plain)
+    if named is not None and _is_mapping(origin):
+        return {_build(args[0], key, conversion): _build(args[1], value, conversion) for key, value in named.items()}
+    if listed is not None and origin is not None:
+        return _build_sequence(origin, args, listed, conversion)
     if isinstance(annotation, type):
         return _build_struct(annotation, plain, conversion)
     return conversion.convert(annotation, plain)
 
 
+def _is_mapping(origin: object) -> bool:
+    return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+def _as_map(plain: object) -> dict[object, object] | None:
+    return cast("dict[object, object]", plain) if isinstance(plain, dict) else None
+
+
+def _as_list(plain: object) -> list[object] | None:
+    return cast("list[object]", plain) if isinstance(plain, list) else None
+
+
 def _build_message(base: type[Message[object]], plain: object, conversion: _Conversion) -> object:
-    tag = cast("dict[str, object]", plain).get(TAG_FIELD) if isinstance(plain, dict) else None
+    named = _as_map(plain)
+    tag = None if named is None else named.get(TAG_FIELD)
     if not isinstance(tag, str):
         raise ValueError(f"expected a {base.__qualname__}, got {type(plain).__qualname__}")  # noqa: TRY004  one kind of error
     conversion.messages_left -= 1
@@ -112,12 +125,13 @@ def _build_message(base: type[Message[object]], plain: object, conversion: _Conv
 def _build_union(args: tuple[object, ...], plain: object, conversion: _Conversion) -> object:
     if plain is None and types.NoneType in args:
         return None
-    if isinstance(plain, dict) and TAG_FIELD in plain:
-        class_ = message_class(str(cast("dict[str, object]", plain)[TAG_FIELD]))
+    named = _as_map(plain)
+    if named is not None and TAG_FIELD in named:
+        class_ = message_class(str(named[TAG_FIELD]))
         for part in args:
             base = message_base(part)
             if base is not None and class_ is not None and issubclass(class_, base):
-                return _build(part, cast("object", plain), conversion)
+                return _build(part, plain, conversion)
     problem: Exception | None = None
     for part in args:
         try:
@@ -127,20 +141,24 @@ def _build_union(args: tuple[object, ...], plain: object, conversion: _Conversio
     raise ValueError(str(problem))
 
 
-def _build_sequence(origin: type, args: tuple[object, ...], plain: list[object], conversion: _Conversion) -> object:
+def _build_sequence(origin: object, args: tuple[object, ...], plain: list[object], conversion: _Conversion) -> object:
     if origin is tuple and ... not in args:
         if len(plain) != len(args):
             raise ValueError(f"expected {len(args)} values, got {len(plain)}")
         return tuple(_build(part, value, conversion) for part, value in zip(args, plain, strict=True))
     values = [_build(args[0], value, conversion) for value in plain]
-    return origin(values) if origin in (tuple, set, frozenset) else values
+    if origin is tuple:
+        return tuple(values)
+    if origin is frozenset:
+        return frozenset(values)
+    return set(values) if origin is set else values
 
 
 def _build_struct(class_: Any, plain: object, conversion: _Conversion) -> object:  # Any: msgspec's classes have no type
     config = class_.__struct_config__
-    if config.array_like or not isinstance(plain, dict) or not _has_polymorphic_fields(class_, classes_registered()):
+    named = _as_map(plain)
+    if config.array_like or named is None or not _has_polymorphic_fields(class_, classes_registered()):
         return conversion.convert(class_, plain)
-    named = cast("dict[str, object]", plain)
     if config.tag is not None and named.get(config.tag_field) != config.tag:
         raise ValueError(f"expected a {class_.__qualname__}, got {named.get(config.tag_field)!r:.80}")
     values: dict[str, object] = {}
