@@ -112,7 +112,7 @@ ARRIVES: dict[str, list[tuple[object, object]]] = {
     "`bytes`, `bytearray`, `memoryview`": [
         (bytes, b"\xff"), (bytearray, bytearray(b"x")), (memoryview, memoryview(b"xy")),
     ],
-    "`datetime` with a zone, and without": [(datetime, NOON), (datetime, datetime(2020, 1, 1))],  # noqa: DTZ001  meant
+    "`datetime` with a zone, and without": [(datetime, NOON), (datetime, datetime(2020, 1, 1))],  # noqa: DTZ001  a time without a zone is meant
     "`date`, `time`, `timedelta`": [(date, date(2020, 1, 1)), (time, time(1, 2)), (timedelta, timedelta(-1, 0, 1))],
     "`Decimal`, `UUID`": [(Decimal, Decimal("1.10")), (UUID, UUID_5)],
     "`Enum`, `Flag`, `Literal`": [(Colour, Colour.RED), (Bits, Bits.A | Bits.B), (Literal["a"], "a")],

@@ -363,21 +363,20 @@ class SessionCodec:
         if taken:
             return self._decode_with(type_, payload, name, taken)
         decoder = self._decoders.get(type_)
-        decode = partial(self._decode_exactly, type_) if decoder is None else decoder.decode
+        if decoder is None:
+            decoder = self._decoders[type_] = decode_untrusted(self._make_decoder, type_, name)
         try:
-            return decode_untrusted(decode, payload, name)
+            return decode_untrusted(decoder.decode, payload, name)
         except WireError:
             if not is_polymorphic(type_):
                 raise
         plain = decode_untrusted(self._untyped.decode, payload, name)
         return decode_untrusted(partial(_convert, type_), plain, name)
 
-    def _decode_exactly(self, type_: object, payload: msgspec.Raw) -> object:
-        """Decode by a decoder that is made now; making it fails for an annotation that msgspec does not take."""
+    def _make_decoder(self, type_: object) -> msgspec.msgpack.Decoder[object]:
+        """Make the decoder of a type; that fails for an annotation that msgspec does not take."""
         wanted = cast("type[object]", type_)
-        decoder = msgspec.msgpack.Decoder(wanted, dec_hook=expected, ext_hook=self._extension_hook)
-        self._decoders[type_] = decoder
-        return decoder.decode(payload)
+        return msgspec.msgpack.Decoder(wanted, dec_hook=expected, ext_hook=self._extension_hook)
 
     def _decode_with(self, type_: object, payload: msgspec.Raw, name: str, taken: TakenBuffers) -> object:
         """Decode a payload whose buffers came out of band: first into plain values, then into its type.
@@ -395,7 +394,7 @@ class SessionCodec:
         if code == BUFFER_CODE:
             return read_buffer(data, self._buffer)
         if code == CODEC_CODE:
-            content = self._untyped.decode(data)
+            content = decode_untrusted(self._untyped.decode, data, "the extension 3", ValueError)
             if not isinstance(content, list) or len(cast("list[object]", content)) != 2:
                 raise ValueError("the extension 3 has a tag and a payload")
             return decoded(*cast("list[object]", content))
@@ -431,7 +430,8 @@ def _convert(type_: object, plain: object) -> object:
 
 def _convert_exactly(type_: object, plain: object) -> object:
     wanted = cast("type[object]", type_)
-    return msgspec.convert(plain, wanted, builtin_types=_AS_THEY_ARE, dec_hook=expected)
+    convert = partial(msgspec.convert, type=wanted, builtin_types=_AS_THEY_ARE, dec_hook=expected)
+    return convert(plain)  # within the decode_untrusted of its caller, whose text names the whole
 
 
 def _type_of(tag: TagDefinition) -> type[Message[object]] | WireError:

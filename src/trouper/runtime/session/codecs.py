@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
 
 from ..kernel.errors import InvalidOption
+from ..kernel.untrusted import decode_untrusted
 
 T = TypeVar("T")
 CODEC_CODE: Final = 3
@@ -110,7 +111,7 @@ def decoded(tag: object, payload: object) -> object:
     codec = _by_tag.get(tag) if isinstance(tag, str) else None
     if codec is None:
         raise ValueError(f"no codec has the tag {tag!r:.80}: import the module that registers it")
-    made = codec.decode(payload)
+    made = decode_untrusted(codec.decode, payload, f"the payload of the codec {codec.tag}", ValueError)
     if type(made) is not codec.type:
         raise ValueError(f"the codec {codec.tag} made a {type(made).__qualname__}, not a {codec.type.__qualname__}")
     return made
