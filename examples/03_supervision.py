@@ -83,9 +83,9 @@ trouper.run(main)
 # | left starts
 # | right starts
 # | LOG WARNING trouper://local/user/boss/left#5 failed handling Break()
-# | Traceback (most recent call last):
+# |   | Traceback (most recent call last):
 # | ...
-# | RuntimeError: a bug
+# |   | RuntimeError: a bug
 # | LOG WARNING trouper://local/user/boss/left#5 is restarted by trouper://local/user/boss#4
 # | left failed at 1 with RuntimeError('a bug')
 # | left starts

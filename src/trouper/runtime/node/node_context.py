@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
@@ -16,6 +15,7 @@ from ..actor.spawning import SpawnMixin
 from ..kernel.address import NodeId
 from ..kernel.clock import Alarm
 from ..kernel.errors import NodeUnreachable
+from ..kernel.logs import get_log
 from ..kernel.message import Message
 from ..session.identity import OWN_PROCESS, Identity
 
@@ -143,7 +143,7 @@ class NodeContext(SpawnMixin):
         """The node's network; None on a node that does not listen."""
         self.peers, self.clock = Peers(self), ExtensionClock(self)
         self.random = random.Random(node.system.random())
-        self.log = logging.getLogger(f"trouper.{self.name}")
+        self.log = get_log(f"trouper.{self.name}")
         self.served: dict[type, Allow] = {}
         self._own_handlers: dict[type, Callable[[Any, PeerInfo], object]] = {}  # Any: the type of its key
         self._endings: dict[Callable[[], None], None] = {}
