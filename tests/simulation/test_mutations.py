@@ -99,10 +99,10 @@ def _forgets_to_count_the_dead(patch: pytest.MonkeyPatch) -> None:
 
 
 def _restarts_without_end(patch: pytest.MonkeyPatch) -> None:
-    def admit(_: SupervisorState, __: float) -> bool:
-        return True
+    def count(_: SupervisorState, __: str, ___: float) -> int:
+        return 1
 
-    patch.setattr(SupervisorState, "_admit", admit)
+    patch.setattr(SupervisorState, "_count", count)
 
 
 def _keeps_timers_over_a_restart(patch: pytest.MonkeyPatch) -> None:
