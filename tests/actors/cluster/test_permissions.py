@@ -8,7 +8,7 @@ import pytest
 from trouper import Message, Node
 from trouper.actors.cluster.admin_service import DownMember, LeaveCluster, ListMembers
 from trouper.actors.cluster.membership.packets import Gossip
-from trouper.actors.cluster.messages import ClusterPacket
+from trouper.actors.cluster.messages import ClusterPacket, FollowMembership
 from trouper.actors.cluster.node_metrics import NodeMetrics
 from trouper.actors.cluster.replication_messages import (
     GetNodeMetrics,
@@ -27,6 +27,7 @@ READING = frozenset({"observer", "operator", "developer"})
 CHANGING = frozenset({"operator", "developer"})
 SAMPLES: list[tuple[Message[object], frozenset[str]]] = [
     (ClusterPacket(Gossip("tests", "a", ())), ACTING),
+    (FollowMembership(), ACTING),
     (TableDeltas(), ACTING),
     (TableChecksums({}), ACTING),
     (TableDigest({}, answer=False), ACTING),

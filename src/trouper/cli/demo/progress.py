@@ -96,7 +96,7 @@ def _log_printed(say: Print) -> Generator[None, None, None]:
     class LinePrinter(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             first, *more = record.getMessage().strip().splitlines()
-            say(f"{first}: {more[-1]}" if more else first)
+            say(f"{first}: {more[-1].removeprefix('  | ')}" if more else first)
 
     teller, log = LinePrinter(), logging.getLogger("trouper")
     log.addHandler(teller)
