@@ -24,7 +24,7 @@ def test_every_package_of_the_runtime_is_on_the_map() -> None:
 
 
 def test_the_life_of_a_message_names_what_exists() -> None:
-    """Each `file.function` on the page, where the file is one of the runtime's, is a function, class or attribute there."""
+    """Each `file.name` on the page, where the file is one of the runtime's, is a function, class or attribute there."""
     text = (ROOT / "docs/internals/life-of-a-message.md").read_text("utf-8")
     sources = read("src/trouper/runtime", "src/trouper/transports")
     stems = {source.stem for source in sources}
