@@ -53,7 +53,8 @@ class Fault:
         nodes: ``node_crash`` ends one at once and starts it again after ``for_s`` seconds, ``node_pause`` lets it
         stand still so long, ``node_slow`` lets it rest after each turn, ``node_drift`` lets its clock go wrong. Of the
         network, for ``for_s`` seconds: ``partition`` parts the cluster, ``hold`` keeps what is between two nodes,
-        ``degrade`` makes the link between them slow, lossy, double or disordered; ``reset`` breaks it once.
+        ``degrade`` makes the path between them slow or lossy, which shows as delay and as broken connections;
+        ``reset`` breaks it once.
     pick: which actor, as a share in [0, 1) of the list of those that live at that time, oldest first; or which node.
     other: which other node; or how a node or the network is struck.
     """

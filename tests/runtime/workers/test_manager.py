@@ -207,7 +207,7 @@ def test_workers_are_told_of_the_end_of_one_whose_session_this_node_has_ended(mo
 
 
 def test_an_event_sourced_actor_on_a_worker_has_its_events_in_the_journal_of_the_node(tmp_path: Path) -> None:
-    """After a kill of its worker, in another worker, and in the next run, it recovers from the same files."""
+    """In another worker, and in the next run, it recovers from the same files."""
 
     async def scene() -> None:
         async with Node(workers=Workers(2), journal=FileJournal(tmp_path)) as node:
