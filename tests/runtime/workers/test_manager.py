@@ -223,6 +223,24 @@ def test_an_event_sourced_actor_on_a_worker_has_its_events_in_the_journal_of_the
     run(scene())
 
 
+def test_an_actor_has_its_acknowledged_events_after_its_worker_was_killed(tmp_path: Path) -> None:
+    """The worker that is started in its place recovers the actor, by the same ref, from the journal of the node."""
+
+    async def scene() -> None:
+        async with Node(workers=Workers(1), journal=FileJournal(tmp_path)) as node:
+            placed = await node.spawn(Account, name="ada", place="worker-1")
+            assert await placed.ask(Deposit(7), 30.0) == 7
+            clerk = await node.spawn(Clerk, place="worker-1")
+            down = asyncio.create_task(
+                node.network.wait_for_peer(node.workers.names[0], after=node.network.peer(node.workers.names[0]))
+            )
+            os.kill(await clerk.ask(Pid(), 30.0), signal.SIGKILL)
+            await down
+            assert await placed.ask(Deposit(1), 30.0) == 8
+
+    run(scene())
+
+
 @pytest.mark.parametrize("journal", [None, "memory"])
 def test_workers_keep_events_in_memory_where_that_was_chosen(journal: str | None, tmp_path: Path) -> None:
     """A node without a journal, or ``Workers(journal="memory")``: nothing of it is in the files."""
