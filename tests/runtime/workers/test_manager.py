@@ -27,8 +27,9 @@ from trouper import (
     handler,
 )
 from trouper.runtime.workers import program
-from trouper.runtime.workers.protocol import Program, WorkerEnded
+from trouper.runtime.workers.protocol import CheckAlive, ConnectPeers, Program, Setup, Stop, WorkerEnded
 from trouper.runtime.workers.settings import WORKERS_MAX
+from trouper.runtime.workers.worker_process import WorkerProcess
 
 
 @pytest.fixture(autouse=True)
@@ -204,6 +205,27 @@ def test_workers_are_told_of_the_end_of_one_whose_session_this_node_has_ended(mo
             assert told == [WorkerEnded("local.worker-1", generation, f"its process {pid} has ended")]
 
     run(scene())
+
+
+def test_a_worker_that_is_still_starting_is_not_told_of_the_addresses_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has no network yet; it gets all addresses once it is connected to its parent."""
+    early: list[str] = []
+    tell = WorkerProcess.tell
+
+    def checked(process: WorkerProcess, message: Setup | ConnectPeers | Stop | WorkerEnded | CheckAlive) -> None:
+        if isinstance(message, ConnectPeers) and not process.listening.done():
+            early.append(process.name)
+        tell(process, message)
+
+    async def scene() -> None:
+        async with Node(workers=3) as node:
+            assert len(node.workers) == 3
+
+    monkeypatch.setattr(WorkerProcess, "tell", checked)
+    run(scene())
+    assert early == []
 
 
 def test_an_event_sourced_actor_on_a_worker_has_its_events_in_the_journal_of_the_node(tmp_path: Path) -> None:

@@ -229,8 +229,8 @@ class WorkerManager:
         others = tuple(self.addresses.values())
         self.addresses[process.name] = address
         process.tell(ConnectPeers(others, RESTARTED_CONNECT_S if is_restart else settings.start_s))
-        for other in self._worker_processes.values():
-            if other is not process:
+        for name, other in self._worker_processes.items():
+            if other is not process and name in self.addresses:  # one that is still starting gets all addresses later
                 other.tell(ConnectPeers((address,), 0.0))
         await asyncio.shield(process.ready)
         for listener in list(self.on_change):

@@ -200,19 +200,21 @@ class WorkerMain:
 
     async def _connect_peers(self, message: ConnectPeers) -> None:
         assert self._node is not None, "ConnectPeers comes after the connection to the parent"
-        network = self._node.network
-        for other in message.others:
-            network.connector.add_address(NodeId(other.node, other.generation), *other.endpoints)
-        if not message.limit_s:
-            return  # the other one dials
-        for other in message.others:
-            network.connect(other.endpoints[0])
-            self._dialled[other.node] = other.endpoints[0]
         try:
+            network = self._node.network
+            for other in message.others:
+                network.connector.add_address(NodeId(other.node, other.generation), *other.endpoints)
+            if not message.limit_s:
+                return  # the other one dials
+            for other in message.others:
+                network.connect(other.endpoints[0])
+                self._dialled[other.node] = other.endpoints[0]
             async with asyncio.timeout(message.limit_s):
                 for other in message.others:
                     await network.wait_for_peer(other.node)
-        except (TimeoutError, NodeClosed):
+        except NodeClosed:
+            return  # the worker stops, and its parent waits for Stopped only
+        except TimeoutError:
             pass
         self.parent.send(Ready())
 
