@@ -11,7 +11,8 @@ from pathlib import Path
 
 from trouper import Node
 from trouper.cluster import ClusterConfig
-from trouper.runtime.net.permissions import TO_ACTOR, TO_NODE
+from trouper.runtime.net.control import CONTROLS
+from trouper.runtime.net.permissions import TO_ACTOR
 from trouper.runtime.session.identity import INCLUDES, ROLES, Allow, holders
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,7 +39,7 @@ def build() -> str:
 
 async def _messages() -> list[tuple[str, str, tuple[Allow, ...], str]]:
     """Return name, owner, roles and first line of the docstring of each message that nodes take."""
-    found = {type_: ("the runtime", allow) for type_, allow in TO_NODE.items()}
+    found = {type_: ("the runtime", allow) for type_, allow in CONTROLS.items()}
     for cluster in (None, ClusterConfig(name="page")):
         async with Node("page", listen="inprocess://page", cluster=cluster) as node:
             for type_ in node.network.request_handlers:

@@ -47,7 +47,7 @@ class Scene:
         }
         self.up: dict[tuple[str, str], Session] = {}
         self.delivered: list[bytes] = []
-        self.tables = SessionCodec(_describe, _ref_of, CONTROLS)
+        self.tables = SessionCodec(_describe, _ref_of, tuple(CONTROLS))
         self._queue: list[tuple[str, tuple[Buffer, ...], Source]] = []
         for name in "bc":
             self._carry_out("a", self.boards["a"].connect(f"test://{name}", self.now))

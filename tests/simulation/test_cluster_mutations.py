@@ -18,7 +18,7 @@ from trouper.runtime.kernel.ref import Down
 from trouper.runtime.net.incoming_asks import IncomingAsks
 from trouper.runtime.net.peer import Peer
 from trouper.runtime.net.remote_cell import RemoteCell
-from trouper.runtime.session.stream import Stream
+from trouper.runtime.session.session import Stream
 from trouper.testing import Risks, simulate
 from trouper.transports.network_faults import NetworkFaults
 

@@ -24,4 +24,5 @@ def test_control_messages_keep_their_numbers_and_fields() -> None:
         13: ("trouper.ReturnSegments", "tokens: list[int]"),
         14: ("trouper.RetireSegments", "tokens: list[int]"),
         15: ("trouper.DropBuffers", "numbers: list[int]"),
+        16: ("trouper.MessageNotRead", "uid: int", "problem: str"),
     }  # fmt: skip

@@ -9,7 +9,7 @@ from tests.runtime.net.stage import Add, Clerk, Sum, paired
 from trouper import ActorRef, Node
 from trouper.testing import settle
 
-FILES_MAX = 13
+FILES_MAX = 11
 """Files of the runtime that a tell to a child on another node may pass; the transport has one or two more."""
 PAGE = ROOT / "docs/internals/life-of-a-message.md"
 

@@ -11,7 +11,6 @@ from trouper.actors.deadlock.deadlock import DeadlockCheck, DeadlockProbe
 from trouper.runtime.actor.groups import GroupJoined, GroupLeft
 from trouper.runtime.actor.registry import ServiceKey
 from trouper.runtime.net import control
-from trouper.runtime.net.permissions import TO_NODE
 from trouper.runtime.node.services import introspection
 from trouper.runtime.node.services.lookup import FindService
 from trouper.runtime.node.services.worker_nodes import WorkerNodeEnded
@@ -99,8 +98,7 @@ async def test_the_samples_are_all_messages_that_a_node_takes(a: Node, b: Node) 
     """A message that is added to the runtime, or served by it, has to be added to the samples, and so to this test."""
     ref = await a.spawn(Clerk)
     sampled = {type(message) for message, _ in samples(ref)}
-    assert sampled == {*control.CONTROLS, control.MessageNotRead, *b.network.request_handlers}
-    assert {*control.CONTROLS, control.MessageNotRead} == set(TO_NODE)
+    assert sampled == {*control.CONTROLS, *b.network.request_handlers}
 
 
 @pytest.mark.parametrize("role", ROLES)

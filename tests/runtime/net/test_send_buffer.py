@@ -57,7 +57,7 @@ class Box:
 
     def __init__(self) -> None:
         self.link = Link()
-        self.tables = SessionCodec(self._describe, self._ref_of, CONTROLS)
+        self.tables = SessionCodec(self._describe, self._ref_of, tuple(CONTROLS))
         self.bulk = BulkSettings(bulk_bytes_min=100)
         self.rejected: list[tuple[object, str | None]] = []
         self.asks: dict[int, Ask[object]] = {}

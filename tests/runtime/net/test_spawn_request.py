@@ -161,7 +161,7 @@ def _tables() -> SessionCodec:
     def nobody(_: ActorRef) -> tuple[str, int, str, int]:
         raise AssertionError("no refs are sent here")
 
-    return SessionCodec(nobody, no_ref, CONTROLS)
+    return SessionCodec(nobody, no_ref, tuple(CONTROLS))
 
 
 def _spawn(actor: str, args: object = (), keywords: object = None) -> SpawnActor:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.runtime.session.vectors import Vector, read_vectors
 from trouper.runtime.session import frames
 from trouper.runtime.session.endpoints import endpoint_problem
-from trouper.runtime.session.frames import HEADER_BYTES, JOIN_BYTES_MAX, Frame, FrameError, Greeting, Refusal
+from trouper.runtime.session.frames import HEADER_BYTES, JOIN_BYTES_MAX, Frame, FrameError, Greeting, SessionRefusal
 
 LIMIT = HEADER_BYTES + 200
 """The largest frame of the faulty vectors."""
@@ -56,11 +56,11 @@ def _read(buffers: list[bytes], limit: int) -> object:
     return frames.read_refusal(frame) if frame.kind == frames.REFUSE else frame
 
 
-def _body_of(kind: int, text: str) -> Greeting | Refusal | int:
+def _body_of(kind: int, text: str) -> Greeting | SessionRefusal | int:
     fields = json.loads(text)
     if isinstance(fields, list):
         return msgspec.convert(fields, list[int])[0]
-    return msgspec.convert(fields, Refusal) if kind == frames.REFUSE else msgspec.convert(fields, Greeting)
+    return msgspec.convert(fields, SessionRefusal) if kind == frames.REFUSE else msgspec.convert(fields, Greeting)
 
 
 @pytest.mark.parametrize("vector", read_vectors("frames.txt"), ids=lambda vector: vector.name)

@@ -4,9 +4,8 @@ from trouper.runtime.session import frames
 from trouper.runtime.session.effects import Deliver, Effect, PeerUnreachable, Transmit
 from trouper.runtime.session.frames import CONTROL, NORMAL
 from trouper.runtime.session.handshake import Handshake, LocalNode
-from trouper.runtime.session.session import Session, SessionClosed
+from trouper.runtime.session.session import BATCH_FRAMES_MAX, Session, SessionClosed, Stream
 from trouper.runtime.session.settings import SessionSettings
-from trouper.runtime.session.stream import BATCH_FRAMES_MAX, Stream
 from trouper.runtime.session.transport import FrameTooLarge
 
 SETTINGS = SessionSettings()

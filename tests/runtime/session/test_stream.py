@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trouper.runtime.session.frames import CONTROL, NORMAL, FrameError, parse
+from trouper.runtime.session.session import Stream
 from trouper.runtime.session.settings import SessionSettings
-from trouper.runtime.session.stream import Stream
 from trouper.runtime.session.transport import Buffer
 
 SETTINGS = SessionSettings(frame_bytes_max=600, window_bytes=1_000, window_frames=10, ack_frames=4, ack_bytes=400)

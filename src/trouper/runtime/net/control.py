@@ -1,18 +1,20 @@
 """Control messages: what two nodes tell each other about actors, in the same frames as the actors' own messages.
 
 They are addressed to the node itself (``to`` is 0).  A request is an ask: its reply, or its error, comes back by its
-correlation.  Their numbers on the wire are fixed, so they need no definition: ``CONTROLS`` in order, from
-``codec.TAGS_FROM`` on.
+correlation.  ``CONTROLS`` lists all of them once: with the roles that may send each, and in the order of their numbers
+on the wire, which are fixed, so that they need no definition.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from ..kernel.message import Message
 from ..kernel.ref import ActorRef
+from ..session.identity import Allow
 
 Ending = Literal["stop", "drain", "kill"]
 
@@ -151,14 +153,27 @@ class MessageNotRead(Message[None], tag="trouper.MessageNotRead"):
     problem: str
 
 
-Control = (
-    SpawnActor | FindActor | WatchActor | WatchedActorEnded | EndActor | CancelAsk | SetBackpressure | LinkedActorEnded
-    | OfferSharedMemory | AcceptSharedMemory | LendSegment | ReturnSegments | RetireSegments | DropBuffers
-)  # fmt: skip
-CONTROLS: tuple[type[Control], ...] = (
-    SpawnActor, FindActor, WatchActor, WatchedActorEnded, EndActor, CancelAsk, SetBackpressure, LinkedActorEnded,
-    OfferSharedMemory, AcceptSharedMemory, LendSegment, ReturnSegments, RetireSegments, DropBuffers,
-)  # fmt: skip
+CONTROLS: Final[Mapping[type[Message[object]], tuple[Allow, ...]]] = {
+    SpawnActor: ("member",),
+    FindActor: ("anyone",),
+    WatchActor: ("anyone",),
+    WatchedActorEnded: ("anyone",),
+    EndActor: ("member", "operator"),
+    CancelAsk: ("anyone",),
+    SetBackpressure: ("anyone",),
+    LinkedActorEnded: ("member",),
+    OfferSharedMemory: ("anyone",),
+    AcceptSharedMemory: ("anyone",),
+    LendSegment: ("anyone",),
+    ReturnSegments: ("anyone",),
+    RetireSegments: ("anyone",),
+    DropBuffers: ("anyone",),
+    MessageNotRead: ("anyone",),
+}
+"""The roles that may send each control message, and with them all roles that include these.
+
+The first message has the number ``codec.TAGS_FROM`` on the wire, each other one the next number.
+"""
 
 
 class RemoteFailure(msgspec.Struct, frozen=True):

@@ -14,25 +14,10 @@ from typing import TYPE_CHECKING
 from ..kernel.errors import MailboxFull, NotPermitted, Unhandled
 from ..kernel.message import Message
 from ..kernel.ref import Down
-from .control import (
-    AcceptSharedMemory,
-    CancelAsk,
-    DropBuffers,
-    EndActor,
-    FindActor,
-    LendSegment,
-    LinkedActorEnded,
-    MessageNotRead,
-    OfferSharedMemory,
-    RetireSegments,
-    ReturnSegments,
-    SetBackpressure,
-    SpawnActor,
-    WatchActor,
-    WatchedActorEnded,
-)  # fmt: skip
+from . import control
+from .bulk.out_of_band import BULK_MESSAGES
 from .errors import sendable_text
-from .permissions import TO_NODE, check, is_of_runtime
+from .permissions import check, is_of_runtime
 
 if TYPE_CHECKING:
     from ..kernel.cell import Cell
@@ -60,33 +45,26 @@ class ControlHandler:
         correlation: of the reply that the peer waits for; 0 when it waits for none.
         """
         peer = self._peer
-        allow = TO_NODE.get(type(message))
+        allow = control.CONTROLS.get(type(message))
         if allow is not None:
             check(peer.identity, self._context.node_id.name, type(message).__qualname__, allow)
         match message:
-            case WatchActor() | EndActor() | LinkedActorEnded():
+            case control.WatchActor() | control.EndActor() | control.LinkedActorEnded():
                 self._take_for_actor(message)
-            case WatchedActorEnded(uid, reason, error):
+            case control.WatchedActorEnded(uid, reason, error):
                 peer.end_actor(uid, reason, error)
-            case CancelAsk(asked):
+            case control.CancelAsk(asked):
                 peer.incoming_asks.cancel(asked)
-            case SetBackpressure(uid, high):
+            case control.SetBackpressure(uid, high):
                 peer.set_backpressure(uid, high=high)
-            case (
-                OfferSharedMemory()
-                | AcceptSharedMemory()
-                | ReturnSegments()
-                | RetireSegments()
-                | LendSegment()
-                | DropBuffers()
-            ):
-                peer.out_of_band.handle(message)
-            case MessageNotRead():
+            case control.MessageNotRead():
                 peer.on_message_not_read(message)
-            case SpawnActor():
+            case control.SpawnActor():
                 peer.incoming_asks.answer(correlation, self._context.spawn_for_peer(message, peer.codec))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  a future of a ref is one of an object
-            case FindActor(name):
+            case control.FindActor(name):
                 peer.incoming_asks.reply(correlation, self._context.local.find(name))
+            case _ if isinstance(message, BULK_MESSAGES):
+                peer.out_of_band.handle(message)
             case _:
                 self._serve(message, correlation)
 
@@ -158,16 +136,16 @@ class ControlHandler:
         else:
             peer.report_failure(type(message).__qualname__, error)
 
-    def _take_for_actor(self, message: WatchActor | EndActor | LinkedActorEnded) -> None:
+    def _take_for_actor(self, message: control.WatchActor | control.EndActor | control.LinkedActorEnded) -> None:
         cell = self._context.exports.get(message.uid)
         if cell is None:
-            if isinstance(message, WatchActor):
-                self._peer.control(WatchedActorEnded(message.uid, "no_such_actor"))
-        elif isinstance(message, WatchActor):
+            if isinstance(message, control.WatchActor):
+                self._peer.control(control.WatchedActorEnded(message.uid, "no_such_actor"))
+        elif isinstance(message, control.WatchActor):
             self._watch(cell)
         elif is_of_runtime(cell):
             raise NotPermitted(f"{cell.address} is an actor of the runtime: no peer may end it")
-        elif isinstance(message, EndActor):
+        elif isinstance(message, control.EndActor):
             {"stop": cell.request_stop, "drain": cell.request_drain, "kill": cell.request_kill}[message.how]()
         elif message.ref._cell.node_id != self._peer.node_id:  # noqa: SLF001  a ref is the runtime's own
             raise NotPermitted(f"node {self._peer.node} speaks for its own actors, and not for {message.ref.address}")
@@ -189,7 +167,7 @@ class ControlHandler:
         if self._peer.system.closing:
             return
         error = None if down.error is None else sendable_text(down.error)
-        self._peer.control(WatchedActorEnded(uid, down.reason, error))
+        self._peer.control(control.WatchedActorEnded(uid, down.reason, error))
 
     @property
     def watches(self) -> bool:

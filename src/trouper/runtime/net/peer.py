@@ -152,7 +152,7 @@ class Peer:
     def __init__(self, context: PeerContext, node_id: NodeId, sender: SendPort) -> None:
         self._context, self.node_id = context, node_id
         self.system = context.system
-        self.codec = SessionCodec(self._describe_ref, self._ref_of, CONTROLS, self._endpoint_of)
+        self.codec = SessionCodec(self._describe_ref, self._ref_of, tuple(CONTROLS), self._endpoint_of)
         self._plain: dict[type, int] = {}
         self._choose_branch()
         self.system.outgoing.subscribe(self._choose_branch)

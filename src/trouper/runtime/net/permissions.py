@@ -1,57 +1,21 @@
-"""What a peer may send to a node: the table of the runtime's own messages, and the check of a role (PURE).
+"""What a peer may do at a node: the check of a role, and which actors it may have refs to (PURE).
 
-A message to an actor needs ``TO_ACTOR``.  A request of an extension needs the role that it is served with.  A message
-to the node that is neither in the table nor served is refused, whoever sends it.
+A message to an actor needs ``TO_ACTOR``, a control message what ``control.CONTROLS`` says, a request of an extension
+the role that it is served with.  A message to the node that is neither of these is refused for every role.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from ..kernel.errors import NotPermitted
 from ..session.identity import Allow, Identity, holders
-from .control import (
-    AcceptSharedMemory,
-    CancelAsk,
-    DropBuffers,
-    EndActor,
-    FindActor,
-    LendSegment,
-    LinkedActorEnded,
-    MessageNotRead,
-    OfferSharedMemory,
-    RetireSegments,
-    ReturnSegments,
-    SetBackpressure,
-    SpawnActor,
-    WatchActor,
-    WatchedActorEnded,
-)
 
 if TYPE_CHECKING:
     from ..kernel.cell import Cell
 
 TO_ACTOR: Final[tuple[Allow, ...]] = ("member", "operator")
 """The roles that may send messages to exported actors."""
-TO_NODE: Final[Mapping[type, tuple[Allow, ...]]] = {
-    SpawnActor: ("member",),
-    LinkedActorEnded: ("member",),
-    EndActor: ("member", "operator"),
-    FindActor: ("anyone",),
-    WatchActor: ("anyone",),
-    WatchedActorEnded: ("anyone",),
-    CancelAsk: ("anyone",),
-    SetBackpressure: ("anyone",),
-    MessageNotRead: ("anyone",),
-    OfferSharedMemory: ("anyone",),
-    AcceptSharedMemory: ("anyone",),
-    LendSegment: ("anyone",),
-    ReturnSegments: ("anyone",),
-    RetireSegments: ("anyone",),
-    DropBuffers: ("anyone",),
-}
-"""The roles that may send the runtime's own messages, each with all roles that include it."""
 
 
 def check(identity: Identity, node: str, what: str, allow: tuple[Allow, ...]) -> None:

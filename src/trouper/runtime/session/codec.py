@@ -37,6 +37,7 @@ from .codecs import CODEC_CODE, Encoded, decoded, encoded
 from .endpoints import ENDPOINT_CHARS_MAX
 from .polymorphic import build, is_polymorphic
 from .schemas import FINGERPRINT_BYTES, fields_of, fingerprint
+from .transport import Buffer
 
 ITEMS_MAX = 512
 """Items of one frame; what was sent beyond them in one loop iteration goes in the next frame."""
@@ -123,7 +124,7 @@ Describe = Callable[[ActorRef], tuple[str, int, str, int]]
 EndpointOf = Callable[[str, int], str]
 
 TakenBuffers = Mapping[int, memoryview]
-_bodies = msgspec.msgpack.Decoder(Body)
+_decode_body: Callable[[Buffer], Body] = msgspec.msgpack.Decoder(Body).decode
 NO_BUFFERS: TakenBuffers = {}
 
 
@@ -296,7 +297,10 @@ class SessionCodec:
 
         Raises ``WireError`` for anything that is no body, or defines what it must not; nothing is applied then.
         """
-        opened = decode_untrusted(_bodies.decode, body, "the body of a frame")
+        try:
+            opened = _decode_body(body)
+        except Exception:  # noqa: BLE001  decoded once more, by the function that makes one error of every one
+            opened = decode_untrusted(_decode_body, body, "the body of a frame")
         for tag in opened.tags:
             if not self._tags_from <= tag.number < TAGS_FROM + TAGS_MAX:
                 raise WireError(
@@ -339,7 +343,7 @@ class SessionCodec:
     def sent(self, body: bytes) -> list[tuple[int, str, bool]]:
         """Return target uid and type name of each message in a body that this side made, and whether it is an ask."""
         names = {number: type_.__qualname__ for type_, number in self.numbers.items()}
-        items = decode_untrusted(_bodies.decode, body, "a body of this node").items
+        items = decode_untrusted(_decode_body, body, "a body of this node").items
         return [
             (to, names[number], bool(correlation)) for to, correlation, number, _ in items if to and number in names
         ]

@@ -112,8 +112,8 @@ class CapacityAvailable(msgspec.Struct, frozen=True, gc=False):
 class DialRefused(msgspec.Struct, frozen=True):
     """The node at a dialled endpoint refuses the session, or one that has greeted refuses the name of this node.
 
-    code: as in ``frames.Refusal``.  After ``itself`` the endpoint is not dialled again; after the others it is dialled
-        again and again, with the longest pause between attempts, until ``SessionManager.disconnect``.
+    code: as in ``frames.SessionRefusal``.  After ``itself`` the endpoint is not dialled again; after the others it is
+        dialled again and again, with the longest pause between attempts, until ``SessionManager.disconnect``.
     text: one sentence for people.
     """
 

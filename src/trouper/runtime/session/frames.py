@@ -132,7 +132,7 @@ class Greeting(msgspec.Struct, frozen=True, omit_defaults=True):
     tentative: bool = False
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class SessionRefusal(msgspec.Struct, frozen=True):
     """The body of REFUSE.
 
     node: the node that refuses.  code: ``protocol``, ``itself``, ``name_taken``, ``over``, ``full``,
@@ -218,7 +218,7 @@ def read_greeting(frame: Frame) -> Greeting:
     return greeting
 
 
-def read_refusal(frame: Frame) -> Refusal:
+def read_refusal(frame: Frame) -> SessionRefusal:
     """Read the body of a REFUSE; raises ``FrameError``."""
     return _read(frame, _refusal_decoder)
 
@@ -231,10 +231,10 @@ def read_number(frame: Frame) -> int:
 
 
 encode_body = msgspec.msgpack.Encoder().encode
-"""Encodes a ``Greeting``, a ``Refusal`` or an array of a number for ``build``."""
+"""Encodes a ``Greeting``, a ``SessionRefusal`` or an array of a number for ``build``."""
 
 _greeting_decoder = msgspec.msgpack.Decoder(Greeting)
-_refusal_decoder = msgspec.msgpack.Decoder(Refusal)
+_refusal_decoder = msgspec.msgpack.Decoder(SessionRefusal)
 _number_decoder = msgspec.msgpack.Decoder(Annotated[list[_Number], msgspec.Meta(min_length=1, max_length=1)])
 
 T = TypeVar("T")

@@ -45,7 +45,7 @@ from typing import NamedTuple
 from ..kernel.errors import CallerError
 from . import frames
 from .effects import CloseWire, DialRefused, Effect, FrameRejected, OpenWire, Refuse
-from .frames import Frame, FrameError, Greeting, Refusal
+from .frames import Frame, FrameError, Greeting, SessionRefusal
 from .generations import Generations
 from .handshake import Handshake, LocalNode
 from .session import Session
@@ -385,11 +385,11 @@ class SessionManager:
         if len(self._refused_at) >= self._settings.peers_max:
             self._refused_at.clear()
         self._refused_at[greeting.endpoint] = now
-        body = frames.encode_body(Refusal(self._local.node, code, text))
+        body = frames.encode_body(SessionRefusal(self._local.node, code, text))
         refusal = frames.build(frames.REFUSE, greeting.token, 0, 0, 0, (body,))
         return [*effects, Refuse(greeting.endpoint, refusal)]
 
-    def _on_refusal(self, ours: Session | None, refusal: Refusal, now: float) -> list[Effect]:
+    def _on_refusal(self, ours: Session | None, refusal: SessionRefusal, now: float) -> list[Effect]:
         """A peer refuses the session whose token this is."""
         if ours is None or ours.state not in ("greeting", "broken"):
             self.unknown_session_frames += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 from ...kernel.errors import WireError
 from ...kernel.message import Message
@@ -23,6 +23,7 @@ from .shared_memory import SharedMemory
 BulkMessage: TypeAlias = (
     OfferSharedMemory | AcceptSharedMemory | ReturnSegments | RetireSegments | LendSegment | DropBuffers
 )
+BULK_MESSAGES: tuple[type[BulkMessage], ...] = get_args(BulkMessage)
 _PLAIN = (type(None), bool, int, float, str)
 """Values of these types, which most replies have, contain no buffer."""
 

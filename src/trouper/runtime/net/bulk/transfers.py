@@ -14,7 +14,7 @@ from typing import Protocol
 from ...session.buffers import OutOfBandBuffer
 from ...session.bulk_chunks import BulkSettings, Chunk, chunk_of
 from ...session.codec import Item, OutOfBandPayload
-from ..control import Control, EndActor, LendSegment, LinkedActorEnded
+from ..control import EndActor, LendSegment, LinkedActorEnded
 from .segments import SharedSegment
 
 COPY_BYTES = 16_777_216
@@ -56,7 +56,7 @@ class Transfer:
         self.left = deque(packed.buffers)
         self.owned: SharedSegment | None = None
         self.moved_bytes = 0
-        self.messages: list[Control] = []
+        self.messages: list[LendSegment] = []
 
 
 class Transfers:
@@ -104,7 +104,7 @@ class Transfers:
         waiting.append(item)
         return True
 
-    def step(self) -> tuple[int, list[Control], list[Item]]:
+    def step(self) -> tuple[int, list[LendSegment], list[Item]]:
         """Move a part of the buffers of the transfer whose turn it is.
 
         Returns how many bytes were moved, 0 for no capacity; and when a message can go now, the control messages that
