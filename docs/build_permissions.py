@@ -21,7 +21,7 @@ PREFACE = """\
 # Permissions
 
 What a peer may send to a node, by the role of its identity. Written by `make docs` from the tables that the node
-uses; the guide is [Security](../guides/security.md). A message that is not in this list is refused, whoever sends it;
+uses; the guide is [Security](../guides/security.md). A message that is not in this list is refused, for every sender;
 an extension says for each request that it serves which role it takes (`ctx.serve(Message, handler, allow=role)`).
 """
 

@@ -21,7 +21,7 @@ DOCUMENTS = [
     "docs/tutorial.md",
     *sorted(f"docs/guides/{path.name}" for path in (ROOT / "docs" / "guides").glob("*.md")),
 ]
-BLOCK_S_MAX = 30
+BLOCK_S_MAX = 120
 _BLOCK = re.compile(r"^```(?P<kind>python|text)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

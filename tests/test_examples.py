@@ -11,7 +11,7 @@ from tests.layout.sources import ROOT
 from tests.printed import matches
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-EXAMPLE_S_MAX = 30
+EXAMPLE_S_MAX = 120
 
 
 def expected_output(text: str) -> str:

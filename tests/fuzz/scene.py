@@ -1,4 +1,4 @@
-"""What bytes from outside are fed to: a node with two peers, one of which is impersonated by whoever made the bytes.
+"""What bytes from outside are fed to: a node with two peers, one of which is impersonated by the maker of the bytes.
 
 The bytes are a row of records: a byte of flags, two of length, and a frame, or with ``BUILT`` the fields of one.  They
 reach the frame decoder, the handshake, the sessions and the codec.  Whatever they are, nothing may be raised, every

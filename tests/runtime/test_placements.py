@@ -188,7 +188,7 @@ def test_a_scene_comes_to_the_same_in_another_process(scene: Scene, tmp_path: Pa
 
 
 def test_the_errors_of_a_scene_are_of_their_own_class_in_both_placements() -> None:
-    """Whoever catches one need not know where the actor is."""
+    """The caller that catches one need not know where the actor is."""
 
     async def scene(node: Node, spawn: Spawn) -> object:
         for kind, type_ in {"value": ValueError, "reject": Reject, "custom": Custom}.items():

@@ -6,8 +6,8 @@ from trouper import ActorRef, Message
 class Deed(Message[int]):
     """A message between players.
 
-    sender, target: who sent it to whom, as text; number: counts what one sent to the other.  reply: what is to come
-    back, if anything.  gift: an actor to get to know.
+    sender, target: the two actors, as text; number: counts what one sent to the other.  reply: what is to come back, if
+    anything.  gift: an actor to get to know.
     """
 
     id: int

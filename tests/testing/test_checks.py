@@ -44,7 +44,7 @@ def _leave_children(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(lifecycle, "_end_children", end_children)
 
 
-def _keep_belongings(patch: pytest.MonkeyPatch) -> None:
+def _keep_resources(patch: pytest.MonkeyPatch) -> None:
     finish = lifecycle.finish
 
     def careless(cell: Cell, reason: str, error: BaseException | None) -> None:
@@ -59,7 +59,7 @@ def _keep_belongings(patch: pytest.MonkeyPatch) -> None:
     [
         (_keep_timers, r"a timer is still set: <TimerHandle when=1060\.0 Timers\._fire\("),
         (_leave_children, r"trouper://sim/user/parent/child#5 has not ended: live"),
-        (_keep_belongings, r"trouper://sim/user/parent#4 has ended and still has belongings"),
+        (_keep_resources, r"trouper://sim/user/parent#4 has ended and still has resources"),
     ],
 )
 def test_what_is_left_behind_is_found(

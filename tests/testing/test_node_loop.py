@@ -164,7 +164,7 @@ def test_death_in_the_middle_of_a_turn_ends_it() -> None:
     node.dispose()
 
 
-def test_whoever_waits_outside_is_told_of_a_death() -> None:
+def test_a_waiter_outside_the_node_is_told_of_a_death() -> None:
     """A future of a node that dies fails for the world, also when it is gathered, and when it is awaited later."""
     loop = world()
     node = NodeLoop(loop, "n1")

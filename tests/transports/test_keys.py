@@ -98,7 +98,7 @@ def test_a_secret_that_others_can_read_is_refused(name: str, mode: int, folder: 
 @pytest.mark.parametrize("mode", [0o720, 0o702, 0o777])
 @pytest.mark.parametrize("place", [".", "allowed", "allowed/ada.key"])
 def test_what_others_can_change_is_refused(place: str, mode: int, folder: Path) -> None:
-    """Whoever may write to the folder, or to the allow-list, could let himself in."""
+    """A user that may write to the folder, or to the allow-list, could admit itself."""
     (folder / "allowed").mkdir()
     (folder / "allowed" / "ada.key").write_text(f'public-key = "{PAIR.public}"\n')
     (folder / place).chmod(mode)

@@ -1,4 +1,4 @@
-"""The runtime wing: the kernel, the wire, and the furniture around them.
+"""The runtime: the kernel, sessions between nodes, and the services of a node.
 
 Import public names from ``trouper``.  This package is reached as ``trouper.runtime``; the link at the root of the
 checkout is for the eye only.

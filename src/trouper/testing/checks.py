@@ -43,7 +43,7 @@ def leaked(cells: Iterable[Cell]) -> list[str]:
             "a message at work": cell.invocation,
             "children": cell.children,
             "tasks beside its handlers": cell.background_tasks,
-            "belongings": cell.resources,
+            "resources": cell.resources,
             "an instance": cell.actor,
         }
         held = [name for name, value in holds.items() if value]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..node import Node
 from ..runtime.journal.file import FileJournal
-from ..runtime.journal.simulated import SimulatedCrash, SimulatedDisk
+from ..runtime.journal.simulated import SimulatedDisk, SimulatedPowerLoss
 from ..runtime.kernel.address import random_generation
 from ..runtime.kernel.dispatcher import Dispatcher
 from ..runtime.kernel.errors import CallerError
@@ -97,7 +97,7 @@ class MachineDisk(SimulatedDisk):
         super().__init__()
         self._went_down = went_down
 
-    def operate(self, operation: str, path: PurePath) -> SimulatedCrash | None:
+    def operate(self, operation: str, path: PurePath) -> SimulatedPowerLoss | None:
         """Run one operation; returns the crash that happens in it, or None."""
         crashed = super().operate(operation, path)
         if crashed is not None:

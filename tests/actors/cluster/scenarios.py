@@ -1,4 +1,4 @@
-"""Scenarios of five nodes, read from ``tests/data/cluster/scenarios``, and played by whoever has the verbs.
+"""Scenarios of five nodes, read from ``tests/data/cluster/scenarios``, and played by any class that has the verbs.
 
     partition n1,n2 | n3,n4,n5     nothing gets through between them
     cut n1 n2                      the same, between two

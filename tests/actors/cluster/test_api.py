@@ -58,7 +58,7 @@ async def _place(sim: Simulation) -> None:
         return await ref.ask(Where())
 
     assert await sim.run_on("n1", partial(put, labels(gpu="a100"), "one")) == "n3"
-    await sim.run_on("n1", _survey)
+    await sim.run_on("n1", _poll_metrics)
     assert await sim.run_on("n1", partial(put, least_loaded(), "two")) == "n2"
     assert await sim.run_on("n1", partial(put, roles("a") | least_loaded(), "three")) == "n3"
     assert await sim.run_on("n1", partial(put, near(), "four")) == "n1"
@@ -69,7 +69,7 @@ async def _place(sim: Simulation) -> None:
     assert n1.cluster.choose(any_node()) in {"n1", "n2", "n3", "n4"}
 
 
-async def _survey(node: Node) -> Mapping[str, NodeMetrics]:
+async def _poll_metrics(node: Node) -> Mapping[str, NodeMetrics]:
     return await node.cluster.poll_metrics()
 
 
@@ -170,7 +170,7 @@ async def _round_trips(sim: Simulation) -> None:
     measured = sim["n1"].cluster.round_trips.smoothed_s()
     assert sorted(measured) == ["n2", "n3"]
     assert all(0 < seconds < 0.1 for seconds in measured.values())
-    told = await sim.run_on("n3", _survey)
+    told = await sim.run_on("n3", _poll_metrics)
     assert sorted(told["n1"].round_trips_s) == ["n2", "n3"]
     assert sim["n3"].cluster.choose(near("n1")) == "n1"
 

@@ -1,4 +1,4 @@
-"""Whoever subscribes to a base hears of all that is below it."""
+"""A subscriber to a base class gets the events of all its subclasses."""
 
 from trouper.actors.cluster.events import ClusterEvent, ClusterNotice, MemberEvent, MemberJoined, MemberLeft
 from trouper.runtime.kernel.message import tag_of

@@ -24,7 +24,7 @@ def _loads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MetricsPoller, "measure", measure)
 
 
-async def _survey(timeout_s: float, node: Node) -> Mapping[str, NodeMetrics]:
+async def _poll_metrics(timeout_s: float, node: Node) -> Mapping[str, NodeMetrics]:
     return await node.cluster.poll_metrics(timeout_s)
 
 
@@ -50,16 +50,16 @@ def test_a_choice_has_the_members_asked() -> None:
 async def _in_time(sim: Simulation) -> None:
     sim.partition("n3")
     began = sim.now_s
-    told = await sim.run_on("n1", partial(_survey, 0.5))
+    told = await sim.run_on("n1", partial(_poll_metrics, 0.5))
     assert sim.now_s == pytest.approx(began + 0.5, abs=0.01)
     assert {name: metrics.load for name, metrics in told.items()} == {"n1": 0.2, "n2": 0.9}
     assert sim["n1"].cluster.metrics_poller._waiting == {}  # noqa: SLF001  nothing is kept of an answer that does not come
     began = sim.now_s
-    assert await sim.run_on("n1", partial(_survey, 0.5)) == told
+    assert await sim.run_on("n1", partial(_poll_metrics, 0.5)) == told
     assert sim.now_s == pytest.approx(began, abs=0.01), "nobody is asked again so soon"
     sim.repair()
     await asyncio.sleep(METRICS_AGE_S_MAX)
-    told = await sim.run_on("n1", partial(_survey, 0.5))
+    told = await sim.run_on("n1", partial(_poll_metrics, 0.5))
     assert {name: metrics.load for name, metrics in told.items()} == LOADS
 
 
@@ -69,7 +69,7 @@ def test_who_does_not_answer_is_not_waited_for_longer_than_that() -> None:
 
 
 async def _alone(sim: Simulation) -> None:
-    assert await sim.run_on("n1", partial(_survey, 60.0)) == {"n1": NodeMetrics(0.2)}
+    assert await sim.run_on("n1", partial(_poll_metrics, 60.0)) == {"n1": NodeMetrics(0.2)}
 
 
 def test_a_node_that_is_alone_waits_for_nobody() -> None:

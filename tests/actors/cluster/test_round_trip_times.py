@@ -45,7 +45,7 @@ def test_samples_that_cannot_be_are_refused() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), SAMPLE)), st.integers(1, 4))
 def test_the_table_is_bounded(samples: list[tuple[str, float]], peers_max: int) -> None:
-    """Whoever is measured is there afterwards, nobody else is pushed out but the oldest, and who comes back is new."""
+    """A measured peer is there afterwards, only the oldest is removed for it, and one that comes back is new."""
     table, order = RoundTripTimes(peers_max), dict[str, list[float]]()
     for peer, sample_s in samples:
         assert table.add(peer, sample_s)

@@ -57,7 +57,7 @@ def test_the_nearest_are_all_of_the_least_distance(origin: Location, others: lis
 
 @given(st.lists(LOCATION, max_size=12), LEVEL)
 def test_spreading_one_by_one_fills_places_evenly(locations: list[Location], level: Level) -> None:
-    """Always taking a least crowded place keeps all places within one of each other."""
+    """Always taking a place with the fewest actors keeps all places within one of each other."""
     placed = dict.fromkeys(range(len(locations)), 0)
     for _ in range(3 * len(locations)):
         candidates = least_crowded(list(placed), locations.__getitem__, placed.__getitem__, level)
@@ -79,7 +79,7 @@ def test_a_place_is_named_from_the_top() -> None:
         path(HERE, "cell")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  wrong on purpose
 
 
-def test_nothing_is_nearest_and_least_crowded_of_nothing() -> None:
+def test_nothing_is_nearest_and_least_loaded_of_nothing() -> None:
     """Without items there is no answer and no error."""
     assert least_crowded([], lambda _: HERE, lambda _: 1, "zone") == []
     assert not nearest(HERE, [], lambda _: HERE)

@@ -57,7 +57,7 @@ def ask(ref: ActorRef, message: Message[int], queued: bool, timeout_s: float | N
 @passers
 @queued
 @staged
-async def test_whoever_gets_a_forward_owes_the_reply(node: Node, passer: type[Player], queued: bool) -> None:
+async def test_the_receiver_of_a_forward_owes_the_reply(node: Node, passer: type[Player], queued: bool) -> None:
     """The asker gets the target's reply, with the same message or with another; the forwarder's return is ignored."""
     ref, target = await node.spawn(passer), await node.spawn(Answering)
     assert await ask(ref, PassOn(target), queued) == 7

@@ -109,7 +109,7 @@ async def test_a_bound_method_is_an_actor(node: Node) -> None:
 
 
 @staged
-async def test_a_function_that_was_an_actor_is_let_go_of(node: Node) -> None:
+async def test_a_function_that_was_an_actor_is_released(node: Node) -> None:
     """What a closure holds lives no longer than its actor."""
 
     class Heavy:

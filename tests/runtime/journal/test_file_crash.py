@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trouper.runtime.journal import FileJournal, JournalError, SimulatedCrash, SimulatedDisk, Snapshot
+from trouper.runtime.journal import FileJournal, JournalError, SimulatedDisk, SimulatedPowerLoss, Snapshot
 from trouper.runtime.journal.file import Fsync
 from trouper.testing import run_virtual
 
@@ -108,7 +108,7 @@ async def _live_and_crash(disk: SimulatedDisk, model: Model, steps: list[Step], 
         await journal.open()
         for step in steps:
             await _perform(journal, model, step)
-    except (SimulatedCrash, JournalError):
+    except (SimulatedPowerLoss, JournalError):
         assert disk.down
     crashed = disk.down
     disk.crash(rng)

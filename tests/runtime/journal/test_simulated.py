@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trouper.runtime.journal import JournalLocked, SimulatedCrash, SimulatedDisk
+from trouper.runtime.journal import JournalLocked, SimulatedDisk, SimulatedPowerLoss
 
 FOLDER = PurePath("folder")
 FILE = FOLDER / "file"
@@ -104,11 +104,11 @@ def test_a_machine_that_is_down_does_nothing_until_it_has_crashed() -> None:
     disk = SimulatedDisk(crash_at=3)
     file = disk.open_append(FILE)
     file.append(b"x")
-    with pytest.raises(SimulatedCrash, match=r"^the machine went down at operation 3, fsync of folder/file$"):
+    with pytest.raises(SimulatedPowerLoss, match=r"^the machine went down at operation 3, fsync of folder/file$"):
         file.fsync()
-    with pytest.raises(SimulatedCrash, match=r"^append of folder/file: the machine is down$"):
+    with pytest.raises(SimulatedPowerLoss, match=r"^append of folder/file: the machine is down$"):
         file.append(b"y")
-    with pytest.raises(SimulatedCrash, match="the machine is down"):
+    with pytest.raises(SimulatedPowerLoss, match="the machine is down"):
         disk.read(FILE, 0, 1)
     disk.crash(Random(1))
     with pytest.raises(OSError, match="was opened before the crash"):

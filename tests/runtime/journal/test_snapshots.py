@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from trouper.runtime.journal import SimulatedCrash, SimulatedDisk, Snapshot
+from trouper.runtime.journal import SimulatedDisk, SimulatedPowerLoss, Snapshot
 from trouper.runtime.journal.segments import Append, Limits, StreamFiles
 from trouper.runtime.journal.snapshots import load, save, sequences
 
@@ -41,7 +41,7 @@ def test_a_crash_at_any_point_of_a_save_leaves_the_older_or_the_newer_snapshot()
         for seed in range(20):
             disk = SimulatedDisk(crash_at=crash_at)
             files = _saved(disk)
-            with pytest.raises(SimulatedCrash):
+            with pytest.raises(SimulatedPowerLoss):
                 save(files, Snapshot(9, b"nine"))
             disk.crash(Random(seed))
             snapshot = load(_files(disk))

@@ -49,8 +49,8 @@ async def test_an_observer_sees_each_message_before_and_after(node: Node) -> Non
 
 
 @staged
-async def test_the_dead_are_let_go_of(node: Node) -> None:
-    """A ref that somebody keeps does not keep the instance, its arguments, nor whoever watched it."""
+async def test_an_ended_actor_is_released(node: Node) -> None:
+    """A ref that is kept does not keep the instance, its arguments, nor its watchers."""
 
     class Heavy:
         pass

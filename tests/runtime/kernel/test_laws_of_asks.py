@@ -171,7 +171,7 @@ async def test_law_06_a_ring_of_asks_is_named_at_once(node: Node, length: int) -
 
 @staged
 async def test_law_06_a_ring_through_a_forward_is_named(node: Node) -> None:
-    """Whoever forwards an ask back to its asker does not leave it waiting for itself."""
+    """An ask that is forwarded back to its asker does not leave it waiting for itself."""
 
     class Boomerang(Actor):
         def __init__(self, target: ActorRef | None = None) -> None:

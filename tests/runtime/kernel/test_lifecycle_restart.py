@@ -112,7 +112,7 @@ async def test_a_hook_that_forgot_its_async_is_reported(node: Node, caplog: pyte
 
 @staged
 async def test_a_new_instance_that_does_not_start_is_another_failure(node: Node) -> None:
-    """Each attempt counts; when they are too many, the actor ends and whoever waits hears of it."""
+    """Each attempt counts; when they are too many, the actor ends and those that wait are told."""
     story, attempts = Story(), list[int]()
     watcher = await node.spawn(Player, story)
 

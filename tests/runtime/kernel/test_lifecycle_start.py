@@ -28,7 +28,7 @@ from trouper.testing import settle
 
 @staged
 async def test_spawn_resolves_after_on_start(node: Node) -> None:
-    """Whoever has the ref knows that the start has succeeded, and mail that came before it is handled after it."""
+    """A ref from a spawn says that the start succeeded; messages that came before the start are handled after it."""
     story = Story()
     spawning = node.spawn(Patient, story, name="ada")
     (node.system.user.children or {})["ada"].ref.tell(Note(1))

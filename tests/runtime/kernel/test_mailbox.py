@@ -154,7 +154,7 @@ async def test_awaiting_tell_waits_above_the_high_water_mark(node: Node) -> None
 
 @pytest.mark.parametrize("end", ["stop", "kill", "drain"])
 @staged
-async def test_the_end_of_an_actor_wakes_whoever_waits_for_room(node: Node, end: str) -> None:
+async def test_the_end_of_an_actor_wakes_the_senders_that_wait_for_room(node: Node, end: str) -> None:
     """Nobody waits for a mailbox that is gone."""
 
     class Small(Player):
@@ -217,7 +217,7 @@ async def test_an_actor_that_fills_its_own_mailbox_does_not_wait_for_itself(node
 
 @staged
 async def test_two_actors_that_fill_each_other_do_not_wait_for_one_another(node: Node) -> None:
-    """A ring of waits for room is no deadlock: whoever would close it goes on."""
+    """A cycle of waits for room is no deadlock: the wait that would close it goes on."""
 
     class Filler(Player):
         mailbox = Mailbox(high_water=1, limit=100)

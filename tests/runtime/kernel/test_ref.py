@@ -220,7 +220,7 @@ async def test_killing_a_parent_does_not_disturb_who_waits_for_its_child(node: N
 
 @staged
 async def test_a_down_comes_once_with_the_reason(node: Node) -> None:
-    """Whoever watches, however often, gets one `Down`, with the failure as text when there was one."""
+    """A watcher, however often it watches, gets one `Down`, with the failure as text when there was one."""
     story = Story()
     watcher = await node.spawn(Player, story)
     stopped, killed = await node.spawn(Player), await node.spawn(Player)

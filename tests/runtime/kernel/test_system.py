@@ -168,7 +168,7 @@ def test_a_temporary_actor_never_fails_its_node() -> None:
 
 
 @staged
-async def test_handlers_do_not_see_the_context_of_whoever_sent(node: Node) -> None:
+async def test_handlers_do_not_see_the_context_of_the_sender(node: Node) -> None:
     """What a sender keeps in a context variable is no message: plain, async and hooks alike see the node's own."""
     seen: list[str] = []
 

@@ -91,7 +91,7 @@ def test_another_life_at_the_endpoint_is_another_node() -> None:
     play(main)
 
 
-def test_packets_go_to_whoever_listens_at_an_endpoint() -> None:
+def test_packets_go_to_the_node_that_listens_at_an_endpoint() -> None:
     """In order, and no more of them wait than is allowed; unreliable ones are dropped when no node answers in time."""
     a, c = unknown_session_frames()
     seen: list[int] = []

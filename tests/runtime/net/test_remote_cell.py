@@ -108,7 +108,7 @@ async def test_an_actor_is_ended_from_another_node(a: Node, b: Node, end: str, r
 
 
 @paired
-async def test_whoever_ends_an_actor_knows_why_it_ended(a: Node, b: Node) -> None:
+async def test_the_node_that_ends_an_actor_knows_why_it_ended(a: Node, b: Node) -> None:
     """Also when it was not watched before."""
     for how, reason in (("stop", "stopped"), ("drain", "stopped"), ("kill", "killed")):
         ada = await spawn_remote(a, "b", Clerk)

@@ -156,7 +156,7 @@ async def test_signals_go_ahead_only_while_the_link_has_no_room(box: Box) -> Non
 
 
 @boxed
-async def test_whoever_waits_for_room_goes_on_when_there_is_some(box: Box) -> None:
+async def test_a_sender_that_waits_for_room_goes_on_when_there_is_some(box: Box) -> None:
     """A session without capacity makes senders wait that await; so do many items of one loop iteration."""
     box.link.room = 0
     for n in range(HIGH_WATER):
@@ -196,7 +196,7 @@ async def test_what_cannot_be_sent_is_handed_back_alone(box: Box) -> None:
 
 
 @boxed
-async def test_a_closed_outbox_gives_back_what_it_has_and_sends_nothing(box: Box) -> None:
+async def test_a_closed_send_buffer_gives_back_what_it_has_and_sends_nothing(box: Box) -> None:
     """Bodies that the session did not take, and the items after them; no sender waits any more."""
     box.link.room = 0
     box.buffer.put(box.item(1))

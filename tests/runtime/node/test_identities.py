@@ -17,7 +17,7 @@ PATIENCE_S = 20.0
 
 
 class Site:
-    """A folder of keys for each node: one cluster, and a list at each node of whom it lets in."""
+    """A folder of keys for each node: one cluster, and a list at each node of the keys that it admits."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

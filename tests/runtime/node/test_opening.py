@@ -101,10 +101,10 @@ def test_nodes_of_one_cluster_talk_over_encrypted_tcp(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with Node("a", listen="tcp://127.0.0.1:0", keys=ours) as a:
-            door = a.network.endpoint
+            endpoint = a.network.endpoint
             async with (
-                Node("b", listen="tcp://127.0.0.1:0", join=[door], keys=str(ours)) as b,
-                Node("stranger", listen="tcp://127.0.0.1:0", join=[door], keys=theirs),
+                Node("b", listen="tcp://127.0.0.1:0", join=[endpoint], keys=str(ours)) as b,
+                Node("stranger", listen="tcp://127.0.0.1:0", join=[endpoint], keys=theirs),
             ):
                 async with asyncio.timeout(20):
                     await b.network.wait_for_peer("a")

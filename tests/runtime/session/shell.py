@@ -1,4 +1,4 @@
-"""Switchboards over the simulated transport, on the loop's time: numbered bodies both ways, checked as they arrive."""
+"""Session managers over the simulated transport, on the loop's time: numbered bodies both ways, checked on arrival."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from trouper.transports.simulated import SimulatedNetwork, SimulatedTransport
 
 
 class Shell:
-    """A node as far as the wire goes: one switchboard, and what it carries out.
+    """A node as far as the wire goes: one session manager, and what it carries out.
 
     up: the links that are up, by node.  heard: the number of the last body of each node; they come 1, 2, 3, ... without
     end, whatever becomes of sessions.  downs: the reasons of the ends of sessions.

@@ -219,7 +219,7 @@ def test_fingerprints_know_arrays() -> None:
 
 
 def test_a_beside_has_no_number_at_first() -> None:
-    """Whoever sends it gives it one."""
+    """Its sender gives it one."""
     assert OutOfBandBuffer(0, memoryview(b"")).number == 0
 
 

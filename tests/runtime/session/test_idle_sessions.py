@@ -125,7 +125,7 @@ def test_a_dial_that_is_forgotten_stops() -> None:
 
 
 def test_a_dial_for_once_is_not_tried_again_after_a_loss() -> None:
-    """When the peer is lost, whoever still wants it dials again."""
+    """When the peer is lost, a node that still wants it dials again."""
     world = _linked("a", "b")
     world.crash("b")
     world.run(60)

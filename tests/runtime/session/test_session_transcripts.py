@@ -42,7 +42,7 @@ def _perform(world: World, line: str) -> None:
 
 
 def _perform_at(world: World, verb: str, node: str, other: str) -> None:
-    """Carry out one command that a node gives to its switchboard."""
+    """Carry out one command that a node gives to its session manager."""
     node_run = world.nodes[node]
     match verb:
         case "leave":
@@ -116,7 +116,7 @@ def test_a_link_that_flaps_a_thousand_times_loses_nothing() -> None:
 
 
 def test_an_idle_link_says_little() -> None:
-    """Two idle nodes exchange a ping and a pong for each ``ping_after_s``, whoever of them asks."""
+    """Two idle nodes exchange a ping and a pong for each ``ping_after_s``, whichever of them asks."""
     world = _two()
     before = world.frames
     world.run(100 * SMALL.ping_after_s)

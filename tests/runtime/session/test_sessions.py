@@ -48,7 +48,7 @@ def test_a_node_that_dials_itself_is_told_and_stops() -> None:
 
 
 def test_another_node_of_the_own_name_is_refused() -> None:
-    """Two nodes of one name do not link, whoever dials."""
+    """Two nodes of one name open no session, whichever dials."""
     world = _linked("a")
     first = world.nodes["a"]
     second = world.start("a", "test://a2")
@@ -230,7 +230,7 @@ def test_two_endpoints_of_one_node_are_one_link() -> None:
     assert world.nodes["a"].wires == {"test://b"}
 
 
-def test_whoever_was_dialled_is_dialled_again_when_it_is_lost() -> None:
+def test_a_peer_that_was_dialled_is_dialled_again_when_it_is_lost() -> None:
     """A dial outlives the session: once the peer is back, so is the link."""
     world = _linked("a", "b")
     world.crash("b")

@@ -1,4 +1,4 @@
-"""A world of switchboards over an adversarial channel, on a clock that only the test moves.
+"""A world of session managers over an adversarial channel, on a clock that only the test moves.
 
 It carries out effects as a node would, and checks what links promise while it does: bodies of a session come out as a
 prefix of what went in, sessions begin and end once, what was not delivered is handed back, windows hold.
@@ -53,7 +53,7 @@ class ChannelFaults:
 
 @dataclass
 class NodeRun:
-    """One life of a node: its switchboard, and what it saw."""
+    """One generation of a node: its session manager, and what it saw."""
 
     name: str
     endpoint: str
@@ -121,7 +121,7 @@ class World:
         return node_run
 
     def crash(self, name: str) -> None:
-        """The node ends without a word; its sockets are gone, so whoever has a wire to it may hear of it."""
+        """The node ends without a word; its sockets are gone, so a node with a connection to it may notice."""
         node_run = self.nodes.pop(name)
         node_run.alive = False
         if self.listening.get(node_run.endpoint) is node_run:

@@ -73,7 +73,7 @@ class Pass(Message[int]):
 class Observe(Message[None]):
     """Watch an actor."""
 
-    whom: ActorRef
+    target: ActorRef
 
 
 class Heard(Message[list[str]]):
@@ -128,7 +128,7 @@ class Clerk(Actor):
 
     @handler
     def observe(self, msg: Observe) -> None:
-        msg.whom.watch(self.ref)
+        msg.target.watch(self.ref)
 
     @handler
     def downs(self, msg: Heard) -> list[str]:

@@ -27,7 +27,7 @@ async def test_a_flood_is_counted_and_logged_once_in_a_while(caplog: pytest.LogC
 
 @virtual_time
 async def test_places_are_not_remembered_without_end(caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever comes from ever new places is counted, and memory stays bounded."""
+    """A peer that comes from ever new addresses is counted, and memory stays bounded."""
     rejections = RejectionLog()
     for number in range(3 * PLACES_MAX):
         rejections.note("noise", str(number), "noise")

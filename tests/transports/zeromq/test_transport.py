@@ -72,7 +72,7 @@ def loop(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("scheme", ["ipc", "tcp"])
 def test_a_wire_mends_itself_when_its_peer_comes_back(scheme: str, loop: str, tmp_path: Path) -> None:
-    """Law 4: it is lost once, takes frames meanwhile, and sends them, in order, to whoever listens there next."""
+    """Law 4: it is lost once, takes frames meanwhile, and sends them, in order, to the node that listens there next."""
 
     async def scene() -> None:
         a, b, c = Owner(), Owner(), Owner()
@@ -143,7 +143,7 @@ def test_a_name_alone_is_a_socket_in_the_users_own_folder(monkeypatch: pytest.Mo
 
 
 def test_a_port_is_taken_once() -> None:
-    """Whoever listens on a port keeps it; the second is told so."""
+    """The first node that listens on a port keeps it; the second is told so."""
 
     async def scene() -> None:
         first, second = ZeroMQTransport(Owner(), keys=KEYS), ZeroMQTransport(Owner(), keys=KEYS)
@@ -217,7 +217,7 @@ def test_a_transport_that_listens_anywhere_says_how_it_is_reached() -> None:
 
 
 def test_a_close_that_is_cancelled_closes_all_the_same(tmp_path: Path) -> None:
-    """Whoever waits for it may go; what it closes is closed."""
+    """A waiter may be cancelled; what it closes is closed."""
 
     async def scene() -> None:
         transport = ZeroMQTransport(Owner(), TransportLimits(linger_s=0.1))

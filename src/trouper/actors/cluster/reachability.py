@@ -48,8 +48,8 @@ class Reachability(msgspec.Struct, frozen=True):
 def indirectly_connected(observations: Iterable[tuple[str, str]]) -> frozenset[str]:
     """Return the members that are unreachable for some members and connected through others.
 
-    A member that others cannot reach, and that has itself published whom it cannot reach, is one: another member has
-    forwarded what it published.  Neither a crash nor a clean partition looks so.
+    A member that others cannot reach, and that has itself published which members it cannot reach, is one:
+    another member has forwarded what it published.  Neither a crash nor a clean partition looks so.
     """
     pairs = list(observations)
     return frozenset(observer for observer, _ in pairs) & frozenset(subject for _, subject in pairs)

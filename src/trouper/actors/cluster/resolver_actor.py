@@ -5,9 +5,9 @@ waits, and no member that is up is unreachable then, so that all members know it
 an up number, one more than the largest that it knows, and publishes it; a member with a smaller number is older.  Two
 members that promote themselves at the same time may have the same number; then the lower name is the older one.
 
-Who cannot reach whom is what all members have published.  Of a member that is unreachable itself only observations that
-it has published since then count: another member has forwarded them, so it is indirectly connected; a member that
-crashed during a wrong suspicion publishes nothing more.
+Which member cannot reach which other one is what all members have published.  Of a member that is unreachable itself
+only observations that it has published since then count: another member has forwarded them, so it is indirectly
+connected; a member that crashed during a wrong suspicion publishes nothing more.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class ResolverActor(Actor):
         return inf
 
     def _observations(self, members: Sequence[Member]) -> frozenset[tuple[str, str]]:
-        """Return who cannot reach whom, without what members published before they were unreachable themselves."""
+        """Return which member cannot reach which, without what members published before they were unreachable."""
         table = self.cluster.shared_state.tables.reach.table
         lost = table.row(self.node.name)
         self._silent_since = {name: self._silent_since.get(name, table.stamp(name)) for name in lost}

@@ -21,5 +21,5 @@ from .disk import Disk as Disk
 from .disk import RealDisk as RealDisk
 from .file import FileJournal as FileJournal
 from .memory import MemoryJournal as MemoryJournal
-from .simulated import SimulatedCrash as SimulatedCrash
 from .simulated import SimulatedDisk as SimulatedDisk
+from .simulated import SimulatedPowerLoss as SimulatedPowerLoss

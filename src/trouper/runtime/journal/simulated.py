@@ -17,7 +17,7 @@ from random import Random
 from ..kernel.journal import JournalLocked
 
 
-class SimulatedCrash(Exception):
+class SimulatedPowerLoss(Exception):
     """The simulated machine went down in the middle of this operation; the disk is unusable until ``crash``."""
 
 
@@ -90,7 +90,7 @@ class _SimulatedFile:
     def close(self) -> None:
         self._disk.files_open -= 1
 
-    def _begin(self, operation: str) -> SimulatedCrash | None:
+    def _begin(self, operation: str) -> SimulatedPowerLoss | None:
         if self._opened_at_crash != self._disk.crashes:
             raise OSError(f"{self._path} was opened before the crash")
         return self._disk.operate(operation, self._path)
@@ -143,17 +143,17 @@ class SimulatedDisk:
         """Flip those bits of one byte of a file that are 1 in ``flip``."""
         self._names[path].data[offset] ^= flip
 
-    def operate(self, operation: str, path: PurePath) -> SimulatedCrash | None:
+    def operate(self, operation: str, path: PurePath) -> SimulatedPowerLoss | None:
         """Count an operation; returns the crash to raise in the middle of it, or None."""
         if self.down:
-            raise SimulatedCrash(f"{operation} of {path}: the machine is down")
+            raise SimulatedPowerLoss(f"{operation} of {path}: the machine is down")
         if self.fault is not None:
             self.fault(operation, path)
         self.operations += 1
         if self.operations != self.crash_at:
             return None
         self.down = True
-        return SimulatedCrash(f"the machine went down at operation {self.operations}, {operation} of {path}")
+        return SimulatedPowerLoss(f"the machine went down at operation {self.operations}, {operation} of {path}")
 
     def make_folder(self, path: PurePath) -> None:
         """Do nothing: every folder exists."""
@@ -177,7 +177,7 @@ class SimulatedDisk:
     def read(self, path: PurePath, offset: int, size_bytes: int) -> bytes:
         """Read a part of a file, as written."""
         if self.down:
-            raise SimulatedCrash(f"read of {path}: the machine is down")
+            raise SimulatedPowerLoss(f"read of {path}: the machine is down")
         return bytes(self._found(path).data[offset : offset + size_bytes])
 
     def size_bytes(self, path: PurePath) -> int:

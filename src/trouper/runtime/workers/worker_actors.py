@@ -77,7 +77,7 @@ class WorkerActor(Actor):
         """A resource of the actor that holds no messages."""
         return 0
 
-    def release(self, cell: Cell, *, restarting: bool) -> None:  # noqa: ARG002  a Belonging's
+    def release(self, cell: Cell, *, restarting: bool) -> None:  # noqa: ARG002  the interface's
         """Kill the process when this instance has ended in any way."""
         if self._process is not None:
             self._process.kill()

@@ -1,8 +1,8 @@
 """``Resolver``: looks host names up in threads of its own, so that neither the loop nor ZeroMQ's thread waits for it.
 
 ZeroMQ would resolve names in the one thread that carries all of its connections: a name whose servers do not answer
-would hold all of them up, again at each attempt.  The loop's own threads are for others, whom slow look-ups would keep
-waiting.
+would hold all of them up, again at each attempt.  The loop's own threads are for other work, which slow look-ups would
+keep waiting.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ SIZE = update_bytes(_news("a"))
 
 
 def test_what_was_sent_least_goes_first_and_of_those_the_newest() -> None:
-    """Memberlist's order by transmit count; among equals whoever came to that count last."""
+    """Memberlist's order by transmit count; among equals the one that came to that count last."""
     queue = BroadcastQueue(3)
     for name in "abc":
         queue.put(_news(name))

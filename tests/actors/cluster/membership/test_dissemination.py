@@ -1,4 +1,4 @@
-"""Gossip of one node: to whom, how often, how much."""
+"""Gossip of one node: to which members, how often, how much."""
 
 import random
 from collections import Counter

@@ -112,7 +112,7 @@ def test_a_helper_that_hears_nothing_says_so_in_time() -> None:
     assert _packets(plain.tick(0.4), Nack) == []
 
 
-def test_the_suspect_hears_of_it_from_whoever_pings_it() -> None:
+def test_a_suspect_learns_it_from_the_member_that_pings_it() -> None:
     """The buddy system: the accusation is the first news on a ping to a suspect."""
     node = _node(1)
     node.receive(Gossip("c", "m", (Accusation("b", 1, 0, "m"),)), 0.1)

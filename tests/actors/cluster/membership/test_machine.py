@@ -89,7 +89,7 @@ def test_a_ping_for_somebody_else_is_not_answered() -> None:
     assert answer.to == "y"
 
 
-def test_whoever_pings_a_suspect_has_its_incarnation_in_the_answer() -> None:
+def test_the_answer_of_a_suspect_carries_its_incarnation() -> None:
     """Also when the accusation is an old one that was refuted long ago and is news to nobody else."""
     node = _alone()
     for incarnation in (0, 0, 1, 0):
@@ -100,7 +100,7 @@ def test_whoever_pings_a_suspect_has_its_incarnation_in_the_answer() -> None:
         assert node.me.incarnation > incarnation
 
 
-def test_suspicion_of_whom_nobody_knows_is_full() -> None:
+def test_suspicion_of_an_unknown_member_is_full() -> None:
     """Of this node itself it is nothing."""
     node = _alone()
     assert (node.suspicion("a"), node.suspicion("nobody")) == (0.0, 1.0)

@@ -57,7 +57,7 @@ def paused_are_spared(seed: int) -> list[str]:
 
 
 def deaths_are_news(seed: int) -> list[str]:
-    """Whoever cannot tell by himself yet, since his clock has leapt, hears of a death from the others."""
+    """A node that cannot tell by itself yet, since its clock has leapt, hears of a death from the others."""
     network = Network(seed, SwimSettings.lan())
     names = network.grow(20)
     heard = _heard(network)
@@ -78,7 +78,7 @@ def deaths_are_news(seed: int) -> list[str]:
 
 
 def leaving_is_no_failure(seed: int) -> list[str]:
-    """Whoever leaves is told of as left, by everybody, and by nobody as lost."""
+    """A node that leaves is reported as left by every member, and as lost by none."""
     network = Network(seed, SwimSettings.lan(), loss=0.01)
     names = network.grow(10)
     heard = _heard(network)

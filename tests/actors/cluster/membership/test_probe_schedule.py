@@ -42,11 +42,11 @@ def test_who_is_no_more_leaves_the_list_and_may_come_back() -> None:
     assert _prober(3).next_target(lambda _name: False) is None
 
 
-def test_who_is_in_a_hurry_comes_first_and_not_too_many_are() -> None:
+def test_urgent_members_come_first_up_to_a_limit() -> None:
     """A doubted member is probed next, once."""
     schedule = _prober(30)
     for number in range(20):
-        schedule.hurry(f"{number}")
+        schedule.probe_soon(f"{number}")
     assert [schedule.next_target(lambda _name: True) for _ in range(8)] == [f"{number}" for number in range(8)]
     assert len({schedule.next_target(lambda _name: True) for _ in range(30)}) == 30, "and then it is everybody's turn"
 

@@ -158,7 +158,7 @@ def test_members_compare_digests_and_say_nothing_more_when_they_are_equal() -> N
 
 
 def test_a_newcomer_that_hears_a_digest_asks_its_sender_to_be_taken_in() -> None:
-    """Whoever sends digests has joined; a digest alone takes nobody in, and one that leaves is silent."""
+    """A node that sends digests has joined; a digest alone admits none, and one that leaves is silent."""
     node = _node("s1")
     node.start(0.0)
     digest = Digest("c", "b", "b", 7, b"x" * 256)

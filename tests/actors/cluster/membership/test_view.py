@@ -1,4 +1,4 @@
-"""The view of one node: what it takes, what it refuses, whom it forgets, and that the order of news does not matter."""
+"""The view of one node: what it takes, what it refuses, what it forgets, and that the order of news does not matter."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -76,7 +76,7 @@ def test_a_suspect_that_nobody_else_accuses_is_asked_again() -> None:
     urged = list[str]()
 
     class Recorded(ProbeSchedule):
-        def hurry(self, name: str) -> None:
+        def probe_soon(self, name: str) -> None:
             urged.append(name)
 
     view = _view()

@@ -91,7 +91,7 @@ def test_where_all_are_in_reach_nobody_goes_down(view: PartitionView) -> None:
 
 @given(views(), st.sampled_from(STRATEGIES))
 def test_a_lease_decides_for_one_side_or_against_it(view: PartitionView, strategy: Strategy) -> None:
-    """With a clean cut the refusal downs exactly those whom the lease would have kept."""
+    """With a clean cut the refusal downs exactly those that the lease would have kept."""
     decision = decide(view, strategy)
     if decision.lease_delay_s is not None and not view.indirectly_connected:
         assert decision.down | decision.down_without_lease == view.downable

@@ -120,7 +120,7 @@ class _World:
                 self.lease_of = None if self.lease_of == name else self.lease_of
 
     def ask_lease(self, name: str, now: float, back_s: float) -> None:
-        """The lease is given to whoever comes first, and to its holder again."""
+        """The lease is given to the first that asks, and to its holder again."""
         acquired = self.lease_of in (None, name)
         if acquired:
             self.lease_of = name

@@ -13,7 +13,7 @@ CUTS = 1_000 * (SOAK_FACTOR if os.environ.get("TROUPER_SOAK") == "1" else 1)
 @pytest.mark.parametrize("movers", MOVERS)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_two_sides_never_survive(strategy: str, movers: Movers) -> None:
-    """At most one side keeps anybody, whoever has moved members on at that moment; and most cuts leave one."""
+    """At most one side keeps any member, whichever node moves members on at that moment; most cuts leave one."""
     survivors = {seed: cut(seed, strategy, movers).survivors for seed in range(CUTS)}
     assert {seed: sides for seed, sides in survivors.items() if len(sides) > 1} == {}
     share = sum(bool(sides) for sides in survivors.values()) / CUTS

@@ -22,7 +22,7 @@ SETTINGS = BulkSettings(bulk_bytes_min=10, bulk_bytes_max=100, buffers_max=3)
 PROBE = OfferSharedMemory("nowhere", 1, SegmentInfo(1, 1, 1))
 
 
-async def parcels_at(
+async def buffers_at(
     *listen: str, settings: BulkSettings = SETTINGS
 ) -> tuple[BulkResources, OutOfBandBuffers, list[Message[object]]]:
     """One peer's side of a node that listens there, and what it says."""
@@ -35,7 +35,7 @@ def test_only_what_has_large_buffers_is_packed() -> None:
     """The payload keeps the value that was sent, for a dead letter."""
 
     async def main() -> None:
-        _, out_of_band, _ = await parcels_at("inprocess://a")
+        _, out_of_band, _ = await buffers_at("inprocess://a")
         for value in (None, 7, "x" * 50, Add(1), Anything(b"x" * 9), [1, 2]):
             assert out_of_band.pack(value) is None
         value = Anything([b"x" * 10, b"y" * 20])
@@ -57,7 +57,7 @@ def test_what_is_too_much_is_refused_by_name(value: object, why: str) -> None:
     """The error names the limit."""
 
     async def main() -> None:
-        _, out_of_band, _ = await parcels_at("inprocess://a")
+        _, out_of_band, _ = await buffers_at("inprocess://a")
         with pytest.raises(WireError) as caught:
             out_of_band.pack(Anything(value))
         assert str(caught.value) == why
@@ -70,7 +70,7 @@ def test_within_one_process_nothing_is_shared() -> None:
 
     async def main() -> None:
         for listen, settings in (("inprocess://a", SETTINGS), ("ipc:///a", BulkSettings(shared_bytes_max=0))):
-            _, out_of_band, said = await parcels_at(listen, settings=settings)
+            _, out_of_band, said = await buffers_at(listen, settings=settings)
             assert out_of_band.shared_memory is None
             out_of_band.handle(PROBE)
             for message in (AcceptSharedMemory(), LendSegment(1, PROBE.probe, 1), RetireSegments([1])):
@@ -87,7 +87,7 @@ def test_a_buffer_in_shared_memory_is_taken_like_others() -> None:
     """Until a message takes it, or the peer says that none will."""
 
     async def main() -> None:
-        bulk, out_of_band, said = await parcels_at("ipc:///a")
+        bulk, out_of_band, said = await buffers_at("ipc:///a")
         lent = bulk.pool.allocate(4)
         assert lent is not None
         lent.memory[:4] = b"abcd"

@@ -34,7 +34,7 @@ class Link:
         return True
 
 
-def parcel_of(data: bytes) -> OutOfBandPayload:
+def buffer_of(data: bytes) -> OutOfBandPayload:
     """A message with this buffer."""
     value = Anything(data)
     return OutOfBandPayload(value, *extract(value, SETTINGS.bulk_bytes_min))
@@ -79,7 +79,7 @@ def test_messages_of_each_actor_stay_in_order_and_no_actor_waits_for_another(
     for at, (to, size) in enumerate(said):
         is_large = size is not None and size >= SETTINGS.bulk_bytes_min
         content = bytes([at]) * (size or 0)
-        payload: object = parcel_of(content) if is_large else Add(at)
+        payload: object = buffer_of(content) if is_large else Add(at)
         expected[to].append(content if is_large else payload)
         before = len(sent[to])
         arrive(put(into, (to, 0, MESSAGE, payload)))
@@ -100,7 +100,7 @@ def test_without_room_nothing_moves() -> None:
     """The same chunk is tried again when there is some."""
     link = Link(room=1)
     into = transfers(link)
-    item: Item = (1, 0, MESSAGE, parcel_of(b"x" * 20))
+    item: Item = (1, 0, MESSAGE, buffer_of(b"x" * 20))
     put(into, item)
     assert into.step() == (16, [], [])
     assert into.step() == (0, [], [])
@@ -112,7 +112,7 @@ def test_without_room_nothing_moves() -> None:
 def test_several_take_turns() -> None:
     """A small one is through before a large one that began first."""
     into = transfers(Link())
-    large, small = parcel_of(b"x" * 100), parcel_of(b"y" * 20)
+    large, small = buffer_of(b"x" * 100), buffer_of(b"y" * 20)
     put(into, (1, 0, MESSAGE, large))
     put(into, (2, 0, MESSAGE, small))
     gone = [ready[0][0] for _ in range(9) if (ready := into.step()[2])]
@@ -122,7 +122,7 @@ def test_several_take_turns() -> None:
 def test_a_transfer_that_was_given_up_moves_no_further() -> None:
     """It is handed out at once, with what waited for it."""
     into = transfers(Link(), frozenset({5}))
-    item: Item = (1, 5, MESSAGE, parcel_of(b"x" * 100))
+    item: Item = (1, 5, MESSAGE, buffer_of(b"x" * 100))
     put(into, item)
     put(into, (1, 0, MESSAGE, Add(1)))
     assert into.step() == (1, [], [item, (1, 0, MESSAGE, Add(1))])
@@ -135,14 +135,14 @@ def test_a_transfer_that_was_given_up_moves_no_further() -> None:
 def test_of_signals_only_those_in_order_wait(message: EndActor | WatchActor, waits: bool) -> None:
     """A drain comes after earlier messages; a stop does not wait for them."""
     into = transfers(Link())
-    put(into, (1, 0, MESSAGE, parcel_of(b"x" * 20)))
+    put(into, (1, 0, MESSAGE, buffer_of(b"x" * 20)))
     assert into.follow((0, 0, 6, message)) is waits
 
 
 def test_replies_wait_for_nothing() -> None:
     """The second of two replies may come first."""
     into = transfers(Link())
-    put(into, (0, 1, 0, parcel_of(b"x" * 100)))
+    put(into, (0, 1, 0, buffer_of(b"x" * 100)))
     assert put(into, (0, 2, 0, 7)) == [(0, 2, 0, 7)]
     assert put(into, (1, 0, MESSAGE, Add(1))) == [(1, 0, MESSAGE, Add(1))]
 
@@ -150,7 +150,7 @@ def test_replies_wait_for_nothing() -> None:
 def test_what_is_left_at_the_end_is_handed_back() -> None:
     """In the order in which it was put."""
     into = transfers(Link())
-    items: list[Item] = [(1, 0, MESSAGE, parcel_of(b"x" * 100)), (1, 0, MESSAGE, Add(1)), (1, 0, MESSAGE, Add(2))]
+    items: list[Item] = [(1, 0, MESSAGE, buffer_of(b"x" * 100)), (1, 0, MESSAGE, Add(1)), (1, 0, MESSAGE, Add(2))]
     for item in items:
         put(into, item)
     into.step()

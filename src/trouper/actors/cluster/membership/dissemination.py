@@ -95,4 +95,4 @@ class Dissemination:
         for member, source in doubted[first : first + NOTICES_MAX]:
             accusation = Accusation(member.name, member.generation, member.incarnation, source)
             view.effects.append(Send(member.endpoint, Gossip(self._cluster, view.me.name, (accusation,))))
-            view.schedule.hurry(member.name)
+            view.schedule.probe_soon(member.name)

@@ -227,7 +227,7 @@ class Membership:
         schedule = self._view.schedule
         member = self._view.members.get(name)
         if member is not None and member.is_present and name != self.me.name and not self._view.ended:
-            schedule.hurry(name)
+            schedule.probe_soon(name)
             if schedule.stage == "idle" and self._leave_at == inf:
                 schedule.rest(now)
         return self._finish(now)

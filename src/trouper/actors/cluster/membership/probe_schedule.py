@@ -49,7 +49,7 @@ class ProbeSchedule:
         order.append(name)
         order[place], order[-1] = order[-1], order[place]
 
-    def hurry(self, name: str) -> None:
+    def probe_soon(self, name: str) -> None:
         """Probe this member out of turn; ignored while ``URGENT_MAX`` members wait for that."""
         if len(self._urgent) < URGENT_MAX:
             self._urgent[name] = None

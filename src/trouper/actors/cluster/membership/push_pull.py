@@ -194,7 +194,7 @@ class PushPull:
             if other.is_present and other.endpoint != packet.endpoint:
                 view.publish(NameConflict(name, other.endpoint, packet.endpoint))
                 if other is not view.me:
-                    view.schedule.hurry(name)
+                    view.schedule.probe_soon(name)
                 text = f"{name!r} is in use by the node at {other.endpoint}; take another name, or wait until it ends"
                 return "name", text
         for other in living:

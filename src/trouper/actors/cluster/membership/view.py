@@ -185,7 +185,7 @@ class MembershipView:
             self._give_up(known, Accusation(name, known.generation, known.incarnation, self.me.name, dead=True), now)
         unconfirmed = self.suspicions.unconfirmed
         while unconfirmed:
-            self.schedule.hurry(unconfirmed.pop())
+            self.schedule.probe_soon(unconfirmed.pop())
 
     def take_down(self, name: str, reason: str, now: float) -> Member | None:
         """End the present generation of a member by a decision made here; return its record, None for no such one."""
