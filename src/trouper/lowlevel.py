@@ -4,11 +4,27 @@ The guides are ``docs/guides/extensions.md``, ``docs/guides/headers-and-instrume
 ``docs/guides/transports.md``.  ``import trouper`` does not load this module.
 """
 
-from .runtime.kernel.address import NodeId
+from .runtime.actor.groups import GroupChange
+from .runtime.gossip.replicated_map import Effect as TableEffect
+from .runtime.gossip.replicated_map import EntryChanged, ReplicatedMap
+from .runtime.gossip.versioned_table import (
+    Announce,
+    Applied,
+    Change,
+    Delta,
+    DeltaRefused,
+    Resync,
+    RowFull,
+    Stamp,
+    VersionedTable,
+)
+from .runtime.kernel.address import NodeId, checked_name, random_generation
 from .runtime.kernel.clock import Alarm
 from .runtime.kernel.headers import HEADER_BYTES_MAX, HEADERS_MAX, Headers, declare_header
 from .runtime.kernel.hooks import Admit, set_admission
-from .runtime.kernel.ref import RefWithHeaders
+from .runtime.kernel.message import message_class, reply_annotation, tag_of
+from .runtime.kernel.ref import RefWithHeaders, deliver
+from .runtime.kernel.untrusted import decode_untrusted
 from .runtime.net.ask_graph import AskGraph
 from .runtime.net.network import MakeTransport
 from .runtime.net.peer import Stream
@@ -17,10 +33,14 @@ from .runtime.node.extension_run import ExtensionFailed, ExtensionInfo
 from .runtime.node.node_context import ExtensionClock, NodeContext, PeerDown, PeerEvent, PeerInfo, Peers, PeerUp
 from .runtime.node.opening import NetworkOptions
 from .runtime.node.schemes import SchemeTable
+from .runtime.node.services.worker_nodes import parent_of
 from .runtime.node.transports import TransportFactory, knows_transport, register_transport, transport_schemes
 from .runtime.observe.instruments import Instrument, Instruments
 from .runtime.session.codecs import register_codec
+from .runtime.session.endpoints import endpoint_problem
 from .runtime.session.identity import Allow, Identity, Role
+from .runtime.session.schemas import fields_of
+from .runtime.session.sessions import KnownNode
 from .runtime.session.transport import (
     Buffer,
     EndpointInvalid,
@@ -41,20 +61,28 @@ __all__ = [
     "Admit",
     "Alarm",
     "Allow",
+    "Announce",
     "AnyExtension",
+    "Applied",
     "AskGraph",
     "Buffer",
+    "Change",
+    "Delta",
+    "DeltaRefused",
     "EndpointInvalid",
     "EndpointTaken",
+    "EntryChanged",
     "Extension",
     "ExtensionClock",
     "ExtensionFailed",
     "ExtensionInfo",
     "FrameTooLarge",
+    "GroupChange",
     "Headers",
     "Identity",
     "Instrument",
     "Instruments",
+    "KnownNode",
     "MakeTransport",
     "NetworkOptions",
     "NodeContext",
@@ -65,21 +93,37 @@ __all__ = [
     "PeerUp",
     "Peers",
     "RefWithHeaders",
+    "ReplicatedMap",
+    "Resync",
     "Role",
+    "RowFull",
     "SchemeTable",
     "Source",
+    "Stamp",
     "Stream",
+    "TableEffect",
     "Transport",
     "TransportClosed",
     "TransportFactory",
     "TransportFailed",
     "TransportLimits",
     "TransportOwner",
+    "VersionedTable",
     "Wire",
+    "checked_name",
     "declare_header",
+    "decode_untrusted",
+    "deliver",
+    "endpoint_problem",
+    "fields_of",
     "knows_transport",
+    "message_class",
+    "parent_of",
+    "random_generation",
     "register_codec",
     "register_transport",
+    "reply_annotation",
     "set_admission",
+    "tag_of",
     "transport_schemes",
 ]

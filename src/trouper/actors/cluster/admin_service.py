@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ...runtime.kernel.errors import CallerError
-from ...runtime.kernel.message import Message
+from ... import CallerError, Message
 from .events import MemberInfo
 from .messages import MarkDown
 

@@ -11,14 +11,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ... import ActorRef, InvalidName, Message, NodeClosed, NodeUnreachable
+from ...lowlevel import KnownNode, checked_name, endpoint_problem, random_generation
 from ...runtime.actor.spawning import spawn_awaited
-from ...runtime.kernel.address import checked_name, random_generation
-from ...runtime.kernel.errors import InvalidName, NodeClosed, NodeUnreachable
-from ...runtime.kernel.message import Message
-from ...runtime.kernel.ref import ActorRef
 from ...runtime.node.shutdown import BEFORE_STOP
-from ...runtime.session.endpoints import endpoint_problem
-from ...runtime.session.sessions import KnownNode
 from . import member_info
 from .admin_service import serve_admin
 from .config import ClusterConfig
@@ -48,7 +44,7 @@ from .shared_state import SharedState, check_text
 from .topics_api import ClusterTopics
 
 if TYPE_CHECKING:
-    from ...node import Node
+    from ... import Node
 
 MANAGER_TIMEOUT_S = 30.0
 """Seconds until a request to the cluster's manager fails."""

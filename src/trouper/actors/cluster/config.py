@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from ...runtime.kernel.errors import InvalidOption
+from ... import InvalidOption
 from .membership.settings import SwimSettings
 from .metadata import Location
 from .splitbrain.resolver import SplitBrainSettings
 from .splitbrain.strategies import LeaseMajority
 
 if TYPE_CHECKING:
-    from ...node import Node
+    from ... import Node
     from .api import Cluster
     from .discovery.port import Discovery
 

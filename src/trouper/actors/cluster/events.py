@@ -9,8 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from ...runtime.kernel.message import Message
-from ...runtime.kernel.ref import ActorRef
+from ... import ActorRef, Message
 from .detectors.failures import Failure
 from .metadata import Metadata
 

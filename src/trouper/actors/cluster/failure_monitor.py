@@ -16,7 +16,7 @@ from .detectors.phi import PhiAccrual, PhiSettings
 from .events import ClusterFailure, MemberDown, MemberEvent, MemberLeft, MemberReachable, MemberUnreachable
 
 if TYPE_CHECKING:
-    from ...node import Node
+    from ... import Node
     from ...runtime.net.peer import Peer
 
 Handle = Callable[[Failure], object]

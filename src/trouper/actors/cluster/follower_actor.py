@@ -9,10 +9,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ...runtime.actor.actor import Actor
-from ...runtime.actor.handlers import handler
-from ...runtime.kernel.errors import NodeClosed, Reject
-from ...runtime.kernel.message import Message
+from ... import Actor, Message, NodeClosed, Reject, handler
 from .admin_service import DownMember
 from .followed_membership import FollowedMembership
 from .manager import publish_change

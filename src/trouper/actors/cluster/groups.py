@@ -17,7 +17,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from ...runtime.gossip.versioned_table import Announce, Change, Delta, DeltaRefused, Resync, VersionedTable
+from ...lowlevel import Announce, Change, Delta, DeltaRefused, Resync, VersionedTable
 
 Ref = TypeVar("Ref", bound=Hashable)
 Key: TypeAlias = tuple[str, str, Ref]

@@ -13,12 +13,8 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
-from ... import NotPermitted
-from ...runtime.actor.actor import Actor
-from ...runtime.actor.handlers import handler
-from ...runtime.kernel.address import NodeId
-from ...runtime.kernel.clock import Alarm
-from ...runtime.node.services.worker_nodes import parent_of
+from ... import Actor, NotPermitted, handler
+from ...lowlevel import Alarm, NodeId, parent_of
 from . import member_info
 from .contained import ContainedErrors
 from .discovery.discovery_actor import ITSELF, DiscoveryActor, announcements
@@ -48,7 +44,7 @@ from .replication_actor import Replicator
 from .resolver_actor import ResolverActor
 
 if TYPE_CHECKING:
-    from ...node import Node
+    from ... import Node
     from ...runtime.net.peer import Peer
     from .api import Cluster
 

@@ -11,7 +11,7 @@ from operator import is_
 
 import msgspec
 
-from ...runtime.kernel.untrusted import decode_untrusted
+from ...lowlevel import decode_untrusted
 from . import metadata as metadata_file
 from .events import (
     MemberDown,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...runtime.kernel.message import Message
+from ... import Message
 from .membership.packets import Packet
 from .membership.records import Member
 

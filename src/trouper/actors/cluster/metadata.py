@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from ...runtime.kernel.errors import CallerError, InvalidOption
-from ...runtime.kernel.untrusted import decode_untrusted
+from ... import CallerError, InvalidOption
+from ...lowlevel import decode_untrusted
 
 METADATA_BYTES_MAX: Final = 4_096
 """The largest encoded metadata of one node.  In a cluster of 1,000 nodes each node then holds 4 MB at most."""

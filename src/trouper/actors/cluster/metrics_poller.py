@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ...runtime.kernel.message import Message
+from ... import Message
 from .facts import load_of
 from .node_metrics import MetricsTable, NodeMetrics, nearest
 from .replication_messages import GetNodeMetrics, NodeMetricsReply

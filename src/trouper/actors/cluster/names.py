@@ -20,8 +20,8 @@ from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from ...runtime.gossip.versioned_table import Announce, Change, Delta, DeltaRefused, Resync, VersionedTable
-from ...runtime.kernel.errors import NameTaken
+from ... import NameTaken
+from ...lowlevel import Announce, Change, Delta, DeltaRefused, Resync, VersionedTable
 
 Ref = TypeVar("Ref", bound=Hashable)
 

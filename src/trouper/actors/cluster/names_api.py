@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...runtime.kernel.ref import ActorRef
+from ... import ActorRef
 from .replication_messages import Flush
 
 if TYPE_CHECKING:

@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
-from ...runtime.kernel.errors import InvalidOption, NodeUnreachable
+from ... import InvalidOption, NodeUnreachable
 from .metadata import Metadata, is_same_host
 from .topology import LEVELS, Level, least_crowded, nearest
 
 if TYPE_CHECKING:
-    from ...node import Node
+    from ... import Node
 
 NAMED_MAX: Final = 50
 """The most candidates that an error names; it gives the number of the others."""

@@ -12,10 +12,18 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
-from ...runtime.gossip.replicated_map import EntryChanged, ReplicatedMap
-from ...runtime.gossip.versioned_table import Announce, Delta, DeltaRefused, Resync, Stamp, VersionedTable
-from ...runtime.kernel.ref import ActorRef
-from ...runtime.node.services.worker_nodes import parent_of
+from ... import ActorRef
+from ...lowlevel import (
+    Announce,
+    Delta,
+    DeltaRefused,
+    EntryChanged,
+    ReplicatedMap,
+    Resync,
+    Stamp,
+    VersionedTable,
+    parent_of,
+)
 from .groups import GroupTable, GroupUpdate
 from .names import ClaimLost, HolderChanged, NameTable
 from .reachability import OBSERVERS_MAX, Reach, Reachability

@@ -12,9 +12,7 @@ import random
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ...runtime.actor.actor import Actor
-from ...runtime.actor.handlers import handler
-from ...runtime.kernel.message import Message
+from ... import Actor, Message, handler
 from .contained import ContainedErrors
 from .messages import Rejoin, ViewChanged
 from .replication_messages import (

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from ...runtime.gossip.versioned_table import Delta, Stamp
-from ...runtime.kernel.message import Message
-from ...runtime.kernel.ref import ActorRef
+from ... import ActorRef, Message
+from ...lowlevel import Delta, Stamp
 from .names import Claim
 from .node_metrics import NodeMetrics
 from .reachability import Reach

@@ -16,10 +16,8 @@ from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING
 
-from ...runtime.actor.actor import Actor
-from ...runtime.actor.handlers import handler
-from ...runtime.gossip.versioned_table import Stamp
-from ...runtime.kernel.clock import Alarm
+from ... import Actor, handler
+from ...lowlevel import Alarm, Stamp
 from . import member_info
 from .membership.records import Member, Status
 from .messages import AlarmDue, LeaseAnswer, MarkDown, Rejoin, ViewChanged

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Final
 
-from ...runtime.kernel.errors import InvalidOption
+from ... import InvalidOption
 
 SAMPLE_S_MAX: Final = 300.0
 """A longer sample does not measure a network: a process was paused, or a clock was set."""

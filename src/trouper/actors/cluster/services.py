@@ -11,10 +11,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from ...runtime.gossip.replicated_map import Effect, ReplicatedMap
-from ...runtime.kernel.errors import InvalidOption
-from ...runtime.kernel.message import reply_annotation, tag_of
-from ...runtime.session.schemas import fields_of
+from ... import InvalidOption
+from ...lowlevel import ReplicatedMap, TableEffect, fields_of, reply_annotation, tag_of
 
 Ref = TypeVar("Ref", bound=Hashable)
 OFFER_BYTES_MAX = 8_192
@@ -93,7 +91,7 @@ class ServiceTable(ReplicatedMap[tuple[str, Ref], Offer], Generic[Ref]):
         self._services_of: dict[Ref, dict[str, None]] = {}
         """The services that each actor of this node offers, so that its end costs no search."""
 
-    def put(self, key: tuple[str, Ref], value: Offer | None) -> list[Effect[tuple[str, Ref], Offer]]:
+    def put(self, key: tuple[str, Ref], value: Offer | None) -> list[TableEffect[tuple[str, Ref], Offer]]:
         """Write an offer of an actor of this node, None to withdraw it.  Raises ``RowFull`` at ``SERVICES_MAX``."""
         name, ref = key
         effects = super().put(key, value)
@@ -105,7 +103,7 @@ class ServiceTable(ReplicatedMap[tuple[str, Ref], Offer], Generic[Ref]):
                 del self._services_of[ref]
         return effects
 
-    def actor_ended(self, ref: Ref) -> list[Effect[tuple[str, Ref], Offer]]:
+    def actor_ended(self, ref: Ref) -> list[TableEffect[tuple[str, Ref], Offer]]:
         """Withdraw all offers of an actor of this node that has ended."""
         return [effect for name in tuple(self._services_of.get(ref, ())) for effect in self.put((name, ref), None)]
 

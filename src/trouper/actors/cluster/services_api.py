@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, cast
 
-from ...runtime.kernel.message import Message
-from ...runtime.kernel.ref import ActorRef, Down
+from ... import ActorRef, Down, Message
 from .events import ClusterEvent, ClusterServicesChanged
 from .services import Service, ServiceDescription, fits, make_offer
 

@@ -9,13 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ...runtime.actor.groups import GroupChange, GroupJoined, GroupLeft
-from ...runtime.gossip.replicated_map import EntryChanged
-from ...runtime.gossip.versioned_table import DeltaRefused, RowFull
-from ...runtime.kernel.address import NodeId
-from ...runtime.kernel.errors import CallerError
-from ...runtime.kernel.ref import ActorRef, Down, deliver
-from ...runtime.node.services.worker_nodes import parent_of
+from ... import ActorRef, CallerError, Down, GroupJoined, GroupLeft
+from ...lowlevel import DeltaRefused, EntryChanged, GroupChange, NodeId, RowFull, deliver, parent_of
 from .detectors.failures import DeviceFailed
 from .events import ClusterNameLost, ClusterServicesChanged
 from .groups import GroupUpdate
@@ -25,7 +20,7 @@ from .replicated_tables import AnyEntryChanged, ReplicatedTables, TableOutcome, 
 from .replication_messages import WorkerRow
 
 if TYPE_CHECKING:
-    from ...node import Node
+    from ... import Node
     from .config import ReplicationSettings
     from .failure_monitor import FailureMonitor
     from .followed_membership import FollowedMembership

@@ -15,7 +15,7 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from ...runtime.gossip.versioned_table import Announce, Change, Delta, DeltaRefused, Resync, VersionedTable
+from ...lowlevel import Announce, Change, Delta, DeltaRefused, Resync, VersionedTable
 
 Ref = TypeVar("Ref", bound=Hashable)
 Effect: TypeAlias = Announce[str, Literal[True]] | Resync | DeltaRefused

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from ...runtime.kernel.errors import CallerError, WireError
-from ...runtime.kernel.message import Message, message_class, tag_of
-from ...runtime.kernel.ref import ActorRef, deliver
+from ... import ActorRef, CallerError, Message, WireError
+from ...lowlevel import deliver, message_class, tag_of
 from .replication_messages import TopicMessage
 
 if TYPE_CHECKING:

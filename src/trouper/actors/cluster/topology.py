@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import Literal, TypeAlias, TypeVar
 
-from ...runtime.kernel.errors import InvalidOption
+from ... import InvalidOption
 from .metadata import Location
 
 Level: TypeAlias = Literal["region", "zone", "rack", "host"]

@@ -14,7 +14,7 @@ from math import log as ln
 
 import msgspec
 
-from ....runtime.kernel.errors import InvalidOption
+from .... import InvalidOption
 
 _LN10 = ln(10.0)
 

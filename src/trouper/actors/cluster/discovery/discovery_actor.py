@@ -13,9 +13,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from math import inf
 from typing import TYPE_CHECKING, TypeAlias
 
-from ....runtime.actor.actor import Actor
-from ....runtime.actor.handlers import handler
-from ....runtime.kernel.clock import Alarm
+from .... import Actor, handler
+from ....lowlevel import Alarm
 from ..events import ClusterNotice
 from ..messages import AlarmDue, ContactEndpoint, DialEnded, Discovered, JoinRefused, ViewChanged
 from . import discovery_loop as pure

@@ -25,7 +25,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from ....runtime.kernel.errors import InvalidOption
+from .... import InvalidOption
 
 SHOWN_MAX: Final = 5
 """The most endpoints or sources that one sentence names; it gives the number of the others."""

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ....runtime.kernel.errors import ActorError, CallerError, InvalidOption
+from .... import ActorError, CallerError, InvalidOption
 
 
 class DiscoveryInvalid(CallerError, ValueError):

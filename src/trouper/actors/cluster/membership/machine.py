@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import cast
 
-from ....runtime.kernel.errors import InvalidOption
+from .... import InvalidOption
 from .dissemination import Dissemination
 from .effects import (
     ClockJumped,

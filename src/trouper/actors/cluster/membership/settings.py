@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import inf
 
-from ....runtime.kernel.errors import InvalidOption
+from .... import InvalidOption
 
 RECORD_BYTES = 712
 """The bytes that a packet must have for a record, besides its metadata: name, endpoint and reason."""

@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from ....runtime.kernel.errors import InvalidOption
+from .... import InvalidOption
 from .decision import Decision, decide
 from .stability import stable_after_s, unstable_after_s
 from .strategies import KeepMajority, LeaseMajority, Strategy

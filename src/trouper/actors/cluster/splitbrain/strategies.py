@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from ....runtime.kernel.errors import InvalidOption
+from .... import InvalidOption
 from .view import PartitionView, age
 
 Kind = Literal["down_unreachable", "down_reachable", "down_all", "down_indirectly_connected"]
