@@ -6,6 +6,7 @@ The source is read, never run, so the page is the same on every machine. `python
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import griffe
@@ -40,11 +41,19 @@ def build(facades: Sequence[str] = FACADES, search_path: Path = ROOT / "src") ->
 def public_names(facade: str, search_path: Path = ROOT / "src") -> list[griffe.Object]:
     """What a facade exports, in the order of the alphabet; nothing for a facade that does not exist."""
     package, _, inside = facade.partition(".")
-    loaded = griffe.load(package, search_paths=[search_path], allow_inspection=False, resolve_aliases=True)
+    loaded = _loaded(package, search_path)
     if inside and inside not in loaded.members:
         return []
     module = loaded[inside] if inside else loaded
     return [_real(module[name]) for name in sorted(map(str, module.exports or []), key=str.lower)]
+
+
+@cache
+def _loaded(package: str, search_path: Path) -> griffe.Object:
+    """The package, read once for all facades: it takes seconds."""
+    loaded = griffe.load(package, search_paths=[search_path], allow_inspection=False, resolve_aliases=True)
+    assert isinstance(loaded, griffe.Module)
+    return loaded
 
 
 def undocumented(facades: Sequence[str] = FACADES, search_path: Path = ROOT / "src") -> list[str]:
