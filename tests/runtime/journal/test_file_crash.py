@@ -22,6 +22,7 @@ STEPS = st.lists(
         st.tuples(st.just("burst"), st.integers(2, 5)),
         st.tuples(st.just("snapshot"), st.just(0)),
         st.tuples(st.just("truncate"), st.integers(0, 100)),
+        st.tuples(st.just("drop"), st.integers(0, 100)),
         st.tuples(st.just("reopen"), st.just(0)),
     ),
     min_size=1,
@@ -30,6 +31,8 @@ STEPS = st.lists(
 EVERYTHING: list[Step] = [
     ("append", 2), ("burst", 3), ("snapshot", 0), ("append", 4), ("append", 1), ("snapshot", 0), ("truncate", 50),
     ("burst", 4), ("append", 3), ("snapshot", 0), ("truncate", 100), ("reopen", 0), ("append", 2), ("burst", 2),
+    ("append", 4), ("burst", 4), ("snapshot", 0), ("append", 4), ("drop", 90), ("append", 2), ("drop", 97),
+    ("burst", 5), ("append", 4), ("reopen", 0), ("drop", 60), ("append", 3), ("drop", 0), ("append", 1),
 ]  # fmt: skip
 
 
@@ -41,7 +44,7 @@ class Model:
         self.submitted: list[bytes] = []
         self.acknowledged = 0
         self.truncated = 0
-        self.snapshot = 0
+        self.snapshots: list[int] = []
         self._numbers = itertools.count()
 
     def payloads(self, count: int) -> list[bytes]:
@@ -65,13 +68,25 @@ class Model:
         assert not read or first <= self.truncated + 1
         snapshot = await journal.load_snapshot("s")
         found = 0 if snapshot is None else snapshot.sequence
-        assert snapshot is None or snapshot.payload == b"snapshot of %d" % found
         assert found <= await journal.last_sequence("s")
+        assert snapshot is None or snapshot.payload == self.snapshot_at(found)
         if durable:
             assert await journal.last_sequence("s") >= self.acknowledged
-        assert found >= self.snapshot
+        assert found >= max(self.snapshots, default=0)
         del self.submitted[await journal.last_sequence("s") :]
-        self.acknowledged, self.snapshot = len(self.submitted), found
+        self.acknowledged, self.snapshots = len(self.submitted), [found] if found else []
+
+    def snapshot_at(self, sequence: int) -> bytes:
+        """Make the snapshot of the records up to a sequence; it differs once that record is another one."""
+        return b"snapshot of " + b"".join(self.submitted[sequence - 1 : sequence])
+
+    async def drop(self, journal: FileJournal, target: int) -> None:
+        """Truncate after a sequence; until that is acknowledged, what comes after it may be there."""
+        self.acknowledged = min(self.acknowledged, target)
+        self.snapshots = [sequence for sequence in self.snapshots if sequence <= target]
+        await journal.truncate_after("s", target)
+        del self.submitted[target:]
+        assert await journal.last_sequence("s") == len(self.submitted)
 
 
 async def _perform(journal: FileJournal, model: Model, step: Step) -> None:
@@ -87,11 +102,13 @@ async def _perform(journal: FileJournal, model: Model, step: Step) -> None:
                 raise result
     elif action == "snapshot":
         sequence = model.acknowledged
-        await journal.save_snapshot("s", Snapshot(sequence, b"snapshot of %d" % sequence))
-        model.snapshot = sequence
+        await journal.save_snapshot("s", Snapshot(sequence, model.snapshot_at(sequence)))
+        model.snapshots = sorted({*model.snapshots, sequence})[-2:]
     elif action == "truncate":
         model.truncated = max(model.truncated, number * model.acknowledged // 100)
         await journal.truncate("s", model.truncated)
+    elif action == "drop":
+        await model.drop(journal, max(model.truncated, number * len(model.submitted) // 100))
     else:
         await journal.close()
         await journal.open()

@@ -1,6 +1,7 @@
 """The contract of the port: what holds for every journal."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -170,4 +171,75 @@ async def test_a_read_sees_what_was_there_when_it_began(make: Make, tmp_path: Pa
         await journal.append("a", [b"more"])
     assert seen == [Record(1, b"x"), Record(2, b"y")]
     assert await journal.last_sequence("a") == 4
+    await journal.close()
+
+
+@every_journal
+@virtual_time
+async def test_a_stream_is_cut_after_any_record_and_goes_on_there(make: Make, tmp_path: Path) -> None:
+    """Also in the middle of an append; the numbers are given again, and snapshots of what is gone are gone."""
+    journal = await _opened(make, tmp_path)
+    payloads = [b"%02d" % number * 20 for number in range(1, 21)]
+    for cut in (20, 19, 18, 11, 10, 9, 1, 0):
+        stream = f"cut at {cut}"
+        for first in (0, 3, 6, 9, 12, 15, 18):
+            await journal.append(stream, payloads[first : first + 3])
+            if first in (6, 12):
+                await journal.save_snapshot(stream, Snapshot(first + 1, b"%d" % first))
+        await journal.truncate_after(stream, 30)
+        assert await journal.last_sequence(stream) == 20
+        await journal.truncate_after(stream, cut)
+        await journal.truncate_after(stream, cut)
+        assert await _all(journal, stream) == _numbered(payloads[:cut])
+        snapshot = await journal.load_snapshot(stream)
+        assert (0 if snapshot is None else snapshot.sequence) == (13 if cut >= 13 else 7 if cut >= 7 else 0)
+        assert await journal.append(stream, [b"new", b"newer"], cut) == cut + 2
+        assert await _all(journal, stream, cut) == _numbered([*payloads[:cut], b"new", b"newer"])[max(0, cut - 1) :]
+    await journal.close()
+
+
+@every_journal
+@virtual_time
+async def test_a_cut_is_refused_to_a_stale_writer_and_before_what_is_kept(make: Make, tmp_path: Path) -> None:
+    """Nothing changes then; cutting a stream that does not exist is fine."""
+    journal = await _opened(make, tmp_path)
+    await journal.truncate_after("new", 0)
+    await journal.truncate_after("new", 3)
+    assert await journal.last_sequence("new") == 0
+    for number in range(10):
+        await journal.append("a", [b"%02d" % number * 60])
+    stale, epoch = await journal.claim("a"), await journal.claim("a")
+    with pytest.raises(StaleWriter, match=r"^stream 'a' has been claimed by another writer"):
+        await journal.truncate_after("a", 5, epoch=stale)
+    with pytest.raises(WrongSequence, match=r"^stream 'a' cannot be truncated after -1"):
+        await journal.truncate_after("a", -1, epoch=epoch)
+    await journal.truncate("a", 5)
+    first = (await _all(journal, "a"))[0][0]
+    if first > 2:
+        with pytest.raises(RecordsGone, match=rf"begins with sequence {first}; choose {first - 1} or more$"):
+            await journal.truncate_after("a", first - 2, epoch=epoch)
+    assert await journal.last_sequence("a") == 10
+    await journal.truncate_after("a", first - 1, epoch=epoch)
+    assert await _all(journal, "a") == []
+    assert await journal.append("a", [b"x"], first - 1, epoch=epoch) == first
+    await journal.close()
+
+
+@every_journal
+@virtual_time
+async def test_a_reader_of_a_stream_that_is_cut_reads_no_other_record(make: Make, tmp_path: Path) -> None:
+    """It reads what was there when it began, or says that this is gone; never what was appended since."""
+    journal = await _opened(make, tmp_path)
+    for number in range(8):
+        await journal.append("a", [b"%02d" % number * 60])
+    seen: list[Record] = []
+    with suppress(RecordsGone):
+        async for record in journal.read("a"):
+            seen.append(record)
+            if record.sequence == 3:
+                await journal.truncate_after("a", 4)
+                await journal.append("a", [b"other"] * 4)
+                await journal.append("b", [b"another stream, which may close this one"])
+    assert seen == [Record(number + 1, b"%02d" % number * 60) for number in range(len(seen))]
+    assert len(seen) >= 3
     await journal.close()

@@ -9,7 +9,7 @@ from random import Random
 import msgspec
 import pytest
 
-from trouper.runtime.journal import JournalCorrupt, SimulatedDisk, WrongSequence
+from trouper.runtime.journal import JournalCorrupt, SimulatedDisk, StaleWriter, WrongSequence
 from trouper.runtime.journal.record_frames import RecordFrame, encode_frame
 from trouper.runtime.journal.segments import Append, Limits, StreamFiles
 
@@ -319,3 +319,73 @@ def test_sectors_of_a_torn_append_in_any_order_are_cut_and_what_was_fsynced_stay
         assert len(read) >= 3
         assert read == records[: len(read)]
         assert _append(survivor, b"next") == len(read) + 1
+
+
+def _with_fault(files: StreamFiles, disk: SimulatedDisk, cut: int, failing: int) -> bool:
+    """Cut a stream while the operation of this number fails; says whether there was one."""
+    count = 0
+
+    def fault(operation: str, path: PurePath) -> None:
+        nonlocal count
+        count += 1
+        if count == failing:
+            raise OSError(5, f"{operation} of {path}")
+
+    disk.fault = fault
+    try:
+        files.truncate_after(cut)
+    except OSError:
+        assert count >= failing
+    disk.fault = None
+    return count >= failing
+
+
+@pytest.mark.parametrize("cut", range(12))
+def test_a_cut_that_the_disk_refuses_anywhere_is_made_by_the_next_call(cut: int) -> None:
+    """The stream is readable in between, and what is dropped never comes back, whatever a crash takes later."""
+    for failing in range(1, 100):
+        for crash in (False, True):
+            disk = SimulatedDisk()
+            files = _files(disk)
+            records = [b"%02d" % number * 8 for number in range(1, 13)]
+            for first in range(0, 12, 3):
+                _append(files, *records[first : first + 3])
+            failed = _with_fault(files, disk, cut, failing)
+            assert cut <= files.last_sequence <= 12
+            assert _read(files) == records[: files.last_sequence]
+            files.truncate_after(cut)
+            assert _append(files, b"new") == cut + 1
+            if crash:
+                disk.crash(Random(failing))
+                files = _files(disk)
+            assert _read(files) == [*records[:cut], b"new"]
+            if not crash and not failed:
+                return
+
+
+def test_a_segment_that_was_replaced_is_not_read_again_after_a_second_cut() -> None:
+    """The first cut leaves the replaced end of a segment in its file; the second one removes what replaced it."""
+    disk = SimulatedDisk()
+    files = _files(disk, ROOMY)
+    _append(files, b"1")
+    _append(files, b"2", b"3", b"4")
+    files.truncate_after(2)
+    assert _append(files, b"new 3") == 3
+    files.truncate_after(1)
+    assert _read(files) == _read(_files(disk, ROOMY)) == [b"1"]
+    assert _append(files, b"new 2") == 2
+    disk.crash(Random(1))
+    assert _read(_files(disk, ROOMY)) == [b"1", b"new 2"]
+
+
+def test_a_replaced_writer_s_append_that_waited_is_refused_at_the_commit() -> None:
+    """The epoch is checked when the records are written, not only when the append is called."""
+    files = _files(SimulatedDisk())
+    stale = StaleWriter("claimed by another writer")
+    outcomes = files.commit(
+        [Append([b"a"], None, 1), Append([b"b"], None, 2), Append([b"c"], None)],
+        fsync=True,
+        is_stale=lambda epoch: stale if epoch == 1 else None,
+    )
+    assert outcomes == [stale, 1, 2]
+    assert _read(files) == [b"b", b"c"]

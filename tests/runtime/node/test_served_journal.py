@@ -87,6 +87,12 @@ async def test_each_call_does_what_the_journal_of_the_node_does() -> None:
             await journal.append("s", [b"d"], 1)
         with pytest.raises(RecordTooLarge):
             await journal.append("s", [bytes(17 << 20)])
+        assert await journal.append("t", [b"a", b"b", b"c"]) == 3
+        epoch = await journal.claim("t")
+        await journal.truncate_after("t", 1, epoch=epoch)
+        assert [record async for record in kept.read("t")] == [Record(1, b"a")]
+        with pytest.raises(StaleWriter):
+            await journal.truncate_after("t", 0, epoch=epoch - 1)
 
 
 @virtual_time

@@ -23,10 +23,17 @@ class WriterEpochs:
         self._current[stream] = self._last
         return self._last
 
+    def is_stale(self, stream: str, epoch: int | None) -> StaleWriter | None:
+        """Return the error for an epoch that is not that of the last claim; None is not checked."""
+        if epoch is None or self._current.get(stream) == epoch:
+            return None
+        return StaleWriter(
+            f"stream {stream!r} has been claimed by another writer, or its journal was opened again, since epoch "
+            f"{epoch}: recover from the stream, and claim it again, if this writer is to go on"
+        )
+
     def check(self, stream: str, epoch: int | None) -> None:
         """Raise ``StaleWriter`` unless the epoch is that of the last claim; None is not checked."""
-        if epoch is not None and self._current.get(stream) != epoch:
-            raise StaleWriter(
-                f"stream {stream!r} has been claimed by another writer, or its journal was opened again, since epoch "
-                f"{epoch}: recover from the stream, and claim it again, if this writer is to go on"
-            )
+        stale = self.is_stale(stream, epoch)
+        if stale is not None:
+            raise stale

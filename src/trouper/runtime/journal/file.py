@@ -38,7 +38,7 @@ from ..kernel.logs import get_log
 from . import snapshots
 from .disk import Disk, DiskLock, RealDisk
 from .epochs import WriterEpochs
-from .segments import RECORD_OVERHEAD_BYTES, Append, Limits, StreamFiles
+from .segments import RECORD_OVERHEAD_BYTES, Append, Limits, RecordReader, StreamFiles
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -227,7 +227,7 @@ class FileJournal:
         kept = self._stream(stream)
         self._epochs.check(stream, epoch)
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        kept.waiting.append((Append(records, expected_sequence), future))
+        kept.waiting.append((Append(records, expected_sequence, epoch), future))
         if not kept.committing:
             kept.committing = True
             self._begin(self._commit(kept))
@@ -235,18 +235,24 @@ class FileJournal:
 
     async def read(self, stream: str, from_sequence: int = 0) -> AsyncIterator[Record]:
         """Read what is acknowledged now, ``read_bytes`` at a time; no file stays open between two reads."""
-        reader = await self._exclusively(self._stream(stream), lambda files: files.reader(from_sequence))
-        while True:
-            try:
-                records = await asyncio.shield(self._call(reader.next_records))
-            except FileNotFoundError as error:
-                raise RecordsGone(f"stream {stream!r} was truncated while it was read: read it again") from error
-            except OSError as error:
-                raise JournalFailed(f"stream {stream!r} of {self._folder} cannot be read: {error}") from error
-            if not records:
-                return
-            for record in records:
-                yield record
+        kept = self._stream(stream)
+        kept.users += 1
+        try:
+            reader = await self._exclusively(kept, lambda files: files.reader(from_sequence))
+            while records := await self._next_records(reader):
+                for record in records:
+                    yield record
+        finally:
+            kept.users -= 1
+
+    async def _next_records(self, reader: RecordReader) -> list[Record]:
+        stream = reader.files.name
+        try:
+            return await asyncio.shield(self._call(reader.next_records))
+        except FileNotFoundError as error:
+            raise RecordsGone(f"stream {stream!r} was truncated while it was read: read it again") from error
+        except OSError as error:
+            raise JournalFailed(f"stream {stream!r} of {self._folder} cannot be read: {error}") from error
 
     async def last_sequence(self, stream: str) -> int:
         """Return the sequence of the last record, 0 without any."""
@@ -268,6 +274,15 @@ class FileJournal:
     async def truncate(self, stream: str, up_to_sequence: int) -> None:
         """Remove the files all of whose records are at or before this sequence; the newest file is always kept."""
         await self._exclusively(self._stream(stream), lambda files: files.truncate(up_to_sequence))
+
+    async def truncate_after(self, stream: str, sequence: int, *, epoch: int | None = None) -> None:
+        """Delete the records after this one, and their snapshots; the appends that were called before it come first."""
+
+        def work(files: StreamFiles) -> None:
+            self._epochs.check(stream, epoch)
+            snapshots.truncate_after(files, sequence)
+
+        await self._exclusively(self._stream(stream), work)
 
     async def streams(self) -> Sequence[str]:
         """Return the names of all streams, by their folders."""
@@ -299,7 +314,8 @@ class FileJournal:
         appends, fsync = [append for append, _ in batch], self._fsync == "every_append"
         outcomes: Sequence[int | Exception]
         try:
-            outcomes = await self._work(stream, lambda files: files.commit(appends, fsync=fsync))
+            is_stale = partial(self._epochs.is_stale, stream.files.name)
+            outcomes = await self._work(stream, lambda files: files.commit(appends, fsync=fsync, is_stale=is_stale))
         except Exception as error:  # noqa: BLE001  every caller that waits gets the error
             outcomes = [error] * len(batch)
         except asyncio.CancelledError:  # before the disk was asked

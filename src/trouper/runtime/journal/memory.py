@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from ..kernel.journal import Record, Snapshot
 from .epochs import WriterEpochs
-from .segments import records_gone, wrong_sequence
+from .segments import check_kept, records_gone, wrong_sequence
 
 
 class _Stream:
@@ -93,6 +93,17 @@ class MemoryJournal:
         kept = self._streams.get(stream)
         if kept is not None:
             del kept.records[: max(0, up_to_sequence - kept.first_kept + 1)]
+
+    async def truncate_after(self, stream: str, sequence: int, *, epoch: int | None = None) -> None:
+        """Delete the records after this one; raises ``RecordsGone``, ``StaleWriter``."""
+        self._epochs.check(stream, epoch)
+        kept = self._streams.get(stream)
+        if kept is None or sequence >= kept.last_sequence:
+            return
+        check_kept(stream, sequence, kept.first_kept)
+        del kept.records[sequence - kept.first_kept + 1 :]
+        kept.last_sequence = sequence
+        kept.snapshots = [snapshot for snapshot in kept.snapshots if snapshot.sequence <= sequence]
 
     async def streams(self) -> Sequence[str]:
         """Return the names of all streams."""

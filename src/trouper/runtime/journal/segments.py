@@ -11,11 +11,13 @@ Laws of this file:
    the last good fsync counts as written, and no later fsync of that file is believed: what was acknowledged is read
    back, checked, and written to another file, or it is not acknowledged any more and an error says so.
 4. A segment ends where the next one begins: what the file has after that was replaced and is not read.
+5. Records that ``truncate_after`` has dropped never come back: the newest segments go first, each durably, after the
+   one before it has been cut to its end by law 4; nothing is written while a change of names may not be durable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -25,7 +27,7 @@ from typing import Protocol
 import msgspec
 
 from ..kernel.errors import CallerError
-from ..kernel.journal import JournalCorrupt, Record, RecordsGone, WrongSequence
+from ..kernel.journal import JournalCorrupt, Record, RecordsGone, StaleWriter, WrongSequence
 from ..kernel.logs import get_log
 from .disk import AppendFile, Disk
 from .record_frames import RecordFrame, RecordFrameReader, encode_frame
@@ -56,6 +58,11 @@ class Append:
 
     records: Sequence[bytes]
     expected_sequence: int | None
+    epoch: int | None = None
+
+
+IsStale = Callable[[int | None], StaleWriter | None]
+"""Returns the error for a writer epoch that has been replaced, None for the present one."""
 
 
 class _Unpacker(Protocol):
@@ -85,7 +92,11 @@ class StreamFiles:
         """Whether a failed append may have left bytes after ``size_bytes``."""
         self._distrusted = False
         """Whether an fsync of the last segment has failed, so that nothing more may be written to it."""
+        self._names_uncertain = False
+        """Whether a file was removed or renamed without a successful fsync of the folder since."""
         self._handle: AppendFile | None = None
+        self.truncations = 0
+        """How often records at the end were removed: what a reader of before reads may be others."""
 
     @property
     def dirty(self) -> bool:
@@ -104,7 +115,7 @@ class StreamFiles:
                 self.disk.remove(self.folder / name)
         self.firsts = sorted(int(name.removesuffix(SEGMENT_SUFFIX)) for name in names if name.endswith(SEGMENT_SUFFIX))
         self.last_sequence = self.size_bytes = self.durable_bytes = self._durable_sequence = 0
-        self._uncertain = self._distrusted = False
+        self._uncertain = self._distrusted = self._names_uncertain = False
         if self.firsts:
             self._find_end(self.firsts[-1])
 
@@ -126,21 +137,27 @@ class StreamFiles:
         self.last_sequence, self.size_bytes = last, reader.end
         self._durable_sequence = first - 1  # the process that wrote it may have ended before it was fsynced
 
-    def commit(self, appends: Iterable[Append], *, fsync: bool) -> list[int | CallerError]:
+    def commit(
+        self, appends: Iterable[Append], *, fsync: bool, is_stale: IsStale = lambda _epoch: None
+    ) -> list[int | CallerError]:
         """Write appends in one write, fsync them once, and return for each its last sequence, or its error.
 
+        is_stale: is asked for the epoch of each append; a writer may have been replaced while its append waited.
         Raises ``OSError`` when the disk fails; then none of them is acknowledged.
         """
         outcomes: list[int | CallerError] = []
         frames: list[RecordFrame] = []
         last = self.last_sequence
         for append in appends:
+            stale = is_stale(append.epoch)
+            if stale is not None:
+                outcomes.append(stale)
+                continue
             if append.expected_sequence not in (None, last):
                 outcomes.append(wrong_sequence(self.name, append.expected_sequence, last))
                 continue
             if append.records:
-                payload = b"".join(msgspec.msgpack.encode(bytes(record)) for record in append.records)
-                frames.append(RecordFrame(last + 1, len(append.records), payload))
+                frames.append(RecordFrame(last + 1, len(append.records), pack(append.records)))
                 last += len(append.records)
             outcomes.append(last)
         if frames:
@@ -187,7 +204,8 @@ class StreamFiles:
         self._distrusted = False
 
     def _repair(self) -> None:
-        """Cut away what a failed append may have left; when the disk fails again, so does the next append."""
+        """Cut away what a failed change may have left; when the disk fails again, so does the next append."""
+        self._fsync_names()
         if self._uncertain:
             self._drop_handle()
             self.disk.cut(self.path_of(self.firsts[-1]), self.size_bytes)
@@ -204,22 +222,7 @@ class StreamFiles:
         path, first = self.path_of(self.firsts[-1]), self._durable_sequence + 1
         frames = self._acknowledged_frames(path)
         if frames:
-            data = encode_frames(frames, 0, 0)
-            temporary = path.with_name(self.path_of(first).name + TEMPORARY_SUFFIX)
-            if temporary.name in self.disk.names(self.folder):
-                self.disk.remove(temporary)
-            file = self.disk.open_append(temporary)
-            try:
-                file.append(data)
-                file.fsync()
-            finally:
-                file.close()
-            self.disk.rename(temporary, self.path_of(first))
-            self.disk.fsync_folder(self.folder)
-            if self.firsts[-1] != first:
-                self.firsts.append(first)
-            self.size_bytes = self.durable_bytes = len(data)
-            self._durable_sequence = self.last_sequence
+            self._replace_segment(first, frames)
             self._distrusted = False
             log.warning(
                 "stream %s: an fsync of %s failed; the records %d to %d, acknowledged since the last good one, were "
@@ -231,6 +234,38 @@ class StreamFiles:
             self.firsts.pop()
             self.size_bytes = 0
             self._distrusted = False
+
+    def _replace_segment(self, first: int, frames: Sequence[RecordFrame]) -> None:
+        """Write frames to the segment of this first sequence, which becomes the last one, durably and at one moment.
+
+        A file of this name is replaced; in the one before it, what comes from ``first`` on is not read any more.
+        """
+        data, path = encode_frames(frames, 0, 0), self.path_of(first)
+        temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+        if temporary.name in self.disk.names(self.folder):
+            self.disk.remove(temporary)
+        file = self.disk.open_append(temporary)
+        try:
+            file.append(data)
+            file.fsync()
+        finally:
+            file.close()
+        self.disk.rename(temporary, path)
+        self._names_uncertain = True
+        if self.firsts[-1] != first:
+            self.firsts.append(first)
+        self._set_end(frames[-1].last_sequence, len(data))
+        self._fsync_names()
+
+    def _set_end(self, last_sequence: int, size_bytes: int) -> None:
+        """Note the end of the stream, which is durable."""
+        self.last_sequence = self._durable_sequence = last_sequence
+        self.size_bytes = self.durable_bytes = size_bytes
+
+    def _fsync_names(self) -> None:
+        if self._names_uncertain:
+            self.disk.fsync_folder(self.folder)
+            self._names_uncertain = False
 
     def _acknowledged_frames(self, path: PurePath) -> list[RecordFrame]:
         """Read back what was acknowledged and is not durable; what fails its checks is given up, with an error."""
@@ -285,8 +320,62 @@ class StreamFiles:
         """Remove the segments all of whose records are at or before a sequence; the last one stays, with its end."""
         while len(self.firsts) > 1 and self.firsts[1] <= up_to_sequence + 1:
             self.disk.remove(self.path_of(self.firsts[0]))
-            self.disk.fsync_folder(self.folder)  # one by one, so that a crash leaves no gap
             del self.firsts[0]
+            self._names_uncertain = True
+            self._fsync_names()  # one by one, so that a crash leaves no gap
+
+    def truncate_after(self, sequence: int) -> None:
+        """Remove the records after a sequence; raises ``RecordsGone``, ``WrongSequence``."""
+        check_kept(self.name, sequence, self.firsts[0] if self.firsts else 1)
+        self.sync()
+        self._repair()
+        if sequence >= self.last_sequence:
+            return
+        self._drop_handle()
+        self.truncations += 1
+        while self.firsts[-1] > sequence + 1:
+            self._remove_last_segment()
+        if sequence < self.last_sequence:
+            self._cut_last_segment(sequence)
+
+    def _remove_last_segment(self) -> None:
+        """Remove the last of several segments; the one before it may have a replaced end, which is cut off first."""
+        before, first = self.firsts[-2:]
+        path = self.path_of(before)
+        end = next((frame.end for frame in self._frames_of(path) if frame.last_sequence == first - 1), None)
+        if end is None:
+            raise file_missing(path, before - 1, first)
+        if self.disk.size_bytes(path) > end:
+            self.disk.cut(path, end)
+        self.disk.remove(self.path_of(first))
+        del self.firsts[-1]
+        self._distrusted = False
+        self._names_uncertain = True
+        self._set_end(first - 1, end)
+        self._fsync_names()
+
+    def _cut_last_segment(self, sequence: int) -> None:
+        """Cut the last segment after a record, which may be in the middle of an append."""
+        path = self.path_of(self.firsts[-1])
+        frame = next((frame for frame in self._frames_of(path) if frame.last_sequence > sequence), None)
+        if frame is None:
+            raise file_missing(path, sequence, self.last_sequence)
+        if frame.sequence <= sequence:
+            kept = [record.payload for record in records_of(path, frame) if record.sequence <= sequence]
+            self._replace_segment(frame.sequence, [RecordFrame(frame.sequence, len(kept), pack(kept))])
+            return
+        self._set_end(sequence, frame.offset)
+        self._uncertain = True  # when the cut fails, the next change of the stream tries it again
+        self.disk.cut(path, frame.offset)
+        self._uncertain = False
+
+    def _frames_of(self, path: PurePath) -> Iterator[RecordFrame]:
+        """Yield the frames of a whole segment; raises ``JournalCorrupt``."""
+        reader, offset = RecordFrameReader(str(path)), 0
+        while piece := self.disk.read(path, offset, self.limits.read_bytes):
+            offset += len(piece)
+            yield from reader.feed(piece)
+        reader.finish()
 
     def reader(self, from_sequence: int) -> RecordReader:
         """Return a reader of what is acknowledged now; raises ``RecordsGone``."""
@@ -306,7 +395,8 @@ class RecordReader:
     """
 
     def __init__(self, files: StreamFiles, firsts: Sequence[int], begin: int, end_bytes: int) -> None:
-        self._files, self._firsts, self._begin, self._end_bytes = files, list(firsts), begin, end_bytes
+        self.files, self._firsts, self._begin, self._end_bytes = files, list(firsts), begin, end_bytes
+        self._truncations = files.truncations
         self._offset = 0
         self._last = self._firsts[0] - 1 if self._firsts else 0
         self._frames: RecordFrameReader | None = None
@@ -319,12 +409,14 @@ class RecordReader:
         return records
 
     def _read_piece(self) -> list[Record]:
-        limits, path = self._files.limits, self._files.path_of(self._firsts[0])
+        limits, path = self.files.limits, self.files.path_of(self._firsts[0])
         next_first = self._firsts[1] if len(self._firsts) > 1 else None
         if self._frames is None:
             self._frames = RecordFrameReader(str(path))
         wanted = limits.read_bytes if next_first else min(limits.read_bytes, self._end_bytes - self._offset)
-        piece = self._files.disk.read(path, self._offset, wanted)
+        piece = self.files.disk.read(path, self._offset, wanted)
+        if self.files.truncations != self._truncations:
+            raise RecordsGone(f"stream {self.files.name!r} was truncated while it was read: read it again")
         self._offset += len(piece)
         records: list[Record] = []
         for frame in self._frames.feed(piece):
@@ -344,10 +436,7 @@ class RecordReader:
             assert self._frames is not None  # made when the first piece of the file was read
             self._frames.finish(torn_allowed=False)
             if next_first is not None:
-                raise JournalCorrupt(
-                    f"{path} ends with sequence {self._last} and the next file of the stream begins with "
-                    f"{next_first}, expected {self._last + 1}: a file is missing; restore it from a backup"
-                )
+                raise file_missing(path, self._last, next_first)
         self._frames, self._offset = None, 0
         del self._firsts[0]
 
@@ -359,6 +448,11 @@ def encode_frames(frames: Iterable[RecordFrame], offset: int, durable_bytes: int
         encoded.append(encode_frame(replace(frame, offset=offset, durable_bytes=durable_bytes)))
         offset += len(encoded[-1])
     return b"".join(encoded)
+
+
+def pack(records: Iterable[bytes]) -> bytes:
+    """Return the payload of a frame."""
+    return b"".join(msgspec.msgpack.encode(bytes(record)) for record in records)
 
 
 def records_of(path: PurePath, frame: RecordFrame) -> list[Record]:
@@ -397,12 +491,36 @@ def check_sequence(path: PurePath, frame: RecordFrame, last: int) -> None:
         )
 
 
+def file_missing(path: PurePath, last: int, next_first: int) -> JournalCorrupt:
+    """Return the error for a segment that ends before the next one begins."""
+    return JournalCorrupt(
+        f"{path} ends with sequence {last} and the next file of the stream begins with {next_first}, expected "
+        f"{last + 1}: a file is missing; restore it from a backup"
+    )
+
+
 def wrong_sequence(stream: str, expected: int | None, last: int) -> WrongSequence:
     """Return the error for an append, or a snapshot, that expects another last sequence."""
     return WrongSequence(
         f"stream {stream!r} ends with sequence {last}, not {expected}: it has another writer, or was not read to "
         "its end; give each writer a stream of its own"
     )
+
+
+def check_kept(stream: str, sequence: int, first_kept: int) -> None:
+    """Raise ``RecordsGone`` when a stream cannot end with a sequence, since it begins later.
+
+    Raises ``WrongSequence`` for a sequence below 0.
+    """
+    if sequence < 0:
+        raise WrongSequence(
+            f"stream {stream!r} cannot be truncated after {sequence}: give the sequence of a record, or 0"
+        )
+    if sequence < first_kept - 1:
+        raise RecordsGone(
+            f"stream {stream!r} cannot be truncated after {sequence}: it was truncated before and begins with sequence "
+            f"{first_kept}; choose {first_kept - 1} or more"
+        )
 
 
 def records_gone(stream: str, wanted: int, first_kept: int) -> RecordsGone:

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from ..kernel.journal import JournalCorrupt, Snapshot
 from ..kernel.logs import get_log
 from .record_frames import RecordFrame, RecordFrameReader, encode_frame
-from .segments import TEMPORARY_SUFFIX, StreamFiles, wrong_sequence
+from .segments import TEMPORARY_SUFFIX, StreamFiles, check_kept, wrong_sequence
 
 SNAPSHOT_SUFFIX = ".snapshot"
 
@@ -40,6 +40,17 @@ def save(files: StreamFiles, snapshot: Snapshot) -> int:
     while len(kept) > files.limits.snapshots_kept:
         disk.remove(_path_of(files, kept.pop()))
     return kept[-1]
+
+
+def truncate_after(files: StreamFiles, sequence: int) -> None:
+    """Remove the records after a sequence; before that, durably, the snapshots that stand for any of them."""
+    check_kept(files.name, sequence, files.firsts[0] if files.firsts else 1)
+    later = [each for each in sequences(files) if each > sequence]
+    for each in later:
+        files.disk.remove(_path_of(files, each))
+    if later:
+        files.disk.fsync_folder(files.folder)
+    files.truncate_after(sequence)
 
 
 def load(files: StreamFiles) -> Snapshot | None:

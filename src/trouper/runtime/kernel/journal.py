@@ -5,7 +5,8 @@ stream has one writer.  It does not know what the bytes mean (``EventSourcedActo
 ``MemoryJournal`` and ``FileJournal`` implement this port; a store on a network can.
 
 Laws of this file, for every journal:
-1. The records of a stream are numbered 1, 2, 3, ... in the order of their append; truncation renumbers nothing.
+1. The records of a stream are numbered 1, 2, 3, ... in the order of their append; truncation renumbers nothing, and
+   after ``truncate_after`` the numbers that it has freed are given again.
 2. When ``append`` has returned, all of its records are as durable as the journal promises; of an append that failed or
    was cancelled, all of its records are kept or none.
 3. A record that is read is one that was appended, byte for byte.
@@ -134,6 +135,17 @@ class Journal(Protocol):
 
     async def truncate(self, stream: str, up_to_sequence: int) -> None:
         """Allow the journal to delete the records up to and including this one; it may keep some of them longer."""
+
+    async def truncate_after(self, stream: str, sequence: int, *, epoch: int | None = None) -> None:
+        """Delete the records after this one, and the snapshots that stand for any of them; 0 deletes all.
+
+        On return they are gone as durably as the journal promises, and the next record has the number ``sequence + 1``.
+        When it fails, or the machine does, records at the end of the stream are gone, or none; it can be called again.
+
+        epoch: what ``claim`` has returned to this writer; None does not check it.
+        Raises ``RecordsGone`` when records before ``sequence`` are truncated up to a later one, and ``StaleWriter``,
+        ``InvalidStream``, ``JournalFailed``, ``JournalClosed``.
+        """
 
     async def streams(self) -> Sequence[str]:
         """Return the names of all streams that have records or snapshots, sorted."""

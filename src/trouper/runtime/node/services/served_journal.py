@@ -110,6 +110,14 @@ class TruncateStream(Message[JournalReply], tag="trouper.journal.TruncateStream"
     up_to_sequence: int
 
 
+class TruncateStreamAfter(Message[JournalReply], tag="trouper.journal.TruncateStreamAfter"):
+    """Delete the records after a sequence; the arguments are those of ``Journal.truncate_after``."""
+
+    stream: str
+    sequence: int
+    epoch: int | None
+
+
 class ListStreams(Message[JournalReply], tag="trouper.journal.ListStreams"):
     """Return the names of all streams."""
 
@@ -136,6 +144,7 @@ class JournalServer:
             SaveSnapshot: self._save_snapshot,
             LoadSnapshot: self._load_snapshot,
             TruncateStream: self._truncate,
+            TruncateStreamAfter: self._truncate_after,
             ListStreams: self._list_streams,
         }
 
@@ -186,6 +195,10 @@ class JournalServer:
 
     async def _truncate(self, asked: TruncateStream) -> JournalReply:
         await self._journal.truncate(asked.stream, asked.up_to_sequence)
+        return JournalReply()
+
+    async def _truncate_after(self, asked: TruncateStreamAfter) -> JournalReply:
+        await self._journal.truncate_after(asked.stream, asked.sequence, epoch=asked.epoch)
         return JournalReply()
 
     async def _list_streams(self, asked: ListStreams) -> JournalReply:  # noqa: ARG002  it has no fields
@@ -253,6 +266,10 @@ class ServedJournal:
     async def truncate(self, stream: str, up_to_sequence: int) -> None:
         """Allow the journal to delete records."""
         await self._ask(TruncateStream(stream, up_to_sequence))
+
+    async def truncate_after(self, stream: str, sequence: int, *, epoch: int | None = None) -> None:
+        """Delete the records after this one."""
+        await self._ask(TruncateStreamAfter(stream, sequence, epoch))
 
     async def streams(self) -> Sequence[str]:
         """Return the names of all streams there."""
