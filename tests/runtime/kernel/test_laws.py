@@ -157,7 +157,7 @@ async def test_law_02_order_survives_a_restart(node: Node) -> None:
     assert [entry for entry in story if isinstance(entry, int)] == [1, 2, 3, 4]
 
 
-# --- 3. Two lanes ----------------------------------------------------------------------------------------------------
+# --- 3. Two queues ---------------------------------------------------------------------------------------------------
 
 
 @staged
@@ -188,7 +188,7 @@ async def test_law_03_kill_goes_before_stop(node: Node) -> None:
 
 @staged
 async def test_law_03_a_down_goes_before_messages(node: Node) -> None:
-    """News of an end comes by the system lane, past a full mailbox."""
+    """News of an end comes by the system queue, past a full mailbox."""
 
     class Tiny(Player):
         mailbox = Mailbox(high_water=1, limit=2)

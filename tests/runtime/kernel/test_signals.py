@@ -37,7 +37,7 @@ async def test_a_suspended_actor_keeps_its_mail(node: Node) -> None:
 
 
 @staged
-async def test_a_suspended_actor_still_hears_the_system_lane(node: Node) -> None:
+async def test_a_suspended_actor_still_handles_its_system_queue(node: Node) -> None:
     """It can be stopped, killed and watched; its own `Down`s wait as its messages do."""
     story, letters = Story(), letters_of(node)
     watcher, other = await node.spawn(Player, story), await node.spawn(Player)
@@ -54,7 +54,7 @@ async def test_a_suspended_actor_still_hears_the_system_lane(node: Node) -> None
 
 @staged
 async def test_a_down_overtakes_messages_but_not_the_handler_at_work(node: Node) -> None:
-    """It comes by the system lane: ahead of all mail, one message at a time."""
+    """It comes by the system queue: ahead of all user messages, one message at a time."""
     story, gate = Story(), asyncio.Event()
     watcher, other = await node.spawn(Player, story, gate), await node.spawn(Player)
     other.watch(watcher)
@@ -84,7 +84,7 @@ async def test_signals_run_by_priority_then_in_order(node: Node) -> None:
 
 @staged
 async def test_signals_are_never_dropped_by_a_full_mailbox(node: Node) -> None:
-    """The system lane has no limit, and is not behind user messages."""
+    """The system queue has no limit, and is not behind user messages."""
 
     class Tiny(Player):
         mailbox = Mailbox(high_water=1, limit=1)
