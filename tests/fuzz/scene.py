@@ -73,7 +73,7 @@ class Scene:
         buffers = [frame[:middle], frame[middle:]] if flags & SPLIT else [frame]
         if flags & OPENED:
             self._open(frame[frames.HEADER_BYTES :])
-        source = Source(b"outside", "a-key" if flags & KEYED else None)
+        source = Source("outside", "a-key" if flags & KEYED else None)
         self._carry_out("a", self.boards["a"].receive(buffers, source, self.now))
         self._run()
         if flags & LATER:
@@ -110,7 +110,7 @@ class Scene:
         for effect in effects:
             match effect:
                 case Transmit(endpoint, parts, _) | Refuse(endpoint, parts):
-                    self._queue.append((endpoint, parts, Source(name.encode())))
+                    self._queue.append((endpoint, parts, Source(name)))
                 case SessionUp(session, greeting):
                     self.up[name, greeting.node] = session
                 case Deliver(_, _, parts) if name == "a":

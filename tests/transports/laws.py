@@ -126,24 +126,6 @@ class TransportLaws(ABC):
 
         self.play(scene)
 
-    def test_wires_have_sources_of_their_own(self) -> None:
-        """Two wires are two connections, which their sources tell apart."""
-
-        async def scene() -> None:
-            a, b = Owner(), Owner()
-            sender, receiver = self.make(a), self.make(b)
-            endpoint = await receiver.listen(self.endpoint("sources"))
-            wires = [sender.connect(endpoint), sender.connect(endpoint)]
-            for number in range(4):
-                assert wires[number % 2].send_nowait([bytes([number % 2])])
-            await b.until_frames(4)
-            assert len(set(zip(b.frames, b.sources, strict=True))) == 2
-            assert len(set(b.sources)) == 2
-            await sender.close()
-            await receiver.close()
-
-        self.play(scene)
-
     def test_a_full_wire_says_no_and_then_says_when(self) -> None:
         """Law 3: a frame that was not taken never arrives, and one call tells of room."""
 

@@ -28,6 +28,7 @@ from ..runtime.session.transport import (
 )
 
 SCHEME = "inprocess"
+_SOURCE = Source(identity=SAME_PROCESS)
 
 
 class _Exchange:
@@ -36,7 +37,6 @@ class _Exchange:
     def __init__(self) -> None:
         self.listeners: dict[str, InProcessTransport] = {}
         self.wires: dict[str, dict[InProcessWire, None]] = {}
-        self.connections = 0
 
 
 _exchanges: WeakKeyDictionary[asyncio.AbstractEventLoop, _Exchange] = WeakKeyDictionary()
@@ -72,8 +72,7 @@ class InProcessTransport:
     def connect(self, endpoint: str) -> InProcessWire:
         """``Transport.connect``."""
         self._check(endpoint)
-        self.exchange.connections += 1
-        wire = InProcessWire(self, endpoint, self.exchange.connections)
+        wire = InProcessWire(self, endpoint)
         self._wires[wire] = None
         self.exchange.wires.setdefault(endpoint, {})[wire] = None
         return wire
@@ -111,10 +110,9 @@ class InProcessTransport:
 class InProcessWire:
     """A ``Wire`` in one loop."""
 
-    def __init__(self, transport: InProcessTransport, endpoint: str, number: int) -> None:
+    def __init__(self, transport: InProcessTransport, endpoint: str) -> None:
         self.endpoint = endpoint
-        self._transport, self._number = transport, number
-        self._source = Source(number.to_bytes(8, "big"), SAME_PROCESS)
+        self._transport = transport
         self._frames: deque[Sequence[Buffer]] = deque()
         self._queued_bytes = 0
         self._was_full = self._flushing = self._closed = False
@@ -183,7 +181,7 @@ class InProcessWire:
             if frame_bytes > receiver.limits.frame_bytes_max:
                 return frame_bytes
             try:
-                receiver.owner.frame_received(parts, self._source)
+                receiver.owner.frame_received(parts, _SOURCE)
             except Exception as error:  # noqa: BLE001  the owner's fault: reported, and the next frame is delivered
                 self._transport.loop.call_exception_handler(
                     {"message": f"receiving a frame at {self.endpoint} failed", "exception": error}

@@ -33,6 +33,7 @@ from ..runtime.session.transport import (
 from .network_faults import NetworkFaults, Quality
 
 SCHEME = "sim"
+_SOURCE = Source(identity=SAME_PROCESS)
 
 
 @dataclass(order=True, slots=True)
@@ -64,7 +65,6 @@ class SimulatedNetwork:
         self.delivered = 0
         self._listeners: dict[str, SimulatedTransport] = {}
         self._transports: dict[SimulatedTransport, None] = {}
-        self._connections = 0
         self._flights: list[_Flight] = []
         self._held_frames: list[_Flight] = []
         self._number = 0
@@ -105,11 +105,6 @@ class SimulatedNetwork:
                 self.reset(source, host)
 
     # -- for the transports --------------------------------------------------------------------------------------------
-
-    def number_connection(self) -> bytes:
-        """Return a number that no other connection has."""
-        self._connections += 1
-        return self._connections.to_bytes(8, "big")
 
     def enter(self, transport: SimulatedTransport) -> None:
         """A transport was made."""
@@ -173,7 +168,7 @@ class SimulatedNetwork:
                 wire.is_broken = wire.is_broken or flight.reliable
             elif flight.frame_bytes <= receiver.limits.frame_bytes_max:
                 self.delivered += 1
-                receiver.receive(flight.parts, wire.source)
+                receiver.receive(flight.parts)
             else:
                 self._drop(wire)
                 wire.lose(f"{wire.endpoint} takes no frame of {flight.frame_bytes} bytes")
@@ -228,7 +223,7 @@ class SimulatedTransport:
     def connect(self, endpoint: str) -> SimulatedWire:
         """``Transport.connect``."""
         target = self._host_of(endpoint)
-        wire = SimulatedWire(self, endpoint, target, Source(self.network.number_connection(), SAME_PROCESS))
+        wire = SimulatedWire(self, endpoint, target)
         self.wires[wire] = None
         return wire
 
@@ -244,10 +239,10 @@ class SimulatedTransport:
         self.has_crashed = True
         self.network.leave(self)
 
-    def receive(self, parts: Sequence[Buffer], source: Source) -> None:
+    def receive(self, parts: Sequence[Buffer]) -> None:
         """A frame has arrived.  An exception of the owner is reported, and the next frame is delivered."""
         try:
-            self.owner.frame_received(parts, source)
+            self.owner.frame_received(parts, _SOURCE)
         except Exception as error:  # noqa: BLE001  the owner's fault: reported, and the next frame is delivered
             self.network.loop.call_exception_handler(
                 {"message": f"receiving a frame at host {self.host} failed", "exception": error}
@@ -269,8 +264,8 @@ class SimulatedWire:
     is_broken: whether the connection has lost a frame, of which the owner has not been told.
     """
 
-    def __init__(self, transport: SimulatedTransport, endpoint: str, target: str, source: Source) -> None:
-        self.endpoint, self.host, self.target, self.source = endpoint, transport.host, target, source
+    def __init__(self, transport: SimulatedTransport, endpoint: str, target: str) -> None:
+        self.endpoint, self.host, self.target = endpoint, transport.host, target
         self._transport = transport
         self._frames = self._bytes = 0
         self.is_broken = self._was_full = self._closed = False

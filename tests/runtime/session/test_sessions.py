@@ -11,7 +11,7 @@ from trouper.runtime.session.sessions import TooManyPeers
 from trouper.runtime.session.settings import SessionSettings
 from trouper.runtime.session.transport import Source
 
-STRANGER = Source(b"stranger")
+STRANGER = Source("stranger")
 
 
 def _hello(name: str = "z", endpoint: str = "test://z", **fields: object) -> bytes:
@@ -137,7 +137,7 @@ def test_frames_of_a_peer_under_another_key_are_dropped() -> None:
     a = world.nodes["a"]
     session = a.up["b"]
     frame = frames.build(frames.BYE, session.token, 0, 0, 0)
-    thief = Source(b"thief", "key-of-t")
+    thief = Source("thief", "key-of-t")
     effects = a.manager.receive(frame, thief, world.now)
     text = f"a frame for {session} from key-of-t, it is with key-of-b (at byte 12 of the frame)"
     assert effects == [FrameRejected(thief, text)]
@@ -320,7 +320,7 @@ def test_whatever_comes_in_other_links_go_on(vectors: list[Vector], data: st.Dat
         buffers = [bytearray(buffer) for buffer in vector.buffers]
         if buffers and len(buffers[0]) >= frames.HEADER_BYTES and buffers[0][3] > frames.REFUSE:
             buffers[0][12:20] = data.draw(st.sampled_from(tokens)).to_bytes(8, "big")
-        source = data.draw(st.sampled_from([STRANGER, Source(b"x", "key")]))
+        source = data.draw(st.sampled_from([STRANGER, Source("x", "key")]))
         world.carry_out(a, a.manager.receive([bytes(buffer) for buffer in buffers], source, world.now))
     world.channel_faults = ChannelFaults()
     world.run(60)

@@ -18,9 +18,9 @@ def test_limits_out_of_range_are_refused(limits: str) -> None:
         TransportLimits(**{name: float(value) if "." in value else int(value)})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  by name
 
 
-def test_sources_of_one_connection_are_equal() -> None:
-    """Frames of one connection can be told by comparing, and sources can be keys."""
-    assert len({Source(b"1"), Source(b"1"), Source(b"2"), Source(b"1", "key")}) == 3
+def test_sources_can_be_keys_of_a_table() -> None:
+    """Sources of one address and one identity are equal, all others are not."""
+    assert len({Source("1"), Source("1"), Source("2"), Source("1", "key"), Source(identity="key")}) == 4
 
 
 @virtual_time

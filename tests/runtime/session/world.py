@@ -254,7 +254,7 @@ class World:
         self.log(f"{node_run.name} -> {endpoint.partition('://')[2]}: {self._words(parts)}{', lost' if lost else ''}")
         if lost:
             return
-        source = Source(node_run.endpoint.encode(), node_run.identity)
+        source = Source(node_run.endpoint, node_run.identity)
         for _ in range(2 if self.random.random() < channel_faults.duplication else 1):
             at = self.now + channel_faults.delay_s + channel_faults.jitter_s * self.random.random()
             if self.random.random() < channel_faults.reorder:

@@ -11,11 +11,12 @@ import pytest
 import zmq
 
 from tests.transports.laws import Owner
-from tests.transports.zeromq.scenes import KEYS, LOOPS, TCP, ipc_endpoint, play
+from tests.transports.zeromq.scenes import KEYS, LOOPS, TCP, ipc_endpoint, play, until
 from trouper.runtime.session.identity import Identity
 from trouper.runtime.session.transport import Buffer, Source, TransportLimits
 from trouper.transports.keys import KeyPair, KeyRing
 from trouper.transports.zeromq import ZeroMQTransport
+from trouper.transports.zeromq.wire import BUFFERS_MAX
 
 RANDOM = random.Random(7)
 GARBAGE = {
@@ -168,15 +169,27 @@ def test_a_sender_of_a_buffer_too_large_is_hung_up_on(kind: str, tmp_path: Path)
         await a.until(lambda: bool(a.lost))
         wire.send_nowait([bytes(2_000)])
         assert await b.until_frames(2) == [(b"before",), (bytes(2_000),)]
-        assert b.sources[0] != b.sources[1]
         await sender.close()
         await receiver.close()
 
     play(scene)
 
 
-def test_who_takes_a_name_does_not_take_an_identity() -> None:
-    """A connection may name itself, as one before did; who it is, is told by its key."""
+def _stranger(kind: int, pair: KeyPair, **options: bytes) -> tuple[zmq.Context[zmq.Socket[bytes]], zmq.Socket[bytes]]:
+    """A socket of another program that has a key."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    made = context.socket(kind)
+    made.set(zmq.LINGER, 0)
+    made.set(zmq.CURVE_SERVERKEY, KEYS.cluster.public.encode())
+    made.set(zmq.CURVE_PUBLICKEY, pair.public.encode())
+    made.set(zmq.CURVE_SECRETKEY, pair.secret.encode())
+    for name, value in options.items():
+        made.set(getattr(zmq, name), value)
+    return context, made
+
+
+def test_a_peer_is_known_by_its_key() -> None:
+    """Two peers with keys of their own are told apart by these."""
 
     async def scene() -> None:
         first, second = KeyPair.make(), KeyPair.make()
@@ -185,24 +198,69 @@ def test_who_takes_a_name_does_not_take_an_identity() -> None:
         receiver = ZeroMQTransport(b, keys=ring)
         endpoint = await receiver.listen(TCP)
         for count, pair in enumerate((first, second), 1):
-            context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-            dealer = context.socket(zmq.DEALER)
-            dealer.set(zmq.ROUTING_ID, b"me")
-            dealer.set(zmq.CURVE_SERVERKEY, KEYS.cluster.public.encode())
-            dealer.set(zmq.CURVE_PUBLICKEY, pair.public.encode())
-            dealer.set(zmq.CURVE_SECRETKEY, pair.secret.encode())
-            dealer.connect(endpoint)
-            while len(b.frames) < count:
-                # While the name is still taken by the connection that ends, ZeroMQ does not read from this one.
-                dealer.send(os.urandom(4))
-                await asyncio.wait([asyncio.create_task(b.until_frames(count))], timeout=0.2)
-                if len(b.frames) < count:
-                    dealer.disconnect(endpoint)
-                    dealer.connect(endpoint)
-            dealer.close(linger=0)
+            context, push = _stranger(zmq.PUSH, pair)
+            push.connect(endpoint)
+            push.send(os.urandom(4))
+            await b.until_frames(count)
+            push.close()
             await asyncio.to_thread(context.term)
-        assert {source.identity for source in b.sources} == {first.public, second.public}
-        assert len({source.connection for source in b.sources}) == 1
+        assert [source.identity for source in b.sources] == [first.public, second.public]
+        await receiver.close()
+
+    play(scene)
+
+
+@pytest.mark.parametrize("name", [b"me", b"\0\0\0\0\1"])
+def test_a_connection_cannot_choose_its_name(name: bytes) -> None:
+    """Of two that ask for one name, or for one as ZeroMQ makes them itself, neither is in the way of the other.
+
+    A listener that knew its connections by name would end the process for the second kind of name.
+    """
+
+    async def scene() -> None:
+        b = Owner()
+        receiver = ZeroMQTransport(b, keys=KEYS)
+        endpoint = await receiver.listen(TCP)
+        strangers = [_stranger(kind, KEYS.cluster) for kind in (zmq.DEALER, zmq.DEALER, zmq.REQ, zmq.ROUTER)]
+        for _, socket in strangers:
+            socket.set(zmq.ROUTING_ID, name)
+            socket.connect(endpoint)
+        await until(lambda: receiver.rejections.counts["handshake_failed"] >= 4)
+        sender = ZeroMQTransport(Owner(), keys=KEYS)
+        sender.connect(endpoint).send_nowait([b"honest"])
+        assert await b.until_frames(1) == [(b"honest",)]
+        for context, socket in strangers:
+            socket.close()
+            await asyncio.to_thread(context.term)
+        await sender.close()
+        await receiver.close()
+
+    play(scene)
+
+
+def test_a_frame_of_many_buffers_does_not_hold_the_loop(tmp_path: Path) -> None:
+    """Buffers beyond those that a frame can have are dropped; the loop goes on while they are read."""
+
+    async def scene() -> None:
+        b = Owner()
+        sender, receiver = ZeroMQTransport(Owner()), ZeroMQTransport(b)
+        wire = sender.connect(await receiver.listen(ipc_endpoint(tmp_path)))
+        wire.send_nowait([b""] * 300_000)
+        wire.send_nowait([b"x"] * BUFFERS_MAX)
+        passes = 0
+
+        async def count() -> None:
+            nonlocal passes
+            while True:
+                passes += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count())
+        await until(lambda: receiver.rejections.counts["frame_too_large"] == 1)
+        assert passes >= 20
+        assert await b.until_frames(1) == [(b"x",) * BUFFERS_MAX]
+        counting.cancel()
+        await sender.close()
         await receiver.close()
 
     play(scene)

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from trouper.testing import virtual_time
-from trouper.transports.zeromq.rejection_log import LOG_PAUSE_S, PLACES_MAX, RejectionLog
+from trouper.transports.zeromq.rejection_log import LINES_MAX, LOG_PAUSE_S, PLACES_MAX, RejectionLog, network_of
 
 
 @virtual_time
@@ -34,7 +34,11 @@ async def test_places_are_not_remembered_without_end(caplog: pytest.LogCaptureFi
         rejections.note("noise", str(number), "noise")
     assert rejections.counts == {"noise": 6 * PLACES_MAX}
     assert rejections.places <= PLACES_MAX
-    assert len(caplog.messages) == 3 * PLACES_MAX
+    assert len(caplog.messages) == LINES_MAX
+    await asyncio.sleep(LOG_PAUSE_S)
+    rejections.note("noise", "the last", "noise")
+    assert caplog.messages[-1].startswith("noise (")
+    assert caplog.messages[-1].endswith(" more of this kind were not logged)")
 
 
 @virtual_time
@@ -55,3 +59,13 @@ async def test_what_may_be_fleeting_is_logged_when_it_comes_again_soon(caplog: p
         rejections.note("closed", str(number), "gone", transient=True)
     assert caplog.messages == ["gone twice", "gone for a reason"]
     assert rejections.places <= 2 * PLACES_MAX
+
+
+def test_a_host_of_many_ipv6_addresses_is_one_place() -> None:
+    """Of IPv6 the network of 64 bits counts; an IPv4 address counts as itself, in whatever form; a text is kept."""
+    addresses = {"2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:0:8000::"}
+    assert {network_of(address) for address in addresses} == {"2001:db8::/64"}
+    assert network_of("2001:db8:0:1::1") == "2001:db8:0:1::/64"
+    assert network_of("fe80::1%eth0") == "fe80::/64"
+    assert network_of("::ffff:10.0.0.5") == network_of("10.0.0.5") == "10.0.0.5"
+    assert network_of("process 7 of user 0") == "process 7 of user 0"

@@ -80,14 +80,15 @@ def test_a_name_that_gets_another_address_is_looked_up_again(monkeypatch: pytest
     names = Names(monkeypatch, **{"moved.example": ["127.0.0.1"]})
 
     async def scene() -> None:
-        first, second = Owner(), Owner()
-        here = ZeroMQTransport(Owner(), insecure=True)
+        first, second, owner = Owner(), Owner(), Owner()
+        here = ZeroMQTransport(owner, insecure=True)
         there = ZeroMQTransport(first, insecure=True)
         port = _port(await there.listen("tcp://127.0.0.1:0"))
         wire = here.connect(f"tcp://moved.example:{port}")
         wire.send_nowait([b"one"])
         await until(lambda: bool(first.frames))
         await there.close()
+        await owner.until(lambda: bool(owner.lost))
         names.table["moved.example"] = ["127.0.0.2"]
         elsewhere = ZeroMQTransport(second, insecure=True)
         await elsewhere.listen(f"tcp://127.0.0.2:{port}")

@@ -15,15 +15,15 @@ def test_sockets_are_set_up_as_the_limits_and_the_keys_say() -> None:
 
     async def scene() -> None:
         sockets = Sockets(TransportLimits(frame_bytes_max=5_000, queue_frames_max=7), KEYS)
-        router, dealer = sockets.router(TCP), sockets.dealer(TCP)
-        local, six = sockets.router(IPC), sockets.dealer(TCP6)
-        assert (router.get(zmq.RCVHWM), dealer.get(zmq.SNDHWM), dealer.get(zmq.RCVHWM)) == (7, 7, 1)
-        assert (router.get(zmq.MAXMSGSIZE), dealer.get(zmq.MAXMSGSIZE)) == (5_064, 1_024)
-        assert {made.get(zmq.TCP_KEEPALIVE) for made in (router, dealer)} == {1}
-        assert [made.get(zmq.MECHANISM) for made in (router, dealer, local)] == [zmq.CURVE, zmq.CURVE, zmq.NULL]
-        assert (router.get(zmq.CURVE_SERVER), dealer.get(zmq.CURVE_SERVER)) == (1, 0)
-        assert (six.get(zmq.IPV6), dealer.get(zmq.IPV6)) == (1, 0)
-        for made in (router, dealer, local, six):
+        pull, push = sockets.pull(TCP), sockets.push(TCP)
+        local, six = sockets.pull(IPC), sockets.push(TCP6)
+        assert (pull.get(zmq.RCVHWM), push.get(zmq.SNDHWM), push.get(zmq.RCVHWM)) == (7, 7, 1)
+        assert (pull.get(zmq.MAXMSGSIZE), push.get(zmq.MAXMSGSIZE)) == (5_064, 1_024)
+        assert {made.get(zmq.TCP_KEEPALIVE) for made in (pull, push)} == {1}
+        assert [made.get(zmq.MECHANISM) for made in (pull, push, local)] == [zmq.CURVE, zmq.CURVE, zmq.NULL]
+        assert (pull.get(zmq.CURVE_SERVER), push.get(zmq.CURVE_SERVER)) == (1, 0)
+        assert (six.get(zmq.IPV6), push.get(zmq.IPV6)) == (1, 0)
+        for made in (pull, push, local, six):
             made.close()
         await sockets.close()
 

@@ -24,23 +24,23 @@ class LazyPeer:
 
     def __init__(self, endpoint: str) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._router = self._context.socket(zmq.ROUTER)
-        self._router.set(zmq.RCVHWM, 1)
-        self._router.bind(endpoint)
+        self._pull = self._context.socket(zmq.PULL)
+        self._pull.set(zmq.RCVHWM, 1)
+        self._pull.bind(endpoint)
 
     async def read(self, count: int) -> list[list[bytes]]:
         """The next so many frames."""
         frames: list[list[bytes]] = []
         while len(frames) < count:
             try:
-                frames.append(self._router.recv_multipart(zmq.NOBLOCK)[1:])
+                frames.append(self._pull.recv_multipart(zmq.NOBLOCK))
             except zmq.Again:
                 await asyncio.sleep(0)
         return frames
 
     async def close(self) -> None:
         """End."""
-        self._router.close(linger=0)
+        self._pull.close(linger=0)
         await asyncio.to_thread(self._context.term)
 
 
@@ -276,13 +276,13 @@ def test_a_wire_that_cannot_get_a_socket_says_so_and_leaves_nothing(
             raise zmq.ZMQError(errno.EMFILE)
 
         monkeypatch.setattr(wire_module, "RETRY_MAX_S", 0.01)
-        for step in ("dealer", "inner"):
+        for step in ("push", "inner"):
             with monkeypatch.context() as patch:
                 patch.setattr(Sockets, step, refuse)
                 with pytest.raises(TransportFailed, match=rf"^cannot connect to {endpoint}: Too many open files$"):
                     sender.connect(endpoint)
         with monkeypatch.context() as patch:
-            patch.setattr(Sockets, "dealer", refuse)
+            patch.setattr(Sockets, "push", refuse)
             await receiver.close()
             await until(lambda: sender.rejections.counts["dial_failed"] >= 2)
         again = ZeroMQTransport(b)

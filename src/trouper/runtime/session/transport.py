@@ -58,14 +58,14 @@ class TransportFailed(ActorError):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a frame came from.  Two frames with equal sources came over one connection.
+    """Where a frame came from.
 
-    connection: opaque, unique among the connections of one listening transport for as long as it is open.
+    address: of the host of a sender that is not authenticated; empty for one that is, or when it is not known.
     identity: as which the transport has authenticated the sender: its public key in text, ``identity.SAME_PROCESS`` or
         ``identity.SAME_USER``; None when it has not authenticated the sender.
     """
 
-    connection: bytes
+    address: str = ""
     identity: str | None = None
 
 

@@ -15,7 +15,7 @@ import zmq
 from zmq.utils import z85
 
 from ..keys import KeyRing, shown
-from .rejection_log import RejectionLog
+from .rejection_log import RejectionLog, network_of
 from .sockets import DOMAIN_LOCKED, DOMAIN_OPEN, Sockets
 
 ENDPOINT: Final = "inproc://zeromq.zap.01"
@@ -62,9 +62,8 @@ class Authenticator:
         verdict = judge(self._keys, domain, mechanism, credentials)
         if not verdict.is_admitted:
             place = address.decode("utf-8", "replace")
-            self._rejections.note(
-                "not_admitted", place, f"a connection from {place or 'this host'} was refused: {verdict.text}"
-            )
+            refused = f"a connection from {place or 'this host'} was refused: {verdict.text}"
+            self._rejections.note("not_admitted", network_of(place), refused)
         code, text = (b"200", b"OK") if verdict.is_admitted else (b"400", b"not admitted")
         try:
             self._socket.send_multipart(

@@ -16,6 +16,8 @@ from .sockets import Sockets
 
 _EVENT: Final = Struct("=Hi")
 _numbers = count(1)
+EVENTS_MAX: Final = 50
+"""After so many events, reading yields to the other callbacks of the loop."""
 
 PROBLEMS: Final[dict[int, str]] = {
     zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: "it uses another kind of encryption, or none",
@@ -42,23 +44,40 @@ class Monitor:
         self._socket.connect(address)
         self._descriptor = self._socket.fileno()
         self._loop.add_reader(self._descriptor, self._read)
-        self._loop.call_soon(self._read)  # for events before the descriptor was watched
+        self._reads_soon = False
+        self._read_soon()  # for events before the descriptor was watched
 
     def close(self) -> None:
         """Stop; to be called before the watched socket is closed."""
         if not self._socket.closed:
             self._loop.remove_reader(self._descriptor)
+            # ZeroMQ's thread may wait, with a lock that the next call wants, until events that it reports are taken.
+            while self._socket.poll(0):
+                self._socket.recv_multipart(zmq.NOBLOCK)
             self._watched.disable_monitor()
             self._socket.close()
 
+    def _read_soon(self) -> None:
+        if not self._reads_soon:
+            self._reads_soon = True
+            self._loop.call_soon(self._read_again)
+
+    def _read_again(self) -> None:
+        self._reads_soon = False
+        self._read()
+
     def _read(self) -> None:
-        while not self._socket.closed:
+        """Read until nothing is left, so that the descriptor reports the next event, or ``EVENTS_MAX`` of them."""
+        for _ in range(EVENTS_MAX):
+            if self._socket.closed:
+                return
             try:
                 message = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
             event, value = _EVENT.unpack(message[0])
             call_owner(self._loop, self._on_event, Event(event), value)
+        self._read_soon()
 
 
 SILENT: Final = "it hung up or was silent, as one does that has other keys"

@@ -23,7 +23,9 @@ ZERO_COPY_BYTES: Final = 65_536
 thread that ZeroMQ has released the buffer: measured, the two cost the same at about this size.
 """
 HANDSHAKE_S: Final = 10.0
-"""A peer that takes longer for its handshake is disconnected."""
+"""A wire gives up a connection whose handshake takes longer."""
+PEER_HANDSHAKE_S: Final = 3.0
+"""A peer that takes longer for its handshake is disconnected: it may hold a frame of memory and a descriptor."""
 RETRY_FIRST_S: Final = 0.05
 RETRY_MAX_S: Final = 5.0
 """Pauses between attempts to connect: the first, and the one up to which it is doubled."""
@@ -50,10 +52,10 @@ class Sockets:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._context.set(zmq.MAX_SOCKETS, self._context.get(zmq.SOCKET_LIMIT))
 
-    def dealer(self, endpoint: Endpoint) -> zmq.Socket[bytes]:
+    def push(self, endpoint: Endpoint) -> zmq.Socket[bytes]:
         """Make a socket to send with, not connected yet."""
-        made = self._make(zmq.DEALER, endpoint)
-        # A wire is one way: what a peer sends back is not read, and is held to one frame.
+        made = self._make(zmq.PUSH, endpoint)
+        # What a peer sends back against the protocol is not read, and is held to one frame.
         made.set(zmq.RCVHWM, 1)
         made.set(zmq.MAXMSGSIZE, HANDSHAKE_BYTES_MAX)
         if self._keys is not None and endpoint.scheme == "tcp":
@@ -62,9 +64,14 @@ class Sockets:
             made.set(zmq.CURVE_SECRETKEY, self._keys.client.secret.encode())
         return made
 
-    def router(self, endpoint: Endpoint) -> zmq.Socket[bytes]:
-        """Make a socket to receive with, not bound yet."""
-        made = self._make(zmq.ROUTER, endpoint)
+    def pull(self, endpoint: Endpoint) -> zmq.Socket[bytes]:
+        """Make a socket to receive with, not bound yet.
+
+        A PULL knows no names of connections.  A ROUTER lets a peer choose one, also one that it would make itself for
+        the next connection, and then ends the process.
+        """
+        made = self._make(zmq.PULL, endpoint)
+        made.set(zmq.HANDSHAKE_IVL, round(PEER_HANDSHAKE_S * 1_000))
         # This limit is for each buffer, encrypted; the listener checks the limit of the whole frame.
         made.set(zmq.MAXMSGSIZE, max(self._limits.frame_bytes_max, HANDSHAKE_BYTES_MAX) + ENCRYPTION_BYTES)
         if self._keys is not None and endpoint.scheme == "tcp":

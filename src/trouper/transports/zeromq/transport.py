@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Final, cast
 
 import zmq
-from zmq.constants import Event
 
 from ...runtime.kernel.errors import InvalidOption
 from ...runtime.session.transport import (
@@ -19,17 +17,14 @@ from ...runtime.session.transport import (
 )
 from ..keys import KeyRing, KeysMissing
 from .authenticator import Authenticator
+from .connection_watch import ConnectionWatch
 from .endpoints import Endpoint, check_folder, free_path, reachable, read_endpoint
-from .listener import Listener
-from .monitor import SILENT, Monitor, why
 from .rejection_log import RejectionLog
 from .resolver import Resolver
 from .sockets import Sockets
-from .wire import ZeroMQWire
+from .wire import Listener, ZeroMQWire
 
 LISTENERS_MAX: Final = 256
-_EVENTS: Final = Event.HANDSHAKE_FAILED_PROTOCOL | Event.HANDSHAKE_FAILED_NO_DETAIL
-"""What the listeners' monitors report; a key that is refused is reported by the authenticator."""
 
 
 class ZeroMQTransport:
@@ -61,7 +56,7 @@ class ZeroMQTransport:
         self._sockets = Sockets(self._limits, keys)
         self._resolver = Resolver()
         self._authenticator = Authenticator(self._sockets, keys, self.rejections)
-        self._listeners: list[tuple[Listener, Monitor]] = []
+        self._listeners: list[Listener] = []
         self._wires: set[ZeroMQWire] = set()
         self._closing: asyncio.Task[None] | None = None
 
@@ -107,8 +102,7 @@ class ZeroMQTransport:
         await asyncio.shield(self._closing)  # a caller that is cancelled does not stop the closing
 
     async def _close(self) -> None:
-        for listener, monitor in self._listeners:
-            monitor.close()
+        for listener in self._listeners:
             listener.close()
         wires = list(self._wires)
         for wire in wires:
@@ -117,11 +111,6 @@ class ZeroMQTransport:
             await asyncio.wait([wire.ended for wire in wires])
         self._authenticator.close()
         await self._sockets.close()
-
-    def _on_failed_handshake(self, endpoint: str, event: Event, value: int) -> None:
-        reason = why(event, value)
-        text = f"a connection to {endpoint} failed its handshake: {reason}"
-        self.rejections.note("handshake_failed", endpoint, text, transient=reason == SILENT)
 
     def _check(self, endpoint: str, place: Endpoint) -> None:
         if self._closing is not None:
@@ -140,18 +129,19 @@ class ZeroMQTransport:
     def _bind(self, endpoint: str, place: Endpoint) -> str:
         if len(self._listeners) >= LISTENERS_MAX:
             raise TransportFailed(f"cannot listen on {endpoint}: this transport listens on {LISTENERS_MAX} endpoints")
-        router = self._sockets.router(place)
+        pull = self._sockets.pull(place)
+        is_local = place.path is not None
+        watch = ConnectionWatch(self._sockets, pull, endpoint, self.rejections, is_local=is_local)
         try:
-            router.bind(place.address)
+            pull.bind(place.address)
         except zmq.ZMQError as error:
-            router.close()
+            watch.close()
+            pull.close()
             if error.errno == zmq.EADDRINUSE:
                 raise EndpointTaken(f"{endpoint} is taken by another listener") from error
             raise TransportFailed(f"cannot listen on {endpoint}: {error}") from error
-        bound = reachable(cast("bytes", router.get(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode(), place.host)
-        has_keys = place.scheme == "tcp" and self._keys is not None
-        prefix = len(self._listeners).to_bytes()
-        listener = Listener(self._owner, self._limits, bound, place.path, router, prefix, has_keys, self.rejections)
-        monitor = Monitor(self._sockets, router, _EVENTS, partial(self._on_failed_handshake, bound))
-        self._listeners.append((listener, monitor))
+        bound = reachable(cast("bytes", pull.get(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode(), place.host)
+        watch.endpoint = bound
+        has_keys = not is_local and self._keys is not None
+        self._listeners.append(Listener(self._owner, self._limits, bound, place.path, pull, watch, has_keys=has_keys))
         return bound

@@ -1,4 +1,6 @@
-r"""``ZeroMQWire``: frames to one endpoint, over one DEALER socket.
+r"""Frames over ZeroMQ: ``ZeroMQWire`` sends them to one endpoint, ``Listener`` receives those of one endpoint.
+
+A wire has a PUSH socket, a listener a PULL socket.  The states of a wire:
 
     waiting --dial--> dialling --handshake done--> up --disconnected--> waiting
                           \--handshake failed, hung up--> waiting
@@ -21,21 +23,26 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
+from time import perf_counter
 from typing import Final, Literal, cast
 
 import zmq
 from zmq.backend import Socket as RawSocket
 from zmq.constants import Event
 
+from ...runtime.session.identity import SAME_USER
 from ...runtime.session.transport import (
     Buffer,
     FrameTooLarge,
+    Source,
     TransportClosed,
     TransportFailed,
     TransportLimits,
     TransportOwner,
 )
-from .callbacks import call_owner
+from .callbacks import call_owner, report
+from .connection_watch import ConnectionWatch
 from .endpoints import Endpoint
 from .monitor import SILENT, Monitor, why
 from .rejection_log import RejectionLog
@@ -54,16 +61,32 @@ _MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 _Send = Callable[[zmq.Socket[bytes], Buffer, int], object]
 _SendWithoutCopy = Callable[[zmq.Socket[bytes], Buffer, int, bool, bool], zmq.MessageTracker]
 _send, _send_without_copy = cast("_Send", RawSocket.send), cast("_SendWithoutCopy", RawSocket.send)
-"""The method that ``zmq.Socket.send`` calls after checks of options that a DEALER does not have: with a copy, and
+"""The method that ``zmq.Socket.send`` calls after checks of options that a PUSH does not have: with a copy, and
 without one (``copy=False, track=True``).
 """
+_receive = cast("Callable[[zmq.Socket[bytes], int, bool], zmq.Frame]", RawSocket.recv)
+"""Receives without a copy.  Small buffers are received in this way too and then copied, since a ``Frame`` is the
+cheapest way to learn whether another buffer follows.
+"""
+_get = cast("Callable[[zmq.Socket[bytes], int], int]", RawSocket.get)
+_EVENTS_NOW: Final = int(zmq.EVENTS)
+_POLLIN: Final = int(zmq.POLLIN)
+
+TURN_S: Final = 0.000_2
+"""After so long, reading yields to the other callbacks of the loop.  A full frame of messages takes about as much, so
+that its messages are handled before the next are read: mailboxes stay short, and their messages are still in the cache.
+"""
+BUFFERS_MAX: Final = 65_536
+"""Buffers of one frame, as many as the header of a frame can name and the header itself."""
+SOURCES_MAX: Final = 4_096
+"""Peers whose ``Source`` is cached."""
 _POLL_FIRST_S: Final = 0.001
 _POLL_MAX_S: Final = 0.05
 """Pauses between polls for large buffers that ZeroMQ has released; doubled while there is none."""
 
 
 class ZeroMQWire:
-    """A ``Wire`` over ZeroMQ.
+    """A ``Wire`` over ZeroMQ, with one PUSH socket.
 
     endpoint: as it was given to ``connect``.  target: the same, parsed.
     ended: done once nothing is left of the wire but the frames that ZeroMQ has taken and still sends.
@@ -245,7 +268,7 @@ class ZeroMQWire:
         self._failure_reason = ""
         try:
             with ExitStack() as undo:
-                self._socket = self._sockets.dealer(target)
+                self._socket = self._sockets.push(target)
                 undo.callback(self._socket.close)
                 self._monitor = Monitor(self._sockets, self._socket, events, self._on_event)
                 undo.callback(self._monitor.close)
@@ -324,3 +347,115 @@ class ZeroMQWire:
         self.state = "ended"
         self._frames.clear()
         self.ended.set_result(None)
+
+
+class Listener:
+    """Reads the frames that come to a bound PULL socket, and hands them to the owner.
+
+    endpoint: as peers reach it.  path: of an ipc socket, whose file is removed at the end; None for tcp.
+    watch: of the connections of this socket; it is closed with the listener.
+    has_keys: whether peers are authenticated by keys; those of an ipc socket are processes of the same user.
+    """
+
+    def __init__(
+        self,
+        owner: TransportOwner,
+        limits: TransportLimits,
+        endpoint: str,
+        path: Path | None,
+        pull: zmq.Socket[bytes],
+        watch: ConnectionWatch,
+        *,
+        has_keys: bool,
+    ) -> None:
+        self.endpoint = endpoint
+        self._owner, self._limits, self._pull = owner, limits, pull
+        self._has_keys, self._watch = has_keys, watch
+        self._loop = asyncio.get_running_loop()
+        self._descriptor = pull.fileno()
+        self._closed = self._reads_soon = False
+        self._path, self._file = path, _file_of(path)
+        self._same_user = None if path is None else Source(identity=SAME_USER)
+        self._sources: dict[str, Source] = {}
+        self._parts: list[Buffer] = []
+        self._frame_bytes = self._buffers = 0
+        self._loop.add_reader(self._descriptor, self._read)
+        self._read_soon()  # for frames that came before the descriptor was watched
+
+    def close(self) -> None:
+        """Receive no more."""
+        if not self._closed:
+            self._closed = True
+            self._loop.remove_reader(self._descriptor)
+            self._watch.close()
+            self._pull.close(linger=0)
+            if self._path is not None and _file_of(self._path) == self._file:
+                self._path.unlink(missing_ok=True)
+
+    def _read_soon(self) -> None:
+        if not self._reads_soon:
+            self._reads_soon = True
+            self._loop.call_soon(self._read_again)
+
+    def _read_again(self) -> None:
+        self._reads_soon = False
+        self._read()
+
+    def _read(self) -> None:
+        """Read until nothing is left, so that the descriptor reports the next frame, or until ``TURN_S`` are over."""
+        pull, until, most = self._pull, perf_counter() + TURN_S, self._limits.frame_bytes_max
+        try:
+            while True:
+                part = _receive(pull, _LAST, False)
+                part_bytes = len(part)
+                self._buffers += 1
+                self._frame_bytes += part_bytes
+                if self._frame_bytes <= most and self._buffers <= BUFFERS_MAX:
+                    self._parts.append(part.bytes if part_bytes < ZERO_COPY_BYTES else part.buffer)
+                if not part.more:
+                    self._deliver(part)
+                    # Asking for events costs half of the exception that would say that nothing is there.
+                    if self._closed or not _get(pull, _EVENTS_NOW) & _POLLIN:
+                        return
+                if perf_counter() > until:
+                    self._read_soon()
+                    return
+        except zmq.Again:
+            return
+
+    def _deliver(self, last: zmq.Frame) -> None:
+        """Hand a frame over whose last buffer has been read."""
+        if self._watch.has_unverified:
+            self._watch.received(last.get(zmq.SRCFD))
+        parts, frame_bytes, buffers = self._parts, self._frame_bytes, self._buffers
+        self._parts, self._frame_bytes, self._buffers = [], 0, 0
+        if len(parts) < buffers:
+            text = (
+                f"{self.endpoint} dropped a frame of {frame_bytes} bytes in {buffers} buffers, "
+                f"at most {self._limits.frame_bytes_max} bytes in {BUFFERS_MAX} buffers are allowed"
+            )
+            self._watch.rejections.note("frame_too_large", self.endpoint, text)
+            return
+        try:
+            self._owner.frame_received(parts, self._same_user or self._source_of(last))
+        except Exception as error:  # noqa: BLE001  the owner may raise anything, and the next frame is delivered
+            report(self._loop, self._owner.frame_received, error)
+
+    def _source_of(self, part: zmq.Frame) -> Source:
+        """Return which peer has sent a buffer: the owner of a key, or whatever is at an address."""
+        text = cast("str", part.get("User-Id" if self._has_keys else "Peer-Address"))
+        source = self._sources.get(text)
+        if source is None:
+            if len(self._sources) >= SOURCES_MAX:
+                self._sources.clear()
+            source = self._sources[text] = Source(identity=text) if self._has_keys else Source(text)
+        return source
+
+
+def _file_of(path: Path | None) -> tuple[int, int] | None:
+    """The identity of the file at a path, so that only this listener's own is removed."""
+    try:
+        found = None if path is None else path.lstat()
+    except FileNotFoundError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino)

@@ -1,0 +1,174 @@
+"""``ConnectionWatch``: keeps the connections of a listener within bounds, and logs those that fail before a frame.
+
+ZeroMQ accepts every connection, and gives each a descriptor and up to a frame of memory before it knows whose it is.
+The watch drops those that are too many.  When the process has no descriptor left, ZeroMQ tries to accept the same
+connection without a pause; the watch then takes that connection itself, with a descriptor kept for this, and closes it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import socket
+import struct
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+import zmq
+from zmq.constants import Event
+
+from .connections import UnverifiedConnections
+from .monitor import SILENT, Monitor, why
+from .rejection_log import RejectionLog, network_of
+from .sockets import Sockets
+
+UNVERIFIED_MAX: Final = 128
+"""Connections of a listener that have not completed their handshake; each may hold a frame of memory."""
+CONNECTIONS_MAX: Final = 8_192
+"""Connections of a listener; fewer where the process may not have twice as many descriptors."""
+DESCRIPTORS_WANTED: Final = 65_536
+"""A process that listens on tcp may have so many descriptors, if its system lets it raise the limit."""
+
+_EVENTS: Final = (
+    Event.LISTENING | Event.ACCEPTED | Event.ACCEPT_FAILED | Event.HANDSHAKE_SUCCEEDED | Event.DISCONNECTED
+    | Event.HANDSHAKE_FAILED_AUTH | Event.HANDSHAKE_FAILED_PROTOCOL | Event.HANDSHAKE_FAILED_NO_DETAIL
+)  # fmt: skip
+_NO_DESCRIPTOR: Final = {errno.EMFILE, errno.ENFILE}
+_CREDENTIALS: Final = struct.Struct("3i")
+
+
+class ConnectionWatch:
+    """Watches one listening socket; to be made before it is bound.
+
+    is_local: whether peers are processes of the same user, whose connections are not limited.
+    endpoint: as peers reach it, for texts; to be set once it is bound.
+    """
+
+    def __init__(
+        self, sockets: Sockets, pull: zmq.Socket[bytes], endpoint: str, rejections: RejectionLog, *, is_local: bool
+    ) -> None:
+        self.endpoint, self.rejections = endpoint, rejections
+        limits = (None, None) if is_local else (UNVERIFIED_MAX, min(CONNECTIONS_MAX, raise_descriptor_limit() // 2))
+        self._connections = UnverifiedConnections(*limits)
+        self._listening = -1
+        self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._monitor = Monitor(sockets, pull, _EVENTS, self._on_event)
+
+    @property
+    def has_unverified(self) -> bool:
+        """Whether ``received`` is to be called with the connection of each frame."""
+        return bool(self._connections)
+
+    def received(self, descriptor: int) -> None:
+        """A frame came over the connection of this descriptor."""
+        self._connections.received(descriptor)
+
+    def close(self) -> None:
+        """Watch no more; to be called before the listening socket is closed."""
+        self._monitor.close()
+        if self._spare >= 0:
+            os.close(self._spare)
+            self._spare = -1
+
+    def _on_event(self, event: Event, value: int) -> None:
+        if event == Event.ACCEPTED:
+            address = _address_of(value)
+            self._drop(self._connections.accepted(value, address, network_of(address)))
+        elif event == Event.HANDSHAKE_SUCCEEDED:
+            self._connections.succeeded()
+        elif event == Event.DISCONNECTED:
+            if (failed := self._connections.ended(value)) is not None:
+                address, reason = failed
+                text = f"a connection from {address or 'a host that is gone'} to {self.endpoint} failed its handshake"
+                self._note("handshake_failed", address, f"{text}: {reason}", transient=reason == SILENT)
+        elif event == Event.HANDSHAKE_FAILED_AUTH:
+            self._connections.refused()
+        elif event == Event.LISTENING:
+            self._listening = value
+            os.set_blocking(value, False)  # ZeroMQ may be quicker to accept what `_refuse_next` would wait for
+        elif event == Event.ACCEPT_FAILED:
+            self._refuse_next(value)
+        else:
+            self._connections.failed(why(event, value))
+
+    def _note(self, kind: str, address: str, text: str, *, transient: bool = False) -> None:
+        self.rejections.note(kind, f"{self.endpoint} {network_of(address)}", text, transient=transient)
+
+    def _drop(self, chosen: tuple[int, str] | None) -> None:
+        """Shut a connection down; ZeroMQ, whose descriptor it is, then closes it."""
+        if chosen is None:
+            return
+        descriptor, address = chosen
+        text = f"a connection from {address or 'a host that is gone'} to {self.endpoint} was dropped"
+        self._note("too_many_connections", address, f"{text}: too many have not completed their handshake")
+        # The descriptor may be another connection's by now, or closed; a copy of it is neither while it is looked at.
+        with self._spare_freed(), socket.socket(fileno=os.dup(descriptor)) as copy:
+            if copy.getsockname()[1] == int(self.endpoint.rpartition(":")[2]):
+                copy.shutdown(socket.SHUT_RDWR)
+
+    def _refuse_next(self, problem: int) -> None:
+        """Close the connection that waits first, and drop one that is open: there is no descriptor for another."""
+        if problem not in _NO_DESCRIPTOR:
+            return
+        self._drop(self._connections.drop_one())
+        text = f"a connection to {self.endpoint} was refused: {os.strerror(problem)}"
+        self.rejections.note("accept_failed", self.endpoint, text)
+        with self._spare_freed():
+            listening = socket.socket(fileno=self._listening)
+            try:
+                listening.accept()[0].close()
+            finally:
+                listening.detach()
+
+    @contextmanager
+    def _spare_freed(self) -> Generator[None]:
+        """Leave the block with the descriptor that is kept in reserve; an error of the system ends it."""
+        if self._spare >= 0:
+            os.close(self._spare)
+        try:
+            yield
+        except OSError:
+            pass  # the connection has ended, or another thread has taken the descriptor
+        finally:
+            self._spare = _spare_descriptor()
+
+
+def raise_descriptor_limit() -> int:
+    """Allow this process more descriptors, up to ``DESCRIPTORS_WANTED``; returns how many it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_WANTED)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return DESCRIPTORS_WANTED if soft == resource.RLIM_INFINITY else soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):
+        return soft
+    return wanted
+
+
+def _spare_descriptor() -> int:
+    """Return a descriptor that can be closed where one is needed; -1 when there is none."""
+    try:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
+def _address_of(descriptor: int) -> str:
+    """The host at the other end of a connection, or the process on this one; empty when it has ended."""
+    try:
+        found = socket.socket(fileno=descriptor)
+    except OSError:
+        return ""
+    try:
+        if found.family == socket.AF_UNIX:
+            peer = found.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            pid, user, _ = _CREDENTIALS.unpack(peer)
+            return f"process {pid} of user {user}"
+        return str(found.getpeername()[0])
+    except OSError:
+        return ""
+    finally:
+        found.detach()  # it is ZeroMQ's, which goes on with it

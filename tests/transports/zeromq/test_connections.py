@@ -1,0 +1,96 @@
+import random
+
+import pytest
+
+from trouper.transports.zeromq.connections import FailedHandshake, UnverifiedConnections
+
+NO_PROTOCOL = "it does not speak this protocol"
+
+
+def test_a_failed_handshake_is_told_with_its_address() -> None:
+    """The reason that was reported directly before the end, or that it ended without one."""
+    connections = UnverifiedConnections(8, None)
+    assert connections.accepted(5, "10.0.0.5", "10.0.0.5") is None
+    connections.failed("its key does not fit")
+    assert connections.ended(5) == FailedHandshake("10.0.0.5", "its key does not fit")
+    assert connections.accepted(5, "10.0.0.6", "10.0.0.6") is None
+    assert connections.ended(5) == FailedHandshake("10.0.0.6", NO_PROTOCOL)
+    assert connections.ended(5) is None
+
+
+def test_a_verified_connection_ends_without_a_word() -> None:
+    """It is verified when as many handshakes succeeded as were under way, or when a frame has come over it."""
+    connections = UnverifiedConnections(8, None)
+    connections.accepted(5, "a", "a")
+    connections.succeeded()
+    assert len(connections) == 0
+    assert connections.ended(5) is None
+    for descriptor in (5, 6):
+        connections.accepted(descriptor, "a", "a")
+    connections.succeeded()
+    assert len(connections) == 2, "it is not known which"
+    connections.received(6)
+    assert len(connections) == 1
+    assert connections.ended(6) is None
+    assert connections.ended(5) == FailedHandshake("a", NO_PROTOCOL)
+
+
+def test_a_connection_that_the_authenticator_refused_is_not_told_twice() -> None:
+    """It has logged the connection itself."""
+    connections = UnverifiedConnections(8, None)
+    connections.accepted(5, "a", "a")
+    connections.refused()
+    assert connections.ended(5) is None
+    connections.accepted(5, "a", "a")
+    assert connections.ended(5) == FailedHandshake("a", NO_PROTOCOL)
+
+
+def test_the_source_of_most_connections_gives_way() -> None:
+    """Its oldest is dropped, not the one connection of another source."""
+    connections = UnverifiedConnections(4, None)
+    assert connections.accepted(1, "honest", "honest") is None
+    for descriptor in (2, 3, 4):
+        assert connections.accepted(descriptor, "flood", "flood") is None
+    assert connections.accepted(5, "flood", "flood") == (2, "flood")
+    assert connections.accepted(6, "other", "other") == (3, "flood")
+    assert connections.ended(2) is None, "that it was dropped has been logged"
+    assert connections.drop_one() == (4, "flood")
+    assert len(connections) == 3
+
+
+def test_verified_connections_are_never_dropped() -> None:
+    """With as many open as there may be, newcomers make way."""
+    connections = UnverifiedConnections(4, 3)
+    for descriptor in range(3):
+        assert connections.accepted(descriptor, "member", "member") is None
+        connections.received(descriptor)
+    assert connections.accepted(3, "flood", "flood") == (3, "flood")
+    assert connections.drop_one() is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_counts_stay_true_and_bounded_whatever_happens(seed: int) -> None:
+    """Against a model of which connections are open: never more unverified than allowed, none that has ended."""
+    rng = random.Random(seed)
+    connections = UnverifiedConnections(8, 20)
+    alive: dict[int, bool] = {}  # descriptor -> whether a frame has come over it
+    for _ in range(1_000):
+        move = rng.random()
+        if move < 0.5:
+            descriptor = next(number for number in range(100) if number not in alive)
+            alive[descriptor] = False
+            dropped = connections.accepted(descriptor, "x", str(rng.randrange(3)))
+            if dropped is not None:
+                assert not alive.pop(dropped[0]), "a verified connection was dropped"
+                assert connections.ended(dropped[0]) is None
+        elif move < 0.7 and alive:
+            chosen = rng.choice(list(alive))
+            alive[chosen] = True
+            connections.received(chosen)
+        elif alive:
+            chosen = rng.choice(list(alive))
+            was_verified = alive.pop(chosen)
+            told = connections.ended(chosen)
+            assert (told is None) == was_verified
+        assert len(connections) == sum(not verified for verified in alive.values()) <= 8
+        assert len(alive) <= max(20, sum(alive.values()))
