@@ -10,7 +10,7 @@ from trouper import ActorRef, Node
 from trouper.testing import settle
 
 FILES_MAX = 11
-"""Files of the runtime that a tell to a child on another node may pass; the transport has one or two more."""
+"""Files of the runtime that a tell to a child on another node may pass; the transport has one more."""
 PAGE = ROOT / "docs/internals/life-of-a-message.md"
 
 
