@@ -86,7 +86,7 @@ async def ends() -> None:
             for number in range(count):
                 ref = await node.spawn(Idle)
                 tables.watch_owner(ref, "the name", f"name-{number}")
-                tables.apply_own("names", tables.tables.names.register(f"name-{number}", ref))
+                tables.tables.names.register(f"name-{number}", ref)
                 refs.append(ref)
             took: list[float] = []
             with timed(took):

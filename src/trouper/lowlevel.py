@@ -4,20 +4,9 @@ The guides are ``docs/guides/extensions.md``, ``docs/guides/headers-and-instrume
 ``docs/guides/transports.md``.  ``import trouper`` does not load this module.
 """
 
-from .runtime.actor.groups import GroupChange
-from .runtime.gossip.replicated_map import Effect as TableEffect
-from .runtime.gossip.replicated_map import EntryChanged, ReplicatedMap
-from .runtime.gossip.versioned_table import (
-    Announce,
-    Applied,
-    Change,
-    Delta,
-    DeltaRefused,
-    Resync,
-    RowFull,
-    Stamp,
-    VersionedTable,
-)
+from .runtime.gossip.messages import Stamp
+from .runtime.gossip.replicated_table import ReplicatedTable
+from .runtime.gossip.versioned_table import RowChanged, RowFull, TableLimits
 from .runtime.kernel.address import NodeId, checked_name, random_generation
 from .runtime.kernel.clock import Alarm
 from .runtime.kernel.headers import HEADER_BYTES_MAX, HEADERS_MAX, Headers, declare_header
@@ -61,23 +50,16 @@ __all__ = [
     "Admit",
     "Alarm",
     "Allow",
-    "Announce",
     "AnyExtension",
-    "Applied",
     "AskGraph",
     "Buffer",
-    "Change",
-    "Delta",
-    "DeltaRefused",
     "EndpointInvalid",
     "EndpointTaken",
-    "EntryChanged",
     "Extension",
     "ExtensionClock",
     "ExtensionFailed",
     "ExtensionInfo",
     "FrameTooLarge",
-    "GroupChange",
     "Headers",
     "Identity",
     "Instrument",
@@ -93,22 +75,21 @@ __all__ = [
     "PeerUp",
     "Peers",
     "RefWithHeaders",
-    "ReplicatedMap",
-    "Resync",
+    "ReplicatedTable",
     "Role",
+    "RowChanged",
     "RowFull",
     "SchemeTable",
     "Source",
     "Stamp",
     "Stream",
-    "TableEffect",
+    "TableLimits",
     "Transport",
     "TransportClosed",
     "TransportFactory",
     "TransportFailed",
     "TransportLimits",
     "TransportOwner",
-    "VersionedTable",
     "Wire",
     "checked_name",
     "declare_header",

@@ -114,7 +114,7 @@ def state(node: Node) -> dict[str, object]:
         "members": [(member.name, member.membership_id, member.status) for member in cluster.members()],
         "names": {name: str(ref.address) for name, ref in cluster.names.all().items()},
         "groups": {group: sorted(str(ref.address) for ref in node.groups.members(group)) for group in GROUPS},
-        "topics": sorted((owner, topic) for owner, topic, _ in cluster.shared_state.tables.topics.table.items()),
+        "topics": sorted((owner, topic) for owner, topic, _ in cluster.shared_state.tables.topics.table.rows()),
         "services": [described.actor for described in cluster.services.describe()],
         "reachability": dict(cluster.reachability().rows),
     }
@@ -158,7 +158,7 @@ def _check_facts(sim: Simulation) -> None:
             assert shown <= living
         named = {ref for ref in node.cluster.names.all().values() if ref.address.node == node.name}
         assert named <= living
-        assert {key[1] for key in entered.services.table.row(node.name)} <= living
+        assert {key[1] for key in entered.services.table.rows_of(node.name)} <= living
 
 
 def _options(name: str) -> dict[str, object]:

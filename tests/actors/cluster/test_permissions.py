@@ -13,9 +13,6 @@ from trouper.actors.cluster.node_metrics import NodeMetrics
 from trouper.actors.cluster.replication_messages import (
     GetNodeMetrics,
     NodeMetricsReply,
-    TableChecksums,
-    TableDeltas,
-    TableDigest,
     TopicMessage,
 )
 from trouper.cluster import ClusterConfig
@@ -28,9 +25,6 @@ CHANGING = frozenset({"operator", "developer"})
 SAMPLES: list[tuple[Message[object], frozenset[str]]] = [
     (ClusterPacket(Gossip("tests", "a", ())), ACTING),
     (FollowMembership(), ACTING),
-    (TableDeltas(), ACTING),
-    (TableChecksums({}), ACTING),
-    (TableDigest({}, answer=False), ACTING),
     (TopicMessage("topic", "nothing", msgspec.Raw(b"\xc0")), ACTING),
     (GetNodeMetrics(), ACTING),
     (NodeMetricsReply(NodeMetrics()), ACTING),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.actors.cluster.replica_network import lone_table
 from trouper import InvalidOption, Message
 from trouper.actors.cluster.services import MessageShape, Offer, Service, ServiceTable, fits, make_offer
 
@@ -46,11 +47,12 @@ def test_an_offer_above_its_limit_is_refused() -> None:
 
 def test_the_offers_of_an_actor_end_with_it() -> None:
     """All services of that actor, and of no other one; a withdrawn offer is not withdrawn twice."""
-    services: ServiceTable[str] = ServiceTable("a", 1)
+    services: ServiceTable[str] = ServiceTable(lone_table())
     offer = Offer({}, (), ())
     for name, ref in (("paint", "ada"), ("dry", "ada"), ("cut", "ada"), ("paint", "ben")):
-        services.put((name, ref), offer)
-    services.put(("cut", "ada"), None)
-    assert len(services.actor_ended("ada")) == 4  # for each of two offers: to announce, and the change
-    assert services.actor_ended("ada") == []
-    assert list(services.table.row("a")) == [("paint", "ben")]
+        services.offer(name, ref, offer)
+    assert services.withdraw("cut", "ada")
+    assert not services.withdraw("cut", "ada")
+    for _ in range(2):
+        services.actor_ended("ada")
+        assert list(services.table.own) == [("paint", "ben")]

@@ -1,15 +1,16 @@
 """Topics of the whole cluster: three replicas, an unreliable network, and each subscriber reached once."""
 
-from typing import NoReturn, cast
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.actors.cluster.replica_network import NODES, Machine, Network
+from tests.actors.cluster.replica_network import NODES, Network, lone_table
 from trouper.actors.cluster.topics import FanOut, TopicTable
-from trouper.runtime.gossip.versioned_table import Announce, RowFull
+from trouper.runtime.gossip.versioned_table import RowFull, TableLimits
 
+Topics = TopicTable[str]
 Step = tuple[str, str, str, int]
 VERBS = ("subscribe", "subscribe", "unsubscribe", "end", "deliver", "deliver", "lose", "sync", "restart", "hear")
 STEPS = st.lists(
@@ -19,20 +20,20 @@ Model = dict[str, dict[tuple[str, str], None]]
 """By node, the topics and their subscribers, in the order of subscribing."""
 
 
-def _play(network: Network[TopicTable[str]], steps: list[Step]) -> Model:
+def _play(network: Network[Topics], steps: list[Step]) -> Model:
     model: Model = {node: {} for node in NODES}
     for verb, node, topic, number in steps:
         topics, ref = network.at[node], f"{node}/{number % 3}"
         match verb:
             case "subscribe":
                 model[node][topic, ref] = None
-                network.do(node, topics.subscribe(topic, ref))
+                topics.subscribe(topic, ref)
             case "unsubscribe":
                 model[node].pop((topic, ref), None)
-                network.do(node, topics.unsubscribe(topic, ref))
+                topics.unsubscribe(topic, ref)
             case "end":
                 model[node] = {key: None for key in model[node] if key[1] != ref}
-                network.do(node, topics.actor_ended(ref))
+                topics.actor_ended(ref)
             case "restart":
                 model[node] = {}
                 network.restart(node)
@@ -47,23 +48,13 @@ def _play(network: Network[TopicTable[str]], steps: list[Step]) -> Model:
     return model
 
 
-def _network(seed: int = 0) -> Network[TopicTable[str]]:
-    def make(node: str, generation: int) -> TopicTable[str]:
-        return TopicTable(node, generation)
-
-    def machine(topics: TopicTable[str]) -> Machine:
-        return cast("Machine", topics)  # the network carries deltas of the kind that the replicas made
-
-    return Network(make, machine, seed)
-
-
 @given(STEPS, st.integers(0, 99))
 def test_a_message_reaches_every_subscriber_once_in_the_end(steps: list[Step], seed: int) -> None:
     """After any history a message reaches exactly the subscribers, each once; no node sends to itself.
 
     While things change nobody is reached twice either: a node is named once, and the publisher's own never.
     """
-    network = _network(seed)
+    network = Network(Topics, seed)
     model = _play(network, steps)
     for node in NODES:
         nodes = network.at[node].publish("t").nodes
@@ -83,53 +74,49 @@ def test_a_message_reaches_every_subscriber_once_in_the_end(steps: list[Step], s
 
 def test_a_node_tells_the_others_of_its_first_and_its_last_subscriber_only() -> None:
     """The others need to know whether the node wants the topic, not for which actors."""
-    topics: TopicTable[str] = TopicTable("a", 1)
-    told = [
-        topics.subscribe("t", "r"),
-        topics.subscribe("t", "q"),
-        topics.subscribe("t", "q"),
-        topics.unsubscribe("t", "r"),
-        topics.unsubscribe("t", "r"),
-        topics.unsubscribe("t", "q"),
-    ]
-    assert [len(effects) for effects in told] == [1, 0, 0, 0, 0, 1]
-    assert all(isinstance(effect, Announce) for effects in told for effect in effects)
+    topics: TopicTable[str] = TopicTable(lone_table())
+    versions: list[int] = []
+    for change in (topics.subscribe, topics.unsubscribe):
+        for ref in ("r", "q", "q"):
+            change("t", ref)
+            versions.append(topics.table.copies.stamp("a")[1])
+    assert versions == [1, 1, 1, 1, 2, 2]
     assert topics.publish("t") == FanOut((), ())
 
 
 def test_nothing_is_sent_to_a_node_that_went_down() -> None:
     """Until it is back and wants the topic again."""
-    network = _network()
-    network.do("a", network.at["a"].subscribe("t", "r"))
+    network = Network(Topics)
+    network.at["a"].subscribe("t", "r")
     network.heal()
     publisher = network.at["b"]
     assert publisher.publish("t") == FanOut((), ("a",))
-    publisher.down("a")
+    network.down("b", "a")
     assert publisher.publish("t") == FanOut((), ())
-    publisher.up("a", 1)
+    network.up("b", "a")
     network.sync("b", "a")
     assert publisher.publish("t") == FanOut((), ("a",))
 
 
 def test_the_topics_of_a_node_are_limited() -> None:
     """The limit is told by its name, and the subscriber is not in."""
-    topics: TopicTable[str] = TopicTable("a", 1, topics_max=1)
+    topics: TopicTable[str] = TopicTable(lone_table(TableLimits(rows_max=1)))
     topics.subscribe("t", "r")
-    with pytest.raises(RowFull, match="1 entries are the limit"):
+    with pytest.raises(RowFull, match="1 rows are the limit"):
         topics.subscribe("u", "r")
     assert topics.receive("u") == ()
 
 
 def test_the_end_of_an_actor_costs_no_search_of_all_topics() -> None:
     """Its topics are found by the actor: those of the others are not looked at."""
-    topics: TopicTable[str] = TopicTable("a", 1)
+    topics: TopicTable[str] = TopicTable(lone_table())
     for number in range(1_000):
         topics.subscribe(f"topic-{number}", f"actor-{number}")
     topics._local = _Unsearchable(topics._local)  # noqa: SLF001  to see what is read of it
     for number in range(1_000):
-        assert len(topics.actor_ended(f"actor-{number}")) == 1
-    assert topics.actor_ended("actor-0") == []
-    assert topics.table.row("a") == {}
+        topics.actor_ended(f"actor-{number}")
+        assert len(topics.table.own) == 999 - number
+    topics.actor_ended("actor-0")
 
 
 class _Unsearchable(dict[str, dict[str, None]]):

@@ -1,40 +1,67 @@
 """Rows that only their owner writes: copies converge, stale deltas have no effect, limits hold."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trouper.runtime.gossip.versioned_table import Applied, Delta, DeltaRefused, Resync, RowFull, VersionedTable
+from trouper.runtime.gossip.messages import Stamp
+from trouper.runtime.gossip.versioned_table import (
+    Applied,
+    Delta,
+    RowChanged,
+    RowFull,
+    TableLimits,
+    VersionedTable,
+)
 from trouper.runtime.kernel.errors import InvalidOption
 
 Writes = list[tuple[str, int | None]]
 WRITES = st.lists(st.tuples(st.sampled_from("xyz"), st.one_of(st.none(), st.integers(0, 3))), max_size=30)
 
 
-def _rows(node: str, changes_max: int = 1_000, entries_max: int = 100) -> VersionedTable[str, int]:
-    rows: VersionedTable[str, int] = VersionedTable(node, 1, changes_max, entries_max)
-    for other in "abc":
-        rows.up(other, 1)
-    return rows
+class Rows(VersionedTable[str, int]):
+    """One node's copy, with what a test does with it."""
+
+    def __init__(self, node: str, changes_max: int = 1_000, rows_max: int = 100, generation: int = 1) -> None:
+        self.ids = {"a": 1, "b": 1, "c": 1, node: generation}
+        super().__init__(node, self.ids, TableLimits(changes_max=changes_max, rows_max=rows_max))
+
+    def lacking(self, stamps: Mapping[str, Stamp]) -> list[Delta[str, int]]:
+        """What a copy with these stamps lacks."""
+        return [delta for owner in self.owners() for delta in self.deltas_for(owner, stamps.get(owner, (-1, 0)))]
+
+    def become(self, node: str, generation: int) -> tuple[RowChanged[str, int], ...]:
+        """Learn that a node is in another generation."""
+        self.ids[node] = generation
+        return self.drop(node)
 
 
-def _write(rows: VersionedTable[str, int], writes: Writes) -> list[Delta[str, int]]:
-    return [delta for key, value in writes if (delta := rows.put(key, value)) is not None]
+def _rows(node: str, changes_max: int = 1_000, rows_max: int = 100) -> Rows:
+    return Rows(node, changes_max, rows_max)
 
 
-def _take(rows: VersionedTable[str, int], deltas: Sequence[Delta[str, int]]) -> list[Applied[str, int]]:
+def _write(rows: Rows, writes: Writes) -> list[Delta[str, int]]:
+    deltas: list[Delta[str, int]] = []
+    for key, value in writes:
+        before = rows.stamp(rows.node)
+        if rows.put(key, value) is not None:
+            deltas += rows.deltas_for(rows.node, before)
+    return deltas
+
+
+def _take(rows: Rows, deltas: Sequence[Delta[str, int]]) -> list[Applied[str, int]]:
     return [rows.apply(delta) for delta in deltas]
 
 
-def _version(rows: VersionedTable[str, int]) -> int:
-    return rows.digest().get("a", (1, 0))[1]
+def _version(rows: Rows) -> int:
+    return rows.stamps().get("a", (1, 0))[1]
 
 
-def _all(rows: VersionedTable[str, int]) -> dict[str, dict[str, int]]:
-    return {node: dict(rows.row(node)) for node in "abc"}
+def _all(rows: Rows) -> dict[str, dict[str, int]]:
+    return {node: dict(rows.rows_of(node)) for node in "abc"}
 
 
 @given(WRITES, WRITES, WRITES, st.integers(1, 5))
@@ -43,7 +70,7 @@ def test_copies_merge_in_any_order_any_number_of_times(one: Writes, two: Writes,
     owners = {node: _rows(node, log) for node in "abc"}
     for node, writes in zip("abc", (one, two, three), strict=True):
         _write(owners[node], writes)
-    wholes = {node: owners[node].deltas_for({}) for node in "abc"}
+    wholes = {node: owners[node].lacking({}) for node in "abc"}
     results: list[dict[str, dict[str, int]]] = []
     for order in ("abc", "cba", "bac", "aabbccabc"):
         copy = _rows("z")
@@ -51,7 +78,7 @@ def test_copies_merge_in_any_order_any_number_of_times(one: Writes, two: Writes,
             _take(copy, wholes[node])
         results.append(_all(copy))
     assert all(result == results[0] for result in results)
-    assert results[0] == {node: dict(owners[node].row(node)) for node in "abc"}
+    assert results[0] == {node: dict(owners[node].rows_of(node)) for node in "abc"}
 
 
 @given(WRITES, st.integers(1, 5), st.data())
@@ -66,22 +93,22 @@ def test_a_copy_follows_its_owner_through_any_network(writes: Writes, log: int, 
     past: dict[int, dict[str, int]] = {0: {}}
     for key, value in writes:
         news += _write(owner, [(key, value)])
-        past[len(news)] = dict(owner.row("a"))
+        past[len(news)] = dict(owner.rows_of("a"))
     for delta in data.draw(st.lists(st.sampled_from(news), max_size=40)) if news else []:
         target = data.draw(st.sampled_from([relay, copy]))
         before = _version(target)
         applied = target.apply(delta)
         if applied.gap and data.draw(st.booleans()):
-            _take(target, owner.deltas_for(target.digest()))
+            _take(target, owner.lacking(target.stamps()))
         if data.draw(st.booleans()):
-            _take(copy, relay.deltas_for(copy.digest()))
+            _take(copy, relay.lacking(copy.stamps()))
         assert _version(target) >= max(before, 0 if applied.gap else delta.version)
         for each in (relay, copy):
-            assert dict(each.row("a")) == past[_version(each)]
-    _take(relay, owner.deltas_for(relay.digest()))
-    _take(copy, relay.deltas_for(copy.digest()))
-    assert dict(copy.row("a")) == dict(relay.row("a")) == dict(owner.row("a"))
-    assert not owner.deltas_for(copy.digest())
+            assert dict(each.rows_of("a")) == past[_version(each)]
+    _take(relay, owner.lacking(relay.stamps()))
+    _take(copy, relay.lacking(copy.stamps()))
+    assert dict(copy.rows_of("a")) == dict(relay.rows_of("a")) == dict(owner.rows_of("a"))
+    assert not owner.lacking(copy.stamps())
 
 
 @given(WRITES, st.integers(1, 5))
@@ -93,13 +120,13 @@ def test_changes_add_up_to_the_row(writes: Writes, log: int) -> None:
         owner.put(key, value)
         if number % 3:
             continue
-        for delta in owner.deltas_for(copy.digest()):
+        for delta in owner.lacking(copy.stamps()):
             for change in copy.apply(delta).changes:
                 assert mirror.get(change.key) == change.before
                 mirror.pop(change.key, None)
                 if change.after is not None:
                     mirror[change.key] = change.after
-        assert mirror == dict(copy.row("a"))
+        assert mirror == dict(copy.rows_of("a"))
 
 
 def test_a_gap_is_reported() -> None:
@@ -107,13 +134,12 @@ def test_a_gap_is_reported() -> None:
     owner, copy = _rows("a"), _rows("b")
     first, _, third = _write(owner, [("x", 1), ("y", 1), ("z", 1)])
     assert copy.apply(third) == Applied(gap=True)
-    assert copy.effects_of(third, Applied(gap=True)) == [Resync("a")]
     assert copy.apply(first).changes
     assert copy.apply(third).gap
-    deltas = owner.deltas_for(copy.digest())
+    deltas = owner.lacking(copy.stamps())
     assert [(delta.base, len(delta.changes)) for delta in deltas] == [(1, 2)]
     assert not copy.apply(deltas[0]).gap
-    assert len(copy.row("a")) == 3
+    assert len(copy.rows_of("a")) == 3
 
 
 def test_a_new_generation_begins_with_an_empty_row_and_deltas_of_the_old_one_are_ignored() -> None:
@@ -121,12 +147,13 @@ def test_a_new_generation_begins_with_an_empty_row_and_deltas_of_the_old_one_are
     owner, copy = _rows("a"), _rows("b")
     old = _write(owner, [("x", 1), ("y", 2)])
     _take(copy, old)
-    assert {change.key for change in copy.up("a", 2)} == {"x", "y"}
+    assert {change.key for change in copy.become("a", 2)} == {"x", "y"}
     _take(copy, old)
-    assert copy.row("a") == {}
-    copy.down("a")
+    assert copy.rows_of("a") == {}
+    del copy.ids["a"]
+    copy.drop("a")
     assert copy.apply(Delta("a", 2, 0, 1, (("x", 1),), 1)) == Applied()
-    copy.up("a", 2)
+    copy.ids["a"] = 2
     assert copy.apply(Delta("a", 2, 0, 1, (("x", 1),), 1)).changes
 
 
@@ -139,62 +166,59 @@ def test_a_long_row_comes_in_parts(size: int, part: int, order: random.Random, d
     owner, relay, copy = _rows("a", part), _rows("b", part), _rows("c", part)
     keys = [f"key{number}" for number in range(size)]
     _write(owner, [(key, 0) for key in keys])
-    _take(copy, owner.deltas_for({}))
+    _take(copy, owner.lacking({}))
     _write(owner, [(key, 1) for key in [*keys[1:], "more"]])
-    _take(relay, order.sample(owner.deltas_for({}), len(owner.deltas_for({}))))
-    parts = owner.deltas_for({}) + relay.deltas_for({})
+    _take(relay, order.sample(owner.lacking({}), len(owner.lacking({}))))
+    parts = owner.lacking({}) + relay.lacking({})
     assert all(len(delta.changes) <= part for delta in parts)
-    before = dict(copy.row("a"))
+    before = dict(copy.rows_of("a"))
     for delta in data.draw(st.permutations(parts)):
         changes = copy.apply(delta).changes
-        assert dict(copy.row("a")) in (before, dict(owner.row("a")))
+        assert dict(copy.rows_of("a")) in (before, dict(owner.rows_of("a")))
         assert all(change.after is not None for change in changes)
-    assert dict(copy.row("a")) == dict(owner.row("a"))
+    assert dict(copy.rows_of("a")) == dict(owner.rows_of("a"))
 
 
 def test_parts_of_a_row_that_has_changed_meanwhile_are_not_mixed() -> None:
     """Only parts of one version make a row; older ones are dropped, and so is a row that does not add up."""
     owner, copy = _rows("a", changes_max=1), _rows("b")
     _write(owner, [("x", 1), ("y", 1), ("z", 1)])
-    old = owner.deltas_for({})
+    old = owner.lacking({})
     _write(owner, [("x", None), ("y", 2)])
-    new = owner.deltas_for({})
+    new = owner.lacking({})
     _take(copy, [old[0], old[1], new[0], old[2]])
-    assert dict(copy.row("a")) == {}
+    assert dict(copy.rows_of("a")) == {}
     _take(copy, [new[1]])
-    assert dict(copy.row("a")) == {"z": 1, "y": 2}
+    assert dict(copy.rows_of("a")) == {"z": 1, "y": 2}
     wrong: Delta[str, int] = Delta("c", 1, 0, 5, (("x", 1), ("y", 1)), 1)
-    assert "2 entries and announced 1" in copy.apply(wrong).refused
-    assert dict(copy.row("c")) == {}
+    assert "2 rows and announced 1" in copy.apply(wrong).refused
+    assert dict(copy.rows_of("c")) == {}
 
 
 def test_a_nodes_own_row_is_written_by_no_other_node() -> None:
-    """Deltas of this node's own row, and reports that it is up or down, have no effect on it."""
+    """Deltas of this node's own row have no effect on it."""
     rows = _rows("a")
     rows.put("x", 1)
     assert rows.apply(Delta("a", 1, 0, 99, ())) == Applied()
-    assert rows.down("a") == ()
-    assert rows.up("a", 7) == ()
-    assert dict(rows.row("a")) == {"x": 1}
+    assert dict(rows.rows_of("a")) == {"x": 1}
 
 
 def test_limits_hold() -> None:
     """An owner at its limit gets an error that names it, and a delta beyond the limit is refused, whole or in part."""
     with pytest.raises(InvalidOption, match="changes_max=0"):
         _rows("a", changes_max=0)
-    rows = _rows("a", entries_max=2)
+    rows = _rows("a", rows_max=2)
     _write(rows, [("x", 1), ("y", 1)])
-    with pytest.raises(RowFull, match="entries_max"):
+    with pytest.raises(RowFull, match="rows_max"):
         rows.put("z", 1)
     rows.put("x", 2)
-    large, small = _rows("b"), _rows("c", entries_max=1)
+    large, small = _rows("b"), _rows("c", rows_max=1)
     news = _write(large, [("x", 1), ("y", 1)])
     assert [applied.refused != "" for applied in _take(small, news)] == [False, True]
-    whole = large.deltas_for({})[0]
+    whole = large.lacking({})[0]
     refused = small.apply(whole)
-    assert "entries_max" in refused.refused
-    assert small.effects_of(whole, refused) == [DeltaRefused(refused.refused)]
-    assert dict(small.row("b")) == {"x": 1}
+    assert "rows_max" in refused.refused
+    assert dict(small.rows_of("b")) == {"x": 1}
 
 
 def test_a_write_that_changes_nothing_makes_no_version() -> None:
@@ -203,7 +227,7 @@ def test_a_write_that_changes_nothing_makes_no_version() -> None:
     assert rows.put("x", None) is None
     rows.put("x", 1)
     assert rows.put("x", 1) is None
-    assert rows.digest()["a"] == (1, 1)
+    assert rows.stamps()["a"] == (1, 1)
     assert list(rows.items()) == [("a", "x", 1)]
 
 
@@ -212,12 +236,12 @@ def test_generations_are_not_ordered(old: Writes, new: Writes, one: int, other: 
     """The present member decides which generation holds, whichever number is larger."""
     if one == other:
         return
-    owners = {generation: VersionedTable[str, int]("a", generation) for generation in (one, other)}
-    copy: VersionedTable[str, int] = VersionedTable("b", 1)
+    owners = {generation: Rows("a", generation=generation) for generation in (one, other)}
+    copy = _rows("b")
     for generation, writes in ((one, old), (other, new)):
         _write(owners[generation], writes)
-        copy.up("a", generation)
-        _take(copy, owners[generation].deltas_for(copy.digest()))
-        assert dict(copy.row("a")) == dict(owners[generation].row("a"))
-    _take(copy, owners[one].deltas_for(copy.digest()))
-    assert dict(copy.row("a")) == dict(owners[other].row("a"))
+        copy.become("a", generation)
+        _take(copy, owners[generation].lacking(copy.stamps()))
+        assert dict(copy.rows_of("a")) == dict(owners[generation].rows_of("a"))
+    _take(copy, owners[one].lacking(copy.stamps()))
+    assert dict(copy.rows_of("a")) == dict(owners[other].rows_of("a"))

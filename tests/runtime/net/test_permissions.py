@@ -8,8 +8,8 @@ import pytest
 from tests.runtime.net.stage import Add, Clerk, cell_of, paired, remote_of, spawn_remote
 from trouper import Actor, ActorRef, DeadLetter, Message, Node, NotPermitted, PeerRefused, handler
 from trouper.actors.deadlock.deadlock import DeadlockCheck, DeadlockProbe
-from trouper.runtime.actor.groups import GroupJoined, GroupLeft
 from trouper.runtime.actor.registry import ServiceKey
+from trouper.runtime.gossip.messages import TableChecksums, TableDeltas, TableDigest
 from trouper.runtime.net import control
 from trouper.runtime.node.services import introspection
 from trouper.runtime.node.services.lookup import FindService
@@ -58,8 +58,9 @@ def samples(ref: ActorRef) -> list[tuple[Message[object], frozenset[str]]]:
         (introspection.TraceActor(NONE_UID, 1, ref), CHANGING),
         (FindService(ServiceKey("nothing")), ALL),
         (WorkerNodeEnded("a.worker-1", 1, "for the test"), ACTING),
-        (GroupJoined("group", "scope", (ref,)), ACTING),
-        (GroupLeft("group", "scope", (ref,)), ACTING),
+        (TableDeltas({}), ACTING),
+        (TableChecksums({}), ACTING),
+        (TableDigest({}, False, {}, ()), ACTING),
         (DeadlockProbe("a", 1, 1, (("b", NONE_UID),), (1.0,), ("x",)), ACTING),
         (DeadlockCheck("a", 1, 1, NONE_UID, ()), ACTING),
     ]

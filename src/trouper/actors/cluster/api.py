@@ -273,11 +273,11 @@ class Cluster:
         """
         check_text("the device", device)
         check_text("the failure", text)
-        self.shared_state.apply_own("devices", self.shared_state.tables.devices.put(device, text))
+        self.shared_state.tables.devices.put(device, text)
 
     def report_device_repair(self, device: str) -> None:
         """Report that a device of this node works again; nothing happens when it had not failed."""
-        self.shared_state.apply_own("devices", self.shared_state.tables.devices.put(device, None))
+        self.shared_state.tables.devices.remove(device)
 
     # --- for the manager ---------------------------------------------------------------------------------------------
 
@@ -363,17 +363,18 @@ class Cluster:
         A worker is a place for ``spawn``, and its actors have names, groups, topics and services as those of members
         have.  It is no member: it has no vote, is not probed, and ends with its node.
         """
-        table = self.shared_state.tables.workers.table
-        found = {worker: owner for owner, worker, _ in table.items() if self._is_member(owner)}
+        rows = self.shared_state.tables.workers.rows()
+        found = {worker: owner for owner, worker, _ in rows if self._is_member(owner)}
         return dict(sorted(found.items()))
 
     def own_workers(self) -> AbstractSet[str]:
         """Return the names of the workers of this node that take part."""
-        return self.shared_state.tables.workers.table.row(self.node.name).keys()
+        return self.shared_state.tables.workers.own.keys()
 
     def worker_changed(self, name: str, row: WorkerRow | None) -> None:
         """Tell all members of a worker of this node: where it listens, or None for one that has ended."""
-        self.shared_state.apply_own("workers", self.shared_state.tables.workers.put(name, row))
+        workers = self.shared_state.tables.workers
+        workers.put(name, row) if row is not None else workers.remove(name)
 
     def tell_workers(self, message: Message[object]) -> None:
         """Send a message to the workers of this node that follow its membership."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ... import ActorRef
-from .replication_messages import Flush
 
 if TYPE_CHECKING:
     from .api import Cluster
@@ -33,15 +32,12 @@ class ClusterNames:
         """
         shared_state = self._cluster.shared_state
         shared_state.watch_owner(ref, "the name", name)
-        shared_state.apply_own("names", shared_state.tables.names.register(name, ref))
-        await self._cluster.replicator.ask(Flush())
+        shared_state.tables.names.register(name, ref)
+        self._cluster.node.tables.flush()
 
     def release(self, name: str) -> bool:
         """Release a name of this node; return False when no actor of this node has it."""
-        shared_state = self._cluster.shared_state
-        effects = shared_state.tables.names.release(name)
-        shared_state.apply_own("names", effects)
-        return bool(effects)
+        return self._cluster.shared_state.tables.names.table.remove(name)
 
     def whereis(self, name: str) -> ActorRef | None:
         """Return the actor of this name, as far as this node knows; None when the name is free."""
@@ -51,6 +47,5 @@ class ClusterNames:
     def all(self) -> dict[str, ActorRef]:
         """Return all names that this node knows, sorted, with their actors."""
         names = self._cluster.shared_state.tables.names
-        known = sorted({name for _, name, _ in names.table.items()})
-        holders = {name: names.holder(name) for name in known}
+        holders = {name: names.holder(name) for name in names.names()}
         return {name: holder.ref for name, holder in holders.items() if holder is not None}

@@ -21,7 +21,6 @@ from ...lowlevel import Alarm, Stamp
 from . import member_info
 from .membership.records import Member, Status
 from .messages import AlarmDue, LeaseAnswer, MarkDown, Rejoin, ViewChanged
-from .replicated_tables import UP
 from .splitbrain import resolver as pure
 from .splitbrain.view import PartitionMember, PartitionView
 
@@ -102,8 +101,7 @@ class ResolverActor(Actor):
         self._knows_cluster |= bool(up) or len(members) == 1
         up_at = self._joined_at + (self.machine.stable_s / 2 if len(members) > 1 else 0.0)
         if now >= up_at and self._knows_cluster and all(member.status is Status.ALIVE for member in up):
-            number = 1 + max((tables.up_number(member.name) or 0 for member in up), default=0)
-            shared_state.apply_own("statuses", tables.statuses.put(UP, number))
+            tables.come_up(tables.up_number(member.name) or 0 for member in up)
         return up_at if up_at > now else inf
 
     def _down_if_isolated(self, members: Sequence[Member]) -> float:
@@ -112,7 +110,7 @@ class ResolverActor(Actor):
         No reachable member could decide then.  Returns when to look again.
         """
         tables, now = self.cluster.shared_state.tables, self._loop.time()
-        lost = tables.reach.table.row(self.node.name)
+        lost = tables.reach.own
         if not lost or any(tables.up_number(m.name) is not None and m.name not in lost for m in members):
             self._isolated_since = None
             return inf
@@ -127,8 +125,8 @@ class ResolverActor(Actor):
 
     def _observations(self, members: Sequence[Member]) -> frozenset[tuple[str, str]]:
         """Return which member cannot reach which, without what members published before they were unreachable."""
-        table = self.cluster.shared_state.tables.reach.table
-        lost = table.row(self.node.name)
+        table = self.cluster.shared_state.tables.reach.copies
+        lost = table.rows_of(self.node.name)
         self._silent_since = {name: self._silent_since.get(name, table.stamp(name)) for name in lost}
         outdated = {name for name, stamp in self._silent_since.items() if table.stamp(name) == stamp}
         matrix = self.cluster.reachability().restrict({member.name for member in members})

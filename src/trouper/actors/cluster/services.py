@@ -1,4 +1,4 @@
-"""``ServiceTable``: the services that actors offer to the whole cluster, and how each is described (PURE).
+"""``ServiceTable``: the services that actors offer to the whole cluster, and how each is described.
 
 An offer carries the shapes of the messages that its actor handles, as text, so that a program without the classes can
 list the services and build a message of the right shape.
@@ -12,15 +12,12 @@ from typing import Generic, TypeVar
 import msgspec
 
 from ... import InvalidOption
-from ...lowlevel import ReplicatedMap, TableEffect, fields_of, reply_annotation, tag_of
+from ...lowlevel import ReplicatedTable, TableLimits, fields_of, reply_annotation, tag_of
 
 Ref = TypeVar("Ref", bound=Hashable)
 OFFER_BYTES_MAX = 8_192
 """The largest encoded size of one offer."""
-SERVICES_MAX = 1_000
-"""The most offers of one node."""
-OFFERS_PER_DELTA = 100
-"""The most offers in one delta: at their largest size they fit into a frame."""
+SERVICES_LIMITS = TableLimits(rows_max=1_000, row_bytes_max=OFFER_BYTES_MAX + 1_024)
 
 
 class MessageShape(msgspec.Struct, frozen=True):
@@ -81,31 +78,33 @@ class Service(msgspec.Struct, Generic[Ref], frozen=True):
         return ServiceDescription(self.name, self.node, actor, offer.capabilities, offer.topics, offer.messages)
 
 
-class ServiceTable(ReplicatedMap[tuple[str, Ref], Offer], Generic[Ref]):
-    """One node's copy of the offers of all nodes, by service and actor."""
+class ServiceTable(Generic[Ref]):
+    """One node's view of the offers of all nodes.  table: the offers, by service and actor."""
 
-    __slots__ = ("_services_of",)
+    __slots__ = ("_services_of", "table")
 
-    def __init__(self, node: str, generation: int) -> None:
-        super().__init__(node, generation, OFFERS_PER_DELTA, SERVICES_MAX)
+    def __init__(self, table: ReplicatedTable[tuple[str, Ref], Offer]) -> None:
+        self.table = table
         self._services_of: dict[Ref, dict[str, None]] = {}
         """The services that each actor of this node offers, so that its end costs no search."""
 
-    def put(self, key: tuple[str, Ref], value: Offer | None) -> list[TableEffect[tuple[str, Ref], Offer]]:
-        """Write an offer of an actor of this node, None to withdraw it.  Raises ``RowFull`` at ``SERVICES_MAX``."""
-        name, ref = key
-        effects = super().put(key, value)
-        if value is not None:
-            self._services_of.setdefault(ref, {})[name] = None
-        elif services := self._services_of.get(ref):
-            services.pop(name, None)
-            if not services:
-                del self._services_of[ref]
-        return effects
+    def offer(self, name: str, ref: Ref, offer: Offer) -> None:
+        """Write an offer of an actor of this node.  Raises ``RowFull`` at the limits of the table."""
+        self.table.put((name, ref), offer)
+        self._services_of.setdefault(ref, {})[name] = None
 
-    def actor_ended(self, ref: Ref) -> list[TableEffect[tuple[str, Ref], Offer]]:
+    def withdraw(self, name: str, ref: Ref) -> bool:
+        """Withdraw an offer of an actor of this node; returns False when there is none."""
+        services = self._services_of.get(ref, {})
+        services.pop(name, None)
+        if not services:
+            self._services_of.pop(ref, None)
+        return self.table.remove((name, ref))
+
+    def actor_ended(self, ref: Ref) -> None:
         """Withdraw all offers of an actor of this node that has ended."""
-        return [effect for name in tuple(self._services_of.get(ref, ())) for effect in self.put((name, ref), None)]
+        for name in tuple(self._services_of.get(ref, ())):
+            self.withdraw(name, ref)
 
 
 def make_offer(capabilities: Mapping[str, str], topics: Iterable[str], types: Iterable[type]) -> Offer:

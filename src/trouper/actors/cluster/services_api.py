@@ -38,16 +38,13 @@ class ClusterServices:
         shared_state, topics = self._cluster.shared_state, tuple(events)
         shared_state.watch_owner(ref, "the service", name)
         offer = make_offer(capabilities or {}, topics, _handled(ref))
-        shared_state.apply_own("services", shared_state.tables.services.put((name, ref), offer))
+        shared_state.tables.services.offer(name, ref, offer)
         for topic in topics:
             self._cluster.topics.subscribe(topic, ref)
 
     def unregister(self, name: str, ref: ActorRef) -> bool:
         """Withdraw an offer; return False when there is none.  The actor stays subscribed to its topics."""
-        shared_state = self._cluster.shared_state
-        effects = shared_state.tables.services.put((name, ref), None)
-        shared_state.apply_own("services", effects)
-        return bool(effects)
+        return self._cluster.shared_state.tables.services.withdraw(name, ref)
 
     def find(self, name: str, **capabilities: str) -> list[Service[ActorRef]]:
         """Return the offers of a service that have all these capabilities, sorted by node and path."""
@@ -71,7 +68,7 @@ class ClusterServices:
 
     def _all(self) -> Iterator[Service[ActorRef]]:
         table = self._cluster.shared_state.tables.services.table
-        return (Service(name, node, ref, offer) for node, (name, ref), offer in table.items())
+        return (Service(name, node, ref, offer) for node, (name, ref), offer in table.rows())
 
     @staticmethod
     def _sorted(services: Iterable[Service[ActorRef]]) -> list[Service[ActorRef]]:

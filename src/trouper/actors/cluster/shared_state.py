@@ -1,23 +1,23 @@
-"""``SharedState``: the replicated tables of this node, and what their changes cause here.
+"""``SharedState``: the replicated tables of the cluster on this node, and what their changes cause here.
 
-It outlives the actors of the cluster.  It removes the entries of actors that have ended, keeps ``node.groups`` in step
-with the members on other nodes, and publishes events.  The ``Replicator`` exchanges deltas with the other members.
+It outlives the actors of the cluster.  It says who takes part in the exchange of tables, removes the entries of actors
+that have ended, and publishes events.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ... import ActorRef, CallerError, Down, GroupJoined, GroupLeft
-from ...lowlevel import DeltaRefused, EntryChanged, GroupChange, NodeId, RowFull, deliver, parent_of
+from ... import ActorRef, CallerError, Down
+from ...lowlevel import NodeId, RowChanged, deliver, parent_of
 from .detectors.failures import DeviceFailed
 from .events import ClusterNameLost, ClusterServicesChanged
-from .groups import GroupUpdate
 from .membership.records import Member, Status
 from .names import ClaimLost
-from .replicated_tables import AnyEntryChanged, ReplicatedTables, TableOutcome, local_outcomes
+from .replicated_tables import TEXT_BYTES_MAX, ClusterTables
 from .replication_messages import WorkerRow
+from .services import Offer
 
 if TYPE_CHECKING:
     from ... import Node
@@ -28,15 +28,12 @@ if TYPE_CHECKING:
 
 POLL_ROUNDS = 3
 """Replication intervals in which a degraded node asks all members before it counts the silent ones as unreachable."""
-TEXT_BYTES_MAX = 256
-"""The longest name, topic or service, and the longest scope and group together, in bytes of UTF-8."""
 
 
 class SharedState:
     """The replicated tables of one node, with the actors that have entries in them.
 
     tables: the copies, for reading; changes go through the methods here.
-    on_own_change: called after this node's own rows may have changed.
     on_reachability_change: called after a member has reported other members as unreachable, or itself as up.
     degraded_since: the loop time since which members have been unreachable while this node's own health is degraded;
         None while that is not so.
@@ -45,12 +42,17 @@ class SharedState:
     def __init__(self, node: Node, failures: FailureMonitor, settings: ReplicationSettings) -> None:
         self.node, self._failures, self._settings = node, failures, settings
         self.degraded_since: float | None = None
-        self.tables = ReplicatedTables(node.name, 0)
-        self.on_own_change: list[Callable[[], None]] = []
+        self.tables = ClusterTables(node, self._on_claim_lost)
         self.on_reachability_change: list[Callable[[], None]] = []
         self._watched: set[ActorRef] = set()
         self._members: dict[str, int] = {}
-        node.groups.on_change.append(self._group_changed)
+        self._exchanged = node.tables
+        tables = self.tables
+        tables.services.table.subscribe(self._services_changed)
+        tables.devices.subscribe(self._devices_changed)
+        tables.workers.subscribe(self._workers_changed)
+        tables.reach.subscribe(self._reach_changed)
+        tables.statuses.subscribe(self._reach_changed)
 
     # --- members -----------------------------------------------------------------------------------------------------
 
@@ -59,21 +61,27 @@ class SharedState:
         members = machine.members()
         if machine.is_over:
             return
-        if machine.me.generation != self.tables.generation:
-            self._begin_generation(machine.me.generation)
+        if machine.me.generation != self._exchanged.exchange.members[self.node.name]:
+            self.tables.reach.clear()  # what this node has seen as another member counts no more
+            self.tables.statuses.clear()
         self._members = {member.name: member.generation for member in members}
+        self._members[self.node.name] = machine.me.generation
         self._sync_rows()
-        self.carry_out(self.tables.observe(self._unreachable(members, degraded=machine.health.score > 0)))
-        self.changed()
+        self.tables.observe(self._unreachable(members, degraded=machine.health.score > 0))
 
     def _sync_rows(self) -> None:
         """Bring the rows of the tables in step with the members, and with the workers that these vouch for."""
-        self.carry_out(self.tables.sync_members({**self._members, **self.tables.worker_generations(self._members)}))
+        self._exchanged.set_members({**self.tables.worker_generations(self._members), **self._members})
+
+    @property
+    def members(self) -> Mapping[str, int]:
+        """The nodes whose rows are held, this one and workers included, with their generations."""
+        return self._exchanged.exchange.members
 
     def worker_row(self, name: str) -> WorkerRow | None:
         """Return the row of a worker of a member; None when there is none of this name."""
         parent = parent_of(name)
-        return self.tables.workers.table.row(parent).get(name) if parent in self._members else None
+        return self.tables.workers.rows_of(parent).get(name) if parent in self._members else None
 
     def _unreachable(self, members: Sequence[Member], *, degraded: bool) -> set[str]:
         """Return the members that this node counts as unreachable.  degraded: whether its own health is degraded.
@@ -104,42 +112,12 @@ class SharedState:
 
     def drop_own_names(self) -> None:
         """Withdraw all names of this node, because the cluster has taken it down and others may have claimed them."""
-        for name, claim in dict(self.tables.names.table.row(self.node.name)).items():
-            self.carry_out(local_outcomes("names", self.tables.names.release(name)))
+        table = self.tables.names.table
+        for name, claim in dict(table.own).items():
+            table.remove(name)
             self._report_lost_name(name, claim.ref, None)
 
-    def _begin_generation(self, generation: int) -> None:
-        """Begin new rows for another generation of this node's membership, with the same entries."""
-        before = self.tables
-        self.carry_out(before.sync_members({self.node.name: before.generation}))
-        after = self.tables = ReplicatedTables(self.node.name, generation)
-        me = self.node.name
-        for name, claim in sorted(before.names.table.row(me).items(), key=lambda item: item[1].stamp):
-            after.names.register(name, claim.ref)
-        for topic in before.topics.table.row(me):
-            for ref in before.topics.receive(topic):
-                after.topics.subscribe(topic, ref)
-        for key, offer in before.services.table.row(me).items():
-            after.services.put(key, offer)
-        for device, text in before.devices.table.row(me).items():
-            after.devices.put(device, text)
-        for worker, row in before.workers.table.row(me).items():
-            after.workers.put(worker, row)
-        for (scope, group, ref), times in before.groups.table.row(me).items():
-            for _ in range(times):
-                after.groups.join(scope, group, ref)
-
     # --- this node's own rows ----------------------------------------------------------------------------------------
-
-    def apply_own(self, table: str, effects: Iterable[object]) -> None:
-        """Carry out the effects of a change of this node's own row in a table, and have it sent to the others."""
-        self.carry_out(local_outcomes(table, effects))
-        self.changed()
-
-    def changed(self) -> None:
-        """Tell the listeners that this node's own rows may have changed."""
-        for listener in self.on_own_change:
-            listener()
 
     def watch_owner(self, ref: ActorRef, what: str, text: str) -> None:
         """Watch an actor of this node, to remove its entries when it ends.  what, text: the entry, for errors.
@@ -162,85 +140,44 @@ class SharedState:
         """Remove the entries of an actor that has ended; the cell calls this before any watcher gets its ``Down``."""
         ref, tables = down.ref, self.tables
         self._watched.discard(ref)
-        self.carry_out(
-            [
-                *local_outcomes("names", tables.names.actor_ended(ref)),
-                *local_outcomes("topics", tables.topics.actor_ended(ref)),
-                *local_outcomes("services", tables.services.actor_ended(ref)),
-            ]
-        )
-        self.changed()
+        tables.names.actor_ended(ref)
+        tables.topics.actor_ended(ref)
+        tables.services.actor_ended(ref)
 
-    def _group_changed(self, change: GroupChange) -> None:
-        """Copy a change of ``node.groups``, by actors of this node, into the table."""
-        groups = self.tables.groups
-        try:
-            check_text("the group", change.scope + change.group)
-            for member in change.members:
-                write = groups.join if isinstance(change, GroupJoined) else groups.leave
-                write(change.scope, change.group, member)
-        except (CallerError, RowFull) as error:
-            self.node.system.reporter.problem(f"group {change.group} is known on this node only", error)
-        self.changed()
+    # --- changes -----------------------------------------------------------------------------------------------------
 
-    # --- outcomes ----------------------------------------------------------------------------------------------------
+    def _reach_changed(self, _: object) -> None:
+        for listener in self.on_reachability_change:
+            listener()
 
-    def carry_out(self, outcomes: Iterable[TableOutcome]) -> None:
-        """Carry out the outcomes of changes: update groups, publish events, report refused deltas."""
-        reach_changed = workers_changed = False
-        for table, effect in outcomes:
-            match effect:
-                case GroupUpdate():
-                    self._update_group(effect)
-                case ClaimLost(name=name, loser=loser, winner=winner):
-                    self._report_lost_name(name, loser.ref, winner.ref)
-                case EntryChanged():
-                    self._entry_changed(table, effect)
-                    reach_changed |= table in ("reach", "statuses")
-                    workers_changed |= table == "workers"
-                case DeltaRefused(problem=problem):
-                    self.node.system.reporter.problem(f"cluster: a delta was refused: {problem}")
-                case _:
-                    pass  # HolderChanged: names are looked up, their changes are not published
-        if workers_changed:
-            self._sync_rows()
-        if reach_changed:
-            for listener in self.on_reachability_change:
-                listener()
+    def _services_changed(self, changes: Sequence[RowChanged[tuple[str, ActorRef], Offer]]) -> None:
+        for name in dict.fromkeys(change.key[0] for change in changes):
+            self.node.events.publish(ClusterServicesChanged(name))
 
-    def _update_group(self, update: GroupUpdate[ActorRef]) -> None:
-        """Copy changes of members on other nodes into ``node.groups``."""
-        scope = self.node.groups.scope(update.scope)
-        for make, refs in ((GroupJoined, update.joined), (GroupLeft, update.left)):
-            by_node: dict[str, list[ActorRef]] = {}
-            for ref in refs:
-                by_node.setdefault(ref.address.node, []).append(ref)
-            for node, members in by_node.items():
-                if node != self.node.name:
-                    scope.enter(node, make(update.scope, update.group, tuple(members)))
+    def _devices_changed(self, changes: Sequence[RowChanged[str, str]]) -> None:
+        for change in changes:
+            if change.after is not None:
+                self._failures.failed(DeviceFailed(change.owner, change.key, 1.0, change.after))
 
-    def _entry_changed(self, table: str, changed: AnyEntryChanged) -> None:
-        change = changed.change
-        if table == "workers":
-            self._worker_changed(change.owner, str(change.key), change.before, change.after)
-        elif table == "services":
-            self.node.events.publish(ClusterServicesChanged(change.key[0]))
-        elif table == "devices" and isinstance(change.after, str) and change.before != change.after:
-            self._failures.failed(DeviceFailed(change.owner, str(change.key), 1.0, change.after))
+    def _workers_changed(self, changes: Sequence[RowChanged[str, WorkerRow]]) -> None:
+        for change in changes:
+            self._worker_changed(change.owner, change.key, change.before, change.after)
+        self._sync_rows()
 
-    def _worker_changed(self, owner: str, worker: str, before: object, after: object) -> None:
+    def _worker_changed(self, owner: str, worker: str, before: WorkerRow | None, after: WorkerRow | None) -> None:
         """Make the address of another node's worker known to the network, or its end."""
         network = self.node.network
         if owner in (self.node.name, self.node.parent_name):
             return  # this node has started it, or its parent has: they know it better
-        if isinstance(before, WorkerRow) and (
-            not isinstance(after, WorkerRow) or after.generation != before.generation
-        ):
+        if before is not None and (after is None or after.generation != before.generation):
             network.node_ended(NodeId(worker, before.generation), f"its node {owner} says that it has ended")
-        if isinstance(after, WorkerRow):
+        if after is not None:
             scheme = network.endpoint.partition("://")[0]
             endpoints = sorted(after.endpoints, key=lambda each: each.partition("://")[0] != scheme)
             network.connector.add_address(NodeId(worker, after.generation), *endpoints)
+
+    def _on_claim_lost(self, lost: ClaimLost[ActorRef]) -> None:
+        self._report_lost_name(lost.name, lost.loser.ref, lost.winner.ref)
 
     def _report_lost_name(self, name: str, ref: ActorRef, winner: ActorRef | None) -> None:
         lost = ClusterNameLost(name, ref, winner)

@@ -32,12 +32,11 @@ class ClusterTopics:
         """
         shared_state = self._cluster.shared_state
         shared_state.watch_owner(ref, "the topic", topic)
-        shared_state.apply_own("topics", shared_state.tables.topics.subscribe(topic, ref))
+        shared_state.tables.topics.subscribe(topic, ref)
 
     def unsubscribe(self, topic: str, ref: ActorRef) -> None:
         """End a subscription; nothing happens when there is none.  Messages that were sent before still arrive."""
-        shared_state = self._cluster.shared_state
-        shared_state.apply_own("topics", shared_state.tables.topics.unsubscribe(topic, ref))
+        self._cluster.shared_state.tables.topics.unsubscribe(topic, ref)
 
     def publish(self, topic: str, message: Message[object]) -> int:
         """Send a message to all subscribers of a topic: one copy to each node that has some.

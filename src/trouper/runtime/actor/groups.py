@@ -5,15 +5,16 @@ often.  Groups belong to scopes, which are independent: ``node.groups`` is the s
 ``node.groups.scope(name)`` returns another one.  An actor that ends leaves all groups before any actor handles its
 ``Down``; a restart changes nothing.
 
-A node adds only its own actors and sends the changes to connected nodes.  The members that another node reports are
-merged in, and removed together when that node is lost.
+A node adds only its own actors, and writes them into a replicated table.  The members that other nodes write there are
+merged in, and removed together when their node is lost.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from ..kernel.confined import confine
 from ..kernel.errors import CallerError
@@ -57,9 +58,11 @@ GroupChange = GroupJoined | GroupLeft
 class GroupScope:
     """The groups of one scope; use ``node.groups`` or ``node.groups.scope(name)``."""
 
-    def __init__(self, name: str, system: System, listeners: list[Callable[[GroupChange], None]]) -> None:
+    def __init__(
+        self, name: str, system: System, listeners: list[Callable[[GroupChange], None]], kept: set[GroupScope]
+    ) -> None:
         self.name = name
-        self._system, self._listeners = system, listeners
+        self._system, self._listeners, self._kept = system, listeners, kept
         self._members: dict[str, dict[str, Counter[ActorRef]]] = {}
         """Group -> node -> member -> how often it has joined.  Empty entries are removed."""
         self._groups_of: dict[ActorRef, dict[str, None]] = {}
@@ -87,6 +90,7 @@ class GroupScope:
             self._groups_of[member][group] = None
             self._members.setdefault(group, {}).setdefault(self._system.name, Counter())[member] += 1
         if joined:
+            self._keep()
             self._publish_own(group, GroupJoined(self.name, group, joined))
 
     def leave(self, group: str, *members: ActorRef) -> int:
@@ -103,6 +107,10 @@ class GroupScope:
     def local_members(self, group: str) -> list[ActorRef]:
         """Return the members on this node; an actor that joined twice is listed twice."""
         return list(self._members.get(group, {}).get(self._system.name, Counter[ActorRef]()).elements())
+
+    def times(self, group: str, member: ActorRef) -> int:
+        """Return how often an actor of this node is a member of a group."""
+        return self._members.get(group, {}).get(self._system.name, Counter[ActorRef]())[member]
 
     def groups(self) -> list[str]:
         """Return the groups that have members, sorted."""
@@ -131,44 +139,33 @@ class GroupScope:
             del by_node[self._system.name]
         if not by_node:
             del self._members[group]
+        self._keep()
         return ended
 
     # --- other nodes -------------------------------------------------------------------------------------------------
 
-    def enter(self, node: str, change: GroupChange) -> None:
-        """Apply a change that another node reports of its own actors; leaving more often than joined has no effect."""
-        group = change.group
+    def enter(self, node: str, group: str, joined: Sequence[ActorRef], left: Sequence[ActorRef]) -> None:
+        """Apply changes that another node has made to the memberships of its own actors, each given once a time."""
         entered = self._members.setdefault(group, {}).setdefault(node, Counter())
-        before = entered.copy()
-        if isinstance(change, GroupJoined):
-            entered.update(change.members)
-        else:
-            entered.subtract(change.members)
-            for member in [member for member, times in entered.items() if times <= 0]:
+        entered.update(joined)
+        for member in left:
+            if entered[member] > 1:
+                entered[member] -= 1
+            else:
                 del entered[member]
-        self._tidy(group, node)
-        self._publish_difference(group, before, entered)
-
-    def drop(self, node: str) -> None:
-        """Remove all members of a node that was lost."""
-        for group in [group for group, by_node in self._members.items() if node in by_node]:
-            before = self._members[group].pop(node)
-            self._members[group][node] = after = Counter[ActorRef]()
-            self._tidy(group, node)
-            self._publish_difference(group, before, after)
-
-    def _tidy(self, group: str, node: str) -> None:
-        if not self._members[group][node]:
+        if not entered:
             del self._members[group][node]
         if not self._members[group]:
             del self._members[group]
-
-    def _publish_difference(self, group: str, before: Counter[ActorRef], after: Counter[ActorRef]) -> None:
-        joined, left = tuple((after - before).elements()), tuple((before - after).elements())
+        self._keep()
         if joined:
-            self._publish(group, GroupJoined(self.name, group, joined))
+            self._publish(group, GroupJoined(self.name, group, tuple(joined)))
         if left:
-            self._publish(group, GroupLeft(self.name, group, left))
+            self._publish(group, GroupLeft(self.name, group, tuple(left)))
+
+    def _keep(self) -> None:
+        """Keep this scope as long as it has members or monitors; without, it ends with the last use of it."""
+        (self._kept.add if self._members or self._monitors else self._kept.discard)(self)
 
     # --- monitors ----------------------------------------------------------------------------------------------------
 
@@ -196,6 +193,7 @@ class GroupScope:
         if not monitored:
             del self._monitored_by[watcher]
         self._unwatch_if_unused(watcher)
+        self._keep()
         return True
 
     def _add_monitor(self, group: str | None, watcher: ActorRef) -> bool:
@@ -204,6 +202,7 @@ class GroupScope:
             self._monitors.setdefault(group, {})[watcher] = None
             self._monitored_by.setdefault(watcher, {})[group] = None
             cell.add_watcher(self)
+            self._keep()
         return not cell.gone
 
     def _publish_own(self, group: str, change: GroupChange) -> None:
@@ -245,15 +244,17 @@ class Groups(GroupScope):
     def __init__(self, system: System) -> None:
         self.on_change: list[Callable[[GroupChange], None]] = []
         """Called with each change among this node's own members, in any scope."""
-        super().__init__(DEFAULT_SCOPE, system, self.on_change)
-        self._scopes: dict[str, GroupScope] = {DEFAULT_SCOPE: self}
+        kept: set[GroupScope] = set()
+        super().__init__(DEFAULT_SCOPE, system, self.on_change, kept)
+        self._scopes: WeakValueDictionary[str, GroupScope] = WeakValueDictionary({DEFAULT_SCOPE: self})
 
     def scope(self, name: str) -> GroupScope:
-        """Return the scope with this name, made at its first use."""
-        if name not in self._scopes:
-            self._scopes[name] = GroupScope(name, self._system, self.on_change)
-        return self._scopes[name]
+        """Return the scope with this name."""
+        found = self._scopes.get(name)
+        if found is None:
+            found = self._scopes[name] = GroupScope(name, self._system, self.on_change, self._kept)
+        return found
 
     def scopes(self) -> Iterable[str]:
-        """Return the names of all scopes, sorted."""
+        """Return the names of the scopes that have members or monitors, or are in use, sorted."""
         return sorted(self._scopes)

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 import msgspec
 
 from ..actor.spawning import SpawnMixin
+from ..gossip.versioned_table import TableLimits
 from ..kernel.address import NodeId
 from ..kernel.clock import Alarm
-from ..kernel.errors import NodeUnreachable
+from ..kernel.errors import InvalidOption, NodeUnreachable
 from ..kernel.logs import get_log
 from ..kernel.message import Message
 from ..session.identity import OWN_PROCESS, Identity
 
 if TYPE_CHECKING:
+    from ..gossip.replicated_table import ReplicatedTable
     from ..kernel.cell import Cell
     from ..kernel.journal import Journal
     from ..net.peer import Peer, Stream
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound="Message[Any]")  # Any: a message with whatever reply
 R = TypeVar("R")
+Row = TypeVar("Row", bound=msgspec.Struct)
 E = TypeVar("E", bound="AnyExtension")
 
 
@@ -286,6 +289,28 @@ class NodeContext(SpawnMixin):
 
     def _serve_own(self, message: Message[Any]) -> object:  # Any: as above
         return self._run.manager.serve_own(message)
+
+    # --- tables ------------------------------------------------------------------------------------------------------
+
+    def table(self, name: str, row_type: type[Row], limits: TableLimits | None = None) -> ReplicatedTable[str, Row]:
+        """Return a replicated table: each node writes rows of its own, and reads the rows of all.
+
+        In a cluster the members have copies, else the connected nodes; on a node without a network the table has the
+        rows of this node alone.  The rows of a node end with it, or with the extension there.
+
+        name: of the table, the same on all nodes; begin it with that of the extension.  row_type: a ``msgspec.Struct``
+        with ``frozen=True``.  limits: the same on all nodes; None is ``TableLimits()``.
+        Raises ``InvalidOption`` for another type of rows and for a name that is none, and ``CallerError`` for a name
+        that another table of this node has.
+        """
+        if not getattr(getattr(row_type, "__struct_config__", None), "frozen", False):
+            raise InvalidOption(f"{self.name}: rows of {row_type!r:.80}: use a msgspec.Struct with frozen=True")
+        tables = self.node.tables
+        optional: Any = row_type | None  # Any: a type that is built when the program runs
+        table: ReplicatedTable[str, Row] = tables.add(name, tuple[str, optional], limits or TableLimits())
+        table.guard = lambda subscriber: self.guard(subscriber, f"a subscriber of its table {name}")
+        self.until_end(partial(tables.remove, name))
+        return table
 
     # --- what ends with the extension --------------------------------------------------------------------------------
 

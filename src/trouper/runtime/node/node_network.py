@@ -12,9 +12,9 @@ from ..kernel.errors import InvalidOption
 from ..net.network import Network
 from ..net.permissions import is_exported
 from ..net.remote_cell import RemoteCell
-from .services.group_sync import GroupSync
 from .services.introspection import RemoteIntrospection, serve_introspection
 from .services.lookup import RegistryLookup
+from .services.shared_groups import SharedGroups
 from .services.worker_nodes import WorkerNodes
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ class NodeNetwork(Network):
         """Serve peers, and make what asks them.
 
         sessions_max: sessions that a member of a cluster keeps; further ones are opened and closed as they are needed,
-            and the cluster itself synchronises groups.  None outside of a cluster: every session stays.
+            and the cluster says who exchanges tables.  None outside of a cluster: every session stays.
         """
-        if sessions_max is None:
-            GroupSync(self, node.groups)
-        else:
+        node.tables.open(self, with_peers=sessions_max is None)
+        SharedGroups(node, node.groups)
+        if sessions_max is not None:
             self.close_idle_sessions(sessions_max)
         serve_introspection(self, node.introspection)
         self.security.on_refused.append(partial(_publish, node))

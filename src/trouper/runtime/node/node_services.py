@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..observe.events import Events
     from ..observe.instruments import Instruments
     from ..observe.introspection import Introspection
+    from .services.tables import NodeTables
 
 
 class NodeServices:
@@ -61,6 +62,13 @@ class NodeServices:
         from ..actor.groups import Groups  # noqa: PLC0415  loaded on first use
 
         return Groups(self.system)
+
+    @cached_property
+    def tables(self) -> NodeTables:
+        """The tables that this node replicates; internal, extensions use ``NodeContext.table``."""
+        from .services.tables import NodeTables  # noqa: PLC0415  loaded on first use
+
+        return NodeTables(self)
 
     @cached_property
     def events(self) -> Events:

@@ -1,10 +1,15 @@
 """Groups of connected nodes are one, and each node speaks for its own actors."""
 
+from typing import cast
+
+import msgspec
 import pytest
 
-from tests.runtime.net.stage import Clerk, pair, paired, spawn_remote
+from tests.runtime.net.stage import Clerk, pair, paired
 from tests.runtime.stage import play
 from trouper import Actor, ActorRef, GroupJoined, GroupLeft, GroupMembers, Message, Node, handler
+from trouper.runtime.gossip.messages import DeltaOnWire, TableDeltas
+from trouper.runtime.node.services.shared_groups import TIMES_MAX
 from trouper.testing import settle
 
 
@@ -76,12 +81,14 @@ def test_a_node_that_comes_later_gets_all_members_and_those_of_a_lost_one_leave(
             ada = await a.spawn(Clerk, name="ada")
             a.groups.join("tellers", ada)
             for number in range(1_200):
-                a.groups.join(f"many-{number % 2}", ada)
+                a.groups.join(f"many-{number}", ada)
+                a.groups.join("often", ada)
             async with b:
                 await b.network.wait_for_peer("a")
                 await settle()
                 assert names(b.groups.members("tellers")) == "a/ada"
-                assert len(b.groups.members("many-0")) == 600
+                assert len(b.groups.groups()) == 1_202
+                assert (len(a.groups.members("often")), len(b.groups.members("often"))) == (1_200, TIMES_MAX)
                 ben = await b.spawn(Clerk, name="ben")
                 b.groups.join("tellers", ben)
                 await settle()
@@ -92,28 +99,66 @@ def test_a_node_that_comes_later_gets_all_members_and_those_of_a_lost_one_leave(
     play(main)
 
 
+def _rows(*rows: tuple[str, str, ActorRef, object]) -> TableDeltas:
+    """What node b says that it has in the table of groups."""
+    changes = cast("msgspec.Raw", [((scope, group, ref), times) for scope, group, ref, times in rows])
+    return TableDeltas({"groups": (DeltaOnWire("b", 0, 0, 1, len(rows), changes),)})
+
+
+def _told(b: Node, *rows: tuple[str, str, ActorRef, object]) -> None:
+    """Let node b, which is hostile, say this to node a."""
+    message = _rows(*rows)
+    delta = msgspec.structs.replace(message.deltas["groups"][0], generation=b.network.node_id.generation)
+    b.network.peer("a").control(TableDeltas({"groups": (delta,)}))
+
+
 @paired
 async def test_a_node_cannot_speak_for_the_actors_of_another(a: Node, b: Node) -> None:
-    """What it says of them is reported, and changes nothing."""
+    """Such a row is left out and counted; the other rows of the packet are used."""
     ada = await a.spawn(Clerk, name="ada")
-    yon = await spawn_remote(a, "b", Clerk, name="yon")
-    b.network.peer("a").control(GroupJoined("default", "tellers", (b.find("user/yon") or yon,)))
-    peer = b.network.peer("a")
-    node_id = await b.network.whereis("a", "user/ada")
-    assert node_id is not None
-    peer.control(GroupJoined("default", "tellers", (node_id,)))
+    yon = await b.spawn(Clerk, name="yon")
+    there = await b.network.whereis("a", "user/ada")
+    assert there is not None
+    _told(b, ("default", "tellers", there, 1), ("default", "tellers", yon, 1))
     await settle()
     assert names(a.groups.members("tellers")) == "b/yon"
     assert ada not in a.groups.members("tellers")
+    assert a.tables.exchange.refused == {"row": 1}
 
 
-@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("times", [0, -1, TIMES_MAX + 1, 2**63, "many"])
 @paired
-async def test_leaving_more_often_than_joined_leaves_nothing_behind(a: Node, b: Node, times: int) -> None:
-    """A peer that counts wrongly cannot make a membership negative."""
+async def test_a_member_counts_a_bounded_number_of_times(a: Node, b: Node, times: object) -> None:
+    """A count that no honest node sends is left out; the other rows are used."""
     yon = await b.spawn(Clerk, name="yon")
-    peer = b.network.peer("a")
-    peer.control(GroupLeft("default", "tellers", (yon,) * times))
-    peer.control(GroupJoined("default", "tellers", (yon,)))
+    _told(b, ("default", "tellers", yon, times), ("default", "clerks", yon, TIMES_MAX))
     await settle()
-    assert names(a.groups.members("tellers")) == "b/yon"
+    assert a.groups.members("tellers") == []
+    assert a.groups.members("clerks") == [yon] * TIMES_MAX
+
+
+@paired
+async def test_scopes_of_another_node_end_with_their_members(a: Node, b: Node) -> None:
+    """Nothing of thousands of scopes stays once their members have left."""
+    yon = await b.spawn(Clerk, name="yon")
+    for number in range(2_000):
+        b.groups.scope(f"scope-{number}").join("group", yon)
+    await settle()
+    kept = a.groups.scope("scope-7")
+    assert len(list(a.groups.scopes())) == 2_001
+    await yon.stop()
+    await settle()
+    assert list(a.groups.scopes()) == ["default", "scope-7"]
+    assert list(b.groups.scopes()) == ["default"]
+    assert a.groups.scope("scope-7") is kept
+
+
+@paired
+async def test_a_group_whose_name_is_too_long_is_known_on_its_own_node_only(a: Node, b: Node) -> None:
+    """And a peer that says otherwise is not believed."""
+    yon = await b.spawn(Clerk, name="yon")
+    b.groups.join("x" * 300, yon)
+    _told(b, ("y" * 200, "x" * 200, yon, 1), ("y" * 100, "x" * 100, yon, 1))
+    await settle()
+    assert list(b.groups.groups()) == ["x" * 300]
+    assert list(a.groups.scopes()) == ["default", "y" * 100]

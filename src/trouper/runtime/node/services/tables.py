@@ -1,0 +1,285 @@
+"""``NodeTables``: the replicated tables of a node, exchanged with its peers or with the members of its cluster.
+
+``TableExchange`` decides; this file decodes what peers send, in pieces that do not hold the loop, and sends.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias, cast
+
+import msgspec
+
+from ...gossip.content_digest import row_bytes
+from ...gossip.messages import ROWS_PER_MESSAGE, DeltaOnWire, TableChecksums, TableDeltas, TableDigest
+from ...gossip.replicated_table import ReplicatedTable
+from ...gossip.table_exchange import ExchangeSettings, Sends, TableExchange
+from ...gossip.versioned_table import Delta, TableLimits
+from ...kernel.errors import WireError
+from ...kernel.message import Message
+from .worker_nodes import parent_of
+
+if TYPE_CHECKING:
+    from ...net.network import Network
+    from ...net.peer import Peer
+    from ..node_services import NodeServices
+
+AnyTable: TypeAlias = "ReplicatedTable[Any, Any]"  # Any: each table has keys and rows of its own
+AnyDelta: TypeAlias = "Delta[Any, Any]"  # Any: as above
+Row: TypeAlias = "tuple[Any, Any]"  # Any: as above
+RAW_ROWS = Annotated[list[msgspec.Raw], msgspec.Meta(max_length=ROWS_PER_MESSAGE)]
+QUEUED_ROWS_MAX = 200_000
+"""Rows of one peer that wait to be merged; deltas beyond them are left out, and asked for later."""
+REREAD_ROWS_MAX = 1_000
+"""Rows that are read one by one in one turn of the loop, because their delta could not be read as a whole."""
+WARN_S = 10.0
+"""Seconds between two lines in the log about what was left out."""
+
+
+class NodeTables:
+    """The tables of a node; internal, extensions use ``NodeContext.table``.
+
+    on_heard: called with each peer that sends something of tables; None for nothing.
+    """
+
+    def __init__(self, node: NodeServices) -> None:
+        system = self._system = node.system
+        self._node = node
+        chance = random.Random(system.random())
+        self.exchange = TableExchange(node.name, system.node_id.generation, chance, parent_of, self._in_reach)
+        self.on_heard: Callable[[Peer], None] | None = None
+        self._network: Network | None = None
+        self._send_in_cluster: Callable[[str, Message[Any]], None] | None = None  # Any: of whatever reply
+        self._flush_pending = False
+        self._queue: deque[tuple[Peer, int, Callable[[], Sends]]] = deque()
+        self._queued_rows: dict[Peer, int] = {}
+        self._reread_rows = 0
+        self._warned_at = -WARN_S
+
+    # --- tables ------------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        name: str,
+        row_type: object,
+        limits: TableLimits,
+        is_valid: Callable[[str, Any, Any], bool] | None = None,  # Any: as of the table
+    ) -> AnyTable:
+        """Add a table, and ask the other nodes for their rows; raises what ``TableExchange.add`` raises."""
+        table = self.exchange.add(name, row_type, limits, self._flush_soon, is_valid)
+        self._send(self.exchange.ask_for(name))
+        return table
+
+    def remove(self, name: str) -> None:
+        """Remove a table; this node's rows in it are gone on all nodes."""
+        self._send(self.exchange.remove(name))
+
+    def flush(self) -> None:
+        """Send what this node has written."""
+        self._flush_pending = False
+        self._send(self.exchange.flush())
+
+    def _flush_soon(self) -> None:
+        if not self._flush_pending and self._network is not None:
+            self._flush_pending = True
+            self._system.loop.call_soon(self.flush)
+
+    # --- who takes part ----------------------------------------------------------------------------------------------
+
+    def open(self, network: Network, *, with_peers: bool) -> None:
+        """Serve the messages of other nodes.  with_peers: the connected nodes take part, and no cluster says who."""
+        self._network = network
+        network.request_handlers.serve(TableDeltas, self._on_deltas, owner="tables")
+        network.request_handlers.serve(TableChecksums, self._on_checksums, owner="tables")
+        network.request_handlers.serve(TableDigest, self._on_digest, owner="tables")
+        network.watch_peers(self._on_peer if with_peers else self._on_member)
+
+    def join_cluster(
+        self,
+        send: Callable[[str, Message[Any]], None],  # Any: of whatever reply
+        *,
+        direct_max: int,
+        fan_out: int,
+        answer_max: int,
+    ) -> None:
+        """Exchange tables as a cluster does, with the members that ``set_members`` is given.
+
+        send: sends a message to a member, by its name.  direct_max, fan_out, answer_max: as in ``ExchangeSettings``.
+        """
+        self.exchange.settings, self._send_in_cluster = ExchangeSettings(direct_max, fan_out, answer_max), send
+        self.exchange.set_members({self._node.name: self.exchange.members[self._node.name]})
+
+    def set_members(self, members: Mapping[str, int]) -> None:
+        """Remove the rows of nodes that are no members any more.  members: generations by name, this node's too."""
+        self.exchange.set_members(members)
+
+    def compare(self, *, with_all: bool = False) -> None:
+        """Compare copies with another member, chosen by chance.  with_all: with every one."""
+        self._send(self.exchange.compare(with_all=with_all))
+
+    def welcome(self, joined: Sequence[str], known: int) -> None:
+        """Compare copies with members that have joined.  known: how many members there were before."""
+        self._send(self.exchange.welcome(joined, known))
+
+    def _on_peer(self, peer: Peer, up: bool) -> None:
+        members = dict(self.exchange.members)
+        if up:
+            self.set_members({**members, peer.node: peer.node_id.generation})
+            self._send(self.exchange.greet(peer.node))
+        elif members.get(peer.node) == peer.node_id.generation:
+            del members[peer.node]
+            self.set_members(members)
+
+    def _on_member(self, peer: Peer, up: bool) -> None:
+        if up:
+            self._send(self.exchange.confirm(peer.node))
+
+    def _in_reach(self, node: str) -> bool:
+        peer = None if self._network is None else self._network.peers.get(node)
+        return peer is not None and peer.in_reach
+
+    def _send(self, sends: Sends) -> None:
+        network = self._network
+        for name, message in sends if network is not None else ():
+            peer = network.peers.get(name) if network is not None else None
+            if peer is not None and peer.is_backpressured:
+                self.exchange.refused["not_sent"] += 1  # it would wait without limit; a later digest asks for it
+            elif self._send_in_cluster is not None:
+                self._send_in_cluster(name, message)
+            elif peer is not None:
+                peer.control(message)
+
+    # --- what peers send ---------------------------------------------------------------------------------------------
+
+    def _on_deltas(self, message: TableDeltas, peer: Peer) -> None:
+        """Read the rows, whose bytes are valid during this call only; they are merged later, some in each turn."""
+        read: list[_ReadDelta] = []
+        rows = 0
+        for name, deltas in message.deltas.items():
+            table = self.exchange.tables.get(name)
+            if table is None:
+                self._refuse("unknown_table", peer, len(deltas))
+                continue
+            for delta in deltas:
+                if rows > ROWS_PER_MESSAGE or self._queued_rows.get(peer, 0) + rows > QUEUED_ROWS_MAX:
+                    self._refuse("too_many_rows", peer)
+                    break
+                try:
+                    read.append(self._read(table, delta, peer))
+                except WireError as error:
+                    self._refuse("delta", peer, error=error)
+                    continue
+                rows += len(read[-1].rows) + 1
+        self._put(peer, rows, lambda: self._merge(peer, read))
+
+    def _on_checksums(self, message: TableChecksums, peer: Peer) -> None:
+        self._put(peer, len(message.checksums), lambda: self.exchange.checksums_from(peer.node, message))
+
+    def _on_digest(self, message: TableDigest, peer: Peer) -> None:
+        stamps = sum(map(len, message.stamps.values()))
+        now = self._system.loop.time
+        self._put(peer, stamps, lambda: self.exchange.digest_from(peer.node, message, now()))
+
+    def _read(self, table: AnyTable, delta: DeltaOnWire, peer: Peer) -> _ReadDelta:
+        """Read the rows of a delta: all at once, or one by one where one of them cannot be read.
+
+        Raises ``WireError`` for what is no list of rows, or too long.
+        """
+        what = f"rows of the table {table.name}"
+        unread: list[bytes] = []
+        try:
+            rows: Any = peer.codec.read_as(table.rows_type, delta.changes, what)
+        except WireError:
+            rows = self._read_one_by_one(table, delta, peer, unread)
+        return _ReadDelta(table, delta, rows, unread)
+
+    def _read_one_by_one(self, table: AnyTable, delta: DeltaOnWire, peer: Peer, unread: list[bytes]) -> list[Row]:
+        """Read rows one by one, as far as this turn of the loop has time for it."""
+        if not self._reread_rows:
+            self._system.loop.call_soon(self._begin_turn)
+        rows: list[Row] = []
+        raws: Any = peer.codec.read_as(RAW_ROWS, delta.changes, "the rows of a delta")
+        for raw in raws:
+            self._reread_rows += 1
+            try:
+                if self._reread_rows <= REREAD_ROWS_MAX:
+                    rows.append(cast("Row", peer.codec.read_as(table.row_type, raw, "a row")))
+                    continue
+            except WireError:
+                pass
+            unread.append(bytes(raw))
+        return rows
+
+    def _merge(self, peer: Peer, read: Sequence[_ReadDelta]) -> Sends:
+        """Merge deltas, without the rows that are too large or not their owner's to write."""
+        deltas: list[tuple[str, AnyDelta]] = []
+        for table, delta, rows, unread in read:
+            changes: list[Row] = []
+            for key, value in rows:
+                if _is_valid(table, delta.owner, key, value):
+                    changes.append((key, value))
+                else:
+                    unread.append(repr((key, value)).encode())
+            if unread:
+                self._refuse("row", peer, len(unread))
+            head = (delta.owner, delta.generation, delta.base, delta.version)
+            deltas.append((table.name, Delta(*head, tuple(changes), delta.rows, frozenset(unread))))
+        return self.exchange.merge(peer.node, deltas)
+
+    def _begin_turn(self) -> None:
+        self._reread_rows = 0
+
+    # --- in turns ----------------------------------------------------------------------------------------------------
+
+    def _put(self, peer: Peer, rows: int, step: Callable[[], Sends]) -> None:
+        """Let a step of the exchange run in its turn.  rows: how much work it is."""
+        if self.on_heard is not None:
+            self.on_heard(peer)
+        if not self._queue:
+            self._system.loop.call_soon(self._work)
+        self._queue.append((peer, rows + 1, step))
+        self._queued_rows[peer] = self._queued_rows.get(peer, 0) + rows + 1
+
+    def _work(self) -> None:
+        """Run the steps that wait, as many as one turn of the loop has time for."""
+        rows_left = ROWS_PER_MESSAGE
+        while self._queue and rows_left > 0:
+            peer, rows, step = self._queue.popleft()
+            rows_left -= rows
+            self._queued_rows[peer] -= rows
+            if not self._queued_rows[peer]:
+                del self._queued_rows[peer]
+            try:
+                self._send([*step(), *self.exchange.confirm(peer.node)])
+            except Exception as error:  # noqa: BLE001  rows of a peer may hold anything; the others are merged all the same
+                self._refuse("failed", peer, error=error)
+        if self._queue:
+            self._system.loop.call_soon(self._work)
+
+    def _refuse(self, kind: str, peer: Peer, count: int = 1, error: Exception | None = None) -> None:
+        """Count what was left out, and log it at a limited rate, but for tables that this node does not have."""
+        self.exchange.refused[kind] += count
+        now = self._system.loop.time()
+        if kind != "unknown_table" and now - self._warned_at >= WARN_S:
+            self._warned_at = now
+            self._node.reports.problem(f"tables: what node {peer.node} sent was left out in part ({kind})", error)
+
+
+class _ReadDelta(NamedTuple):
+    """A delta whose rows have been read.  unread: those that could not be, as they came."""
+
+    table: AnyTable
+    delta: DeltaOnWire
+    rows: Sequence[Row]
+    unread: list[bytes]
+
+
+def _is_valid(table: AnyTable, owner: str, key: object, value: object) -> bool:
+    try:
+        size = 0 if value is None else len(row_bytes(key, value))
+        valid = table.is_valid is None or table.is_valid(owner, key, value)
+        return valid and size <= table.copies.limits.row_bytes_max
+    except Exception:  # noqa: BLE001  a value of a peer may raise anything when it is looked at
+        return False

@@ -1,0 +1,236 @@
+"""Copies of all tables agree once they have been compared, and only the word of an owner counts about its rows."""
+
+import random
+
+import pytest
+
+from tests.runtime.gossip.exchange_stage import Nodes, decoded
+from trouper import CallerError, InvalidOption
+from trouper.runtime.gossip.messages import VERSION_MAX, TableChecksums, TableDeltas, TableDigest
+from trouper.runtime.gossip.table_exchange import ExchangeSettings
+from trouper.runtime.gossip.versioned_table import VERSIONS_AHEAD_MAX, Delta, TableLimits
+
+SMALL = ExchangeSettings()
+LARGE = ExchangeSettings(direct_max=2, fan_out=2)
+
+
+def _play(nodes: Nodes, chance: random.Random) -> None:
+    """Write, lose, delay and cut, at random."""
+    names = list(nodes.at)
+    for _ in range(60):
+        match chance.choice(("put", "put", "deliver", "deliver", "lose", "cut", "compare")):
+            case "put":
+                value = chance.choice((None, 1, 2, 3))
+                nodes.put(chance.choice(names), chance.choice("xyz"), value, chance.choice("tu"))
+            case "deliver" if nodes.transit:
+                nodes.deliver(chance.randrange(100))
+            case "lose" if nodes.transit:
+                nodes.transit.pop(chance.randrange(len(nodes.transit)))
+            case "cut":
+                pair = frozenset(chance.sample(names, 2))
+                nodes.cut ^= {pair}
+            case _:
+                one = chance.choice(names)
+                nodes.send(one, nodes.at[one].compare())
+
+
+@pytest.mark.parametrize("settings", [SMALL, LARGE])
+def test_after_comparing_all_have_the_rows_of_the_owners(settings: ExchangeSettings) -> None:
+    """Whatever was written, lost, late or out of order, and whichever nodes could not reach each other."""
+    for seed in range(60):
+        chance = random.Random(seed)
+        nodes = Nodes("a b c d e", settings, seed)
+        _play(nodes, chance)
+        nodes.cut.clear()
+        nodes.transit.clear()
+        nodes.compare(10)
+        for owner in nodes.at:
+            for name in "tu":
+                copies = nodes.copies(owner, name)
+                assert all(copy == copies[owner] for copy in copies.values()), (seed, owner, copies)
+        assert len({repr(one.checksums()) for one in nodes.at.values()}) == 1
+
+
+def test_a_change_of_a_small_cluster_goes_to_all_members_and_of_a_large_one_to_a_few() -> None:
+    """Those pass on what is new to them, until all have it."""
+    small, large = Nodes("a b c d e", SMALL), Nodes("a b c d e f g h", LARGE)
+    for nodes, receivers in ((small, 4), (large, 2)):
+        nodes.put("a", "x", 1)
+        assert len(nodes.transit) == receivers
+        nodes.settle()
+        nodes.compare(4)
+        assert all(copy == {"x": 1} for copy in nodes.copies("a").values())
+    per_node = [sum(source == node for source, _, _ in large.sent) for node in large.at]
+    assert max(per_node) < 30
+
+
+def test_rows_of_a_member_in_reach_are_not_taken_from_another_node() -> None:
+    """The owner is asked instead; what the other one says has no effect."""
+    nodes = Nodes("a b c", SMALL)
+    nodes.put("a", "x", 1)
+    nodes.settle()
+    sends = nodes.at["c"].merge("b", [("t", Delta("a", 1, 0, 9, (("forged", 1),), 1))])
+    assert [(to, type(message)) for to, message in sends] == [("a", TableDigest)]
+    assert nodes.copies("a")["c"] == {"x": 1}
+    nodes.send("c", sends)
+    nodes.settle()
+    assert nodes.copies("a")["c"] == {"x": 1}
+    assert nodes.at["c"].merge("b", [("t", Delta("a", 1, 0, 9, (("forged", 1),), 1))]) == [], "asked once a round"
+
+
+@pytest.mark.parametrize("version", [1, 2, 40, VERSIONS_AHEAD_MAX])
+def test_rows_that_were_passed_on_wrongly_last_until_their_owner_is_heard(version: int) -> None:
+    """Whatever version they claim, they keep no later row of the owner from being seen."""
+    nodes = Nodes("a b c", SMALL)
+    nodes.put("a", "x", 1)
+    nodes.cut = {frozenset("ac")}
+    nodes.transit.clear()
+    nodes.at["c"].merge("b", [("t", Delta("a", 1, 0, version, (("forged", 1),), 1))])
+    assert nodes.copies("a")["c"] == {"forged": 1}
+    nodes.cut.clear()
+    nodes.put("a", "y", 2)
+    nodes.settle()
+    assert nodes.copies("a")["c"] == {"x": 1, "y": 2}
+    assert not nodes.table("c").copies.unconfirmed
+
+
+def test_rows_that_were_passed_on_rightly_are_confirmed_by_their_owner_without_being_sent_again() -> None:
+    """The owner compares the content digest."""
+    nodes = Nodes("a b c", SMALL)
+    nodes.cut = {frozenset("ac")}
+    nodes.put("a", "x", 1)
+    nodes.settle()
+    nodes.compare(4)
+    assert nodes.copies("a")["c"] == {"x": 1}
+    assert nodes.table("c").copies.unconfirmed == {"a"}
+    nodes.cut.clear()
+    nodes.sent.clear()
+    nodes.send("c", nodes.at["c"].confirm("a"))
+    nodes.settle()
+    assert not nodes.table("c").copies.unconfirmed
+    answers = [message for source, _, message in nodes.sent if source == "a" and isinstance(message, TableDeltas)]
+    assert [delta.changes for answer in answers for _, delta in decoded(answer)] == [()]
+
+
+def test_a_version_out_of_reach_is_refused() -> None:
+    """From the owner above the limit of the wire, from others above what they can be ahead."""
+    nodes = Nodes("a b c", SMALL)
+    nodes.cut = {frozenset("ac")}
+    for source, version in (("b", VERSIONS_AHEAD_MAX + 1), ("a", VERSION_MAX + 1)):
+        nodes.at["c"].merge(source, [("t", Delta("a", 1, 0, version, (("forged", 1),), 1))])
+    assert nodes.copies("a")["c"] == {}
+    assert nodes.at["c"].refused == {"delta": 2}
+
+
+def test_a_worker_hears_all_from_its_parent_and_is_vouched_for_by_it() -> None:
+    """Rows of the worker reach the members through the parent, and theirs the worker."""
+    nodes = Nodes("a b a.worker-1", SMALL)
+    nodes.cut = {frozenset(("b", "a.worker-1"))}
+    nodes.put("a.worker-1", "x", 1)
+    nodes.put("b", "y", 2)
+    nodes.settle()
+    assert set(map(str, nodes.copies("a.worker-1").values())) == {"{'x': 1}"}
+    assert set(map(str, nodes.copies("b").values())) == {"{'y': 2}"}
+    assert not any(nodes.table(node).copies.unconfirmed for node in nodes.at)
+    nodes.cut = {frozenset(("b", "a"))}
+    nodes.at["b"].merge("a.worker-1", [("t", Delta("a", 1, 0, 9, (("forged", 1),), 1))])
+    assert nodes.table("b").copies.unconfirmed == {"a"}
+
+
+def test_nodes_without_a_cluster_tell_their_own_rows_and_believe_no_others() -> None:
+    """A node that comes is told all of them."""
+    nodes = Nodes("a b c")
+    nodes.put("a", "x", 1)
+    assert {to for _, to, _ in nodes.transit} == {"b", "c"}
+    nodes.settle()
+    nodes.cut = {frozenset("ac")}
+    assert nodes.at["c"].merge("b", [("t", Delta("a", 1, 0, 9, (("forged", 1),), 1))]) == []
+    assert nodes.copies("a")["c"] == {"x": 1}
+    nodes.at["c"].set_members({"c": 1})
+    assert nodes.copies("a")["c"] == {}
+    nodes.at["c"].set_members({"a": 1, "c": 1})
+    nodes.cut.clear()
+    nodes.send("a", nodes.at["a"].greet("c"))
+    nodes.settle()
+    assert nodes.copies("a")["c"] == {"x": 1}
+
+
+def test_what_an_unknown_table_or_no_member_sends_is_counted() -> None:
+    """And has no effect."""
+    one = Nodes("a b", SMALL).at["a"]
+    delta = Delta("b", 1, 0, 1, (("x", 1),), 1)
+    assert one.merge("b", [("unknown", delta)]) == []
+    assert one.merge("stranger", [("t", delta)]) == []
+    assert one.checksums_from("b", TableChecksums({"unknown": 5})) == []
+    assert one.digest_from("b", TableDigest({"unknown": {}}, False, {}, ()), 0.0) == []
+    assert one.digest_from("stranger", TableDigest({"t": {}}, False, {}, ()), 0.0) == []
+    assert one.refused == {"unknown_table": 3, "not_member": 2}
+
+
+def test_a_table_that_ends_takes_its_rows_with_it_and_may_begin_anew() -> None:
+    """On all nodes; the rows of its second life are newer than those of the first."""
+    nodes = Nodes("a b", SMALL)
+    nodes.put("a", "x", 1)
+    nodes.settle()
+    nodes.send("a", nodes.at["a"].remove("t"))
+    nodes.settle()
+    assert nodes.copies("a", "u") == {"a": {}, "b": {}}
+    assert dict(nodes.table("b").rows_of("a")) == {}
+    nodes.add("a", "t")
+    nodes.put("b", "z", 3)
+    nodes.put("a", "y", 2)
+    nodes.settle()
+    assert nodes.copies("a") == {"a": {"y": 2}, "b": {"y": 2}}
+    assert nodes.copies("b") == {"a": {"z": 3}, "b": {"z": 3}}
+
+
+def test_a_table_that_begins_late_gets_the_rows_of_the_others() -> None:
+    """It asks for them."""
+    nodes = Nodes("a b", SMALL)
+    nodes.add("b", "late").put("x", 1)
+    nodes.send("b", nodes.at["b"].flush())
+    nodes.settle()
+    assert nodes.at["a"].refused["unknown_table"] == 1
+    nodes.add("a", "late")
+    nodes.send("a", nodes.at["a"].ask_for("late"))
+    nodes.settle()
+    assert nodes.copies("b", "late") == {"a": {"x": 1}, "b": {"x": 1}}
+
+
+def test_another_generation_of_a_node_begins_with_the_rows_that_it_has() -> None:
+    """The members hold only those; what was said of the former generation is ignored."""
+    nodes = Nodes("a b", SMALL)
+    nodes.put("a", "x", 1)
+    late = nodes.transit.pop()[2]
+    nodes.at["a"].set_members({"a": 2, "b": 1})
+    nodes.at["b"].set_members({"a": 2, "b": 1})
+    assert isinstance(late, TableDeltas)
+    nodes.at["b"].merge("a", decoded(late))
+    assert nodes.copies("a") == {"a": {"x": 1}, "b": {}}
+    nodes.send("a", nodes.at["a"].flush())
+    nodes.settle()
+    assert nodes.copies("a") == {"a": {"x": 1}, "b": {"x": 1}}
+
+
+def test_a_flood_of_digests_is_answered_a_few_times_a_second() -> None:
+    """What an answer costs is not repeated without limit."""
+    nodes = Nodes("a b", ExchangeSettings(answer_max=5))
+    nodes.put("a", "x", 1)
+    digest = TableDigest({"t": {}}, False, {}, ())
+    answers = [len(nodes.at["a"].digest_from("b", digest, 0.0)) for _ in range(20)]
+    assert (sum(answers), nodes.at["a"].refused) == (5, {"digest": 15})
+    assert nodes.at["a"].digest_from("b", digest, 1.0)
+
+
+def test_a_table_has_a_name_of_its_own() -> None:
+    """Errors say what is wrong."""
+    nodes = Nodes("a", SMALL)
+    with pytest.raises(CallerError, match="another table 't'"):
+        nodes.add("a", "t")
+    for name in ("", "x" * 300, "a\nb"):
+        with pytest.raises(InvalidOption, match="1 to 256 printable"):
+            nodes.add("a", name)
+    with pytest.raises(InvalidOption, match="every limit must be 1 or more"):
+        TableLimits(rows_max=0)
+    with pytest.raises(InvalidOption, match="row_bytes_max"):
+        TableLimits(row_bytes_max=10_000_000)
