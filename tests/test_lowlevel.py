@@ -21,6 +21,7 @@ NOT_NAMED = {
     "Cell": "as ExtensionRun",
     "System": "as ExtensionRun, to `Instruments`",
     "Reports": "as System",
+    "VersionedTable": "as ExtensionRun, to a `ReplicatedTable`",
     "Network": "the class of `ctx.network`, which nobody makes",
 }
 

@@ -39,7 +39,7 @@ class Nodes:
         self.sent: list[tuple[str, str, Message[None]]] = []
         members = dict.fromkeys(names.split(), 1)
         for name in members:
-            one = self.at[name] = TableExchange(name, 1, self.chance, parent_of, partial(self._in_reach, name))
+            one = self.at[name] = TableExchange(name, 1, self.chance.random, parent_of, partial(self._in_reach, name))
             one.settings = settings
             one.set_members(members)
             for table in "tu":

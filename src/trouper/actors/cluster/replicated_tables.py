@@ -42,7 +42,7 @@ class ClusterTables:
             row_type: Any,  # Any: a type that is built when the program runs
             limits: TableLimits = FEW,
             is_valid: Callable[[str, Any, Any], bool] | None = None,  # Any: as of the table
-        ) -> ReplicatedTable[Any, Any]:
+        ) -> ReplicatedTable[Any, Any]:  # Any: as above
             return tables.add(f"cluster.{name}", row_type, limits, is_valid or _has_short_key)
 
         self.names: NameTable[ActorRef] = NameTable(

@@ -17,7 +17,6 @@ Which word counts:
 
 from __future__ import annotations
 
-import random
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -66,8 +65,9 @@ class ExchangeSettings(msgspec.Struct, frozen=True):
 class TableExchange:
     """The replicated tables of one node, by name, and their exchange with the other members.
 
-    node, generation: this node.  chance: source of random choices.  parent_of: returns the node whose worker another
-    one is, by its name; empty for no worker.  in_reach: returns whether a node is connected, by its name.
+    node, generation: this node.  chance: returns random numbers in [0, 1).
+    parent_of: returns the node whose worker another one is, by its name; empty for no worker.
+    in_reach: returns whether a node is connected, by its name.
     tables: by name.  members: the generations of the nodes that take part, this one included, by name.
     refused: what was left out, by kind.
     """
@@ -76,7 +76,7 @@ class TableExchange:
         self,
         node: str,
         generation: int,
-        chance: random.Random,
+        chance: Callable[[], float],
         parent_of: Callable[[str], str],
         in_reach: Callable[[str], bool],
     ) -> None:
@@ -112,7 +112,9 @@ class TableExchange:
                 f" {'one of this name' if name in self.tables else 'none of this name'}"
             )
         version = self._ended.pop(name, 0)
-        copies: VersionedTable[Any, Any] = VersionedTable(self.node, self.members, limits, version)
+        copies: VersionedTable[Any, Any] = VersionedTable(  # Any: as of the table
+            self.node, self.members, limits, version
+        )
         table = self.tables[name] = ReplicatedTable(name, row_type, copies, on_write, is_valid)
         self._announced[name] = version
         return table
@@ -183,7 +185,7 @@ class TableExchange:
         checksums = self.checksums()
         if with_all:
             return [(name, TableChecksums(checksums, answer=True)) for name in names]
-        return [(self._chance.choice(names), TableChecksums(checksums))] if names else []
+        return [(name, TableChecksums(checksums)) for name in self._sample(names, 1)]
 
     def welcome(self, joined: Iterable[str], known: int) -> Sends:
         """Compare copies with members that have joined: with some of them, if they are many.
@@ -191,7 +193,7 @@ class TableExchange:
         known: how many members this node knew before.
         """
         settings = self.settings or ExchangeSettings()
-        few = known <= settings.direct_max or self._chance.random() * known < settings.fan_out
+        few = known <= settings.direct_max or self._chance() * known < settings.fan_out
         reached = {*self._others, *self._workers}
         names = sorted(reached.intersection(joined)) if few else []
         return [(name, TableChecksums(self.checksums())) for name in self._sample(names)]
@@ -347,9 +349,12 @@ class TableExchange:
             others = [name for name in others if not self._parent_of(name)]
         self._others, self._is_large = others, settings is not None and len(others) >= settings.direct_max
 
-    def _sample(self, names: Sequence[str]) -> Sequence[str]:
-        fan_out = len(names) if self.settings is None else self.settings.fan_out
-        return names if len(names) <= fan_out else self._chance.sample(names, fan_out)
+    def _sample(self, names: Sequence[str], count: int | None = None) -> list[str]:
+        """Return so many of these names, chosen by chance; None for ``fan_out``."""
+        if count is None:
+            count = len(names) if self.settings is None else self.settings.fan_out
+        left = list(names)
+        return left if len(left) <= count else [left.pop(int(self._chance() * len(left))) for _ in range(count)]
 
     def _receivers(self, source: str = "") -> list[str]:
         others = [name for name in self._others if name != source]

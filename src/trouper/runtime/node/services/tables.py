@@ -47,7 +47,7 @@ class NodeTables:
     def __init__(self, node: NodeServices) -> None:
         system = self._system = node.system
         self._node = node
-        chance = random.Random(system.random())
+        chance = random.Random(system.random()).random
         self.exchange = TableExchange(node.name, system.node_id.generation, chance, parent_of, self._in_reach)
         self.on_heard: Callable[[Peer], None] | None = None
         self._network: Network | None = None
@@ -190,7 +190,7 @@ class NodeTables:
         what = f"rows of the table {table.name}"
         unread: list[bytes] = []
         try:
-            rows: Any = peer.codec.read_as(table.rows_type, delta.changes, what)
+            rows = cast("Sequence[Row]", peer.codec.read_as(table.rows_type, delta.changes, what))
         except WireError:
             rows = self._read_one_by_one(table, delta, peer, unread)
         return _ReadDelta(table, delta, rows, unread)
@@ -200,7 +200,7 @@ class NodeTables:
         if not self._reread_rows:
             self._system.loop.call_soon(self._begin_turn)
         rows: list[Row] = []
-        raws: Any = peer.codec.read_as(RAW_ROWS, delta.changes, "the rows of a delta")
+        raws = cast("list[msgspec.Raw]", peer.codec.read_as(RAW_ROWS, delta.changes, "the rows of a delta"))
         for raw in raws:
             self._reread_rows += 1
             try:
