@@ -57,6 +57,10 @@ class Nodes:
     def _in_reach(self, node: str, other: str) -> bool:
         return frozenset((node, other)) not in self.cut
 
+    def cut_off(self, node: str, other: str) -> None:
+        """Let these two nodes not reach each other, and no others."""
+        self.cut = {frozenset((node, other))}
+
     def send(self, node: str, sends: Sends) -> None:
         """Put what a node sends into transit; between nodes that cannot reach each other it is lost."""
         for to, message in sends:

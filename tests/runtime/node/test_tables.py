@@ -73,14 +73,17 @@ async def _scene(sim: Simulation) -> None:
     assert _rows(sim["n2"]) == {"n1": {"cpu": 0}}, "it has written nothing since it came back"
 
 
+def _in_cluster(name: str) -> dict[str, object]:
+    return {"cluster": PLAIN, "join": ["sim://n1"]}
+
+
 @pytest.mark.parametrize("in_cluster", [False, True])
 def test_rows_are_read_everywhere_and_end_with_their_node(in_cluster: bool) -> None:
     """In a cluster the members have copies, and without one the connected nodes."""
-
-    def options(name: str) -> dict[str, object]:
-        return {"cluster": PLAIN, "join": ["sim://n1"]} if in_cluster else {}
-
-    simulate_extension(Quotas, _scene, options=options, **({"joins": {}} if in_cluster else {}))
+    if in_cluster:
+        simulate_extension(Quotas, _scene, joins={}, options=_in_cluster)
+    else:
+        simulate_extension(Quotas, _scene)
 
 
 @virtual_time
