@@ -112,6 +112,8 @@ from .runtime.kernel.supervision import OneForOne as OneForOne
 from .runtime.kernel.supervision import RestForOne as RestForOne
 from .runtime.net.code_shipping import CodeShipping as CodeShipping
 from .runtime.net.security_log import PeerRefused as PeerRefused
+from .runtime.node.executors import ExecutorInfo as ExecutorInfo
+from .runtime.node.executors import Threads as Threads
 from .runtime.node.run import run as run
 from .runtime.node.services.served_journal import ServedJournal as ServedJournal
 from .runtime.node.shutdown import Shutdown as Shutdown
@@ -175,6 +177,7 @@ __all__ = [
     "EventStream",
     "EventUnreadable",
     "Events",
+    "ExecutorInfo",
     "FileJournal",
     "FlightRecorder",
     "GroupJoined",
@@ -248,6 +251,7 @@ __all__ = [
     "SupervisorHandle",
     "TagTaken",
     "TerminateChild",
+    "Threads",
     "Trace",
     "Traced",
     "TrouperError",

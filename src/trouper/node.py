@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .runtime.kernel.journal import Journal
     from .runtime.kernel.supervision import Strategy
     from .runtime.net.code_shipping import CodeShipping
+    from .runtime.node.executors import Threads
     from .runtime.node.extension import AnyExtension
     from .runtime.node.opening import NetworkOptions
     from .runtime.session.bulk_chunks import BulkSettings
@@ -68,6 +69,8 @@ class Node(NodeBase):
         that a test finds what cannot be sent.  ``trouper.testing.simulate`` turns it on.
     code_shipping: True sends actors that no module defines by value, to nodes with the same setting, and takes such
         actors from them: a node that may connect to this one can run any code here.  ``CodeShipping`` sets its limit.
+    executors: pools of threads by name, as ``{"gpu": Threads(2)}``, for actors with ``executor="gpu"``; the workers of
+        the node have pools of the same names and sizes.  ``loop`` and ``thread`` are there in any case.
     workers: how many worker processes to start, as nodes ``NAME.worker-1`` and so on that are connected to this node
         and to one another; 0 starts none.  ``Workers`` sets their limits and time-outs.
     cluster: the settings of the cluster that this node joins through one of the nodes at ``join``; None joins none, and
@@ -98,6 +101,7 @@ class Node(NodeBase):
         bulk: BulkSettings | None = None,
         strict_wire: bool = False,
         code_shipping: bool | CodeShipping = False,
+        executors: Mapping[str, Threads] | None = None,
         workers: int | Workers = 0,
         cluster: ClusterConfig | None = None,
         seed: int | None = None,
@@ -121,13 +125,12 @@ class Node(NodeBase):
             bulk=bulk,
             strict_wire=strict_wire,
             code_shipping=code_shipping,
+            executors=executors,
             seed=seed,
             extensions=extensions,
         )
         if listen or workers:
-            from .actors.deadlock.deadlock_extension import DeadlockDetection  # noqa: PLC0415  loaded on first use
-
-            self._extensions.add(DeadlockDetection)
+            self._detect_deadlocks()
         self._worker_manager: WorkerManager | None = None
         self._cluster_part: _ClusterPart | None = None
         if cluster is not None:
@@ -137,6 +140,11 @@ class Node(NodeBase):
             self._add_part(self._cluster_part)
         if isinstance(workers, Workers) or workers != 0:
             self._add_workers(workers, threads, slow_handler_s, strict_wire)
+
+    def _detect_deadlocks(self) -> None:
+        from .actors.deadlock.deadlock_extension import DeadlockDetection  # noqa: PLC0415  loaded on first use
+
+        self._extensions.add(DeadlockDetection)
 
     def _add_workers(
         self, workers: int | Workers, threads: int, slow_handler_s: float | None, strict_wire: bool

@@ -99,7 +99,7 @@ async def test_an_actor_may_leave_by_its_own_decision(node: Node, restart: str) 
             self.stop()
             return 2 * msg.n
 
-    ref = await node.spawn(Leaver, story, restart=restart)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]  a parameter of the test
+    ref = await node.spawn(Leaver, story, restart=restart)  # type: ignore[call-arg]  # pyright: ignore[reportArgumentType]  a parameter of the test
     asked = ref.ask(Double(1))
     ref.tell(Note(1))
     assert await asked == 2

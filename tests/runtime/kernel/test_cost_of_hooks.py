@@ -1,4 +1,4 @@
-"""Headers, instruments and admission hooks cost nothing while nobody uses them, counted in bytecodes."""
+"""Headers, instruments, admission hooks and executors cost nothing while nobody uses them, counted in bytecodes."""
 
 import dis
 import sys
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 TRACE = declare_header("test-trace", follows=True)
 FENCE = declare_header("test-fence", follows=False)
 
-HOOK_NAMES = {"hooks", "outgoing", "headers", "at_work", "follows", "pass_on", "instruments", "admission"}
+HOOK_NAMES = {
+    "hooks", "outgoing", "headers", "at_work", "follows", "pass_on", "instruments", "admission", "executor", "off_loop",
+}  # fmt: skip
 FAST_PATH: list[Callable[..., object]] = [
     ActorRef.tell,
     ActorRef.ask,

@@ -10,6 +10,8 @@ def test_control_messages_keep_their_numbers_and_fields() -> None:
         2: (
             "trouper.SpawnActor", "actor: str", "args: Raw", "keywords: Raw", "name: str|None = ...",
             "shutdown_s: float|None = ...", "owner: ActorRef|None = ...", "shipped: bytes|None = ...",
+            "mailbox: tuple[int,int,str,float|None]|None = ...", "resume: tuple[str,...]|None = ...",
+            "executor: str|None = ...",
         ),
         3: ("trouper.FindActor", "name: str"),
         4: ("trouper.WatchActor", "uid: int"),

@@ -61,7 +61,7 @@ async def test_stats_of_an_actor_that_waits_for_nothing(node: Node) -> None:
     assert node.introspection.stats(player) == ActorStats(
         address=str(player.address), actor="Player", phase="live", suspended=False, queued=0, stashed=0, received=1,
         handled=1, restarts=0, uptime_s=7.0, children=0, watchers=0, current_message=None, current_message_s=None,
-        oldest=None, waiting_s=None,
+        oldest=None, waiting_s=None, executor="loop", executor_queued=0,
     )  # fmt: skip
 
 

@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar, TypeVarTuple, cast
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar, TypeVarTuple, cast, overload
 
 from ..kernel.ask import FromSelf, current_invocation, is_ask
 from ..kernel.bare_actor import BareActor
 from ..kernel.cell import Cell
 from ..kernel.confined import confine
 from ..kernel.errors import InvalidOption
+from ..kernel.executor import table_off_loop
 from ..kernel.handler_table import HandlerEntry
 from ..kernel.headers import NO_HEADERS, Headers
 from ..kernel.hooks import headers_of
 from ..kernel.invocation import raisable
 from ..kernel.lifecycle import fail
+from ..kernel.mailbox import Mailbox
 from ..kernel.message import Message
 from ..kernel.ref import ActorRef
 from ..kernel.supervision import Restart
 from .forwarding import forward
 from .handlers import handlers_of_class, handlers_of_functions
 from .links import link, unlink
-from .spawning import SpawnMixin, spawn_nowait
+from .spawning import SpawnMixin, overrides_of, spawn_nowait
 from .stash import Stash
 from .timers import Timers
 
@@ -82,15 +85,50 @@ class Actor(BareActor, SpawnMixin):
     def __spawn_parent__(self) -> Cell:
         return self.__cell__
 
+    @overload
     def spawn_nowait(
-        self, actor: Callable[[*Ts], BareActor], *args: *Ts, name: str | None = None, restart: Restart = "transient"
+        self,
+        actor: Callable[[*Ts], BareActor],
+        *args: *Ts,
+        name: str | None = None,
+        restart: Restart = "transient",
+        mailbox: Mailbox | None = None,
+        resume: tuple[type[Exception], ...] | None = None,
+        executor: str | None = None,
+    ) -> ActorRef: ...
+    @overload
+    def spawn_nowait(
+        self,
+        actor: Callable[..., BareActor],
+        *,
+        name: str,
+        restart: Restart = "transient",
+        mailbox: Mailbox | None = None,
+        resume: tuple[type[Exception], ...] | None = None,
+        executor: str | None = None,
+        **keywords: object,
+    ) -> ActorRef: ...
+    @overload
+    def spawn_nowait(self, actor: Callable[P, BareActor], *args: P.args, **keywords: P.kwargs) -> ActorRef: ...
+    def spawn_nowait(  # type: ignore[misc]  # mypy does not see that `*args, **keywords` take those of any actor
+        self,
+        actor: Callable[..., BareActor],
+        *args: object,
+        name: str | None = None,
+        restart: Restart = "transient",
+        mailbox: Mailbox | None = None,
+        resume: tuple[type[Exception], ...] | None = None,
+        executor: str | None = None,
+        **keywords: object,
     ) -> ActorRef:
         """Start a child and return its ref at once; messages wait in its mailbox until it has started.
 
-        actor, args, name, restart: as for ``spawn``.  A failure to start goes to this actor's supervision strategy.
-        Raises ``NameTaken``, ``InvalidName``, ``InvalidHandler`` and ``NodeClosed``.
+        actor, args, keywords, name, restart, mailbox, resume, executor: as for ``spawn``.  A failure to start goes to
+        this actor's supervision strategy.
+        Raises ``NameTaken``, ``InvalidName``, ``InvalidHandler``, ``InvalidOption`` and ``NodeClosed``.
         """
-        return spawn_nowait(self.__cell__, actor, args, name, restart)
+        made = partial(actor, **keywords) if keywords else actor
+        return spawn_nowait(self.__cell__, made, args, name, restart, overrides_of(mailbox, resume, executor))
 
     def link(self, ref: ActorRef) -> None:
         """Link this actor with ``ref``: when either ends abnormally, the other fails with ``LinkedActorFailed``.
@@ -114,6 +152,8 @@ class Actor(BareActor, SpawnMixin):
         if len(cell.become_stack) >= BECOME_MAX:
             raise InvalidOption(f"{cell.address} called become() {BECOME_MAX} times: call unbecome() in between")
         handler_table = self.__make_handler_table__(handlers_of_functions(functions))
+        if cell.spec.off_loop:
+            handler_table = table_off_loop(handler_table)
         cell.become_stack.append(cell.handler_table)
         cell.change_handler_table(handler_table)
 

@@ -6,15 +6,16 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Generator
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, cast, overload
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, TypeVarTuple, cast, overload
 
-from ..kernel.bare_actor import BareActor
+from ..kernel.bare_actor import BareActor, check_resume
 from ..kernel.cell import Cell
 from ..kernel.errors import InvalidHandler, InvalidOption
 from ..kernel.lifecycle import start
+from ..kernel.mailbox import Mailbox
 from ..kernel.message import Message
 from ..kernel.ref import ActorRef
-from ..kernel.supervision import ChildSpec, Restart
+from ..kernel.supervision import NO_OVERRIDES, ChildSpec, Overrides, Restart
 from .handlers import handlers_of_functions
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound="Message[object]")
 A = TypeVar("A", bound=BareActor)
+P = ParamSpec("P")
 Ts = TypeVarTuple("Ts")
 _ACTOR = "__trouper_actor__"
 
@@ -43,7 +45,27 @@ class SpawnMixin:
         restart: Restart = "transient",
         shutdown_s: float | None = 5.0,
         significant: bool = False,
+        mailbox: Mailbox | None = None,
+        resume: tuple[type[Exception], ...] | None = None,
+        executor: str | None = None,
     ) -> Awaitable[ActorRef]: ...
+    @overload
+    def spawn(
+        self,
+        actor: Callable[..., BareActor],
+        *,
+        name: str,
+        place: Place | None = None,
+        restart: Restart = "transient",
+        shutdown_s: float | None = 5.0,
+        significant: bool = False,
+        mailbox: Mailbox | None = None,
+        resume: tuple[type[Exception], ...] | None = None,
+        executor: str | None = None,
+        **keywords: object,
+    ) -> Awaitable[ActorRef]: ...
+    @overload
+    def spawn(self, actor: Callable[P, BareActor], *args: P.args, **keywords: P.kwargs) -> Awaitable[ActorRef]: ...
     @overload
     def spawn(
         self,
@@ -54,6 +76,9 @@ class SpawnMixin:
         restart: Restart = "transient",
         shutdown_s: float | None = 5.0,
         significant: bool = False,
+        mailbox: Mailbox | None = None,
+        resume: tuple[type[Exception], ...] | None = None,
+        executor: str | None = None,
     ) -> Awaitable[ActorRef]: ...
     @overload
     def spawn(
@@ -65,8 +90,11 @@ class SpawnMixin:
         restart: Restart = "transient",
         shutdown_s: float | None = 5.0,
         significant: bool = False,
+        mailbox: Mailbox | None = None,
+        resume: tuple[type[Exception], ...] | None = None,
+        executor: str | None = None,
     ) -> Awaitable[ActorRef]: ...
-    def spawn(
+    def spawn(  # type: ignore[misc]  # mypy does not see that `*args, **keywords` take those of any actor
         self,
         actor: Callable[..., object],
         *args: object,
@@ -75,13 +103,17 @@ class SpawnMixin:
         restart: Restart = "transient",
         shutdown_s: float | None = 5.0,
         significant: bool = False,
+        mailbox: Mailbox | None = None,
+        resume: tuple[type[Exception], ...] | None = None,
+        executor: str | None = None,
+        **keywords: object,
     ) -> Awaitable[ActorRef]:
         """Start an actor as a supervised child: of ``/user`` for a node, of itself for an actor.
 
         Await the result to get the ref; it resolves after ``on_start`` has succeeded.
 
-        actor: an ``Actor`` class with its arguments in ``args`` (keywords by ``functools.partial``), or a function
-            ``(message)`` or ``(actor, message)`` with an annotated message.
+        actor: an ``Actor`` class, or a function ``(message)`` or ``(actor, message)`` with an annotated message.
+        args, keywords: of the actor's ``__init__``; a keyword of one of the names below goes by ``functools.partial``.
         name: unique among the living children; None generates one.
         place: the name of a connected node to run it on, or a function that takes this node and returns such a name
             (called again whenever the actor has to be placed again); None is this node.  A placed actor stays a child
@@ -90,11 +122,27 @@ class SpawnMixin:
         restart: ``permanent`` restarts it whenever it ends by itself, ``transient`` when it fails, ``temporary`` never.
         shutdown_s: seconds that it may take to stop before it is killed; None is no limit.
         significant: True lets its end end the parent, see ``Strategy.auto_shutdown``.
-        Raises ``NameTaken``, ``InvalidName``, ``InvalidHandler``, ``NodeClosed``, ``StartFailed`` (its ``__cause__`` is
-        what ``on_start`` raised), and ``NodeUnreachable`` when ``place`` is not connected.
+        mailbox, resume, executor: in place of the attributes of the actor's class; None is what the class says.  A
+            ``mailbox`` with a queue of its own cannot be sent to another ``place``.
+        Raises ``NameTaken``, ``InvalidName``, ``InvalidHandler``, ``InvalidOption``, ``NodeClosed``, ``StartFailed``
+        (its ``__cause__`` is what ``on_start`` raised), and ``NodeUnreachable`` when ``place`` is not connected.
         """
-        parent = self.__spawn_parent__()
-        return start_child(parent, actor, args, name, place, restart, shutdown_s, significant)
+        parent, overrides = self.__spawn_parent__(), overrides_of(mailbox, resume, executor)
+        made = partial(actor, **keywords) if keywords else actor
+        return start_child(parent, made, args, name, place, restart, shutdown_s, significant, overrides)
+
+
+def overrides_of(
+    mailbox: Mailbox | None, resume: tuple[type[Exception], ...] | None, executor: str | None
+) -> Overrides:
+    """Return what a spawn says in place of the actor's class; raises ``InvalidOption`` for a value of a wrong type."""
+    if mailbox is None and resume is None and executor is None:
+        return NO_OVERRIDES
+    if not isinstance(cast("object", mailbox), Mailbox | None):
+        raise InvalidOption(f"spawn(mailbox={mailbox!r:.100}) must be a Mailbox(...), or None for that of the class")
+    if resume is not None:
+        check_resume("spawn(resume=...)", resume)
+    return Overrides(mailbox, resume, executor)
 
 
 def start_child(
@@ -106,13 +154,16 @@ def start_child(
     restart: Restart,
     shutdown_s: float | None,
     significant: bool,
+    overrides: Overrides = NO_OVERRIDES,
 ) -> Awaitable[ActorRef]:
     """Start a child of ``parent``; the arguments, the result and the errors are those of ``SpawnMixin.spawn``."""
     if place is None or place == parent.system.name:
-        return spawn_awaited(parent, actor, args, name, restart, shutdown_s, significant)
+        return spawn_awaited(parent, actor, args, name, restart, shutdown_s, significant, overrides)
     if parent.system.placement is None:
         raise InvalidOption(f"place={place!r}: node {parent.system.name} cannot start actors on other nodes")
-    return parent.system.placement().spawn(parent, place, actor, args, name, restart, shutdown_s, significant)
+    return parent.system.placement().spawn(
+        parent, place, actor, args, name, restart, shutdown_s, significant, overrides
+    )
 
 
 class PendingSpawn:
@@ -152,9 +203,10 @@ def spawn_awaited(
     restart: Restart,
     shutdown_s: float | None,
     significant: bool,
+    overrides: Overrides = NO_OVERRIDES,
 ) -> Awaitable[ActorRef]:
     """Start a child on this node; the awaitable resolves to its ref after ``on_start`` has succeeded."""
-    spec, args = _spec_of(actor, args, restart, shutdown_s, significant)
+    spec, args = _spec_of(actor, args, restart, shutdown_s, significant, overrides)
     return begin_child(parent.system.make_child(parent, spec, args, name))
 
 
@@ -178,9 +230,10 @@ def spawn_nowait(
     args: tuple[object, ...],
     name: str | None,
     restart: Restart,
+    overrides: Overrides = NO_OVERRIDES,
 ) -> ActorRef:
     """Start a child and return its ref at once; a failure to start goes to the parent's supervision strategy."""
-    spec, args = _spec_of(actor, args, restart, 5.0, significant=False)
+    spec, args = _spec_of(actor, args, restart, 5.0, False, overrides)
     return parent.system.spawn(parent, spec, args, name).ref
 
 
@@ -190,20 +243,27 @@ def _spec_of(
     restart: Restart,
     shutdown_s: float | None,
     significant: bool,
+    overrides: Overrides,
 ) -> tuple[ChildSpec, tuple[object, ...]]:
     """Return the specification and all arguments of a class, a ``functools.partial`` of one, or a function."""
     made: object = actor
     if isinstance(made, type) and issubclass(made, BareActor):
+        if overrides is not NO_OVERRIDES:
+            return ChildSpec(made, restart, shutdown_s, significant, None, overrides), args
         return _shared_spec(cast("type", made), restart, shutdown_s, significant), args
     if isinstance(made, partial):
         part = cast("partial[object]", made)
-        inner, args = _spec_of(part.func, (*part.args, *args), restart, shutdown_s, significant)
-        return ChildSpec(inner.actor, restart, shutdown_s, significant, part.keywords), args
+        if part.keywords and inspect.isroutine(part.func):
+            raise InvalidHandler(
+                f"{part.func.__qualname__} is a function: it takes a message, not the arguments {part.keywords!r:.200}"
+            )
+        inner, args = _spec_of(part.func, (*part.args, *args), restart, shutdown_s, significant, overrides)
+        return ChildSpec(inner.actor, restart, shutdown_s, significant, part.keywords, overrides), args
     if not inspect.isroutine(actor):
         raise InvalidHandler(f"{actor!r} cannot be spawned: pass an Actor class, a partial of one, or a function")
     if args:
         raise InvalidHandler(f"{actor.__qualname__} is a function: it takes a message, not the arguments {args!r}")
-    return ChildSpec(_actor_class_of(actor), restart, shutdown_s, significant), ()
+    return ChildSpec(_actor_class_of(actor), restart, shutdown_s, significant, None, overrides), ()
 
 
 @lru_cache(maxsize=1024)

@@ -23,12 +23,13 @@ from ..kernel.address import checked_name
 from ..kernel.bare_actor import BareActor
 from ..kernel.cell import Cell
 from ..kernel.errors import InvalidOption, NameTaken, NodeClosed, Reject, StartFailed
+from ..kernel.mailbox import Mailbox
 from ..kernel.message import Message
 from ..kernel.ref import ActorRef
 from ..kernel.supervision import Restart, Strategy, SupervisorState
 from .actor import Actor
 from .handlers import handler
-from .spawning import start_child
+from .spawning import overrides_of, start_child
 
 if TYPE_CHECKING:
     from ..kernel.placement import Place
@@ -54,11 +55,11 @@ class Child:
     shutdown_s: seconds that it may take to stop before it is killed; None is no limit; ``default`` is no limit for a
         supervisor, whose children have limits of their own, and ``WORKER_SHUTDOWN_S`` for other actors.
     significant: True lets its end end the supervisor, see ``Strategy.auto_shutdown``.
-    place: the node it runs on, as for ``spawn``; None is the supervisor's node.
+    place, mailbox, resume, executor: as for ``spawn``.
     Raises ``InvalidName``, and ``InvalidOption`` for a permanent child that is significant.
     """
 
-    __slots__ = ("actor", "args", "name", "place", "restart", "shutdown_s", "significant")
+    __slots__ = ("actor", "args", "name", "overrides", "place", "restart", "shutdown_s", "significant")
 
     @overload
     def __init__(
@@ -70,6 +71,9 @@ class Child:
         shutdown_s: float | Literal["default"] | None = "default",
         significant: bool = False,
         place: Place | None = None,
+        mailbox: Mailbox | None = None,
+        resume: tuple[type[Exception], ...] | None = None,
+        executor: str | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -81,6 +85,9 @@ class Child:
         shutdown_s: float | Literal["default"] | None = "default",
         significant: bool = False,
         place: Place | None = None,
+        mailbox: Mailbox | None = None,
+        resume: tuple[type[Exception], ...] | None = None,
+        executor: str | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -92,6 +99,9 @@ class Child:
         shutdown_s: float | Literal["default"] | None = "default",
         significant: bool = False,
         place: Place | None = None,
+        mailbox: Mailbox | None = None,
+        resume: tuple[type[Exception], ...] | None = None,
+        executor: str | None = None,
     ) -> None: ...
     def __init__(
         self,
@@ -102,8 +112,11 @@ class Child:
         shutdown_s: float | Literal["default"] | None = "default",
         significant: bool = False,
         place: Place | None = None,
+        mailbox: Mailbox | None = None,
+        resume: tuple[type[Exception], ...] | None = None,
+        executor: str | None = None,
     ) -> None:
-        self.place = place
+        self.place, self.overrides = place, overrides_of(mailbox, resume, executor)
         self.actor = actor
         self.args: tuple[object, ...] = args
         made_of = _unwrap_partial(actor)
@@ -303,6 +316,7 @@ class Supervisor(Actor):
             child.restart,
             child.shutdown_s,
             child.significant,
+            child.overrides,
         )
 
     async def __start_or_refuse(self, child: Child) -> ActorRef:

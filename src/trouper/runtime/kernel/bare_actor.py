@@ -10,7 +10,9 @@ import inspect
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from .confined import confine
 from .errors import CallerError, InvalidOption
+from .executor import LOOP, check_executor, table_off_loop
 from .handler_table import HandlerEntry, HandlerTable
 from .lifecycle import STOP, stop_self
 from .mailbox import Mailbox
@@ -23,27 +25,33 @@ if TYPE_CHECKING:
 Hooked = Awaitable[None] | None
 
 
+@confine("__cell__.system", "watch", "unwatch", "stop")
 class BareActor:
     """Base of all actors.  Subclass ``trouper.Actor`` instead.
 
     Class attributes: ``supervision``, the strategy for this actor's children; ``mailbox``, the bounds and order of its
     queue; ``keep_children``, True keeps the children alive while this actor restarts; ``resume``, the errors after
     which it goes on with the same instance (the message is a dead letter, and an asker gets the error, all the same);
-    ``exported``, False keeps other
+    ``executor``, where its handlers and hooks run: ``loop``, ``thread`` (a thread of its own for its life), or the name
+    of a pool of ``Node(executors=...)``; ``exported``, False keeps other
     nodes from it: its ref cannot be sent to them, nor be found by them.  None, the default, is False for the actors of
     the runtime and its extensions, and True for all others.
 
-    Every hook but ``on_undelivered`` may be a plain ``def`` or an ``async def``.
+    Every hook but ``on_undelivered`` may be a plain ``def`` or an ``async def``.  With another executor than the loop
+    all hooks and handlers must be plain, and all but ``on_undelivered`` run in its threads, as ``__init__`` does.
     """
 
     supervision: ClassVar[Strategy] = OneForOne()
     mailbox: ClassVar[Mailbox] = Mailbox()
     keep_children: ClassVar[bool] = False
     resume: ClassVar[tuple[type[Exception], ...]] = ()
+    executor: ClassVar[str] = LOOP
     exported: ClassVar[bool | None] = None
     __handler_table__: ClassVar[HandlerTable]
     __async_start__: ClassVar[bool] = False
     __async_hooks__: ClassVar[bool] = False
+    __loop_only__: ClassVar[bool] = False
+    """Whether the class needs the loop, so that it can have no other executor."""
     __cell__: Cell
 
     if not TYPE_CHECKING:
@@ -57,12 +65,15 @@ class BareActor:
 
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
-        _check_resume(cls.__qualname__, cls.resume)
+        check_resume(cls.__qualname__, cls.resume)
         cls.__handler_table__ = cls.__make_handler_table__(cls.__collect_handlers__())
         cls.__async_start__ = inspect.iscoroutinefunction(cls.on_start)
         cls.__async_hooks__ = any(
             inspect.iscoroutinefunction(hook) for hook in (cls.on_start, cls.on_stop, cls.before_restart)
         )
+        check_executor(cls, cls.executor)
+        if cls.executor != LOOP:
+            table_off_loop(cls.__handler_table__)  # raises for an async handler
 
     @classmethod
     def __collect_handlers__(cls) -> dict[type, HandlerEntry]:
@@ -113,7 +124,6 @@ class BareActor:
 
     def stop(self) -> None:
         """Stop this actor after the current message.  A permanent actor is restarted, any other one ends for good."""
-        self.__cell__.system.check_thread("stop", self)
         self.__cell__.post(STOP, stop_self)
 
     def __repr__(self) -> str:
@@ -121,7 +131,7 @@ class BareActor:
         return f"<{type(self).__qualname__} {self.__cell__.address if spawned else 'not spawned'}>"
 
 
-def _check_resume(name: str, resume: object) -> None:
+def check_resume(name: str, resume: object) -> None:
     """Raise ``InvalidOption`` unless it is a tuple of classes of exceptions."""
     classes = cast("tuple[object, ...]", resume) if isinstance(resume, tuple) else (resume,)
     good = isinstance(resume, tuple) and all(isinstance(each, type) and issubclass(each, Exception) for each in classes)

@@ -14,6 +14,7 @@ from contextvars import Context, copy_context
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, TypeVar
 
+from .ask import current_invocation
 from .errors import ActorStopped, AskTimeout, InvalidOption, MailboxFull, TrouperError, WrongThread
 from .ref import DONE
 from .thread_inbox import thread_name
@@ -78,7 +79,8 @@ class BlockingRef:
             else:
                 waiting.begin(lambda: _as_future(system, pending))
 
-        system.thread_inbox.put(send)
+        context = copy_context()
+        system.thread_inbox.put(lambda: context.run(send))
         waiting.wait(system, math.inf if timeout_s is None else timeout_s)
 
     def stop(self, timeout_s: float | None = None) -> str:
@@ -158,7 +160,7 @@ class _Waiting(Future[R]):
             if self.done():
                 raise
             self._given_up = True
-            _put_or_drop(system, self._cancel)
+            put_or_drop(system, self._cancel)
             if isinstance(error, TimeoutError):
                 raise AskTimeout(
                     f"{self._what}: node {system.name} has not answered within {limit_s:g} s; does its loop run?"
@@ -179,7 +181,11 @@ def tell_from_thread(cell: Cell, ref: ActorRef | RefWithHeaders, message: Messag
     if system.is_loop_thread():
         return ref.tell(message)
     handed_over = _HandedOver(cell, ref, message)
-    system.thread_inbox.put(handed_over.deliver)
+    if current_invocation.get() is None:
+        system.thread_inbox.put(handed_over.deliver)
+    else:  # the thread works for a handler: the headers that follow from it are in the context
+        context = copy_context()
+        system.thread_inbox.put(lambda: context.run(handed_over.deliver))
     return handed_over
 
 
@@ -224,8 +230,9 @@ async def _wait(waiting: Awaitable[None]) -> None:
     await waiting
 
 
-def _put_or_drop(system: System, call: Callable[[], object]) -> None:
+def put_or_drop(system: System, call: Callable[[], object]) -> None:
+    """Have the loop's thread make a call, unless the node has shut down."""
     try:
         system.thread_inbox.put(call, limited=False)
     except TrouperError:
-        return  # the node has shut down: there is nothing left to cancel
+        return

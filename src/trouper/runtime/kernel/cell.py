@@ -69,7 +69,7 @@ class Cell:
         self.uid = system.next_uid()
         self.name = f"${self.uid}" if name is None else name
         self.ref = system.make_ref(self)
-        self.handler_table: HandlerTable = spec.actor.__handler_table__
+        self.handler_table: HandlerTable = spec.handler_table
         self.high_water = self.default_high_water()
         self.actor: BareActor | None = None
         self.table = CLOSED
@@ -224,7 +224,7 @@ class Cell:
         """Queue an item that ``tell`` must not queue itself: above the high-water mark, or where more is to be done."""
         if self.system.outgoing.at_work:
             item = self.pass_on(item)
-        mail, box = self.mail, self.spec.actor.mailbox
+        mail, box = self.mail, self.spec.mailbox
         assert mail is not None  # every caller has just seen or made it
         waits = self.task is not None and self.phase == "live" and not self.suspended
         if waits and self.admits_reentry(type(content(item))):
@@ -259,7 +259,7 @@ class Cell:
 
         It is 0 for a queue of the user's own, and while every item that is sent passes through ``pass_on``.
         """
-        box = self.spec.actor.mailbox
+        box = self.spec.mailbox
         return box.high_water if box.queue is None and not self.system.outgoing.at_work else 0
 
     def pass_on(self, item: object) -> object:
@@ -273,7 +273,7 @@ class Cell:
 
     def open_mail(self) -> Mail:
         """Make a queue, or take an empty one that was used before."""
-        box, used = self.spec.actor.mailbox, self.system.dispatcher.idle_queues
+        box, used = self.spec.mailbox, self.system.dispatcher.idle_queues
         return used.pop() if used and box.queue is None else box.open()
 
     def lose(self, item: object, reason: str, error: BaseException | None = None, *, asked: bool | None = None) -> None:

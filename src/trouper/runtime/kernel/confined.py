@@ -1,6 +1,7 @@
 """Confinement: objects that belong to the thread of a node's loop refuse calls from other threads.
 
-No lock guards them, so that a call from another thread would corrupt them in silence.
+No lock guards them, so that a call from another thread would corrupt them in silence.  The code of an actor that has
+another executor than the loop may call them: the loop's thread makes the call, and that code waits for it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from functools import wraps
 from operator import attrgetter
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+
+from .executor import current_call, in_loop
 
 if TYPE_CHECKING:
     from .system import System
@@ -45,6 +48,8 @@ def _checked(system_of: Callable[[object], System | None], name: str, function: 
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         system = system_of(args[0])
         if system is not None and not system.is_loop_thread():
+            if current_call.get() is not None:
+                return in_loop(system, function, *args, **kwargs)
             system.check_thread(f"{type(args[0]).__name__}.{name}")
         return function(*args, **kwargs)
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from .ask import content, current_invocation
 from .errors import InternalError, StartFailed, WrongReply
+from .executor import run_off_loop
 from .ref import DeadLetter, Down
 
 if TYPE_CHECKING:
@@ -102,12 +103,16 @@ async def _as_task(cell: Cell, transition: Transition) -> None:
 
 def may_wait(cell: Cell) -> bool:
     """Return whether ending this instance, or starting the next one, may have to wait."""
-    return bool(cell.children) or bool(cell.reentrant_invocations) or cell.spec.actor.__async_hooks__
+    return bool(cell.children) or bool(cell.reentrant_invocations) or cell.spec.hooks_wait
 
 
 async def _hook(cell: Cell, limit_s: float | None, hook: Callable[..., Awaitable[None] | None], *args: object) -> None:
     """Call a user's hook, plain or async; an async one may take ``limit_s`` seconds, None is for ever."""
-    result = hook(*args)
+    if cell.spec.off_loop and hook is not _no_hook:
+        async with asyncio.timeout(limit_s):
+            result = await run_off_loop(cell, hook, *args)
+    else:
+        result = hook(*args)
     if result is None:
         return
     if cell.task is None:  # the transition must not wait, since no hook of the class is async
@@ -123,7 +128,7 @@ async def _hook(cell: Cell, limit_s: float | None, hook: Callable[..., Awaitable
 
 def start(cell: Cell, waiter: StartWaiter | None) -> None:
     """Make and start the first instance.  ``waiter`` is told the result; None leaves a failure to the supervisor."""
-    run_transition(cell, begin(cell, waiter, restarting=False), may_wait=cell.spec.actor.__async_start__)
+    run_transition(cell, begin(cell, waiter, restarting=False), may_wait=cell.spec.start_waits)
 
 
 async def begin(cell: Cell, waiter: StartWaiter | None, *, restarting: bool) -> None:
@@ -131,10 +136,10 @@ async def begin(cell: Cell, waiter: StartWaiter | None, *, restarting: bool) -> 
     error: BaseException | None = None
     if not cell.gone:
         cell.phase, cell.supervisor_state, cell.become_stack = "starting", None, None
-        cell.handler_table = cell.spec.actor.__handler_table__
+        cell.handler_table = cell.spec.handler_table
         cell.started_at, cell.restarts = cell.system.loop.time(), cell.restarts + restarting
         try:
-            cell.actor = cell.build()
+            cell.actor = await run_off_loop(cell, cell.build) if cell.spec.off_loop else cell.build()
             await _hook(cell, None, cell.actor.on_start)
         except BaseException as raised:  # noqa: BLE001  whatever a start raises is its actor's failure
             error = raised
@@ -386,8 +391,8 @@ def _kill_one(cell: Cell) -> None:
 
 
 def fail(cell: Cell, error: BaseException, item: object) -> None:
-    """The actor's own code has raised: fail the actor, unless its class lists the error in ``resume``."""
-    if isinstance(error, cell.spec.actor.resume):
+    """The actor's own code has raised: fail the actor, unless its class or its spawn lists the error in ``resume``."""
+    if isinstance(error, cell.spec.resume):
         doing = "" if item is None else f" handling {type(content(item)).__qualname__}"
         cell.system.reporter.problem(f"{cell.address} failed{doing}, and goes on as its `resume` says", error)
     else:
@@ -409,10 +414,10 @@ def mark_failed(cell: Cell, error: BaseException, item: object) -> None:
         if invocation is not None and not invocation.finished and invocation.task is not None:
             invocation.cancel("cancelled")
     if cell.task is not None and cell.spec.shutdown_s is not None:
-        cell.system.loop.call_later(cell.spec.shutdown_s, _abandon_handler, cell, cell.task)
+        cell.system.loop.call_later(cell.spec.shutdown_s, abandon_handler, cell, cell.task)
 
 
-def _abandon_handler(cell: Cell, task: asyncio.Task[None]) -> None:
+def abandon_handler(cell: Cell, task: asyncio.Task[None]) -> None:
     """The handler of a failed actor does not end: its message is lost, and the restart no longer waits for it."""
     if cell.task is task and cell.invocation is not None and cell.phase == "failed":
         cell.system.reporter.problem(f"{cell.address}: a handler goes on though its actor has failed: it is abandoned")

@@ -133,7 +133,7 @@ class CapacityWaiter:
 
     def __init__(self, target: Cell) -> None:
         self.target = target
-        self._high_water = target.spec.actor.mailbox.high_water
+        self._high_water = target.spec.mailbox.high_water
         self._waiting: list[asyncio.Future[None]] = []
 
     def __await__(self) -> Generator[object, None, None]:

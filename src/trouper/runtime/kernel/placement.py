@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 if TYPE_CHECKING:
     from .cell import Cell
     from .ref import ActorRef
-    from .supervision import Restart
+    from .supervision import Overrides, Restart
 
 Place: TypeAlias = "str | Callable[[Any], str]"  # Any: the Node, which the kernel does not know
 """The name of a node, or a function that is given the spawning node and returns such a name."""
@@ -27,6 +27,7 @@ class Placement(Protocol):
         restart: Restart,
         shutdown_s: float | None,
         significant: bool,
+        overrides: Overrides,
         /,
     ) -> Awaitable[ActorRef]:
         """Start a child of ``parent`` on the node that ``place`` names; arguments as for ``SpawnMixin.spawn``.

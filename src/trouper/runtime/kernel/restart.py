@@ -16,6 +16,7 @@ from .lifecycle import (
     SUPERVISION,
     Signal,
     Transition,
+    abandon_handler,
     begin,
     mark_failed,
     may_wait,
@@ -178,5 +179,7 @@ class _GroupRestart:
 
 
 def _interrupt(cell: Cell, task: asyncio.Task[None]) -> None:
-    if cell.task is task and cell.invocation is not None:
+    if cell.spec.off_loop:
+        abandon_handler(cell, task)  # what runs in a thread cannot be cancelled
+    elif cell.task is task and cell.invocation is not None:
         cell.invocation.cancel("cancelled")

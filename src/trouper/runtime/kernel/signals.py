@@ -57,7 +57,7 @@ def _handle_one(cell: Cell) -> None:
         cell.received += 1
         cell.step(cell.downs.popleft())
         return
-    rate = cell.spec.actor.mailbox.rate_per_s
+    rate = cell.spec.mailbox.rate_per_s
     if cell.mail and rate is not None:
         now = cell.system.loop.time()
         if now < cell.next_at:
@@ -81,7 +81,7 @@ def refresh(cell: Cell, _: object = None) -> None:
         and not cell.suspended
         and cell.hooks is None
         and cell.drain_left is None
-        and cell.spec.actor.mailbox.rate_per_s is None
+        and cell.spec.mailbox.rate_per_s is None
     )
     cell.table = cell.handler_table.plain if plain else CLOSED
     cell.slow_path = not plain or bool(cell.signals) or bool(cell.downs)

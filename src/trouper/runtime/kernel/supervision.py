@@ -17,9 +17,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from .errors import InvalidOption
+from .executor import LOOP, check_executor, table_off_loop
 
 if TYPE_CHECKING:
     from .bare_actor import BareActor
+    from .handler_table import HandlerTable
+    from .mailbox import Mailbox
 
 Restart = Literal["permanent", "transient", "temporary"]
 AutoShutdown = Literal["never", "any_significant", "all_significant"]
@@ -114,6 +117,21 @@ class RestForOne(Strategy):
 
 
 @dataclass(frozen=True, slots=True)
+class Overrides:
+    """What a spawn says in place of the actor's class; None is what the class says.
+
+    mailbox, resume, executor: as the attributes of ``BareActor``.
+    """
+
+    mailbox: Mailbox | None = None
+    resume: tuple[type[Exception], ...] | None = None
+    executor: str | None = None
+
+
+NO_OVERRIDES = Overrides()
+
+
+@dataclass(frozen=True, slots=True)
 class ChildSpec:
     """How a child is made, restarted and stopped.
 
@@ -122,7 +140,10 @@ class ChildSpec:
         killed; None waits for ever.
     significant: its end may end the supervisor (``Strategy.auto_shutdown``); a permanent child cannot be.
     keywords: keyword arguments of the actor's ``__init__``; None for none.
-    Raises ``InvalidOption`` for a setting outside of its range.
+    overrides: what the spawn says in place of the class.
+    mailbox, resume, executor: what holds.  off_loop: whether ``executor`` is another one than the loop.
+    start_waits, hooks_wait: whether the start of an instance, or its start or end, may have to wait.
+    Raises ``InvalidOption`` for a setting outside of its range, and for an executor that the class cannot have.
     """
 
     actor: type[BareActor]
@@ -130,8 +151,31 @@ class ChildSpec:
     shutdown_s: float | None = 5.0
     significant: bool = False
     keywords: Mapping[str, object] | None = None
+    overrides: Overrides = NO_OVERRIDES
+    mailbox: Mailbox = field(init=False)
+    resume: tuple[type[Exception], ...] = field(init=False)
+    executor: str = field(init=False)
+    handler_table: HandlerTable = field(init=False, compare=False)
+    off_loop: bool = field(init=False)
+    start_waits: bool = field(init=False)
+    hooks_wait: bool = field(init=False)
 
     def __post_init__(self) -> None:
+        actor, overrides = self.actor, self.overrides
+        executor = actor.executor if overrides.executor is None else overrides.executor
+        if executor != LOOP:
+            check_executor(actor, executor)
+        off_loop, table = executor != LOOP, actor.__handler_table__
+        for name, value in {
+            "mailbox": overrides.mailbox or actor.mailbox,
+            "resume": actor.resume if overrides.resume is None else overrides.resume,
+            "executor": executor,
+            "handler_table": table_off_loop(table) if off_loop else table,
+            "off_loop": off_loop,
+            "start_waits": off_loop or actor.__async_start__,
+            "hooks_wait": off_loop or actor.__async_hooks__,
+        }.items():
+            object.__setattr__(self, name, value)
         if self.significant and self.restart == "permanent":
             raise InvalidOption(f"{self.actor.__qualname__}: a permanent child never ends, so it cannot be significant")
         if self.restart not in get_args(Restart):

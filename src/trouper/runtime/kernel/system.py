@@ -20,7 +20,7 @@ from .bare_actor import BareActor
 from .cell import Cell
 from .clock import Deadlines
 from .dispatcher import Dispatcher
-from .errors import NameTaken, NodeClosed, WrongThread
+from .errors import InvalidOption, NameTaken, NodeClosed, WrongThread
 from .hooks import Outgoing
 from .lifecycle import start
 from .ref import ActorRef
@@ -30,6 +30,7 @@ from .thread_inbox import ThreadInbox, thread_name
 
 if TYPE_CHECKING:
     from .ask import Invocation
+    from .executor import Executors
     from .hooks import Hooks
     from .placement import Placement
 
@@ -120,6 +121,8 @@ class System:
         """The node that this system belongs to, for ``Actor.node``."""
         self.placement: Callable[[], Placement] | None = None
         """Returns what starts actors on other nodes; None where nothing does."""
+        self.executors: Executors | None = None
+        """Where the handlers of actors with another executor than the loop run; None where nothing else is."""
         self.on_lifecycle: tuple[Callable[[Cell, str], None], ...] = ()
         """Called with the cell and ``started``, ``restarted`` or ``ended``."""
         self.late_replies = 0
@@ -146,7 +149,8 @@ class System:
     ) -> Cell:
         """Make a cell, to be started by the caller.
 
-        Raises ``NodeClosed``, ``InvalidName``, ``NameTaken``, and ``WrongThread`` in a thread other than the loop's.
+        Raises ``NodeClosed``, ``InvalidName``, ``NameTaken``, ``InvalidOption`` for an executor that is not known, and
+        ``WrongThread`` in a thread other than the loop's.
         """
         self.check_thread("spawn")
         if self.closing or parent.phase in ("stopping", "gone"):
@@ -156,6 +160,10 @@ class System:
             parent.children = {}
         if name is not None and checked_name(name) in parent.children:
             raise NameTaken(f"{parent.address} has a child {name!r}: choose another name, or stop that one first")
+        if spec.off_loop:
+            if self.executors is None:
+                raise InvalidOption(f"executor={spec.executor!r}: node {self.name} has no executors")
+            self.executors.check(spec.executor)
         cell = kind(self, parent, name, spec, args)
         parent.children[cell.name] = cell
         return cell

@@ -29,6 +29,8 @@ class SpawnActor(Message[ActorRef], tag="trouper.SpawnActor"):
     shutdown_s: seconds that it may take to stop before it is killed; None waits without end.
     owner: the actor is stopped when that actor ends; None ties it to none.
     shipped: the class or function by value, as ``code_shipping`` packs it; None finds it by its name.
+    mailbox: ``(high_water, limit, when_full, rate_per_s)``; resume: ``module:qualified.name`` of classes of exceptions;
+    executor: a name on the receiving node.  Each is in place of what the actor's class says, and None for that.
     """
 
     actor: str
@@ -38,6 +40,9 @@ class SpawnActor(Message[ActorRef], tag="trouper.SpawnActor"):
     shutdown_s: float | None = 5.0
     owner: ActorRef | None = None
     shipped: bytes | None = None
+    mailbox: tuple[int, int, str, float | None] | None = None
+    resume: tuple[str, ...] | None = None
+    executor: str | None = None
 
 
 class FindActor(Message[ActorRef | None], tag="trouper.FindActor"):

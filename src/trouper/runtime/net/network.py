@@ -50,7 +50,7 @@ from .directory import Directory
 from .peer import LocalActors, Peer, Stream
 from .request_handlers import RequestHandlers
 from .security_log import SecurityLog
-from .spawn_request import resolve_spawn, stop_with_owner
+from .spawn_request import resolve_overrides, resolve_spawn, stop_with_owner
 
 if TYPE_CHECKING:
     from ..kernel.message import Message
@@ -357,7 +357,7 @@ class Network:
 
     async def _spawned(self, spawn: SpawnActor, codec: SessionCodec) -> ActorRef:
         made = resolve_spawn(spawn, codec, self._allowed, self.shipping)
-        ref = await self.local.spawn(made, spawn.name, spawn.shutdown_s)
+        ref = await self.local.spawn(made, spawn.name, spawn.shutdown_s, resolve_overrides(spawn))
         if spawn.owner is not None:
             stop_with_owner(ref, spawn.owner)
         return ref

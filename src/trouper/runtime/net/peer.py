@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from ..kernel.ref import Down
+    from ..kernel.supervision import Overrides
     from ..kernel.system import System
     from .bulk.out_of_band import BulkResources
     from .directory import Directory
@@ -74,7 +75,9 @@ NOT_READ_S = 60.0
 class LocalActors(Protocol):
     """What peers may ask of the actors of this node."""
 
-    def spawn(self, actor: Callable[..., object], name: str | None, shutdown_s: float | None, /) -> Awaitable[ActorRef]:
+    def spawn(
+        self, actor: Callable[..., object], name: str | None, shutdown_s: float | None, overrides: Overrides, /
+    ) -> Awaitable[ActorRef]:
         """Start an actor under ``/user``, which is not restarted; raises what ``Node.spawn`` raises."""
         ...
 

@@ -33,7 +33,7 @@ from ..kernel.handler_table import HandlerEntry, HandlerTable
 from ..kernel.lifecycle import SUPERVISION, crash, mark_failed, restart, stop_self
 from ..kernel.placement import Place
 from ..kernel.ref import ActorRef, Down
-from ..kernel.supervision import ChildSpec, OneForOne, Restart
+from ..kernel.supervision import ChildSpec, OneForOne, Overrides, Restart
 from .remote_cell import PlacedCell
 from .spawn_request import spawn_request
 
@@ -85,6 +85,7 @@ class SpawnAwaited(Protocol):
         restart: Restart,
         shutdown_s: float | None,
         significant: bool,
+        overrides: Overrides,
         /,
     ) -> Awaitable[ActorRef]:
         """Start it; the awaitable gives its ref once ``on_start`` has succeeded."""
@@ -113,12 +114,13 @@ class NetworkPlacement:
         restart: Restart,
         shutdown_s: float | None,
         significant: bool,
+        overrides: Overrides,
     ) -> Awaitable[ActorRef]:
         """Start a child on the node that ``place`` names; see ``Placement.spawn`` in the kernel."""
         host = self.host
         first = self.choose(place)
         if first == host.name and not host.has_network:
-            return self.spawn_local(parent, actor, args, name, restart, shutdown_s, significant)
+            return self.spawn_local(parent, actor, args, name, restart, shutdown_s, significant, overrides)
         try:
             if first != host.name:
                 host.network.peer(first)
@@ -126,10 +128,10 @@ class NetworkPlacement:
             if isinstance(place, str):
                 raise
             raise NodeUnreachable(f"{error}; the placement function {_name_of(place)} chose it") from None
-        request = spawn_request(actor, args, name, shutdown_s, host.network.shipping)
+        request = spawn_request(actor, args, name, shutdown_s, host.network.shipping, overrides)
         limit_s = None if shutdown_s is None else shutdown_s + MARGIN_S
         spec = ChildSpec(PlacedActor, restart, limit_s, significant)
-        made = (self, place, first, request, actor, args)
+        made = (self, place, first, request, actor, args, overrides)
         return _Placed(self._begin_child(parent.system.make_child(parent, spec, made, name, PlacedCell)))
 
     def choose(self, place: Place) -> str:
@@ -169,8 +171,8 @@ class _Placed:
 class PlacedActor(BareActor):
     """The instance of a proxy: one start of the actor on another node.
 
-    first: the node to place it at first.  spawn: the request to that node.  actor, args: the same for a start on this
-    node, which a placement function may choose.
+    first: the node to place it at first.  spawn: the request to that node.  actor, args, overrides: the same for a
+    start on this node, which a placement function may choose.
     """
 
     def __init__(
@@ -181,9 +183,10 @@ class PlacedActor(BareActor):
         spawn: SpawnActor,
         actor: Callable[..., object],
         args: tuple[object, ...],
+        overrides: Overrides,
     ) -> None:
         self._placement, self._place, self._first, self._spawn = placement, place, first, spawn
-        self._actor, self._args = actor, args
+        self._actor, self._args, self._overrides = actor, args, overrides
         self._remote: Cell | None = None
 
     @classmethod
@@ -205,7 +208,9 @@ class PlacedActor(BareActor):
         placement = self._placement
         if where == placement.host.name:
             user = cell.system.user
-            return await placement.spawn_local(user, self._actor, self._args, None, "temporary", 5.0, False)
+            return await placement.spawn_local(
+                user, self._actor, self._args, None, "temporary", 5.0, False, self._overrides
+            )
         return await placement.host.network.spawn_at(where, self._spawn, owner=self.ref)
 
     async def _start_again(self, cell: PlacedCell) -> ActorRef | None:

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, cast, get_type_hints
 import msgspec
 
 from ..kernel.bare_actor import BareActor
-from ..kernel.errors import InvalidHandler, WireError
+from ..kernel.errors import InvalidHandler, InvalidOption, WireError
+from ..kernel.mailbox import Mailbox, Policy
+from ..kernel.supervision import NO_OVERRIDES, Overrides
 from ..session.codec import SessionCodec
 from ..session.copier import WireCopier
 from .control import SpawnActor
@@ -31,20 +33,26 @@ if TYPE_CHECKING:
     from .code_shipping import CodeShipping
 
 
+SENT_LIMIT_MAX = 1_000_000
+"""Messages that a mailbox may hold whose limit another node has set."""
+
+
 def spawn_request(
     actor: Callable[..., object],
     args: tuple[object, ...],
     name: str | None,
     shutdown_s: float | None,
     shipping: CodeShipping | None = None,
+    overrides: Overrides = NO_OVERRIDES,
 ) -> SpawnActor:
     """Make the request to start an actor on another node.
 
     actor, args: as of ``Node.spawn``.  name: None makes one up.  shutdown_s: seconds it may take to stop; None for no
-    limit. shipping: limits for code that no module defines; None sends none. Raises ``InvalidHandler`` for an actor
-    that another process cannot find by name, ``TypeError`` for too many or too few arguments, and ``WireError`` for an
-    argument that cannot be sent, or does not match the annotation of its parameter. The node that starts the actor
-    checks all of it again.
+    limit. shipping: limits for code that no module defines; None sends none.  overrides: what is in place of the
+    attributes of the class.  Raises ``InvalidOption`` for overrides that cannot be sent, ``InvalidHandler`` for an
+    actor that another process cannot find by name, ``TypeError`` for too many or too few arguments, and ``WireError``
+    for an argument that cannot be sent, or does not match the annotation of its parameter. The node that starts the
+    actor checks all of it again.
     """
     keywords: dict[str, object] = {}
     if isinstance(actor, partial):
@@ -70,7 +78,55 @@ def spawn_request(
         name,
         shutdown_s,
         shipped=shipped,
+        mailbox=_packed_mailbox(overrides.mailbox),
+        resume=None if overrides.resume is None else tuple(map(_findable, overrides.resume)),
+        executor=overrides.executor,
     )
+
+
+def _packed_mailbox(mailbox: Mailbox | None) -> tuple[int, int, str, float | None] | None:
+    if mailbox is None:
+        return None
+    if mailbox.queue is not None:
+        raise InvalidOption(
+            "a mailbox with a queue of its own cannot be sent to another node: set it in the actor's class"
+        )
+    return mailbox.high_water, mailbox.limit, mailbox.when_full, mailbox.rate_per_s
+
+
+def _findable(error: type[Exception]) -> str:
+    name = qualified_name(error)
+    module, _, qualified = name.partition(":")
+    if find_loaded(module, qualified) is not error:
+        raise InvalidOption(f"resume: {error!r} cannot be found by name on another node: define it in a module")
+    return name
+
+
+def resolve_overrides(spawn: SpawnActor) -> Overrides:
+    """Return what a request says in place of the attributes of the class; raises ``WireError`` for what it must not."""
+    mailbox, resume = spawn.mailbox, spawn.resume
+    try:
+        return Overrides(
+            None if mailbox is None else _checked_mailbox(*mailbox),
+            None if resume is None else tuple(map(_exception, resume)),
+            spawn.executor,
+        )
+    except InvalidOption as error:
+        raise WireError(f"{spawn.actor} cannot be spawned so: {error}") from error
+
+
+def _checked_mailbox(high_water: int, limit: int, when_full: str, rate_per_s: float | None) -> Mailbox:
+    if limit > SENT_LIMIT_MAX:
+        raise InvalidOption(f"limit={limit} of a mailbox from another node must be {SENT_LIMIT_MAX} at most")
+    return Mailbox(high_water, limit, cast("Policy", when_full), None, rate_per_s)
+
+
+def _exception(name: str) -> type[Exception]:
+    module, _, qualified = name.partition(":")
+    found = find_loaded(module, qualified)
+    if not isinstance(found, type) or not issubclass(found, Exception):
+        raise InvalidOption(f"resume: {name!r:.200} is no class of exceptions that is loaded here")
+    return found
 
 
 def _shipped(actor: Callable[..., object], shipping: CodeShipping) -> bytes | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
@@ -31,6 +31,7 @@ from ..kernel.system import Guardian, System
 from ..observe.reports import brief
 from ..observe.tracing import is_virtual
 from ..observe.watchdog import SLOW_HANDLER_S, LoopBlocked, LoopWatchdog
+from .executors import ExecutorInfo, NodeExecutors, Threads, checked_pools
 from .extension_manager import ExtensionManager
 from .node_services import NodeServices
 from .opening import NetworkOptions, open_network
@@ -83,13 +84,13 @@ class NodeBase(NodeServices, SpawnMixin):
         bulk: BulkSettings | None = None,
         strict_wire: bool = False,
         code_shipping: bool | CodeShipping = False,
+        executors: Mapping[str, Threads] | None = None,
         seed: int | None = None,
         extensions: Sequence[AnyExtension | type[AnyExtension] | str] = (),
     ) -> None:
         _check(ask_timeout_s, threads, slow_handler_s)
         super().__init__(name or "local", journal)
-        self._serve_journal = serve_journal
-        self._supervision = supervision or NODE_SUPERVISION
+        self._serve_journal, self._supervision = serve_journal, supervision or NODE_SUPERVISION
         self._ask_timeout_s, self._threads, self._seed = ask_timeout_s, threads, seed
         self.reports.on_crash.append(self._on_crash)
         self.shutdown = Shutdown(lambda: self.system, shutdown_s, self._release_resources)
@@ -118,6 +119,8 @@ class NodeBase(NodeServices, SpawnMixin):
         self.watchdog: LoopWatchdog | None = None
         """Reports handlers that block the loop; None when ``slow_handler_s`` is None, and on virtual time."""
         self._pool: ThreadPoolExecutor | None = None
+        self.executor_pools = checked_pools(executors)
+        """The pools of threads that the node was given, by their names."""
         self._block_task: asyncio.Task[object] | None = None
         self._block_cancelled = False
         self._failure: BaseException | None = None
@@ -168,6 +171,7 @@ class NodeBase(NodeServices, SpawnMixin):
         )
         self._system.host = self
         self._system.placement = self._make_placement
+        self._system.executors = NodeExecutors(self._system, self.executor_pools)
         _ = self.dead_letters, self.recorder  # both subscribe to reports when they are created
         self._block_task = asyncio.current_task()  # a failure during the start ends the start
         try:
@@ -319,6 +323,16 @@ class NodeBase(NodeServices, SpawnMixin):
         return self._extensions.infos()
 
     @property
+    def executors(self) -> list[ExecutorInfo]:
+        """What each executor of the node does now: those of ``executors=``, and last the threads of single actors.
+
+        Raises ``NodeClosed`` before the node has started.
+        """
+        executors = self.system.executors
+        assert isinstance(executors, NodeExecutors), "the node has set it"
+        return executors.infos()
+
+    @property
     def network(self) -> NodeNetwork:
         """The network, with the nodes that this one is connected to.
 
@@ -363,6 +377,8 @@ class NodeBase(NodeServices, SpawnMixin):
         for part in self._parts:
             part.close()
         self._extensions.release()
+        if self._system is not None and self._system.executors is not None:
+            self._system.executors.close()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 

@@ -20,6 +20,7 @@ from .services.worker_nodes import WorkerNodes
 if TYPE_CHECKING:
     from ..kernel.cell import Cell
     from ..kernel.ref import ActorRef, Down
+    from ..kernel.supervision import Overrides
     from ..net.security_log import PeerRefused
     from .node_services import NodeServices
 
@@ -62,13 +63,15 @@ class NodeActors:
     def __init__(self, node: NodeServices) -> None:
         self._node = node
 
-    def spawn(self, actor: Callable[..., object], name: str | None, shutdown_s: float | None) -> Awaitable[ActorRef]:
+    def spawn(
+        self, actor: Callable[..., object], name: str | None, shutdown_s: float | None, overrides: Overrides
+    ) -> Awaitable[ActorRef]:
         """Start an actor under ``/user``, which is not restarted.
 
         Raises what ``Node.spawn`` raises, and ``InvalidOption`` for an event-sourced actor where no journal was given.
         """
         _check_journal(self._node, actor)
-        return spawn_awaited(self._node.system.user, actor, (), name, "temporary", shutdown_s, significant=False)
+        return spawn_awaited(self._node.system.user, actor, (), name, "temporary", shutdown_s, False, overrides)
 
     def find(self, name: str) -> ActorRef | None:
         """Return the actor that is registered by this name, or is at this path; None for none that is exported."""

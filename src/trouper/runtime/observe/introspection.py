@@ -50,6 +50,7 @@ class ActorStats(msgspec.Struct, frozen=True):
     current_message, current_message_s: the message of a running async handler as text, and since how many seconds it
         runs; None when there is none.
     oldest: the first message in the mailbox, as text.  waiting_s: seconds that it has waited; None unless it is an ask.
+    executor: where its handlers run.  executor_queued: calls of all actors that wait for a thread of it.
     """
 
     address: str
@@ -68,6 +69,8 @@ class ActorStats(msgspec.Struct, frozen=True):
     current_message_s: float | None
     oldest: str | None
     waiting_s: float | None
+    executor: str
+    executor_queued: int
 
 
 class ActorState(msgspec.Struct, frozen=True):
@@ -114,6 +117,11 @@ class ActorTree(msgspec.Struct, frozen=True):
     omitted: int
 
 
+def _executor_queued(cell: Cell) -> int:
+    executors = cell.system.executors
+    return 0 if not cell.spec.off_loop or cell.gone or executors is None else executors.of(cell).queued
+
+
 @confine("_system")
 class Introspection:
     """Introspection of the actors of one node, as ``node.introspection``; refs to actors of other nodes do not work."""
@@ -145,6 +153,8 @@ class Introspection:
             current_message_s=now - invocation.since if invocation is not None and current is not None else None,
             oldest=None if first is None else _text(content(first)),
             waiting_s=now - (first.deadline - first.timeout_s) if is_ask(first) else None,
+            executor=cell.spec.executor,
+            executor_queued=_executor_queued(cell),
         )
 
     def get_state(self, ref: ActorRef) -> ActorState:

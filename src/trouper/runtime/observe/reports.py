@@ -69,7 +69,7 @@ class Reports:
         log.warning(
             "%s has %d messages queued, a tenth of its limit of %d; the last came from %s: await tell(), or see "
             "Mailbox(when_full=...)",
-            cell.address, queued, cell.spec.actor.mailbox.limit,
+            cell.address, queued, cell.spec.mailbox.limit,
             "outside of the actors of this node" if sender is None else sender.address,
         )  # fmt: skip
 

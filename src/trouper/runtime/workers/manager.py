@@ -216,6 +216,7 @@ class WorkerManager:
             limits=settings.limits,
             features=dict(self.features),
             extensions=node.extensions_for_workers(),
+            executors=node.executor_pools,
         )
 
     async def wait_connected(self, process: WorkerProcess, *, is_restart: bool) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from ..kernel.errors import WireError
 from ..kernel.untrusted import decode_untrusted
+from ..node.executors import Threads
 from ..session.bulk_chunks import BulkSettings
 from .settings import WorkerLimits
 
@@ -68,6 +69,7 @@ class Setup(msgspec.Struct, frozen=True, tag=True):
     limits: WorkerLimits
     features: dict[str, bytes]
     extensions: tuple[tuple[str, bytes], ...] = ()
+    executors: dict[str, Threads] = {}
 
 
 class WorkerAddress(msgspec.Struct, frozen=True):

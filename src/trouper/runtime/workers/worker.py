@@ -186,6 +186,7 @@ class WorkerMain:
             journal=ServedJournal(setup.parent) if setup.journal == "node" else MemoryJournal(),
             code_shipping=False if setup.shipped_bytes_max is None else CodeShipping(setup.shipped_bytes_max),
             extensions=[extension_of_parent(*described) for described in setup.extensions],
+            executors=setup.executors,
         )
         node.parent_name = setup.parent
         async with node:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, Literal, NoReturn, TypeVar,
 
 from ...kernel.ask import is_ask
 from ...kernel.errors import CallerError, InvalidHandler, InvalidOption, Reject, Unhandled
+from ...kernel.executor import in_loop
 from ...kernel.handler_table import HandlerEntry
 from ...kernel.message import Message
 from ..actor import Actor
@@ -218,11 +219,7 @@ class StateMachine(Actor, Generic[S]):
         error = Unhandled(
             f"{self.ref.address} has no row for {name} in state {name_of(self.state)}; it has rows for: {known}"
         )
-        item = detach_reply(cell, message, cell)
-        cell.handled -= 1  # the end of this handler will count one message as handled
-        if is_ask(item):
-            item.refuse(error)
-        cell.lose(item, "unhandled", error)
+        in_loop(cell.system, _lose_unhandled, cell, message, error)
         self.__finish(stay=True)
         return None
 
@@ -252,6 +249,14 @@ class StateMachine(Actor, Generic[S]):
             self.unstash_all()
         else:
             self.stop()
+
+
+def _lose_unhandled(cell: Cell, message: Message[object], error: Unhandled) -> None:
+    item = detach_reply(cell, message, cell)
+    cell.handled -= 1  # the end of this handler will count one message as handled
+    if is_ask(item):
+        item.refuse(error)
+    cell.lose(item, "unhandled", error)
 
 
 def _call(method: Callable[..., object]) -> Callable[[object, object], object]:

@@ -41,6 +41,8 @@ class Unroutable(Reject):
 class Router(Actor):
     """The base of ``PoolRouter`` and ``GroupRouterActor``; spawn a ``Pool`` or a ``GroupRouter``."""
 
+    __loop_only__ = True
+
     def __init__(self, routing: AnyRouting) -> None:
         self._routing = routing
         self.current: tuple[ActorRef, ...] = ()
@@ -148,7 +150,7 @@ class Router(Actor):
 
 
 def _is_above_high_water(target: Cell) -> bool:
-    return target.mail is not None and len(target.mail) >= target.spec.actor.mailbox.high_water
+    return target.mail is not None and len(target.mail) >= target.spec.mailbox.high_water
 
 
 async def _wait_for_capacity(target: Cell) -> None:
@@ -174,7 +176,7 @@ def load(ref: ActorRef) -> int:
     """Return the messages queued and being handled; an actor that is not live counts its high-water mark besides."""
     cell = ref._cell  # noqa: SLF001  a ref is the runtime's own
     queued = 0 if cell.mail is None else len(cell.mail) + 1
-    return queued if cell.phase == "live" and not cell.suspended else queued + cell.spec.actor.mailbox.high_water
+    return queued if cell.phase == "live" and not cell.suspended else queued + cell.spec.mailbox.high_water
 
 
 def label(ref: ActorRef) -> str:
