@@ -140,7 +140,7 @@ async def test_a_function_takes_no_arguments(node: Node) -> None:
     with pytest.raises(
         InvalidHandler, match=r"^greeter is a function: it takes a message, not the arguments \(1, 2\)$"
     ):
-        node.spawn(cast("type[Counter]", greeter), 1, 2)  # pyright: ignore[reportArgumentType]  the mistake that is tested
+        node.spawn(cast("type[Counter]", greeter), 1, 2)  # pyright: ignore[reportCallIssue]  the mistake that is tested
 
 
 @staged

@@ -5,6 +5,7 @@ import pytest
 from tests.runtime.stage import Double, Fail, Hold, Note, Player, Story, cell_of, letters_of, play, staged, told
 from trouper import Actor, ActorRef, DeadLetter, Down, Mailbox, Node, OneForAll, OneForOne, handler
 from trouper.runtime.kernel.bare_actor import BareActor
+from trouper.runtime.kernel.supervision import Restart
 from trouper.testing import settle
 
 
@@ -89,7 +90,7 @@ async def test_a_down_is_heard_in_every_behaviour(node: Node) -> None:
 
 @pytest.mark.parametrize("restart", ["transient", "temporary", "permanent"])
 @staged
-async def test_an_actor_may_leave_by_its_own_decision(node: Node, restart: str) -> None:
+async def test_an_actor_may_leave_by_its_own_decision(node: Node, restart: Restart) -> None:
     """A permanent one is restarted, any other is gone, with the reason `stopped` and its hook called."""
     story, letters = Story(), letters_of(node)
 
@@ -99,7 +100,7 @@ async def test_an_actor_may_leave_by_its_own_decision(node: Node, restart: str) 
             self.stop()
             return 2 * msg.n
 
-    ref = await node.spawn(Leaver, story, restart=restart)  # type: ignore[call-arg]  # pyright: ignore[reportArgumentType]  a parameter of the test
+    ref = await node.spawn(Leaver, story, restart=restart)
     asked = ref.ask(Double(1))
     ref.tell(Note(1))
     assert await asked == 2

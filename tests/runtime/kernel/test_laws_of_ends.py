@@ -165,7 +165,8 @@ async def test_law_10_children_first_newest_first(node: Node) -> None:
 
         def on_start(self) -> None:
             for kid in self.kids:
-                self.spawn_nowait(Named, f"{self.name}.{kid}", ("x", "y") if len(self.name) == 1 else ())
+                name = f"{self.name}.{kid}"
+                self.spawn_nowait(Named, name, ("x", "y") if len(self.name) == 1 else ())
 
         def on_stop(self) -> None:
             self.story.append(self.name)

@@ -65,7 +65,7 @@ def test_a_class_inside_a_function_is_spawned_on_another_node() -> None:
         ref = await a.spawn(local, 5, place="b")
         assert await ref.ask(hello(2, [1])) == 108
         with pytest.raises(WireError, match=r"the argument 'start' of .*Local cannot travel: Expected `int`"):
-            await a.spawn(local, "five", place="b")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  wrong on purpose
+            await a.spawn(local, "five", place="b")  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue]  wrong on purpose
 
     play_linked(a, b, scene)
 

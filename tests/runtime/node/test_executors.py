@@ -546,7 +546,7 @@ def test_an_actor_that_fails_while_its_handler_hangs_restarts_in_another_thread(
 
         class Piping(Pinned):
             @handler
-            def note(self, _: Note) -> None:
+            def note(self, msg: Note) -> None:
                 self.pipe_to_self(failing, lambda _: Note(0))
 
         ref = await node.spawn(Piping, gate, shutdown_s=0.05)
@@ -678,14 +678,14 @@ def test_async_handlers_and_hooks_are_refused_where_the_class_is_made() -> None:
     """With the cure; the same at a spawn that names an executor for a class that has none, and at ``become``."""
     with pytest.raises(InvalidHandler, match="is `async def`, but its actor runs in threads: make it `def`"):
 
-        class Waiting(Pinned):
+        class _Waiting(Pinned):  # pyright: ignore[reportUnusedClass]  it cannot be made
             @handler
             async def note(self, msg: Note) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  the runtime has to refuse it
                 pass
 
     with pytest.raises(InvalidHandler, match=r"on_stop is `async def`, but executor='thread'"):
 
-        class Stopping(Pinned):
+        class _Stopping(Pinned):  # pyright: ignore[reportUnusedClass]  it cannot be made
             async def on_stop(self) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  the runtime has to refuse it
                 pass
 
