@@ -28,6 +28,7 @@ from zmq.utils import z85
 from ..runtime.kernel.errors import CallerError, InvalidOption
 from ..runtime.kernel.logs import get_log
 from ..runtime.session.identity import ROLES, Identity, Role, read_roles
+from .folders import make_private, why_replaceable
 
 CLUSTER_FILE: Final = "cluster.key_secret"
 NODE_FILE: Final = "node.key_secret"
@@ -209,7 +210,7 @@ def shown(public: str) -> str:
 
 def _write_all(folder: Path, texts: Mapping[str, str]) -> list[Path]:
     """Write files that only the user can read, or none: an existing file is never overwritten."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(folder)
     _check_folder(folder)
     for name in texts:
         if os.path.lexists(folder / name):
@@ -312,13 +313,15 @@ def _read(path: Path, *, secret: bool) -> dict[str, str]:
 
 def _check_folder(folder: Path) -> None:
     try:
-        found = folder.stat()
+        found, why = folder.stat(), why_replaceable(folder)
     except OSError as error:
         problem = f"the folder of keys {folder} cannot be used: {error.strerror}"
         raise KeysInvalid(f"{problem}; make one by: trouper keygen {folder}") from error
     if not stat.S_ISDIR(found.st_mode):
         raise KeysInvalid(f"{folder} is no folder")
     _check_owner(found, folder, 0o022)
+    if why is not None:
+        raise KeysInvalid(f"another user could replace the folder of keys {folder}, since {why}: use another")
 
 
 def _check_owner(found: os.stat_result, path: Path, forbidden: int) -> None:

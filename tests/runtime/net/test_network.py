@@ -8,6 +8,7 @@ import pytest
 from tests.runtime.net.stage import Add, Clerk, Downs, Numbers, Observe, Sum, check_books, paired, spawn_remote
 from tests.runtime.stage import letters_of, play
 from trouper import ActorStopped, InvalidOption, Node, NodeClosed, NodeUnreachable
+from trouper.runtime.net import network
 from trouper.runtime.net.network import MakeTransport
 from trouper.runtime.net.peer import Peer
 from trouper.runtime.node.opening import NetworkOptions
@@ -78,6 +79,26 @@ def test_two_nodes_of_one_name_are_not_connected() -> None:
 
     play(main)
     check_books(one, two)
+
+
+def test_refusals_are_kept_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The latest of them, and none of an endpoint that a session was made with since."""
+    monkeypatch.setattr(network, "REFUSALS_KEPT", 2)
+    one = Node("a", listen=[f"inprocess://one{number}" for number in range(4)])
+    two = Node("a", listen="inprocess://two", join=[f"inprocess://one{number}" for number in range(4)])
+    other = Node("b", listen="inprocess://one3")
+
+    async def main() -> None:
+        async with two:
+            async with one:
+                await asyncio.sleep(1.0)
+                assert len(two.network.refusals) == 2
+            two.network.refusals["inprocess://one3"] = "no"
+            async with other:
+                await two.network.wait_for_peer("b")
+                assert "inprocess://one3" not in two.network.refusals
+
+    play(main)
 
 
 def test_a_closing_node_ends_all_waits_for_peers() -> None:

@@ -34,6 +34,10 @@ class Pid(Message[int]):
     """The reply is the number of the process."""
 
 
+class Descriptors(Message[str]):
+    """The reply lists the descriptors of a program that this process starts without closing any."""
+
+
 class Myself(Message[ActorRef]):
     """The reply is the actor's own ref on the node where it runs."""
 
@@ -92,6 +96,11 @@ class Clerk(Actor):
     @handler
     def pid(self, msg: Pid) -> int:
         return os.getpid()
+
+    @handler
+    def descriptors(self, msg: Descriptors) -> str:
+        command = ["/bin/sh", "-c", "ls /proc/$$/fd"]
+        return subprocess.run(command, check=True, capture_output=True, text=True, close_fds=False).stdout
 
     @handler
     def myself(self, msg: Myself) -> ActorRef:

@@ -25,17 +25,20 @@ def test_a_folder_is_private_and_removed_with_what_is_in_it(tmp_path: Path) -> N
 
 
 def test_a_folder_whose_node_is_gone_is_swept_and_one_in_use_is_not(tmp_path: Path) -> None:
-    """A lock tells them apart; another folder, or one that is being created, is left alone."""
+    """A lock tells them apart; another folder, a link to one, or one that is being created, is left alone."""
     (tmp_path / "else").mkdir()
     (tmp_path / f"{PREFIX}new").mkdir()
     left = tmp_path / f"{PREFIX}left"
     left.mkdir()
     (left / LOCK).touch()
+    (tmp_path / "else" / LOCK).touch()
+    (tmp_path / f"{PREFIX}link").symlink_to(tmp_path / "else")
     used = SocketFolder()
     again = SocketFolder()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        ["else", f"{PREFIX}new", used.path.name, again.path.name]
+        ["else", f"{PREFIX}new", f"{PREFIX}link", used.path.name, again.path.name]
     )
+    assert (tmp_path / "else" / LOCK).exists()
     used.remove()
     again.remove()
 

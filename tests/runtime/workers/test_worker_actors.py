@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import pytest
+import uvloop
 from msgspec.structs import replace
 
 from tests.runtime.workers.stage import (
     QUICK,
     Clerk,
+    Descriptors,
     Exit,
     Heard,
     Hold,
@@ -43,6 +46,21 @@ def test_actors_run_in_workers_which_reach_one_another() -> None:
             assert await chosen.ask(Pid()) == pids[1]
 
     run(scene())
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_programs_of_a_worker_inherit_none_of_its_descriptors(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Neither the pipe by which the parent controls the worker nor copies that the loop of the parent has made."""
+
+    async def scene() -> None:
+        async with asyncio.timeout(60), Node(workers=QUICK) as node:
+            placed = await node.spawn(Clerk, place="worker-1")
+            listed = (await placed.ask(Descriptors())).split()
+            # The shell may keep one of its own, which leads to what it runs.
+            assert {"0", "1", "2"} <= set(listed) <= {"0", "1", "2", "10", "255"}
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(scene())
 
 
 @pytest.mark.parametrize("code", [256, 3, 0])

@@ -61,6 +61,8 @@ MakeTransport = Callable[[TransportOwner], Transport]
 PeerListener = Callable[[Peer, bool], None]
 """Called with a peer that has a session now (True), or is lost (False)."""
 
+REFUSALS_KEPT = 20
+"""Endpoints whose last refusal is kept, for errors and for the command line."""
 SPAWN_S = 60.0
 """Seconds until an actor must have started on another node."""
 KEYS_EVERY_S = 0.5
@@ -133,7 +135,7 @@ class Network:
         self.endpoints: tuple[str, ...] = ()
         """All listening endpoints, as peers reach them."""
         self.refusals: dict[str, str] = {}
-        """Why the node at an endpoint refused a session, in its own words, by endpoint."""
+        """Why nodes refused a session, in their own words, by endpoint: the latest ``REFUSALS_KEPT`` of them."""
         self._listen, self._join, self._advertise = listen, join, advertise
         self._transports = TransportSet([make(self) for make in transports])
         self._settings = settings or SessionSettings()
@@ -562,7 +564,10 @@ class Network:
         elif isinstance(effect, effects.SessionDown):
             self._on_peer_down(effect)
         elif isinstance(effect, effects.DialRefused):
+            self.refusals.pop(effect.endpoint, None)
             self.refusals[effect.endpoint] = effect.text
+            if len(self.refusals) > REFUSALS_KEPT:
+                del self.refusals[next(iter(self.refusals))]
             self.connector.refused(effect.endpoint, effect.text)
             for listener in list(self.on_dial_refused):
                 try:
@@ -588,6 +593,8 @@ class Network:
         peer = self.connector.arrived(node_id, effect.session, endpoints)
         peer.authenticate(self.identify(effect.session.identity))
         self._peer_at.update(dict.fromkeys(endpoints, peer))
+        for endpoint in endpoints:
+            self.refusals.pop(endpoint, None)
         self._peer_of_session[effect.session.token] = self._peers[peer.node] = peer
         self._tell_listeners(peer, up=True)
 

@@ -26,7 +26,13 @@ LEVELS_MAX = 1_000
 STARTED_IN = Path.cwd()
 """The working directory when the node was made: relative entries of ``sys.path`` mean this one, also after a chdir."""
 BOOT = """\
-import signal, sys
+import os, signal, sys
+for each in map(int, os.listdir("/dev/fd")):  # copies of the pipe that the parent's loop has made for its own use
+    try:
+        if each > 2 and os.get_inheritable(each):
+            os.close(each)
+    except OSError:
+        pass
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 sys.path[:] = sys.argv[1:]

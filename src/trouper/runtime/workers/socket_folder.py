@@ -47,7 +47,9 @@ def sweep(base: Path) -> None:
     """Remove the folders below ``base`` that are not in use."""
     for path in base.glob(f"{PREFIX}*"):
         try:
-            lock = os.open(path / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            if path.lstat().st_uid != os.getuid() or path.is_symlink():
+                continue
+            lock = os.open(path / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             continue  # another user's folder, or one that is being created or removed
         try:

@@ -29,6 +29,7 @@ from typing import Final, NamedTuple
 
 from ...runtime.session.endpoints import ENDPOINT_CHARS_MAX, SHOWN_CHARS_MAX, is_address, read_port
 from ...runtime.session.transport import EndpointInvalid, EndpointTaken, TransportFailed
+from ..folders import make_private, why_replaceable
 
 PATH_BYTES_MAX: Final = 107
 """The longest path in the address of a Unix socket, without the final zero byte."""
@@ -131,12 +132,12 @@ def check_folder(folder: Path, *, make: bool) -> None:
     """Check that a folder of sockets is private.
 
     make: create a missing folder; False accepts a missing one.
-    Raises ``EndpointInvalid`` when it belongs to another user, or is open to one.
+    Raises ``EndpointInvalid`` when it belongs to another user, or is open to one, or could be replaced by one.
     """
     try:
         if make:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.stat()
+            make_private(folder)
+        found, why = folder.stat(), why_replaceable(folder)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -146,6 +147,8 @@ def check_folder(folder: Path, *, make: bool) -> None:
     if found.st_mode & 0o077:
         mode = stat.S_IMODE(found.st_mode)
         raise EndpointInvalid(f"the folder {folder} is open to others (mode {mode:o}): chmod 700 {folder}")
+    if why is not None:
+        raise EndpointInvalid(f"the folder {folder} could be replaced by another user, since {why}: use another")
 
 
 @asynccontextmanager

@@ -80,6 +80,7 @@ class Sockets:
             made.set(zmq.ZAP_DOMAIN, DOMAIN_LOCKED)
         else:
             made.set(zmq.ZAP_DOMAIN, DOMAIN_OPEN)
+        made.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without the authenticator no peer is admitted
         return made
 
     def inner(self, kind: int) -> zmq.Socket[bytes]:

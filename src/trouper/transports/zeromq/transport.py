@@ -88,8 +88,6 @@ class ZeroMQTransport:
         """``Transport.connect``; raises ``KeysMissing`` too."""
         target = read_endpoint(endpoint, to_listen=False)
         self._check(endpoint, target)
-        if target.path is not None:
-            check_folder(target.path.parent, make=False)
         wire = ZeroMQWire(self._owner, self._limits, endpoint, target, self._sockets, self.rejections, self._resolver)
         self._wires.add(wire)
         wire.ended.add_done_callback(lambda _: self._wires.discard(wire))

@@ -6,10 +6,11 @@ A wire has a PUSH socket, a listener a PULL socket.  The states of a wire:
                           \--handshake failed, hung up--> waiting
 
 Frames are queued here until the handshake is done, and whenever ZeroMQ's own queue is full.  While no node listens,
-ZeroMQ itself tries again.  A host name is looked up at each dial, and ZeroMQ gets addresses only: when one refuses the
-connection, or does not answer for ``CONNECT_S``, the next one is dialled, and then the name is looked up again.  After
-any disconnection the socket is closed and another one dials, because ZeroMQ gives
-some connections up for good (another protocol, a key that is refused), and reconnects others without a pause.
+ZeroMQ itself tries again, but not for ipc, where the folder of the socket is checked at each dial.  A host name is
+looked up at each dial, and ZeroMQ gets addresses only: when one refuses the connection, or does not answer for
+``CONNECT_S``, the next one is dialled, and then the name is looked up again.  After any disconnection the socket is
+closed and another one dials, because ZeroMQ gives some connections up for good (another protocol, a key that is
+refused), and reconnects others without a pause.
 
 The limits do not cover everything: behind this queue ZeroMQ has one of ``sockets.PIPE_FRAMES_MAX`` frames, after it
 come the system's buffers, and the peer's ZeroMQ holds as many frames again.  ZeroMQ does not count bytes:
@@ -34,6 +35,7 @@ from zmq.constants import Event
 from ...runtime.session.identity import SAME_USER
 from ...runtime.session.transport import (
     Buffer,
+    EndpointInvalid,
     FrameTooLarge,
     Source,
     TransportClosed,
@@ -43,7 +45,7 @@ from ...runtime.session.transport import (
 )
 from .callbacks import call_owner, report
 from .connection_watch import ConnectionWatch
-from .endpoints import Endpoint
+from .endpoints import Endpoint, check_folder
 from .monitor import SILENT, Monitor, why
 from .rejection_log import RejectionLog
 from .resolver import Resolver
@@ -245,7 +247,10 @@ class ZeroMQWire:
 
     def _begin_dial(self) -> None:
         self._timer = None
-        if not self._target.has_name:
+        if self._target.path is not None:
+            check_folder(self._target.path.parent, make=False)
+            self._dial(self._target, _EVENTS | Event.CONNECT_RETRIED)
+        elif not self._target.has_name:
             self._dial(self._target, _EVENTS)
         elif self._addresses:
             self._dial(self._target.at(self._addresses.pop(0)), _EVENTS | Event.CONNECT_RETRIED)
@@ -319,7 +324,7 @@ class ZeroMQWire:
     def _redial(self) -> None:
         try:
             self._begin_dial()
-        except TransportFailed as error:
+        except (TransportFailed, EndpointInvalid) as error:
             self._rejections.note("dial_failed", self.endpoint, str(error))
             self._timer = self._loop.call_later(RETRY_MAX_S, self._redial)
 

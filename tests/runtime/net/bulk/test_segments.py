@@ -1,3 +1,4 @@
+import fcntl
 import gc
 import os
 from itertools import count
@@ -112,6 +113,17 @@ def test_only_a_segment_of_that_token_size_and_seal_is_mapped(tmp_path: Path) ->
     with pytest.raises(WireError, match=r"^the shared memory /proc/\d+/fd/9999 cannot be opened: "):
         SegmentMapping(os.getpid(), SegmentInfo(1, 9_999, MIB))
     own.close_all()
+
+
+def test_a_segment_without_memory_is_not_mapped() -> None:
+    """Reading it would take the memory from this process, without any cost to the peer that described it."""
+    sparse = os.memfd_create("trouper-9", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.truncate(sparse, 900 * MIB)
+    fcntl.fcntl(sparse, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+    with pytest.raises(WireError, match=rf"^a segment of {900 * MIB} bytes has memory for 0 of them$"):
+        SegmentMapping(os.getpid(), SegmentInfo(9, sparse, 900 * MIB))
+    assert os.fstat(sparse).st_blocks == 0
+    os.close(sparse)
 
 
 def test_a_segment_cannot_be_made_shorter_nor_written_to_by_others() -> None:

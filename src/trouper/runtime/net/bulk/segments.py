@@ -5,8 +5,8 @@ that has it open or mapped has ended, however it ended.  So nothing has to be cl
 ``/proc/PROCESS/fd/DESCRIPTOR``, which the system allows to the same user only, and maps it for reading.
 
 What another process says is not trusted: process and descriptor are numbers, and they must lead to a file without a
-name, called after the token that was given, of this user, of the size that was given, and sealed so that it cannot
-shrink, since reading behind the end of a file ends the process.
+name, called after the token that was given, of this user, of the size that was given, with memory for all of it,
+and sealed so that it cannot shrink, since reading behind the end of a file ends the process.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ FREE_BYTES_MAX: Final = 268_435_456
 SEGMENTS_MAX: Final = 256
 """Segments of one process, each of which takes a descriptor."""
 _GRID_BYTES: Final = 1_048_576
+_BLOCK_BYTES: Final = 512
+"""The unit of ``st_blocks``, on every system."""
 _SEAL_FUTURE_WRITE: Final = 0x0010
 """No process maps it for writing from now on (Linux 5.1); the module ``fcntl`` has this from Python 3.13 on."""
 
@@ -189,3 +191,6 @@ def _check(descriptor: int, segment: SegmentInfo) -> None:
         raise WireError(
             f"a segment of {segment.size_bytes} bytes that cannot shrink was expected, found was one of {found}"
         )
+    allocated_bytes = status.st_blocks * _BLOCK_BYTES
+    if allocated_bytes < segment.size_bytes:  # reading its holes would allocate them, at the reader's cost
+        raise WireError(f"a segment of {segment.size_bytes} bytes has memory for {allocated_bytes} of them")
