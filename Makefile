@@ -11,9 +11,9 @@ CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11
 IS_ENOUGH  := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON     ?= $(shell for each in $(CANDIDATES); do "$$each" -c '$(IS_ENOUGH)' 2>/dev/null && { echo "$$each"; break; }; done)
 
-# A stamp is named for what it stands for: the project file and the place, since an installation knows both.
+# A stamp is named for what it stands for: the project file, the lock file and the place, since an installation knows all.
 # (A clone that was moved, or a changed dependency, thereby installs again; a mere `touch` does not.)
-STATE  := $(shell { cat pyproject.toml; pwd; } | cksum | tr ' ' '-')
+STATE  := $(shell { cat pyproject.toml requirements.lock; pwd; } | cksum | tr ' ' '-')
 STAMPS := .venv/stamps
 VENV   := $(STAMPS)/venv
 RUN    := $(STAMPS)/run-$(STATE)
@@ -29,7 +29,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
 CODE := src tests examples benchmarks docs
 
-.PHONY: help run test lint types pytest format bench soak fuzz docs clean
+.PHONY: help run test lint types pytest format bench soak fuzz docs lock sbom clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -68,6 +68,14 @@ docs: $(DEV)  ## write docs/reference/api.md and permissions.md anew from the co
 	$(PY) docs/build_reference.py
 	$(PY) docs/build_permissions.py
 
+lock: $(DEV)  ## write requirements.lock anew: the newest versions that pyproject.toml allows, for all Pythons, by hash
+	$(PIP) 'uv>=0.9,<1'
+	$(PY) -m uv pip compile pyproject.toml --extra dev --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file requirements.lock
+
+sbom: $(DEV)  ## write the bill of materials, dist/sbom.cdx.json, from requirements.lock
+	$(PY) docs/build_sbom.py
+
 clean:  ## remove the environment and everything that a tool cached here
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find src tests examples benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
@@ -83,7 +91,8 @@ $(RUN): | $(VENV)
 	@touch $@
 
 $(DEV): | $(VENV)
-	$(PIP) --editable '.[dev]'
+	$(PIP) --require-hashes --requirement requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@ $(RUN)
 
 $(BENCH): | $(VENV)
