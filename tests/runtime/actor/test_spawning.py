@@ -7,8 +7,8 @@ from typing import cast
 
 import pytest
 
-from tests.runtime.stage import Double, Fail, Hold, Note, Player, Story, cell_of, play, staged
-from trouper import Actor, ActorRef, InvalidHandler, Message, Node, StartFailed, handler
+from tests.runtime.stage import Double, Fail, Hold, Note, Notes, Player, Story, cell_of, letters_of, play, staged
+from trouper import Actor, ActorRef, InvalidHandler, InvalidOption, Mailbox, Message, Node, StartFailed, handler
 from trouper.testing import settle
 
 
@@ -265,3 +265,60 @@ def test_a_child_is_under_the_actor_that_spawns_it_and_the_own_node_needs_no_net
                 assert kid.address.path == f"user/parent/{kid.name}"
 
     play(main)
+
+
+class Keyed(Actor):
+    """Has an argument by keyword, and one with a reserved name."""
+
+    def __init__(self, name: str, *, size: int) -> None:
+        self.given = (name, size)
+
+
+@staged
+async def test_keywords_of_spawn_that_it_does_not_know_are_those_of_the_actor(node: Node) -> None:
+    """Its own names are reserved: an argument of such a name goes by position or ``partial``; over a restart too."""
+    ref = await node.spawn(Keyed, "ada", size=4, name="keyed")  # type: ignore[misc]  # pyright: ignore[reportCallIssue]  checkers see two names
+    assert (ref.name, node.introspection.get_state(ref).fields["given"]) == ("keyed", "('ada', 4)")
+    ref = await node.spawn(partial(Keyed, name="bob"), size=5)
+    assert node.introspection.get_state(ref).fields["given"] == "('bob', 5)"
+    with pytest.raises(StartFailed, match="unexpected keyword argument 'sise'"):
+        await node.spawn(Keyed, "ada", sise=4)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  the mistake that is tested
+    with pytest.raises(InvalidHandler, match="greeter is a function: it takes a message, not the arguments"):
+        await node.spawn(cast("type[Keyed]", greeter), name="ada", size=1)
+
+
+@staged
+async def test_a_mailbox_is_given_to_one_actor_at_its_spawn(node: Node) -> None:
+    """Another actor of the class has that of the class; a wrong type is refused."""
+    small = await node.spawn(Player, mailbox=Mailbox(high_water=1, limit=2))
+    usual = await node.spawn(Player)
+    node.introspection.suspend(small)
+    node.introspection.suspend(usual)
+    letters = letters_of(node)
+    for ref in (small, usual):
+        for n in range(3):
+            ref.tell(Note(n))
+    assert [(letter.target, letter.reason) for letter in letters] == [(small, "mailbox_full")]
+    for value in (5, "big", Mailbox):
+        with pytest.raises(InvalidOption, match="must be a Mailbox"):
+            await node.spawn(Player, mailbox=cast("Mailbox", value))
+    for resume in (ValueError, [ValueError], (3,)):
+        with pytest.raises(InvalidOption, match="must be a tuple of exceptions"):
+            await node.spawn(Player, resume=cast("tuple[type[Exception], ...]", resume))
+
+
+@staged
+async def test_resume_at_the_spawn_replaces_that_of_the_class(node: Node) -> None:
+    """The instance stays after an error that it lists, and not after others, nor where it lists none."""
+
+    class Resuming(Player):
+        resume = (ValueError,)
+
+    keeps = await node.spawn(Player, resume=(ValueError,))
+    restarts = await node.spawn(Resuming, resume=())
+    for ref in (keeps, restarts):
+        ref.tell(Note(1))
+        with pytest.raises(ValueError, match="boom"):
+            await ref.ask(Fail())
+    assert await keeps.ask(Notes()) == [1]
+    assert await restarts.ask(Notes()) == []

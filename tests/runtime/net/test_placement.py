@@ -13,11 +13,14 @@ from trouper import (
     ActorStopped,
     Child,
     InvalidOption,
+    Mailbox,
     Message,
     Node,
     NodeUnreachable,
     OneForAll,
+    PriorityQueue,
     StartFailed,
+    WireError,
     handler,
 )
 from trouper.testing import settle
@@ -263,3 +266,55 @@ async def test_a_supervisor_may_have_children_on_other_nodes(a: Node, b: Node) -
     with pytest.raises(ValueError, match="no such value"):
         await there.ask(Ruin("value"))
     assert (await here.ask(Sum()), await there.ask(Sum())) == (0, 5)
+
+
+@paired
+async def test_children_of_different_parents_may_have_one_name_on_another_node(a: Node, b: Node) -> None:
+    """The name is that of the child here; there both are spawned under ``/user``."""
+    one, two = await a.spawn(Parent), await a.spawn(Parent)
+    kids = [await each.ask(Born("b")) for each in (one, two)]
+    assert [kid.name for kid in kids] == ["kid", "kid"]
+    assert [await kid.ask(Numbers()) for kid in kids] == [[5], [5]]
+    assert b.find("user/kid") is None
+
+
+@paired
+async def test_what_a_spawn_says_in_place_of_the_class_holds_on_the_other_node(a: Node, b: Node) -> None:
+    """Its mailbox, its resume and its executor; keywords go to ``__init__`` there."""
+    box = Mailbox(high_water=2, limit=3, when_full="drop_oldest", rate_per_s=50.0)
+    await a.spawn(Clerk, name="ada", place="b", mailbox=box, resume=(ValueError, ZeroDivisionError))
+    there = b.find("user/ada")
+    assert there is not None
+    assert cell_of(there).spec.mailbox == box
+    assert cell_of(there).spec.resume == (ValueError, ZeroDivisionError)
+    await a.spawn(ThreadClerk, start=5, name="bob", place="b", executor="loop")
+    there = b.find("user/bob")
+    assert there is not None
+    assert cell_of(there).spec.executor == "loop"
+    with pytest.raises(InvalidOption, match="executor='gpu': node b has loop, thread"):
+        await a.spawn(ThreadClerk, place="b", executor="gpu")
+
+
+class ThreadClerk(Actor):
+    """Runs in a thread, unless the spawn says otherwise."""
+
+    executor = "thread"
+
+    def __init__(self, start: int = 0) -> None:
+        self.start = start
+
+
+@paired
+async def test_what_cannot_be_sent_to_another_node_is_refused_at_the_spawn(a: Node, b: Node) -> None:
+    """A queue of the user's own, an error of a function, a limit that the other node does not take."""
+
+    class Hidden(Exception):
+        pass
+
+    with pytest.raises(InvalidOption, match="a queue of its own cannot be sent"):
+        await a.spawn(Clerk, place="b", mailbox=Mailbox(queue=lambda: PriorityQueue(lambda _: 0)))
+    with pytest.raises(InvalidOption, match="cannot be found by name on another node"):
+        await a.spawn(Clerk, place="b", resume=(Hidden,))
+    with pytest.raises(WireError, match="limit=2000000 of a mailbox from another node must be 1000000 at most"):
+        await a.spawn(Clerk, place="b", mailbox=Mailbox(limit=2_000_000))
+    assert b.network.placed_actors.total() == 0

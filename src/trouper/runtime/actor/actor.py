@@ -35,6 +35,7 @@ from .timers import Timers
 
 if TYPE_CHECKING:
     from ...node import Node
+    from ..kernel.placement import Place
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -91,6 +92,7 @@ class Actor(BareActor, SpawnMixin):
         actor: Callable[[*Ts], BareActor],
         *args: *Ts,
         name: str | None = None,
+        place: Place | None = None,
         restart: Restart = "transient",
         mailbox: Mailbox | None = None,
         resume: tuple[type[Exception], ...] | None = None,
@@ -102,6 +104,7 @@ class Actor(BareActor, SpawnMixin):
         actor: Callable[..., BareActor],
         *,
         name: str,
+        place: Place | None = None,
         restart: Restart = "transient",
         mailbox: Mailbox | None = None,
         resume: tuple[type[Exception], ...] | None = None,
@@ -115,6 +118,7 @@ class Actor(BareActor, SpawnMixin):
         actor: Callable[..., BareActor],
         *args: object,
         name: str | None = None,
+        place: Place | None = None,
         restart: Restart = "transient",
         mailbox: Mailbox | None = None,
         resume: tuple[type[Exception], ...] | None = None,
@@ -123,12 +127,13 @@ class Actor(BareActor, SpawnMixin):
     ) -> ActorRef:
         """Start a child and return its ref at once; messages wait in its mailbox until it has started.
 
-        actor, args, keywords, name, restart, mailbox, resume, executor: as for ``spawn``.  A failure to start goes to
-        this actor's supervision strategy.
-        Raises ``NameTaken``, ``InvalidName``, ``InvalidHandler``, ``InvalidOption`` and ``NodeClosed``.
+        actor, args, keywords, name, place, restart, mailbox, resume, executor: as for ``spawn``.  A failure to start
+        goes to this actor's supervision strategy.
+        Raises ``NameTaken``, ``InvalidName``, ``InvalidHandler``, ``InvalidOption``, ``NodeClosed``, and
+        ``NodeUnreachable`` when ``place`` is not connected.
         """
         made = partial(actor, **keywords) if keywords else actor
-        return spawn_nowait(self.__cell__, made, args, name, restart, overrides_of(mailbox, resume, executor))
+        return spawn_nowait(self.__cell__, made, args, name, restart, place, overrides_of(mailbox, resume, executor))
 
     def link(self, ref: ActorRef) -> None:
         """Link this actor with ``ref``: when either ends abnormally, the other fails with ``LinkedActorFailed``.

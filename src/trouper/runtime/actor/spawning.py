@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar, TypeVarTuple, cast, overlo
 
 from ..kernel.bare_actor import BareActor, check_resume
 from ..kernel.cell import Cell
-from ..kernel.errors import InvalidHandler, InvalidOption
+from ..kernel.errors import InvalidHandler, InvalidOption, StartFailed, TrouperError
 from ..kernel.lifecycle import start
 from ..kernel.mailbox import Mailbox
 from ..kernel.message import Message
@@ -157,13 +157,47 @@ def start_child(
     overrides: Overrides = NO_OVERRIDES,
 ) -> Awaitable[ActorRef]:
     """Start a child of ``parent``; the arguments, the result and the errors are those of ``SpawnMixin.spawn``."""
+    cell = _placed_child(parent, actor, args, name, place, restart, shutdown_s, significant, overrides)
+    if cell is not None:
+        return _Placed(begin_child(cell))
+    return spawn_awaited(parent, actor, args, name, restart, shutdown_s, significant, overrides)
+
+
+def _placed_child(
+    parent: Cell,
+    actor: Callable[..., object],
+    args: tuple[object, ...],
+    name: str | None,
+    place: Place | None,
+    restart: Restart,
+    shutdown_s: float | None,
+    significant: bool,
+    overrides: Overrides,
+) -> Cell | None:
+    """Make a child that runs where ``place`` says; None where that is this node."""
     if place is None or place == parent.system.name:
-        return spawn_awaited(parent, actor, args, name, restart, shutdown_s, significant, overrides)
+        return None
     if parent.system.placement is None:
         raise InvalidOption(f"place={place!r}: node {parent.system.name} cannot start actors on other nodes")
-    return parent.system.placement().spawn(
-        parent, place, actor, args, name, restart, shutdown_s, significant, overrides
-    )
+    make = parent.system.placement().make_child
+    return make(parent, place, actor, args, name, restart, shutdown_s, significant, overrides)
+
+
+class _Placed:
+    """Awaits the start; an error on the other node is raised as it would be for a start on this node."""
+
+    __slots__ = ("_started",)
+
+    def __init__(self, started: Awaitable[ActorRef]) -> None:
+        self._started = started
+
+    def __await__(self) -> Generator[object, None, ActorRef]:
+        try:
+            return (yield from self._started.__await__())
+        except StartFailed as error:
+            if isinstance(error.__cause__, TrouperError):
+                raise error.__cause__ from None
+            raise
 
 
 class PendingSpawn:
@@ -230,9 +264,14 @@ def spawn_nowait(
     args: tuple[object, ...],
     name: str | None,
     restart: Restart,
+    place: Place | None = None,
     overrides: Overrides = NO_OVERRIDES,
 ) -> ActorRef:
     """Start a child and return its ref at once; a failure to start goes to the parent's supervision strategy."""
+    cell = _placed_child(parent, actor, args, name, place, restart, 5.0, False, overrides)
+    if cell is not None:
+        start(cell, None)
+        return cell.ref
     spec, args = _spec_of(actor, args, restart, 5.0, False, overrides)
     return parent.system.spawn(parent, spec, args, name).ref
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from .cell import Cell
-    from .ref import ActorRef
     from .supervision import Overrides, Restart
 
 Place: TypeAlias = "str | Callable[[Any], str]"  # Any: the Node, which the kernel does not know
@@ -15,9 +14,9 @@ Place: TypeAlias = "str | Callable[[Any], str]"  # Any: the Node, which the kern
 
 
 class Placement(Protocol):
-    """Starts children that run on other nodes."""
+    """Makes children that run on other nodes."""
 
-    def spawn(
+    def make_child(
         self,
         parent: Cell,
         place: Place,
@@ -29,9 +28,11 @@ class Placement(Protocol):
         significant: bool,
         overrides: Overrides,
         /,
-    ) -> Awaitable[ActorRef]:
-        """Start a child of ``parent`` on the node that ``place`` names; arguments as for ``SpawnMixin.spawn``.
+    ) -> Cell | None:
+        """Make a child of ``parent``, to be started by the caller, that runs on the node which ``place`` names.
 
-        Raises ``NodeUnreachable`` for a node that is not connected, and what ``SpawnMixin.spawn`` raises.
+        The arguments are those of ``SpawnMixin.spawn``.  Returns None for this node where it has no network: then the
+        child is made as any other.  Raises ``NodeUnreachable`` for a node that is not connected, and what
+        ``SpawnMixin.spawn`` raises.
         """
         ...

@@ -15,7 +15,7 @@ that shares ``self.ref`` instead shares the direct way, which ends at its next r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
 from ..kernel.bare_actor import BareActor
@@ -26,8 +26,6 @@ from ..kernel.errors import (
     InvalidOption,
     NodeClosed,
     NodeUnreachable,
-    StartFailed,
-    TrouperError,
 )
 from ..kernel.handler_table import HandlerEntry, HandlerTable
 from ..kernel.lifecycle import SUPERVISION, crash, mark_failed, restart, stop_self
@@ -93,18 +91,15 @@ class SpawnAwaited(Protocol):
 
 
 class NetworkPlacement:
-    """Starts children on the nodes that the network reaches.
+    """Makes children that run on the nodes which the network reaches.
 
-    host: the node.  begin_child: starts a cell, and returns what gives its ref once it has started.
-    spawn_local: starts a child on this node, which a place may name too.
+    host: the node.  spawn_local: starts a child on this node, which a place may name too.
     """
 
-    def __init__(
-        self, host: NetworkHost, begin_child: Callable[[Cell], Awaitable[ActorRef]], spawn_local: SpawnAwaited
-    ) -> None:
-        self.host, self._begin_child, self.spawn_local = host, begin_child, spawn_local
+    def __init__(self, host: NetworkHost, spawn_local: SpawnAwaited) -> None:
+        self.host, self.spawn_local = host, spawn_local
 
-    def spawn(
+    def make_child(
         self,
         parent: Cell,
         place: Place,
@@ -115,12 +110,12 @@ class NetworkPlacement:
         shutdown_s: float | None,
         significant: bool,
         overrides: Overrides,
-    ) -> Awaitable[ActorRef]:
-        """Start a child on the node that ``place`` names; see ``Placement.spawn`` in the kernel."""
+    ) -> Cell | None:
+        """Make a child that runs on the node which ``place`` names, as ``Placement`` of the kernel says."""
         host = self.host
         first = self.choose(place)
         if first == host.name and not host.has_network:
-            return self.spawn_local(parent, actor, args, name, restart, shutdown_s, significant, overrides)
+            return None
         try:
             if first != host.name:
                 host.network.peer(first)
@@ -128,11 +123,13 @@ class NetworkPlacement:
             if isinstance(place, str):
                 raise
             raise NodeUnreachable(f"{error}; the placement function {_name_of(place)} chose it") from None
-        request = spawn_request(actor, args, name, shutdown_s, host.network.shipping, overrides)
+        # Children of different parents may have one name, and all of them are spawned under /user there.
+        name_there = name if parent is parent.system.user else None
+        request = spawn_request(actor, args, name_there, shutdown_s, host.network.shipping, overrides)
         limit_s = None if shutdown_s is None else shutdown_s + MARGIN_S
         spec = ChildSpec(PlacedActor, restart, limit_s, significant)
         made = (self, place, first, request, actor, args, overrides)
-        return _Placed(self._begin_child(parent.system.make_child(parent, spec, made, name, PlacedCell)))
+        return parent.system.make_child(parent, spec, made, name, PlacedCell)
 
     def choose(self, place: Place) -> str:
         """Return the name of the node to place at; raises ``InvalidOption`` for a function that returns no text."""
@@ -149,23 +146,6 @@ class NetworkPlacement:
 
 def _name_of(place: object) -> str:
     return str(getattr(place, "__qualname__", repr(place)))
-
-
-class _Placed:
-    """Awaits the start; an error on the other node is raised as it would be for a start on this node."""
-
-    __slots__ = ("_started",)
-
-    def __init__(self, started: Awaitable[ActorRef]) -> None:
-        self._started = started
-
-    def __await__(self) -> Generator[object, None, ActorRef]:
-        try:
-            return (yield from self._started.__await__())
-        except StartFailed as error:
-            if isinstance(error.__cause__, TrouperError):
-                raise error.__cause__ from None
-            raise
 
 
 class PlacedActor(BareActor):

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 
-from ..actor.spawning import SpawnMixin, begin_child, spawn_awaited
+from ..actor.spawning import SpawnMixin, spawn_awaited
 from ..actor.supervisor import Child, Supervisor
 from ..kernel.address import random_generation
 from ..kernel.ask import Ask
@@ -270,7 +270,7 @@ class NodeBase(NodeServices, SpawnMixin):
     def _make_placement(self) -> Placement:
         from ..net.placement import NetworkPlacement  # noqa: PLC0415  only spawn(place=...) needs it
 
-        return NetworkPlacement(self, begin_child, spawn_awaited)
+        return NetworkPlacement(self, spawn_awaited)
 
     def _make_generation(self) -> int:
         return random_generation(random.SystemRandom().getrandbits)
