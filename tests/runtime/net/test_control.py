@@ -27,4 +27,5 @@ def test_control_messages_keep_their_numbers_and_fields() -> None:
         14: ("trouper.RetireSegments", "tokens: list[int]"),
         15: ("trouper.DropBuffers", "numbers: list[int]"),
         16: ("trouper.MessageNotRead", "uid: int", "problem: str"),
+        17: ("trouper.MessagesSettled", "count: Annotated[int,Meta(ge=0)]"),
     }  # fmt: skip

@@ -204,6 +204,7 @@ def test_a_partition_that_lasts_is_a_lost_node_on_both_sides() -> None:
         ada.watch(ben)
         ada.tell(Observe(ben))
         await ada.ask(Sum())
+        await asyncio.sleep(1.0)  # until it is told that the message is settled
         node_id = b.find(ada.address.path)
         assert node_id is not None
         letters = letters_of(a)

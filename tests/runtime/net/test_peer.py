@@ -133,6 +133,12 @@ async def test_a_tell_that_cannot_be_read_is_logged_at_its_sender(
     assert there, "the node that could not read it warns too"
     told = [record.message for record in caplog.records if "node b could not read a message" in record.message]
     assert told == [f"node b could not read a message to {ada.address}: the fields of Version differ"] * NOT_READ_MAX
+    caplog.clear()
+    ben = await spawn_remote(a, "b", Clerk, name="ben")
+    ben.tell(Version(0))
+    await settle()
+    named = [record.message for record in caplog.records if str(ben.address.path) in record.message]
+    assert len(named) == 2, "a noisy actor hides no other, neither here nor there"
     await asyncio.sleep(NOT_READ_S)
     caplog.clear()
     ada.tell(Version(0))
@@ -269,7 +275,7 @@ def test_a_lost_node_fails_all_asks_and_watches() -> None:
                 await settle()
                 assert await ben.ask(Downs()) == ["node_lost"]
                 assert await ada.wait_stopped() == "node_lost"
-                assert [letter.reason for letter in letters] == ["node_lost"] * 4
+                assert [letter.reason for letter in letters] == ["node_lost", "outcome_unknown", *["node_lost"] * 3]
                 ada.watch(ben)
                 assert await ben.ask(Downs()) == ["node_lost", "node_lost"]
                 await ada.stop()

@@ -49,6 +49,7 @@ def samples(ref: ActorRef) -> list[tuple[Message[object], frozenset[str]]]:
         (control.RetireSegments([]), ALL),
         (control.DropBuffers([]), ALL),
         (control.MessageNotRead(NONE_UID, "for the test"), ALL),
+        (control.MessagesSettled(0), ALL),
         (introspection.GetStats(NONE_UID), READING),
         (introspection.PeekMailbox(NONE_UID, 1), READING),
         (introspection.GetTree("", 10), READING),

@@ -307,6 +307,13 @@ class Cell:
             return ActorFailed(f"{self.address} failed while it handled {name}")
         return ActorStopped(f"{self.address} ended ({self.reason or reason}) without handling {name}")
 
+    @property
+    def outstanding(self) -> int:
+        """How many of the messages that were sent here are in flight or put aside: neither handled nor dead letters."""
+        active = (self.invocation, *(self.reentrant_invocations or ()))
+        retained = sum(resource.retained for resource in self.resources or ())
+        return len(self.mail or ()) + sum(not each.finished for each in active if each) + retained
+
     # --- a handler at work -------------------------------------------------------------------------------------------
 
     def build(self) -> BareActor:

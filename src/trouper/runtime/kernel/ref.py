@@ -320,8 +320,9 @@ class DeadLetter(Message[None], local=True):
         ``mailbox_full``, ``stash_full``, ``coalesced``, ``expired`` (its asker had given up), ``cancelled``,
         ``refused`` (by the actor's admission hook, which may give reasons of its own too); between nodes
         ``unsendable`` (it could not be encoded or was too large), ``decode_error`` (the receiving node could not read
-        it), ``node_lost`` (the node was lost before it confirmed the message), ``not_permitted`` (the sender's node
-        lacks the role).
+        it), ``node_lost`` (the node was lost before it confirmed the message), ``outcome_unknown`` (the node was lost
+        after it had taken the message; one letter stands for all that were told, and ``counts`` has their number),
+        ``not_permitted`` (the sender's node lacks the role).
     error: the error as text, bounded in size; None when there was none.
     asked: the message was asked, and its asker was told; False for a message that was sent by ``tell``.
     """

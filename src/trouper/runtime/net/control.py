@@ -158,6 +158,12 @@ class MessageNotRead(Message[None], tag="trouper.MessageNotRead"):
     problem: str
 
 
+class MessagesSettled(Message[None], tag="trouper.MessagesSettled"):
+    """So many of the messages that were told to actors in this session are handled or dead letters."""
+
+    count: Annotated[int, msgspec.Meta(ge=0)]
+
+
 CONTROLS: Final[Mapping[type[Message[object]], tuple[Allow, ...]]] = {
     SpawnActor: ("member",),
     FindActor: ("anyone",),
@@ -174,6 +180,7 @@ CONTROLS: Final[Mapping[type[Message[object]], tuple[Allow, ...]]] = {
     RetireSegments: ("anyone",),
     DropBuffers: ("anyone",),
     MessageNotRead: ("anyone",),
+    MessagesSettled: ("anyone",),
 }
 """The roles that may send each control message, and with them all roles that include these.
 

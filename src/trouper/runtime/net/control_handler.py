@@ -59,6 +59,8 @@ class ControlHandler:
                 peer.set_backpressure(uid, high=high)
             case control.MessageNotRead():
                 peer.on_message_not_read(message)
+            case control.MessagesSettled(count):
+                peer.on_settled(count)
             case control.SpawnActor():
                 peer.incoming_asks.answer(correlation, self._context.spawn_for_peer(message, peer.codec))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  a future of a ref is one of an object
             case control.FindActor(name):

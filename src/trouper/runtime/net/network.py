@@ -188,6 +188,7 @@ class Network:
     async def close(self) -> None:
         """Send what is buffered, end all sessions in order within 2 x ``linger_s`` seconds, close the transports."""
         for peer in list(self._peers.values()):
+            peer.settled.report_now()
             peer.flush()
         self._closed = True
         if self._keys_timer is not None:

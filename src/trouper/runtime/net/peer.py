@@ -38,6 +38,7 @@ from .control import (
     EndActor,
     LinkedActorEnded,
     MessageNotRead,
+    MessagesSettled,
     RemoteFailure,
     SetBackpressure,
     SpawnActor,
@@ -48,6 +49,7 @@ from .incoming_asks import IncomingAsks
 from .permissions import TO_ACTOR, check, is_exported
 from .remote_cell import RemoteCell
 from .send_buffer import BACKGROUND_MAX, LIMIT, SendBuffer, SendPort
+from .settled import SettledCount
 
 if TYPE_CHECKING:
     import asyncio
@@ -68,8 +70,10 @@ ASK_S_MAX = 86_400.0
 ASK_GRID_PER_S = 100
 """The time that an ask has left is rounded up to a multiple of 1/100 s, so that many asks share one timer."""
 NOT_READ_MAX = 10
-"""Messages that could not be read and are told of, to the sender and in its log, in ``NOT_READ_S`` seconds."""
+"""Messages to one actor that could not be read and are told of, to the sender and in its log, in ``NOT_READ_S`` s."""
 NOT_READ_S = 60.0
+LIMITED_ACTORS_MAX = 100
+"""Actors that have a limit of their own, so that a noisy one hides no other."""
 
 
 class LocalActors(Protocol):
@@ -188,9 +192,12 @@ class Peer:
         """Called whenever a handler sends an ask to the node, and so waits for it; None while no listener is set."""
         self._backpressured_cells: set[RemoteCell] = set()  # actors there whose mailboxes are above high water
         self._backpressured_uids: set[int] = set()  # actors here whose backpressure the peer is told of, or will be
-        self._not_read = _Limit(NOT_READ_MAX, NOT_READ_S)
+        self._not_read = _Limits(NOT_READ_MAX, NOT_READ_S)
         self._failed = _Limit(NOT_READ_MAX, NOT_READ_S)
-        self._not_read_there = _Limit(NOT_READ_MAX, NOT_READ_S)
+        self._not_read_there = _Limits(NOT_READ_MAX, NOT_READ_S)
+        self._told = self._settled_there = 0  # messages to actors there, asks not counted; how many are settled
+        self.settled = SettledCount(self.system.loop, lambda count: self.control(MessagesSettled(count)))
+        """Counts what the peer has told to actors here."""
         self._control_handler = ControlHandler(self, context)
         self._control_cell = context.directory.cell(node_id, 0, "")
         self.control_ref = self._control_cell.ref
@@ -232,6 +239,7 @@ class Peer:
             # The common case of what follows: the type was sent before, has no buffers, and there is capacity.
             self.system.received_by_gone += 1
             self.system.handled_by_gone += 1
+            self._told += 1
             return self._send_buffer.put((uid, 0, known, item))
         if self.system.outgoing.at_work:
             item = self._passed_on(uid, item)
@@ -258,6 +266,8 @@ class Peer:
             self._correlations[item] = correlation
             if self.on_wait is not None and item.asker is not None:
                 self.on_wait()
+        elif uid:
+            self._told += 1
         if isinstance(item, Envelope) and item.headers is not None:
             message = ToldWithHeaders(item.message, item.headers)
             if packed is not None:
@@ -337,6 +347,7 @@ class Peer:
         elif number <= REPLY_ERROR:
             self._send_buffer.put((0, correlation, REPLY_ERROR, failure_of(error, self.system.reporter)))
         else:
+            self._told -= bool(to and not correlation)
             self._undeliverable(to, self._take_ask(correlation) or payload, error)
 
     def _undeliverable(self, uid: int, item: object, error: Exception) -> None:
@@ -361,11 +372,13 @@ class Peer:
             deadlines = iter(opened.deadlines)
             is_usual = not (opened.out_of_band or opened.headers or self.system.outgoing.at_work)
             (self._receive_items if is_usual else self._receive_one_by_one)(opened, deadlines)
+            if self.settled.timer is None:
+                self.settled.received()
         finally:
             self._send_buffer.flush()
 
     def _receive_items(self, opened: Body, deadlines: Iterator[float]) -> None:
-        readers, exports = self.codec.readers, self._exports
+        readers, exports, unsettled = self.codec.readers, self._exports, self.settled.unsettled
         for to, correlation, number, payload in opened.items:
             if number <= REPLY_ERROR:
                 self._reply(correlation, number, payload)
@@ -380,6 +393,7 @@ class Peer:
             elif correlation:
                 self._give(cell, correlation, message, next(deadlines, 0.0))
             else:  # as `_give` does, without its call
+                unsettled[cell] += 1
                 try:
                     if (capacity := cell.ref.tell(message)) is not DONE:
                         self._await_capacity(cell, capacity)
@@ -427,8 +441,10 @@ class Peer:
             absent = self._context.directory.cell(self._context.node_id, to, "") if cell is None else cell
             unreadable = UnreadableMessage(self.node, str(error))
             self.system.dead_letter(unreadable, absent.ref, reason, error, asked=bool(correlation))
-            if to and not correlation and reason == "decode_error" and self._not_read.admits(self.system.loop.time()):
-                self.control(MessageNotRead(to, str(error)))
+            if to and not correlation:
+                self.settled.count += 1
+                if reason == "decode_error" and self._not_read.admits(to, self.system.loop.time()):
+                    self.control(MessageNotRead(to, str(error)))
             return
         outgoing = self.system.outgoing
         outgoing.skip_next = outgoing.at_work  # it was sent on the other node
@@ -483,6 +499,7 @@ class Peer:
             ask = ask_with_headers(ref, message, grid_s, headers) if headers else ref.ask(message, grid_s)
             self.incoming_asks.answer(correlation, ask, cell)
             return
+        self.settled.unsettled[cell] += 1
         try:
             capacity = tell_with_headers(ref, message, headers) if headers else ref.tell(message)
             if capacity is not DONE:
@@ -509,10 +526,14 @@ class Peer:
 
     def on_message_not_read(self, report: MessageNotRead) -> None:
         """Log that the node could not read a message that an actor here has sent; nothing else tells its sender."""
-        if self._not_read_there.admits(self.system.loop.time()):
+        if self._not_read_there.admits(report.uid, self.system.loop.time()):
             cell = self._context.directory.get(self.node_id, report.uid)
             target = f"its actor #{report.uid}" if cell is None else str(cell.address)
             self.system.reporter.problem(f"node {self.node} could not read a message to {target}: {report.problem}")
+
+    def on_settled(self, count: int) -> None:
+        """Take note of how many of the messages that were told to actors there are settled."""
+        self._settled_there = max(self._settled_there, min(count, self._told))
 
     def end_actor(self, uid: int, reason: str, error: str | None) -> None:
         """Take note that an actor there has ended, for ``reason``; ``error`` is the text of its failure."""
@@ -582,7 +603,7 @@ class Peer:
 
     @property
     def is_needed(self) -> bool:
-        """Whether the session is needed: for an ask, a watch, backpressure, or data that is to be sent."""
+        """Whether the session is needed: for an ask, a watch, backpressure, or messages to be sent or settled."""
         tables = (
             self._asks,
             self.incoming_asks.waiting,
@@ -590,7 +611,9 @@ class Peer:
             self._backpressured_cells,
             self._backpressured_uids,
         )
-        return any(tables) or self._control_handler.watches or not self._send_buffer.is_empty
+        if self._told > self._settled_there or not self._send_buffer.is_empty:
+            return True
+        return any(tables) or self._control_handler.watches
 
     def detach(self) -> None:
         """Take note that the session has ended as idle; data that was sent meanwhile goes to the next session."""
@@ -598,6 +621,7 @@ class Peer:
         self.system.outgoing.unsubscribe(self._choose_branch)
         bodies, items = self._send_buffer.close()
         assert not bodies, "a session that has data to send is not idle"
+        self.settled.stop()
         self.out_of_band.close()
         for uid, correlation, number, message in items:
             if number <= REPLY_ERROR:
@@ -617,23 +641,65 @@ class Peer:
         """
         self.lost = why
         self.system.outgoing.unsubscribe(self._choose_branch)
+        self.settled.stop()
         bodies, items = self._send_buffer.close()
+        asks = [ask for ask in self._correlations if ask.target is not self._control_cell]
         for ask in list(self._correlations):
             ask.refuse(ActorStopped(f"node {self.node} is lost: {why}"))
         self.incoming_asks.close()
         self._control_handler.close()
         self.out_of_band.close()
+        not_taken: list[tuple[int, object, bool]] = []
         for body in (*unacknowledged, *bodies):
             for uid, name, asked in self.codec.sent(body):
                 unsent = UnreadableMessage(self.node, f"{name} was sent and not acknowledged")
-                self._dead_letter(uid, unsent, "node_lost", None, asked=asked)
-        for uid, correlation, number, message in items:
-            if uid and number > REPLY_ERROR:
-                self._dead_letter(uid, message, "node_lost", None, asked=bool(correlation))
+                not_taken.append((uid, unsent, asked))
+        not_taken += [(uid, item, correlation > 0) for uid, correlation, number, item in items if number > REPLY_ERROR]
+        asks_not_taken = 0
+        for uid, message, asked in not_taken:
+            if uid:
+                asks_not_taken += asked
+                self._told -= not asked
+                self._dead_letter(uid, message, "node_lost", None, asked=asked)
+        for ask in asks[: max(0, len(asks) - asks_not_taken)]:  # those that were sent first
+            self.system.count_gone(0, -1)
+            self.system.dead_letter(ask.message, ask.target.ref, "outcome_unknown", None, asked=True)
+        self._count_unknown(self._told - self._settled_there, why)
         for remote in {*self.watched.values(), *self._backpressured_cells}:
             remote.end_for_now("node_lost", why)
         for table in (self._asks, self._correlations, self.watched):
             table.clear()
+
+    def _count_unknown(self, unknown: int, why: str) -> None:
+        """Make one dead letter for all messages that the lost node had taken and not reported as settled."""
+        if unknown <= 0:
+            return
+        problem = f"{unknown} messages that it had taken were not reported as handled, and may have been"
+        self.system.count_gone(0, 1 - unknown)
+        self.system.dead_letters["outcome_unknown"] += unknown - 1
+        error = ActorStopped(f"node {self.node} is lost: {why}; {problem}")
+        self._dead_letter(0, UnreadableMessage(self.node, problem), "outcome_unknown", error, asked=False)
+
+
+class _Limits:
+    """A limit for each of ``LIMITED_ACTORS_MAX`` actors; all others share one."""
+
+    __slots__ = ("_by_uid", "_count", "_period_s", "_shared")
+
+    def __init__(self, count: int, period_s: float) -> None:
+        self._count, self._period_s = count, period_s
+        self._by_uid: dict[int, _Limit] = {}
+        self._shared = _Limit(count, period_s)
+
+    def admits(self, uid: int, now: float) -> bool:
+        """Count an event of an actor at ``now``, in seconds of the loop; False when there were too many."""
+        limit = self._by_uid.get(uid)
+        if limit is None and len(self._by_uid) >= LIMITED_ACTORS_MAX:
+            for key in [key for key, each in self._by_uid.items() if each.is_over(now)]:
+                del self._by_uid[key]
+        if limit is None and len(self._by_uid) < LIMITED_ACTORS_MAX:
+            limit = self._by_uid[uid] = _Limit(self._count, self._period_s)
+        return (limit or self._shared).admits(now)
 
 
 class _Limit:
@@ -644,6 +710,10 @@ class _Limit:
     def __init__(self, count: int, period_s: float) -> None:
         self._count, self._period_s = count, period_s
         self._seen, self._until = 0, 0.0
+
+    def is_over(self, now: float) -> bool:
+        """Whether its period is over, so that a new limit does the same."""
+        return now >= self._until
 
     def admits(self, now: float) -> bool:
         """Count an event at ``now``, in seconds of the loop; False when there were too many in this period."""

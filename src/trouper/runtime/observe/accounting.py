@@ -36,10 +36,7 @@ def account(system: System) -> Accounting:
     for cell in system.cells():
         sent += cell.received
         handled += cell.handled
-        stashed += sum(resource.retained for resource in cell.resources or ())
-        in_flight += len(cell.mail or ()) + sum(
-            not invocation.finished
-            for invocation in (cell.invocation, *(cell.reentrant_invocations or ()))
-            if invocation
-        )
+        retained = sum(resource.retained for resource in cell.resources or ())
+        stashed += retained
+        in_flight += cell.outstanding - retained
     return Accounting(sent, handled, stashed, system.dead_letters.total(), in_flight)

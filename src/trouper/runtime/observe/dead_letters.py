@@ -50,6 +50,7 @@ WARNED_REASONS = frozenset(
         "unsendable",
         "decode_error",
         "node_lost",
+        "outcome_unknown",
         "refused",
         "not_permitted",
     }
@@ -311,7 +312,8 @@ class DeadLetters:
             last = f"; silence for {self._silence_s:g} s" if decision.last and self._silence_s else ""
             text = str(cell.loss(letter.message, letter.reason))
             if letter.error is not None:
-                text = letter.error.partition(": ")[2] if letter.reason == "unhandled" else _named(letter)
+                is_sentence = letter.reason in ("unhandled", "outcome_unknown")
+                text = letter.error.partition(": ")[2] if is_sentence else _named(letter)
             self._reports.problem(f"dead letter ({letter.reason}{omitted}{last}): {text}")
 
 
