@@ -11,6 +11,8 @@ from .runtime.actor.eventsourced.actor import upcasts as upcasts
 from .runtime.actor.eventsourced.codec import EventUnreadable as EventUnreadable
 from .runtime.actor.eventsourced.codec import InvalidEvent as InvalidEvent
 from .runtime.actor.eventsourced.snapshot_codec import SnapshotUnreadable as SnapshotUnreadable
+from .runtime.actor.eventsourced.state_machine import EventSourcedStateMachine as EventSourcedStateMachine
+from .runtime.actor.eventsourced.state_machine import StateEntered as StateEntered
 from .runtime.actor.fsm.decorators import on as on
 from .runtime.actor.fsm.decorators import on_enter as on_enter
 from .runtime.actor.fsm.decorators import on_event_timeout as on_event_timeout
@@ -174,6 +176,7 @@ __all__ = [
     "DeleteChild",
     "Down",
     "EventSourcedActor",
+    "EventSourcedStateMachine",
     "EventStream",
     "EventUnreadable",
     "Events",
@@ -246,6 +249,7 @@ __all__ = [
     "StartChild",
     "StartFailed",
     "StashFull",
+    "StateEntered",
     "StateMachine",
     "Supervisor",
     "SupervisorHandle",

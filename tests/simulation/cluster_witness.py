@@ -38,6 +38,10 @@ def on_stage() -> "ClusterWitness":
     return _STAGE[-1]
 
 
+UNKNOWN = "outcome_unknown"
+"""How its sender counts a message that a lost node had taken: it may have had another end there."""
+
+
 class Who(NamedTuple):
     """An actor, in one life of a node."""
 
@@ -148,7 +152,10 @@ class ClusterWitness:
 
     def _dead_letters_of(self, node: Node) -> "Callable[[DeadLetter], None]":
         def dead(letter: DeadLetter) -> None:
-            if isinstance(letter.message, Deed):
+            if isinstance(letter.message, Deed) and letter.reason == UNKNOWN:
+                self.losses[letter.reason] += 1
+                self._ended.setdefault(letter.message.id, UNKNOWN)
+            elif isinstance(letter.message, Deed):
                 self.losses[letter.reason] += 1
                 self._aside.discard(letter.message.id)
                 self._end(letter.message, f"dead ({letter.reason}) at {node.name}")
@@ -160,7 +167,7 @@ class ClusterWitness:
 
     def _end(self, deed: Deed, outcome: str) -> None:
         before = self._ended.get(deed.id)
-        if before is not None:
+        if before is not None and before != UNKNOWN:
             self.breach(f"{shown(deed)} was {before}, and then {outcome}")
         self._ended[deed.id] = outcome
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.simulation.cluster_players import NODES
 from tests.simulation.test_cluster_torture import NETWORK, QUALITY, TOUGH, torture
-from trouper.runtime.journal.segments import Append, StreamFiles
+from trouper.runtime.journal.segments import Append, IsStale, StreamFiles
 from trouper.runtime.kernel.ask import Ask
 from trouper.runtime.kernel.cell import Cell
 from trouper.runtime.kernel.ref import Down
@@ -138,8 +138,8 @@ def _takes_every_frame_for_new(patch: pytest.MonkeyPatch) -> None:
 def _acknowledges_without_fsync(patch: pytest.MonkeyPatch) -> None:
     commit = StreamFiles.commit
 
-    def hasty(files: StreamFiles, appends: Sequence[Append], *, fsync: bool) -> object:
-        return commit(files, appends, fsync=False)
+    def hasty(files: StreamFiles, appends: Sequence[Append], *, fsync: bool, is_stale: IsStale) -> object:
+        return commit(files, appends, fsync=False, is_stale=is_stale)
 
     patch.setattr(StreamFiles, "commit", hasty)
 

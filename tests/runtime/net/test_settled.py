@@ -155,7 +155,7 @@ def _reports(sender: Node, receiver: Node, may_come: Callable[[], bool] = lambda
         found.append(count)
         take(count)
 
-    peer.on_settled = on_settled  # type: ignore[method-assign]
+    peer.on_settled = on_settled  # type: ignore[method-assign]  # its calls are to be seen
     return found
 
 

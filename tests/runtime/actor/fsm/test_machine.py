@@ -152,7 +152,7 @@ class Shell:
 
     def play(self, events: str) -> list[str]:
         """Take all events, one after the other; an alarm whose timer is not set is one that came too late."""
-        self.tell(Started())
+        self.tell(Started("s0"))
         self.mail.extend(enumerate(events))
         while self.mail:
             item = self.mail.popleft()
@@ -189,7 +189,7 @@ def test_an_alarm_of_a_timer_that_was_set_anew_counts_for_nothing() -> None:
         TableRow("state_timeout", "s1", _nothing, (), ("s0",), 1.0),
     ]
     machine = TransitionMachine(TransitionTable("M", ["s0", "s1"], "s0", rows, {}), 10)
-    assert machine.step(Started()) == [SetState("s0"), SetTimer(rows[0], 1)]
+    assert machine.step(Started("s0")) == [SetState("s0"), SetTimer(rows[0], 1)]
     assert machine.step(Arrived(TYPES["a"])) == [Run(rows[1])]
     assert machine.step(Finished(rows[1]))[-1] == SetTimer(rows[0], 2)
     assert machine.step(TimedOut("state_timeout", 1)) == []
@@ -204,7 +204,7 @@ def test_more_than_may_be_postponed_is_refused() -> None:
         TableRow("message", "s1", _nothing, (TYPES["b"],), ("s0",)),
     ]
     machine = TransitionMachine(TransitionTable("M", ["s0", "s1"], "s0", rows, {"s0": [TYPES["a"]]}), 2)
-    machine.step(Started())
+    machine.step(Started("s0"))
     assert [machine.step(Arrived(TYPES["a"])) for _ in "123"] == [
         [PostponeMessage()],
         [PostponeMessage()],
@@ -220,7 +220,7 @@ def test_the_end_leaves_the_state_and_stops() -> None:
     leave = TableRow("exit", "s0", _nothing)
     row = TableRow("message", "s0", _nothing, (TYPES["a"],), ("s0", END))
     machine = TransitionMachine(TransitionTable("M", ["s0"], "s0", [leave, row], {}), 2)
-    machine.step(Started())
+    machine.step(Started("s0"))
     assert machine.step(Finished(row)) == [], "several targets and no choice: it stays"
     assert machine.step(Finished(row, END)) == [
         CancelTimer("state_timeout"),

@@ -15,6 +15,7 @@ from trouper import (
     Node,
     OneForOne,
     Reject,
+    StartFailed,
     Unhandled,
     handler,
 )
@@ -310,3 +311,27 @@ def test_a_limit_of_nothing_is_refused() -> None:
     """``postponed_max`` is 1 or more."""
     with pytest.raises(InvalidOption, match=r"Full\.postponed_max=0 must be 1 or more"):
         type("Full", (Turnstile,), {"postponed_max": 0})
+
+
+class Restored(Turnstile):
+    """Starts in the state that it is given, and has states that only such a start leads to."""
+
+    def __init__(self, phase: Phase) -> None:
+        super().__init__()
+        self.phase = phase
+
+    def first_state(self) -> Phase:
+        return self.phase
+
+
+@virtual_time
+async def test_an_instance_can_start_in_another_state() -> None:
+    """Its enter action runs; a restart asks again; a state that there is not is refused at the spawn."""
+    async with Node() as node:
+        turnstile = await node.spawn(Restored, Phase.UNLOCKED)
+        assert await turnstile.ask(Push())
+        with pytest.raises(StartFailed) as caught:
+            await node.spawn(Restored, "ajar")
+        assert "cannot start in the state 'ajar', which does not exist; the states are: LOCKED, UNLOCKED" in str(
+            caught.value.__cause__
+        )

@@ -116,13 +116,31 @@ class EventSourcedActor(Actor, Generic[State]):
     __persisting = False
     __saving = False
 
+    @classmethod
+    def __state_type__(cls) -> object:
+        """Return the type of what the events add up to; None for a class without one."""
+        return _state_type(cls)
+
+    def __kept_state__(self) -> object:
+        """Return what the events add up to."""
+        return self.state
+
+    def __keep_state__(self, state: object) -> None:
+        """Set what the events add up to."""
+        self.state = cast("State", state)
+
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
+        if getattr(cls, "__records__", True) is False:
+            raise InvalidHandler(
+                f"{cls.__qualname__} is a StateMachine and an EventSourcedActor, whose states would be one attribute: "
+                f"write `class {cls.__name__}(EventSourcedStateMachine[States, Data])`, which records both"
+            )
         cls.__apply__ = _appliers(cls)
         cls.__node_journal__ = cls.journal is EventSourcedActor.journal
         cls.__codec__ = EventCodec(cls.__qualname__, cls.__apply__)
         cls.__upcasters__ = _upcasters(cls)
-        cls.__state__ = _state_type(cls)
+        cls.__state__ = cls.__state_type__()
         cls.__state_codec__ = None
         for entry in cls.__handler_table__.entries.values():
             if entry.reentrant:
@@ -178,7 +196,8 @@ class EventSourcedActor(Actor, Generic[State]):
         """Recover: take the newest snapshot that stands for the present state, then apply the events after it."""
         self.__stream = None
         stream = self.persistence_id
-        self.state, self.__sequence = self.initial_state(), 0
+        self.__keep_state__(self.initial_state())
+        self.__sequence = 0
         self.__epoch = await self.journal.claim(stream)
         unused = await self.__recover_snapshot(stream)
         try:
@@ -229,9 +248,9 @@ class EventSourcedActor(Actor, Generic[State]):
                 f"{self.ref.address} cannot save a snapshot: it has not recovered, or is no EventSourcedActor[State]"
             )
         try:
-            payload = codec.encode(self.state)
+            payload = codec.encode(self.__kept_state__())
         except Exception as error:
-            kind = type(self.state).__qualname__
+            kind = type(self.__kept_state__()).__qualname__
             raise InvalidEvent(f"{self.ref.address}: a state of type {kind} cannot be encoded: {error}") from error
         await self.__save(self.__stream, Snapshot(self.__sequence, payload))
 
@@ -278,7 +297,7 @@ class EventSourcedActor(Actor, Generic[State]):
     def __apply(self, event: Message[object]) -> None:
         changed = self.__apply__[type(event)](self, event)
         if changed is not None:
-            self.state = cast("State", changed)
+            self.__keep_state__(changed)
 
     # --- snapshots ---------------------------------------------------------------------------------------------------
 
@@ -296,18 +315,20 @@ class EventSourcedActor(Actor, Generic[State]):
         reason = opened.difference
         try:
             if not opened.difference and opened.same_rules:
-                self.state, self.__sequence = cast("State", opened.state()), snapshot.sequence
+                self.__keep_state__(opened.state())
+                self.__sequence = snapshot.sequence
                 return None
             if not opened.difference:
                 reason = "the code that applies events has changed"
             elif opened.version is not None and type(self).migrate_state is not EventSourcedActor.migrate_state:
-                self.state = self.migrate_state(opened.version, opened.fields())
+                self.__keep_state__(self.migrate_state(opened.version, opened.fields()))
                 self.__sequence = snapshot.sequence
                 return None
         except Exception as error:  # noqa: BLE001  a decoder or the user's migration may raise anything
             said = self.__cell__.system.reporter.brief(error)
             reason = f"{reason}, and migrate_state raised {said}" if reason else f"it cannot be decoded: {said}"
-            self.state, opened = self.initial_state(), replace(opened, difference=reason)
+            self.__keep_state__(self.initial_state())
+            opened = replace(opened, difference=reason)
         log.warning(
             "%s: the snapshot of %r at %d is not used: %s; all events are applied instead",
             self.ref.address, stream, snapshot.sequence, reason,
@@ -321,7 +342,8 @@ class EventSourcedActor(Actor, Generic[State]):
         """
         if not unused.difference:
             try:
-                self.state, self.__sequence = cast("State", unused.state()), unused.sequence
+                self.__keep_state__(unused.state())
+                self.__sequence = unused.sequence
             except Exception as error:
                 raise SnapshotUnreadable(
                     f"{self.ref.address}: the snapshot of {stream!r} at {unused.sequence} cannot be decoded ({error}), "
@@ -342,7 +364,7 @@ class EventSourcedActor(Actor, Generic[State]):
     def __encode_state(self, codec: StateCodec) -> bytes | None:
         """Encode the state; None, after a warning, when it cannot be: that only makes a recovery longer."""
         try:
-            return codec.encode(self.state)
+            return codec.encode(self.__kept_state__())
         except Exception as error:  # noqa: BLE001  a number above 64 bits, a nesting too deep: each raises its own
             log.warning(
                 "%s: the state at %d cannot be kept in a snapshot (%s); a recovery applies all events after the last",
@@ -430,7 +452,7 @@ def _state_codec(cls: type[EventSourcedActor[State]]) -> StateCodec | None:
     """Return the codec of the state of a class; None for a class without ``[State]``."""
     if cls.__state__ is None or cls.__state_codec__ is not None:
         return cls.__state_codec__
-    methods: list[object] = [*cls.__apply__.values(), cls.initial_state]
+    methods: list[object] = [*cls.__apply__.values(), cls.initial_state, getattr(cls, "initial_data", None)]
     methods += (getattr(cls, name) for name in cls.__upcasters__.values())
     functions = [method for method in methods if isinstance(method, FunctionType)]
     state = get_origin(cls.__state__) or cls.__state__
@@ -459,9 +481,10 @@ def _event_types(method: Apply) -> Iterable[type]:
 
 
 def _state_type(cls: type) -> object:
-    """Return the ``State`` of the class's own ``EventSourcedActor[State]`` base, else that of the parent class."""
+    """Return the ``State``, the last argument, of the class's own generic base, else that of the parent class."""
     for base in vars(cls).get("__orig_bases__", ()):
-        if get_origin(base) is EventSourcedActor:
-            state: object = get_args(base)[0]
+        origin = get_origin(base)
+        if isinstance(origin, type) and issubclass(origin, EventSourcedActor):
+            state: object = get_args(base)[-1]
             return None if isinstance(state, TypeVar) or state is type(None) else state
     return getattr(cls, "__state__", None)

@@ -23,7 +23,9 @@ from .table import EndState, State, TableRow, Target, TransitionTable
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The actor has started."""
+    """The actor has started, in this state."""
+
+    state: State
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,8 @@ class TransitionMachine:
             rules = self.table.states[self.state]
             row = rules.state_timeout if event.kind == "state_timeout" else rules.event_timeout
             return [] if row is None or event.number != self._current[event.kind] else [Run(row)]
-        return self._enter(self.table.initial)
+        self.state = event.state
+        return self._enter(event.state)
 
     def _arrived(self, message_type: type) -> list[Effect]:
         found = self.table.find(self.state, message_type)

@@ -57,13 +57,14 @@ class _Alarm(Message[None], tag="trouper.fsm.alarm", local=True):
 class StateMachine(Actor, Generic[S]):
     """An actor with states: ``class Turnstile(StateMachine[Phase])``, with rows declared by ``@on`` and the like.
 
-    initial: the first state: a member of an ``Enum``, whose members are the states, or a str.
+    initial: the first state: a member of an ``Enum``, whose members are the states, or a str; ``first_state`` can
+        choose another one for an instance.
     states: all states, where they are str.
     postponed: by state, the message types that wait until the state changes.
     postponed_max: messages that may be postponed; more are refused with ``Reject``.
 
     A ``@handler`` handles its message in the states without a row for it.  A message without a row and a handler is a
-    dead letter ``unhandled``.  An override of ``on_start`` must call ``super().on_start()``, which enters ``initial``.
+    dead letter ``unhandled``.  An override of ``on_start`` calls ``super().on_start()``, which enters the first state.
     """
 
     initial: ClassVar[State]
@@ -72,6 +73,8 @@ class StateMachine(Actor, Generic[S]):
     postponed_max: ClassVar[int] = 1_000
     __table__: ClassVar[TransitionTable]
     __everywhere__: ClassVar[dict[type, HandlerEntry]] = {}
+    __records__: ClassVar[bool] = False
+    """Whether each change of state is recorded before it is made; then all rows are handled as ``async def`` ones."""
 
     state: S
     __machine: TransitionMachine | None = None
@@ -86,12 +89,15 @@ class StateMachine(Actor, Generic[S]):
         if cls.postponed_max < 1:
             raise InvalidOption(f"{cls.__qualname__}.postponed_max={cls.postponed_max} must be 1 or more")
         rows = rows_of(cls)
-        cls.__table__ = TransitionTable(cls.__qualname__, _states_of(cls), cls.initial, rows, cls.postponed)
+        any_first = cls.first_state is not StateMachine.first_state
+        cls.__table__ = TransitionTable(
+            cls.__qualname__, _states_of(cls), cls.initial, rows, cls.postponed, any_first=any_first
+        )
         cls.__everywhere__ = everywhere
         one_by_one = {type_ for type_, entry in everywhere.items() if not entry.reentrant}
         entries = {type_: cls.__handling(type_) for type_ in one_by_one | cls.__table__.message_types()}
         late = [row for row in rows if row.kind in ("state_timeout", "event_timeout")]
-        waits = any(inspect.iscoroutinefunction(row.function) for row in late)
+        waits = cls.__records__ or any(inspect.iscoroutinefunction(row.function) for row in late)
         alarm = cls.__alarm_async if waits else cls.__alarm
         return {**everywhere, **entries, _Alarm: HandlerEntry(_call(alarm), alarm, waits, reentrant=False)}
 
@@ -101,7 +107,7 @@ class StateMachine(Actor, Generic[S]):
         found = [cls.__table__.find(state, type_) for state in cls.__table__.states]
         functions = [row.function for row in found if isinstance(row, TableRow)]
         functions += [cls.__everywhere__[base].function for base in type_.__mro__ if base in cls.__everywhere__]
-        waits = any(map(inspect.iscoroutinefunction, functions))
+        waits = cls.__records__ or any(map(inspect.iscoroutinefunction, functions))
         handle = cls.__handle_async if waits else cls.__handle
         return HandlerEntry(_call(handle), functions[0] if functions else handle, waits, reentrant=False)
 
@@ -110,18 +116,46 @@ class StateMachine(Actor, Generic[S]):
         """Return the table as text. form: ``mermaid`` is a Mermaid ``stateDiagram-v2``, ``text`` is for terminals."""
         return diagram.mermaid(cls.__table__) if form == "mermaid" else diagram.text(cls.__table__)
 
+    def first_state(self) -> S:
+        """Return the state in which this instance starts: ``initial``, unless overridden."""
+        return cast("S", self.initial)
+
     def on_start(self) -> None:
-        """Enter the initial state."""
+        """Enter the first state; raises ``InvalidOption`` when there is no such state."""
+        self.__start__(self.first_state())
+
+    def __start__(self, state: State) -> None:
+        if state not in self.__table__.states:
+            known = ", ".join(map(name_of, self.__table__.states))
+            raise InvalidOption(
+                f"{self.ref.address} cannot start in the state {state!r}, which does not exist; the states are: {known}"
+            )
         self.__machine = TransitionMachine(self.__table__, self.postponed_max)
-        self.__step(Started())
+        self.__step(Started(state))
+
+    def __next_state__(self) -> Target | None:
+        """The state that the row at work leads to, as far as is known; None when it stays."""
+        row = self.__row
+        if self.__choice is None and row is not None and len(row.targets) == 1:
+            return row.targets[0]
+        return self.__choice
+
+    def __is_recorded__(self) -> bool:
+        """Whether the change of state of the row at work is recorded, so that it must be made."""
+        return False
+
+    async def __record__(self) -> None:
+        """Record the change of state of the row at work, where that is not done yet."""
 
     def go(self, state: S | Target) -> None:
         """Choose the next state in a row whose decorator names several; the last call counts.
 
         state: one of the states, or ``END``, that ``to=`` of the decorator names.
-        Raises ``CallerError`` for another state, and outside of a row.
+        Raises ``CallerError`` for another state, outside of a row, and once the change of state is written.
         """
         row = self.__row
+        if self.__is_recorded__():
+            raise CallerError(f"{self.ref.address}: go({state!r}) comes after persist(), which wrote the next state")
         if row is None:
             raise CallerError(f"{self.ref.address}: go({state!r}) is for rows, not for enter and exit actions")
         if state not in row.targets:
@@ -157,8 +191,10 @@ class StateMachine(Actor, Generic[S]):
             reply = call(self, message)
             if inspect.isawaitable(reply):
                 reply = await reply
+            if self.__records__:
+                await self.__record__()
         except (Reject, asyncio.CancelledError):
-            self.__finish(stay=True)
+            self.__finish(stay=not self.__is_recorded__())
             raise
         self.__finish()
         return reply
@@ -173,6 +209,8 @@ class StateMachine(Actor, Generic[S]):
             waits = row.function(self)
             if inspect.isawaitable(waits):
                 await waits
+            if self.__records__:
+                await self.__record__()
             self.__finish()
 
     def __due(self, alarm: _Alarm) -> list[TableRow]:

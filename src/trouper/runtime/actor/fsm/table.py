@@ -66,6 +66,7 @@ class TransitionTable:
     """The rows of one machine by state.
 
     owner: the class's name, for errors.  states: all of them.  initial: the first.  postponed: message types by state.
+    any_first: whether the machine can start in every state, so that none is out of reach.
     Raises ``InvalidHandler`` for a table that cannot work.
     """
 
@@ -76,6 +77,8 @@ class TransitionTable:
         initial: State,
         rows: Iterable[TableRow],
         postponed: Mapping[State, Iterable[type]],
+        *,
+        any_first: bool = False,
     ) -> None:
         self.owner, self.initial = owner, initial
         self.states: dict[State, StateRules] = {state: StateRules() for state in states}
@@ -84,7 +87,8 @@ class TransitionTable:
             self._add(row)
         for state, types in postponed.items():
             self._postpone(state, frozenset(types))
-        self._check_reach()
+        if not any_first:
+            self._check_reach()
 
     def find(self, state: State, type_: type) -> TableRow | Literal["postpone"] | None:
         """Return the row for a message type, or its nearest base class, in a state; None when there is none."""
