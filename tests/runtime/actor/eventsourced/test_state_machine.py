@@ -1,7 +1,6 @@
 """A state machine whose state and data are recovered from its events."""
 
 import asyncio
-import logging
 from enum import Enum, auto
 
 import msgspec
@@ -135,7 +134,6 @@ async def test_state_and_data_are_recovered(order: type[Order]) -> None:
 @virtual_time
 async def test_what_is_written_is_made_and_what_is_not_is_not(fail: str) -> None:
     """A refusal before the event changes nothing; after it the change of state is made, here and in the journal."""
-    logging.getLogger("trouper").setLevel(logging.CRITICAL)
     journal = MemoryJournal()
     async with Node(journal=journal) as node:
         ref = await node.spawn(Order, name="o")
@@ -150,7 +148,6 @@ async def test_what_is_written_is_made_and_what_is_not_is_not(fail: str) -> None
 @virtual_time
 async def test_a_change_that_the_disk_refuses_is_not_made() -> None:
     """The machine fails, and recovers in the state before."""
-    logging.getLogger("trouper").setLevel(logging.CRITICAL)
     disk = SimulatedDisk()
     async with Node(journal=FileJournal("j", disk=disk)) as node:
         ref = await node.spawn(Order, name="o")
@@ -221,7 +218,6 @@ async def test_a_state_that_is_gone_from_the_class_is_an_error_with_the_cure() -
 @virtual_time
 async def test_the_next_state_cannot_be_chosen_again_once_it_is_written() -> None:
     """The second ``go`` is an error, which fails the actor as any error does."""
-    logging.getLogger("trouper").setLevel(logging.CRITICAL)
     async with Node() as node:
         ref = await node.spawn(Chooses, name="o")
         with pytest.raises(CallerError, match=r"go\('c'\) comes after persist\(\), which wrote the next state"):

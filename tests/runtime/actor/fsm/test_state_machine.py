@@ -2,7 +2,7 @@
 
 import asyncio
 from enum import Enum, auto
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import pytest
 
@@ -331,7 +331,7 @@ async def test_an_instance_can_start_in_another_state() -> None:
         turnstile = await node.spawn(Restored, Phase.UNLOCKED)
         assert await turnstile.ask(Push())
         with pytest.raises(StartFailed) as caught:
-            await node.spawn(Restored, "ajar")
+            await node.spawn(Restored, cast("Phase", "ajar"))
         assert "cannot start in the state 'ajar', which does not exist; the states are: LOCKED, UNLOCKED" in str(
             caught.value.__cause__
         )

@@ -42,7 +42,7 @@ class _Kept(msgspec.Struct):
     data: object
 
 
-class EventSourcedStateMachine(StateMachine[S], EventSourcedActor[Data], Generic[S, Data]):  # type: ignore[misc]  # pyright: ignore[reportIncompatibleVariableOverride]  `state` is that of the machine; the other base keeps its own in `data`
+class EventSourcedStateMachine(StateMachine[S], EventSourcedActor[Data], Generic[S, Data]):  # type: ignore[misc]  # `state` is that of the machine; the other base keeps its own in `data`
     """A ``StateMachine`` that writes its events and its changes of state to the node's journal.
 
     ``class Order(EventSourcedStateMachine[Phase, Basket])``: ``self.state`` is a ``Phase``, and ``self.data`` a
@@ -104,7 +104,7 @@ class EventSourcedStateMachine(StateMachine[S], EventSourcedActor[Data], Generic
         Raises ``EventUnreadable`` for a state that the class does not have.
         """
         self.__recorded = None
-        await EventSourcedActor.on_start(self)
+        await super(StateMachine, self).on_start()
         self.__start__(self.first_state() if not self.__name else self.__state_called(self.__name))
 
     def __state_called(self, name: str) -> State:

@@ -89,7 +89,7 @@ class StateMachine(Actor, Generic[S]):
         if cls.postponed_max < 1:
             raise InvalidOption(f"{cls.__qualname__}.postponed_max={cls.postponed_max} must be 1 or more")
         rows = rows_of(cls)
-        any_first = cls.first_state is not StateMachine.first_state
+        any_first = vars(StateMachine)["first_state"] is not cls.first_state
         cls.__table__ = TransitionTable(
             cls.__qualname__, _states_of(cls), cls.initial, rows, cls.postponed, any_first=any_first
         )
