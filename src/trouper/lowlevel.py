@@ -4,6 +4,7 @@ The guides are ``docs/guides/extensions.md``, ``docs/guides/headers-and-instrume
 ``docs/guides/transports.md``.  ``import trouper`` does not load this module.
 """
 
+from .runtime.actor.handlers import handled_types
 from .runtime.gossip.messages import Stamp
 from .runtime.gossip.replicated_table import ReplicatedTable
 from .runtime.gossip.versioned_table import RowChanged, RowFull, TableLimits
@@ -13,13 +14,25 @@ from .runtime.kernel.headers import HEADER_BYTES_MAX, HEADERS_MAX, Headers, decl
 from .runtime.kernel.hooks import Admit, set_admission
 from .runtime.kernel.message import message_class, reply_annotation, tag_of
 from .runtime.kernel.ref import RefWithHeaders, deliver
+from .runtime.kernel.supervision import Strategy
 from .runtime.kernel.untrusted import decode_untrusted
 from .runtime.net.ask_graph import AskGraph
 from .runtime.net.network import MakeTransport
 from .runtime.net.peer import Stream
 from .runtime.node.extension import AnyExtension, Extension
+from .runtime.node.extension_peers import (
+    PeerDown,
+    PeerEvent,
+    PeerInfo,
+    Peers,
+    PeerUp,
+    SessionRefused,
+    WorkerDown,
+    WorkerEvent,
+    WorkerUp,
+)
 from .runtime.node.extension_run import ExtensionFailed, ExtensionInfo
-from .runtime.node.node_context import ExtensionClock, NodeContext, PeerDown, PeerEvent, PeerInfo, Peers, PeerUp
+from .runtime.node.node_context import ExtensionClock, NodeContext
 from .runtime.node.opening import NetworkOptions
 from .runtime.node.schemes import SchemeTable
 from .runtime.node.services.worker_nodes import parent_of
@@ -80,8 +93,10 @@ __all__ = [
     "RowChanged",
     "RowFull",
     "SchemeTable",
+    "SessionRefused",
     "Source",
     "Stamp",
+    "Strategy",
     "Stream",
     "TableLimits",
     "Transport",
@@ -91,12 +106,16 @@ __all__ = [
     "TransportLimits",
     "TransportOwner",
     "Wire",
+    "WorkerDown",
+    "WorkerEvent",
+    "WorkerUp",
     "checked_name",
     "declare_header",
     "decode_untrusted",
     "deliver",
     "endpoint_problem",
     "fields_of",
+    "handled_types",
     "knows_transport",
     "message_class",
     "parent_of",

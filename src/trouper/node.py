@@ -6,15 +6,11 @@ It is the only file that names every feature of a node; ``NodeBase`` knows none 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
-import msgspec
-
-from .runtime.kernel.errors import InvalidOption, NodeClosed
-from .runtime.kernel.untrusted import decode_untrusted
+from .runtime.kernel.errors import NodeClosed
 from .runtime.node.node_base import NodeBase
 from .runtime.observe.watchdog import SLOW_HANDLER_S
 from .runtime.workers.settings import Workers
@@ -28,11 +24,9 @@ if TYPE_CHECKING:
     from .runtime.net.code_shipping import CodeShipping
     from .runtime.node.executors import Threads
     from .runtime.node.extension import AnyExtension
-    from .runtime.node.opening import NetworkOptions
     from .runtime.session.bulk_chunks import BulkSettings
     from .runtime.workers.manager import WorkerManager
     from .runtime.workers.node_workers import NodeWorkers
-    from .runtime.workers.protocol import WorkerAddress
 
 
 class Node(NodeBase):
@@ -73,8 +67,8 @@ class Node(NodeBase):
         the node have pools of the same names and sizes.  ``loop`` and ``thread`` are there in any case.
     workers: how many worker processes to start, as nodes ``NAME.worker-1`` and so on that are connected to this node
         and to one another; 0 starts none.  ``Workers`` sets their limits and time-outs.
-    cluster: the settings of the cluster that this node joins through one of the nodes at ``join``; None joins none, and
-        stays connected to those nodes only.
+    cluster: the settings of the cluster that this node joins through one of the nodes at ``join``, or its name for the
+        default settings; None joins none, and stays connected to those nodes only.
     seed: of the node's only source of random numbers; None takes one from the operating system.
     extensions: features of third parties: instances, or classes, or the names of installed ones for their default
         settings.  They start with the node, unless they are dormant until they are used.  ``node[RateLimiter]`` returns
@@ -103,10 +97,17 @@ class Node(NodeBase):
         code_shipping: bool | CodeShipping = False,
         executors: Mapping[str, Threads] | None = None,
         workers: int | Workers = 0,
-        cluster: ClusterConfig | None = None,
+        cluster: ClusterConfig | str | None = None,
         seed: int | None = None,
         extensions: Sequence[AnyExtension | type[AnyExtension] | str] = (),
     ) -> None:
+        first: list[AnyExtension] = [] if cluster is None else [_cluster_of(cluster)]
+        self._worker_manager: WorkerManager | None = None
+        if isinstance(workers, Workers) or workers != 0:
+            from .runtime.workers.manager import make_worker_manager  # noqa: PLC0415  loaded on first use
+
+            self._worker_manager = make_worker_manager(self, workers, threads, slow_handler_s, strict_wire)
+            first.append(self._worker_manager)
         super().__init__(
             name,
             supervision=supervision,
@@ -118,7 +119,7 @@ class Node(NodeBase):
             slow_handler_s=slow_handler_s,
             listen=listen,
             advertise=advertise,
-            join=_endpoints(join, cluster),
+            join=join,
             allowed_modules=allowed_modules,
             keys=keys,
             insecure=insecure,
@@ -127,45 +128,24 @@ class Node(NodeBase):
             code_shipping=code_shipping,
             executors=executors,
             seed=seed,
-            extensions=extensions,
+            extensions=(*first, *extensions),
         )
-        if listen or workers:
+        if (listen or workers) and self._extensions.find("deadlock") is None:  # a worker has that of its parent
             self._detect_deadlocks()
-        self._worker_manager: WorkerManager | None = None
-        self._cluster_part: _ClusterPart | None = None
-        if cluster is not None:
-            if not listen:
-                raise InvalidOption(f"cluster={cluster.name!r} needs listen: members reach a node at its own endpoint")
-            self._cluster_part = _ClusterPart(self, cluster, join)
-            self._add_part(self._cluster_part)
-        if isinstance(workers, Workers) or workers != 0:
-            self._add_workers(workers, threads, slow_handler_s, strict_wire)
 
     def _detect_deadlocks(self) -> None:
         from .actors.deadlock.deadlock_extension import DeadlockDetection  # noqa: PLC0415  loaded on first use
 
         self._extensions.add(DeadlockDetection)
 
-    def _add_workers(
-        self, workers: int | Workers, threads: int, slow_handler_s: float | None, strict_wire: bool
-    ) -> None:
-        """Start workers with the node, which take part in its cluster."""
-        from .runtime.workers.manager import make_worker_manager  # noqa: PLC0415  loaded on first use
-
-        manager = self._worker_manager = make_worker_manager(self, workers, threads, slow_handler_s, strict_wire)
-        if self._cluster_part is not None:
-            manager.features["cluster"] = self._cluster_part.for_workers()
-            manager.on_change.append(self._cluster_part.worker_changed)
-        self._add_part(manager)
-
     @property
     def cluster(self) -> Cluster:
         """The cluster that this node is in; raises ``NodeClosed`` when it is in none."""
-        part = self._cluster_part
-        if part is None or part.cluster is None:
+        found = cast("Cluster | None", self._extensions.find("cluster"))
+        if found is None or not found.has_started:
             raise NodeClosed(f"node {self.name} is in no cluster: give it cluster=..., or start it first")
         self.system.check_thread("node.cluster")
-        return part.cluster
+        return found
 
     @cached_property
     def workers(self) -> NodeWorkers:
@@ -186,76 +166,8 @@ class Node(NodeBase):
         return manager.full_name(place) if manager is not None and manager.has(place) else super().full_place(place)
 
 
-def _endpoints(join: Sequence[str | Discovery], cluster: ClusterConfig | None) -> tuple[str, ...]:
-    """Return the endpoints that the network dials by itself: none in a cluster, which does it."""
-    if isinstance(join, str):
-        raise InvalidOption(f"join={join!r} is text: write join=[{join!r}]")
-    if cluster is not None:
-        return ()
-    for entry in join:
-        if not isinstance(entry, str):
-            raise InvalidOption(f"join={entry!r:.80} is no endpoint: a discovery is for a node with cluster=...")
-    return tuple(entry for entry in join if isinstance(entry, str))
+def _cluster_of(settings: ClusterConfig | str) -> Cluster:
+    from .actors.cluster.api import Cluster  # noqa: PLC0415  loaded on first use
+    from .actors.cluster.config import ClusterConfig  # noqa: PLC0415  as above
 
-
-class _ClusterPart:
-    """Joins a cluster when the node starts, through the nodes at its ``join``; the cluster itself dials them."""
-
-    name = "cluster"
-
-    def __init__(self, node: Node, config: ClusterConfig, join: Sequence[str | Discovery]) -> None:
-        self._node, self._config, self._join = node, config, tuple(join)
-        self.cluster: Cluster | None = None
-
-    def network_options(self, options: NetworkOptions) -> NetworkOptions:
-        """Have the network dial no endpoint by itself, and close sessions beyond the cluster's limit."""
-        options = replace(options, sessions_max=self._config.sessions_max)
-        if self._node.parent_name:  # a worker follows its node, which it dials
-            options = replace(options, join=tuple(entry for entry in self._join if isinstance(entry, str)))
-        return options
-
-    async def start(self) -> None:
-        """Join the cluster."""
-        self.cluster = await self._config.open(self._node, self._join)
-
-    def for_workers(self) -> bytes:
-        """Return what the workers of this node need of the configuration."""
-        config = self._config
-        return msgspec.msgpack.encode((config.name, config.sessions_max, config.replication))
-
-    def worker_changed(self, address: WorkerAddress, up: bool) -> None:
-        """Have the members know of a worker of this node, or of its end."""
-        from .actors.cluster.replication_messages import WorkerRow  # noqa: PLC0415  loaded with the cluster
-
-        if self.cluster is not None:
-            row = WorkerRow(address.generation, address.endpoints)
-            self.cluster.worker_changed(address.node, row if up else None)
-
-    async def end(self) -> None:
-        """Do nothing: the actors of the cluster have ended with the node's."""
-
-    def close(self) -> None:
-        """Do nothing: there is nothing to release."""
-
-
-def worker_node(features: Mapping[str, bytes], *args: Any, **options: Any) -> Node:  # Any: the arguments of Node
-    """Make the node in a worker process.
-
-    features: what the features of the parent say to those of the worker, by their names.
-    """
-    if "cluster" not in features:
-        return Node(*args, **options)
-    from .actors.cluster.config import ClusterConfig, ReplicationSettings  # noqa: PLC0415  loaded on first use
-
-    name, sessions_max, replication = decode_untrusted(
-        msgspec.msgpack.Decoder(tuple[str, int, ReplicationSettings]).decode, features["cluster"], "what a node says"
-    )
-    config = ClusterConfig(
-        name=name,
-        sessions_max=sessions_max,
-        replication=replication,
-        split_brain=None,
-        announce=frozenset(),
-        detect=False,
-    )
-    return Node(*args, cluster=config, **options)
+    return Cluster(ClusterConfig(name=settings) if isinstance(settings, str) else settings)

@@ -1,7 +1,8 @@
 """What the tests of the cluster's actors share: whole nodes in one simulation, which join through the first of them."""
 
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from trouper import Actor, Message, Node, handler
 from trouper.actors.cluster.config import ClusterConfig

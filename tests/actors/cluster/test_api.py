@@ -3,10 +3,10 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 
 from tests.actors.cluster.stage import PLAIN, found, play
 from trouper import Actor, ActorRef, InvalidOption, Message, Node, NodeClosed, handler
@@ -78,7 +78,7 @@ def test_a_policy_is_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
     loads = {"n1": 0.9, "n2": 0.1, "n3": 0.5, "n4": 0.3}
 
     def measure(metrics_poller: MetricsPoller) -> NodeMetrics:
-        return NodeMetrics(loads[metrics_poller._cluster.node.name])  # noqa: SLF001  hosts of a test have no load
+        return NodeMetrics(loads[metrics_poller._cluster.ctx.node_id.name])  # noqa: SLF001  hosts of a test have no load
 
     monkeypatch.setattr(MetricsPoller, "measure", measure)
     play(_place, nodes=4, config=zoned)
@@ -201,5 +201,5 @@ def test_a_node_that_is_in_no_cluster_says_so() -> None:
     """Before it has started, and when it was given none."""
     with pytest.raises(NodeClosed, match=r"node a is in no cluster: give it cluster=\.\.\., or start"):
         _ = Node("a").cluster
-    with pytest.raises(InvalidOption, match="needs listen"):
-        Node("a", cluster=ClusterConfig())
+    with pytest.raises(InvalidOption, match="cluster='prices' needs listen"):
+        asyncio.run(Node("a", cluster="prices").start())

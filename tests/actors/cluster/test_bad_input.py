@@ -3,11 +3,11 @@
 import asyncio
 import gc
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from benchmarks.clustering.cases import join
 from tests.actors.cluster.stage import PLAIN, Seen, Witness, play, view

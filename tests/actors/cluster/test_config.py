@@ -2,7 +2,7 @@
 
 import pytest
 
-from trouper import InvalidOption, Node
+from trouper import InvalidOption
 from trouper.actors.cluster.config import ClusterConfig, HealthCheck
 from trouper.actors.cluster.splitbrain.resolver import SplitBrainSettings
 from trouper.actors.cluster.splitbrain.strategies import LeaseMajority
@@ -25,7 +25,6 @@ def test_the_health_check_becomes_the_settings_of_the_membership() -> None:
         (lambda: ClusterConfig(sessions_max=3), "sessions_max=3 must be 8 or more"),
         (lambda: ClusterConfig(health_check=HealthCheck(timeout_s=2.0)), r"probe_timeout_s=2.0 must be above 0"),
         (lambda: ClusterConfig(split_brain=SplitBrainSettings(LeaseMajority())), "LeaseMajority needs a lease"),
-        (lambda: Node("a", cluster=ClusterConfig()), "cluster='trouper' needs listen"),
     ],
 )
 def test_what_makes_no_sense_is_refused(make: type[ClusterConfig], text: str) -> None:

@@ -1,9 +1,9 @@
 """Whole nodes, cut in two at random: never do two sides survive, whatever the strategy."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from tests.actors.cluster.stage import PLAIN
 from trouper.actors.cluster.splitbrain.resolver import SplitBrainSettings

@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from tests.actors.cluster.stage import PLAIN, Seen, Witness, found, play, view
 from trouper import Actor, ActorRef, ActorStopped, Message, Node, handler

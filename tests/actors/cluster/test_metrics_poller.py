@@ -19,7 +19,7 @@ LOADS = {"n1": 0.2, "n2": 0.9, "n3": 0.1}
 @pytest.fixture(autouse=True)
 def _loads(monkeypatch: pytest.MonkeyPatch) -> None:
     def measure(metrics_poller: MetricsPoller) -> NodeMetrics:
-        return NodeMetrics(LOADS[metrics_poller._cluster.node.name])  # noqa: SLF001  hosts of a test have no load
+        return NodeMetrics(LOADS[metrics_poller._cluster.ctx.node_id.name])  # noqa: SLF001  hosts of a test have no load
 
     monkeypatch.setattr(MetricsPoller, "measure", measure)
 

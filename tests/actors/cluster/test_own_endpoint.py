@@ -3,9 +3,9 @@
 import asyncio
 import random
 import socket
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from tests.actors.cluster.stage import PLAIN
 from trouper import Node

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import msgspec
 import pytest
 
 from trouper import Message, Node
@@ -25,7 +24,7 @@ CHANGING = frozenset({"operator", "developer"})
 SAMPLES: list[tuple[Message[object], frozenset[str]]] = [
     (ClusterPacket(Gossip("tests", "a", ())), ACTING),
     (FollowMembership(), ACTING),
-    (TopicMessage("topic", "nothing", msgspec.Raw(b"\xc0")), ACTING),
+    (TopicMessage("topic", GetNodeMetrics()), ACTING),
     (GetNodeMetrics(), ACTING),
     (NodeMetricsReply(NodeMetrics()), ACTING),
     (ListMembers(""), READING),

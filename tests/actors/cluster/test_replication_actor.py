@@ -3,9 +3,9 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from tests.actors.cluster.stage import PLAIN, play
 from trouper import Actor, InvalidOption, Message, Node, handler
@@ -73,7 +73,7 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     send = Cluster.send
 
     def count(cluster: Cluster, name: str, message: Message[object]) -> None:
-        sent[cluster.node.name] += 1
+        sent[cluster.ctx.node_id.name] += 1
         send(cluster, name, message)
 
     monkeypatch.setattr(Cluster, "send", count)

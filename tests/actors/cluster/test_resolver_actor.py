@@ -1,7 +1,8 @@
 """The resolver's actor asks, waits and gives orders, on whole nodes."""
 
 import asyncio
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from tests.actors.cluster.stage import REJOINING, Seen, Witness, play, view
 from trouper.actors.cluster.splitbrain.resolver import SplitBrainSettings

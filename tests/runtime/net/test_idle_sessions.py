@@ -1,8 +1,9 @@
 """In a cluster with more nodes than sessions, sessions come and go, and no message is lost by it."""
 
 import asyncio
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from tests.actors.cluster.stage import PLAIN, Seen, Witness, play, view
 from trouper import Actor, ActorRef, Message, Node, handler

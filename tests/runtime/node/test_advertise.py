@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncGenerator
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.actors.cluster.stage import PLAIN, found
 from trouper import Actor, InvalidOption, Message, Node, handler

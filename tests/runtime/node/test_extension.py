@@ -128,7 +128,7 @@ async def test_an_extension_spawns_serves_sends_and_hears_of_peers() -> None:
         assert b[Limiter].seen == [PeerUp(a_id, OWN_PROCESS)]
         a.network.end_session("b", "for the test")
         await settle()
-        assert a[Limiter].seen == [PeerUp(ctx.node_id, OWN_PROCESS), PeerDown(ctx.node_id, OWN_PROCESS)]
+        assert a[Limiter].seen == [PeerUp(ctx.node_id, OWN_PROCESS), PeerDown(ctx.node_id, OWN_PROCESS, "for the test")]
         assert a.extensions[-1].state == "running"
     assert a[Limiter].calls == ["start", "stop"]
 
@@ -276,7 +276,7 @@ async def test_an_extension_starts_after_what_it_requires_and_stops_before_it() 
     async with Node(extensions=[OnBase, Base]) as node:
         assert order == ["base starts", "on_base starts"]
         order.clear()
-        node[Base].context.guard(lambda: 1 / 0, "a test")()  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  its result is not looked at
+        node[Base].context.guard(lambda: 1 / 0, "a test")()
         await asyncio.sleep(1.0)
         assert order == ["on_base stops", "base stops", "base starts", "on_base starts"]
         assert [(info.name, info.restarts) for info in node.extensions] == [("base", 1), ("on_base", 0)]

@@ -36,7 +36,6 @@ SETUP = Setup(
     insecure=False,
     preload=(),
     limits=WorkerLimits(),
-    features={},
 )
 READY = "import os, sys; os.read(0, 1); os.write(0, b'\\0\\0\\0\\x0c\\x81\\xa4type\\xa5Ready')\n"
 """Wait for the setup, then report that the worker is ready."""

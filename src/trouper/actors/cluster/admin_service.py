@@ -15,7 +15,7 @@ from .events import MemberInfo
 from .messages import MarkDown
 
 if TYPE_CHECKING:
-    from ...runtime.net.peer import Peer
+    from ...lowlevel import PeerInfo
     from .api import Cluster
 
 PAGE = 200
@@ -67,44 +67,36 @@ class LeaveCluster(Message[str], tag="trouper.LeaveCluster"):
     reason: str
 
 
-def serve_admin(cluster: Cluster) -> None:
-    """Register the handlers of the three messages with the node of this cluster."""
-    network = cluster.node.network
-    service = AdminService(cluster)
-    serve = network.request_handlers.serve
-    serve(ListMembers, service.members, owner="cluster administration", allow="observer")
-    serve(DownMember, service.down, owner="cluster administration", allow="operator")
-    serve(LeaveCluster, service.leave, owner="cluster administration", allow="operator")
-
-
 class AdminService:
-    """The handlers of the three messages, for one node of a cluster."""
+    """Serves the three messages, for one node of a cluster."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        serve = cluster.ctx.serve
+        serve(ListMembers, self.members, allow="observer")
+        serve(DownMember, self.down, allow="operator")
+        serve(LeaveCluster, self.leave, allow="operator")
 
-    def members(self, message: Message[object], _: Peer) -> object:
+    def members(self, message: ListMembers, _: PeerInfo) -> MemberPage:
         """Answer with a page of members."""
-        assert isinstance(message, ListMembers), "it is registered for this one"
         cluster = self._cluster
         after = [member for member in cluster.members() if member.name > message.after]
         listed = [ListedMember(member, cluster.suspicion(member.name)) for member in after[:PAGE]]
         ended = [] if message.after else cluster.ended_members()[-ENDED_MAX:]
-        return MemberPage(cluster.config.name, cluster.node.name, listed, len(after) > PAGE, ended)
+        return MemberPage(cluster.settings.name, cluster.ctx.node_id.name, listed, len(after) > PAGE, ended)
 
-    def down(self, message: Message[object], peer: Peer) -> object:
+    def down(self, message: DownMember, peer: PeerInfo) -> bool:
         """Take a member down."""
-        assert isinstance(message, DownMember), "it is registered for this one"
         if self._cluster.member(message.node) is None:
             return False
-        self._cluster.manager.tell(MarkDown(message.node, f"{message.reason} (asked by {peer.node})"))
+        self._cluster.manager.tell(MarkDown(message.node, f"{message.reason} (asked by {peer.node_id.name})"))
         return True
 
-    def leave(self, message: Message[object], peer: Peer) -> object:
+    def leave(self, message: LeaveCluster, peer: PeerInfo) -> str:
         """Begin the shutdown of this node, which leaves its cluster first."""
-        assert isinstance(message, LeaveCluster), "it is registered for this one"
-        node = self._cluster.node
-        if self._cluster.machine.is_over:
-            raise CallerError(f"node {node.name} is no member of the cluster {self._cluster.config.name!r} any more")
-        node.shutdown.begin(f"{message.reason} (asked by {peer.node})")
-        return node.name
+        cluster = self._cluster
+        name = cluster.ctx.node_id.name
+        if cluster.machine.is_over:
+            raise CallerError(f"node {name} is no member of the cluster {cluster.settings.name!r} any more")
+        cluster.ctx.shutdown.begin(f"{message.reason} (asked by {peer.node_id.name})")
+        return name

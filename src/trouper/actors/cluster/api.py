@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import cast
 
 import msgspec
 
-from ... import ActorRef, InvalidName, Message, NodeClosed, NodeUnreachable
-from ...lowlevel import KnownNode, checked_name, endpoint_problem, random_generation
-from ...runtime.actor.spawning import spawn_awaited
-from ...runtime.node.shutdown import BEFORE_STOP
+from ... import ActorRef, InvalidName, InvalidOption, Message, NodeClosed, NodeUnreachable, NotPermitted
+from ...lowlevel import (
+    Extension,
+    KnownNode,
+    NetworkOptions,
+    NodeContext,
+    NodeId,
+    PeerInfo,
+    Stream,
+    WorkerDown,
+    WorkerEvent,
+    checked_name,
+    endpoint_problem,
+    parent_of,
+    random_generation,
+)
 from . import member_info
-from .admin_service import serve_admin
+from .admin_service import AdminService
 from .config import ClusterConfig
 from .detectors.failures import Kind
+from .discovery.discovery_actor import DiscoveryActor, announcements
 from .discovery.factory import is_endpoint, open_discoveries
 from .discovery.port import Discovery
 from .events import MemberEvent, MemberInfo, MemberJoined
@@ -28,36 +41,55 @@ from .followed_membership import FollowedMembership
 from .follower_actor import Follower
 from .manager import ClusterManager
 from .member_info import MemberInfoCache
+from .membership import effects
 from .membership.machine import Membership
+from .membership.packets import Ack
 from .membership.records import Member
-from .messages import BeginLeave, MarkDown, Rejoin, UpdateMetadata
+from .messages import (
+    BeginLeave,
+    ClusterPacket,
+    FollowMembership,
+    MarkDown,
+    MembershipRecords,
+    Rejoin,
+    UpdateMetadata,
+    ViewChanged,
+)
 from .metadata import Facts, Location, Metadata, make_metadata
 from .metrics_poller import MetricsPoller
 from .names_api import ClusterNames
 from .node_metrics import NodeMetrics
 from .placement import Candidate, Policy, choose
 from .reachability import Reachability
-from .replication_messages import WorkerRow
+from .replication_actor import Replicator
+from .replication_messages import (
+    GetNodeMetrics,
+    NodeMetricsReply,
+    TopicMessage,
+    WorkerRow,
+)
+from .resolver_actor import ResolverActor
 from .round_trip_times import RoundTripTimes
 from .services_api import ClusterServices
 from .shared_state import SharedState, check_text
 from .topics_api import ClusterTopics
 
-if TYPE_CHECKING:
-    from ... import Node
-
 MANAGER_TIMEOUT_S = 30.0
 """Seconds until a request to the cluster's manager fails."""
+RECORDS_MAX = 200
+"""Records in one message to a worker: with the largest metadata they fit into a frame."""
 
 
-class Cluster:
-    """A node's view of its cluster, and its part in it; a node with ``cluster=`` makes it.
+class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s=30.0):
+    """A node's view of its cluster, and its part in it, as ``node.cluster``; a node with ``cluster=`` has it.
 
-    discoveries: sources of endpoints from ``join``.  round_trips: round-trip times measured by the probes.
+    settings: as given.  round_trips: round-trip times measured by the probes.
     metrics_poller, failures, shared_state: parts that the actors of the cluster use.  names, topics, services: the APIs
-    of these names.  node, config: as given.
+    of these names.
     """
 
+    ctx: NodeContext
+    """What the cluster can do on its node."""
     machine: Membership | FollowedMembership
     """The membership, for reading; the manager changes it.  On a worker it is that of its node."""
     manager: ActorRef
@@ -66,33 +98,130 @@ class Cluster:
     """The actor that exchanges the replicated tables with other members."""
     discovery: ActorRef | None = None
     """The actor that searches for other nodes and announces this one; None where neither is configured."""
+    failures: FailureMonitor
+    shared_state: SharedState
+    has_started = False
+    """Whether the cluster has been started on a node."""
 
-    def __init__(
-        self,
-        node: Node,
-        config: ClusterConfig,
-        seeds: tuple[str, ...],
-        metadata: Metadata,
-        discoveries: Sequence[Discovery],
-    ) -> None:
-        self.discoveries = discoveries
+    def __init__(self, settings: ClusterConfig | None = None) -> None:
+        super().__init__(settings)
+        self._join: tuple[object, ...] = ()
+        self._swim = self.settings.settings()
+        self._metadata = Metadata()
         self.round_trips = RoundTripTimes()
         self.metrics_poller = MetricsPoller(self)
-        self.node, self.config, self._seeds = node, config, seeds
-        self._metadata = metadata
         self._infos = MemberInfoCache()
         self._candidates: list[Candidate] = []
         self._candidates_of: tuple[Sequence[MemberInfo], int, Mapping[str, float]] | None = None
-        self._has_started = False
-        self.followers: set[str] = set()
-        """The workers of this node that have asked for the members."""
-        self._generation = node.network.node_id.generation
+        self._generation = 0
+        self._followers: dict[str, NodeId] = {}
+        self._parts: list[ActorRef] = []
         self._waiting: set[asyncio.Future[None]] = set()
-        self._settings = config.settings()
-        self._payload(metadata)  # raises MetadataInvalid before anything is started
-        self.failures = FailureMonitor(node, self._settings.probe_interval_s, self._is_member)
-        self.shared_state = SharedState(node, self.failures, config.replication)
         self.names, self.topics, self.services = ClusterNames(self), ClusterTopics(self), ClusterServices(self)
+
+    def settings_for_workers(self) -> ClusterConfig:
+        """Return the configuration of a worker, which follows the membership of its node."""
+        return self.settings.for_worker()
+
+    # --- start -------------------------------------------------------------------------------------------------------
+
+    def network_options(self, options: NetworkOptions) -> NetworkOptions:
+        """Have the network dial no endpoint by itself, and close sessions beyond the cluster's limit.
+
+        Raises ``InvalidOption`` for a node that does not listen.
+        """
+        if not options.listen:
+            raise InvalidOption(
+                f"cluster={self.settings.name!r} needs listen: members reach a node at its own endpoint"
+            )
+        options = replace(options, sessions_max=self.settings.sessions_max)
+        if options.parent:  # a worker follows its node, which it dials
+            return options
+        self._join = options.join
+        return replace(options, join=())
+
+    async def start(self, ctx: NodeContext) -> None:
+        """Start the cluster's actors.  It does not wait for other members: ``wait_for`` does.
+
+        Raises ``DiscoveryInvalid`` for an entry of ``join`` that is neither an endpoint nor a discovery, and
+        ``MetadataInvalid`` for metadata over a limit.
+        """
+        self.ctx, self._parts, self.discovery = ctx, [], None
+        if self.has_started:
+            self.failures.ctx = ctx
+            self.shared_state.begin(ctx)
+        else:
+            await self._prepare(ctx)
+        if ctx.parent_name:
+            ctx.serve(MembershipRecords, self._on_records)
+            await ctx.spawn(Follower, self, name="manager", restart="permanent")
+        else:
+            await ctx.spawn(ClusterManager, self, name="manager", restart="permanent")
+            ctx.serve(ClusterPacket, self._on_packet)
+            ctx.serve(FollowMembership, self._on_follow)
+            ctx.peers.protect_names(self.known_node)
+        self.replicator = await ctx.spawn(Replicator, self, name="replicator", restart="permanent")
+        self._parts.append(self.replicator)
+        ctx.serve(TopicMessage, self._on_topic)
+        ctx.serve(GetNodeMetrics, self.metrics_poller.on_request)
+        ctx.serve(NodeMetricsReply, self.metrics_poller.on_reply)
+        ctx.peers.on_worker(self._on_worker)
+        if ctx.parent_name:
+            return
+        if self.settings.split_brain is not None:
+            self._parts.append(await ctx.spawn(ResolverActor, self, name="resolver", restart="permanent"))
+        if self._discoveries or announcements(self.settings, ctx.node_id.name, ctx.endpoint):
+            make = partial(DiscoveryActor, self, self._discoveries)
+            self.discovery = await ctx.spawn(make, name="discovery", restart="permanent")
+            self._parts.append(self.discovery)
+        AdminService(self)
+        ctx.at_shutdown("before_stop", "leave the cluster", self.leave)
+
+    async def _prepare(self, ctx: NodeContext) -> None:
+        """Make what outlives a restart of the cluster on its node."""
+        settings = self.settings
+        self._seeds = tuple(entry for entry in self._join if isinstance(entry, str) and is_endpoint(entry))
+        others = [cast("str | Discovery", entry) for entry in self._join if entry not in self._seeds]
+        self._discoveries: Sequence[Discovery] = open_discoveries(others, settings.name)
+        facts = await detect() if settings.detect else Facts()
+        self._metadata = make_metadata(
+            facts, location=settings.location, roles=settings.roles, labels=settings.labels, versions=settings.versions
+        )
+        self._payload(self._metadata)  # raises MetadataInvalid before anything is started
+        self._generation = ctx.node_id.generation
+        self.failures = FailureMonitor(ctx, self._swim.probe_interval_s, self._is_member)
+        self.shared_state = SharedState(ctx, self.failures, settings.replication)
+
+    # --- requests of other nodes -------------------------------------------------------------------------------------
+
+    def _on_packet(self, message: ClusterPacket, peer: PeerInfo) -> None:
+        node, source = peer.node_id.name, message.packet.source
+        if source != node and not isinstance(message.packet, Ack):  # a helper passes on the answer of another node
+            raise NotPermitted(f"node {node} sent a packet in the name of node {source}: each speaks for itself")
+        self.heard(node)
+        self.manager.tell(message)
+
+    def heard(self, node: str) -> None:
+        """Take note that something came from a node."""
+        self.failures.heard(node, self.ctx.clock.now())
+
+    def _on_topic(self, message: TopicMessage, peer: PeerInfo) -> None:
+        self.heard(peer.node_id.name)
+        self.topics.deliver(message)
+
+    def _on_records(self, message: MembershipRecords, peer: PeerInfo) -> None:
+        if peer.node_id.name == self.ctx.parent_name:  # only the parent knows
+            self.manager.tell(message)
+
+    def _on_follow(self, _: FollowMembership, peer: PeerInfo) -> None:
+        """Send all members to a worker of this node, which follows from now on."""
+        if parent_of(peer.node_id.name) != self.ctx.node_id.name:
+            return
+        self._followers[peer.node_id.name] = peer.node_id
+        records = self.machine.members()
+        for begin in range(0, max(1, len(records)), RECORDS_MAX):
+            part = tuple(records[begin : begin + RECORDS_MAX])
+            self.ctx.send(peer.node_id, MembershipRecords(part, complete=begin + RECORDS_MAX >= len(records)))
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -129,7 +258,7 @@ class Cluster:
 
     def session_suspicion(self, name: str) -> float:
         """Return phi of the silence of a node, as in ``PhiAccrual``: a session fails at 8; 0 if it was never heard."""
-        return self.failures.suspicion(name, self.node.system.loop.time())
+        return self.failures.suspicion(name, self.ctx.clock.now())
 
     def reachability(self) -> Reachability:
         """Return which member cannot reach which, as far as all members have reported."""
@@ -137,7 +266,7 @@ class Cluster:
 
     async def watch(self) -> AsyncIterator[MemberEvent]:
         """Yield the events of members: first a ``MemberJoined`` for each present member, then each event."""
-        with self.node.events.stream(MemberEvent) as stream:
+        with self.ctx.events.stream(MemberEvent) as stream:
             for member in self.members():
                 yield MemberJoined(member)
             async for event in stream:
@@ -149,7 +278,7 @@ class Cluster:
         members: how many; None for the smallest number in ``ClusterConfig.nodes``.  There is no time limit: use
         ``asyncio.timeout``.  Raises ``NodeClosed`` when this node's membership ends meanwhile.
         """
-        wanted = self.config.nodes[0] if members is None else members
+        wanted = self.settings.nodes[0] if members is None else members
         while sum(member.status == "alive" for member in self.member_infos()) < wanted or not self.is_joined:
             await self.wait_changed()
         return self.members()
@@ -157,8 +286,9 @@ class Cluster:
     async def wait_changed(self) -> None:
         """Wait until the state of a member changes; raises ``NodeClosed`` when this node's membership ends."""
         if self.machine.is_over:
-            raise NodeClosed(f"node {self.node.name} is no member of the cluster {self.config.name!r} any more")
-        future: asyncio.Future[None] = self.node.system.loop.create_future()
+            name = self.ctx.node_id.name
+            raise NodeClosed(f"node {name} is no member of the cluster {self.settings.name!r} any more")
+        future: asyncio.Future[None] = self.ctx.loop.create_future()
         self._waiting.add(future)
         try:
             await future
@@ -210,11 +340,11 @@ class Cluster:
         first choice of a node has none, unless ``poll_metrics`` was awaited before.  Raises ``NoNodeFits``.
         """
         self.metrics_poller.poll()
-        return choose(policy, self._current_candidates(), self.node.system.random, origin=self.node.name).name
+        return choose(policy, self._current_candidates(), self.ctx.random.random, origin=self.ctx.node_id.name).name
 
     def _current_candidates(self) -> Sequence[Candidate]:
         """Return the members as candidates, by name; they are made again only after a change of what they hold."""
-        me, placed = self.node.name, self.node.network.placed_actors
+        me, placed = self.ctx.node_id.name, self.ctx.placed_actors
         infos, reports, round_trips_s = self.member_infos(), self.metrics_poller.version, self.round_trips.smoothed_s()
         before = self._candidates_of
         if before is None or before[0] is not infos or before[1:] != (reports, round_trips_s):
@@ -238,7 +368,7 @@ class Cluster:
         metrics = self.metrics_poller.of(member.name)
         measured = dict(metrics.round_trips_s)
         if member.name in round_trips_s:  # a round trip takes as long from here to there as from there to here
-            measured[self.node.name] = round_trips_s[member.name]
+            measured[self.ctx.node_id.name] = round_trips_s[member.name]
         return Candidate(
             name=member.name,
             metadata=member.metadata,
@@ -281,45 +411,44 @@ class Cluster:
 
     # --- for the manager ---------------------------------------------------------------------------------------------
 
-    def create_membership(self, rng: random.Random, now: float) -> Membership:
+    def create_membership(self, now: float) -> Membership:
         """Make the membership; a restarted manager, and a node that was taken down and rejoins, keep the known members.
 
-        rng: source of its random choices, and of the generation of a node that rejoins.
         now: the loop's time, in seconds.
         """
-        network = self.node.network
-        old = self.machine if self._has_started else None
+        ctx = self.ctx
+        old = self.machine if self.has_started else None
         assert not isinstance(old, FollowedMembership), "a member's manager makes a Membership only"
         incarnation, was_downed = 0, old is not None and old.is_over
         if was_downed:
-            self._generation = random_generation(rng.getrandbits)  # another membership of the same process
+            self._generation = random_generation(ctx.random.getrandbits)  # another membership of the same process
         elif old is not None:
             incarnation = old.me.incarnation + 1
         payload = self._payload(self._metadata)
-        me = Member(self.node.name, network.endpoint, self._generation, incarnation, metadata=payload)
+        me = Member(ctx.node_id.name, ctx.endpoint, self._generation, incarnation, metadata=payload)
         known = [] if old is None else [record for record in old.all_records() if record.id != old.me.id]
-        own = tuple(network.endpoint if network.is_own(seed) else seed for seed in self._seeds)
+        own = tuple(ctx.endpoint if ctx.is_own_endpoint(seed) else seed for seed in self._seeds)
         seeds = (*own, *(record.endpoint for record in known if not record.is_over))
         machine = Membership(
             me,
-            cluster=self.config.name,
+            cluster=self.settings.name,
             seeds=seeds,
-            settings=self._settings,
-            chance=rng.random,
+            settings=self._swim,
+            chance=ctx.random.random,
             now=now,
             rejoins=was_downed,
             node_problem=node_problem,
         )
-        self.machine, self._has_started = machine, True
+        self.machine, self.has_started = machine, True
         if known and not was_downed:
             machine.acquaint(known, now)
         return machine
 
     def follow_membership(self) -> FollowedMembership:
         """Make the view of a worker; a restarted follower begins with no members, which its parent sends again."""
-        network = self.node.network
-        me = Member(self.node.name, network.endpoint, network.node_id.generation)
-        self.machine = machine = FollowedMembership(me, self._settings)
+        me = Member(self.ctx.node_id.name, self.ctx.endpoint, self.ctx.node_id.generation)
+        self.machine = machine = FollowedMembership(me, self._swim)
+        self.has_started = True
         return machine
 
     def known_node(self, name: str) -> KnownNode | None:
@@ -328,32 +457,54 @@ class Cluster:
         Another node that greets by the name of such a member is refused, unless it listens at the same endpoint.
         """
         record = self.machine.record(name)
-        if record is None or not record.is_present or name == self.node.name or self.machine.is_over:
+        if record is None or not record.is_present or name == self.ctx.node_id.name or self.machine.is_over:
             return None
         return KnownNode(member_info.read(record).generation, record.endpoint)
 
     def on_name_lost(self, endpoint: str, why: str) -> None:
         """The member at this endpoint holds this generation of the node for over: shut the node down."""
         if any(member.endpoint == endpoint for member in self.member_infos()):
-            self.node.shutdown.begin(f"the cluster {self.config.name!r} holds this node for over: {why}")
+            self.ctx.shutdown.begin(f"the cluster {self.settings.name!r} holds this node for over: {why}")
 
     def _is_member(self, name: str) -> bool:
         record = self.machine.record(name)
         return record is not None and not record.is_over
 
-    def send(self, name: str, message: Message[object]) -> None:
-        """Send a message to another member's node over a session, which is opened if there is none.
+    def send(self, name: str, message: Message[object], stream: Stream = "control") -> None:
+        """Send a message to another member's node, or a worker, over a session, which is opened if there is none.
 
         Nothing is sent, and nothing raised, when there is no member of this name.
         """
-        record, network = self.machine.record(name), self.node.network
-        if name == self.node.parent_name or self.shared_state.worker_row(name) is not None:
-            try:
-                network.peer(name).control(message)  # the endpoint of its record is not the one that it is reached by
-            except NodeUnreachable:
-                pass  # it has just ended
+        record, row = self.machine.record(name), self.shared_state.worker_row(name)
+        if name == self.ctx.parent_name:  # the endpoint of its record is not the one that it is reached by
+            parent = self.ctx.peers.get(name)
+            if parent is not None:
+                self._send_to(parent.node_id, message, stream)
+        elif row is not None:
+            self._send_to(NodeId(name, row.generation), message, stream)
         elif record is not None and not record.is_over:
-            network.connector.send(record.endpoint, message, reliable=True)
+            self.ctx.send_at(record.endpoint, message, stream=stream)
+
+    def _send_to(self, node_id: NodeId, message: Message[object], stream: Stream = "control") -> None:
+        try:
+            self.ctx.send(node_id, message, stream=stream)
+        except NodeUnreachable:
+            pass  # it has just ended
+
+    def publish(self, change: effects.MemberChange) -> None:
+        """Publish the event of a member on this node, and keep the addresses of nodes in step with the members."""
+        info = member_info.read(change.member)
+        event = member_info.event_of(change, info)
+        self.failures.member(event)
+        node_id = NodeId(info.name, info.generation)
+        if info.name == self.ctx.node_id.name:
+            pass
+        elif change.member.is_over:
+            left = isinstance(change, effects.Left)
+            self.ctx.peers.forget(node_id, "it has left" if left else f"the cluster has taken it down: {info.reason}")
+        else:
+            self.ctx.peers.add_address(node_id, info.endpoint)
+        self.ctx.events.publish(event)
 
     # --- workers -----------------------------------------------------------------------------------------------------
 
@@ -371,36 +522,44 @@ class Cluster:
         """Return the names of the workers of this node that take part."""
         return self.shared_state.tables.workers.own.keys()
 
-    def worker_changed(self, name: str, row: WorkerRow | None) -> None:
-        """Tell all members of a worker of this node: where it listens, or None for one that has ended."""
-        workers = self.shared_state.tables.workers
-        workers.put(name, row) if row is not None else workers.remove(name)
+    def _on_worker(self, event: WorkerEvent) -> None:
+        """Tell all members of a worker of this node, or of its end."""
+        node_id, workers = event.node_id, self.shared_state.tables.workers
+        if isinstance(event, WorkerDown):
+            if self._followers.get(node_id.name) == node_id:
+                del self._followers[node_id.name]
+            workers.remove(node_id.name)
+        else:
+            workers.put(node_id.name, WorkerRow(node_id.generation, event.endpoints))
 
     def tell_workers(self, message: Message[object]) -> None:
         """Send a message to the workers of this node that follow its membership."""
-        peers = self.node.network.peers if self.followers else {}
-        for name in self.followers & peers.keys():
-            peers[name].control(message)
+        for node_id in self._followers.values():
+            self._send_to(node_id, message)
+
+    def tell_parts(self, message: Message[None]) -> None:
+        """Send a message to the actors that follow the membership on this node."""
+        for part in self._parts:
+            part.tell(message)
 
     def changed(self) -> None:
-        """The state of a member has changed: update the tables, and wake the tasks in ``wait_changed``."""
+        """The state of a member has changed: update the tables, tell the actors, wake the tasks in ``wait_changed``."""
         self.shared_state.sync_members(self.machine)
+        self.tell_parts(ViewChanged())
         for future in self._waiting:
             if not future.done():
                 future.set_result(None)
 
     def on_downed(self, why: str) -> None:
         """The cluster has taken this node down: shut the node down, or stop its actors and rejoin, as configured."""
-        node = self.node
-        if self.config.when_downed == "shut_down":
-            node.shutdown.begin(f"taken down by the cluster {self.config.name!r}: {why}")
+        if self.settings.when_downed == "shut_down":
+            self.ctx.shutdown.begin(f"taken down by the cluster {self.settings.name!r}: {why}")
             return
-        for cell in list((node.system.user.children or {}).values()):
-            cell.request_stop()
+        self.ctx.stop_user_actors()
         self.manager.tell(Rejoin())
 
     def _payload(self, metadata: Metadata) -> bytes:
-        return member_info.write(self.node.network.node_id.generation, metadata, self._settings.metadata_bytes_max)
+        return member_info.write(self.ctx.node_id.generation, metadata, self._swim.metadata_bytes_max)
 
 
 def node_problem(name: str, endpoint: str) -> str:
@@ -410,27 +569,3 @@ def node_problem(name: str, endpoint: str) -> str:
     except InvalidName as error:
         return str(error)
     return endpoint_problem(endpoint)
-
-
-async def open_cluster(node: Node, config: ClusterConfig, join: Sequence[str | Discovery]) -> Cluster:
-    """Start the cluster's actors on a node.  It does not wait for other members: ``Cluster.wait_for`` does.
-
-    join: endpoints of members, texts that name discoveries, and discoveries.
-    Raises ``DiscoveryInvalid`` for an entry of ``join`` that is none of them, ``MetadataInvalid`` for metadata over a
-    limit.
-    """
-    seeds = tuple(entry for entry in join if isinstance(entry, str) and is_endpoint(entry))
-    discoveries = open_discoveries([entry for entry in join if entry not in seeds], config.name)
-    facts = await detect() if config.detect else Facts()
-    metadata = make_metadata(
-        facts, location=config.location, roles=config.roles, labels=config.labels, versions=config.versions
-    )
-    cluster = Cluster(node, config, seeds, metadata, discoveries)
-    make = partial(Follower if node.parent_name else ClusterManager, cluster)
-    system = node.system.system
-    await spawn_awaited(system, make, (), "cluster", "permanent", 5.0, significant=False)
-    if node.parent_name:
-        return cluster
-    serve_admin(cluster)
-    node.shutdown.add(BEFORE_STOP, "leave the cluster", cluster.leave)
-    return cluster

@@ -6,20 +6,17 @@ settings; the rest is each node's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import msgspec
 
 from ... import InvalidOption
 from .membership.settings import SwimSettings
 from .metadata import Location
 from .splitbrain.resolver import SplitBrainSettings
 from .splitbrain.strategies import LeaseMajority
-
-if TYPE_CHECKING:
-    from ... import Node
-    from .api import Cluster
-    from .discovery.port import Discovery
 
 METADATA_BYTES_MAX = 1_024
 """The most bytes of a node's metadata, unless ``swim`` sets another limit."""
@@ -74,8 +71,7 @@ class Lease(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterConfig:
+class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The configuration of one node's part in a cluster.
 
     name: of the cluster; nodes of clusters with different names do not join each other.
@@ -97,18 +93,18 @@ class ClusterConfig:
 
     name: str = "trouper"
     nodes: tuple[int, int] = (1, 10_000)
-    health_check: HealthCheck = field(default_factory=HealthCheck)
+    health_check: HealthCheck = HealthCheck()
     roles: frozenset[str] = frozenset()
-    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    labels: Mapping[str, str] = {}
     location: Location | None = None
-    versions: Mapping[str, str] = field(default_factory=dict[str, str])
-    split_brain: SplitBrainSettings | None = field(default_factory=SplitBrainSettings)
+    versions: Mapping[str, str] = {}
+    split_brain: SplitBrainSettings | None = SplitBrainSettings()
     lease: Lease | None = None
     when_downed: WhenDowned = "shut_down"
     sessions_max: int = 100
     swim: SwimSettings | None = None
     announce: frozenset[Literal["local", "mdns"]] = frozenset({"local"})
-    replication: ReplicationSettings = field(default_factory=ReplicationSettings)
+    replication: ReplicationSettings = ReplicationSettings()
     detect: bool = True
 
     def __post_init__(self) -> None:
@@ -136,11 +132,13 @@ class ClusterConfig:
         )
         return replace(made, warm_peers=min(made.warm_peers, self.sessions_max // 2))
 
-    async def open(self, node: Node, join: Sequence[str | Discovery]) -> Cluster:
-        """Start this node's part of the cluster, under ``/system/cluster``; called by the node.
-
-        node: that takes part.  join: as that of ``Node``.
-        """
-        from .api import open_cluster  # noqa: PLC0415  a configuration is read without all that it starts
-
-        return await open_cluster(node, self, join)
+    def for_worker(self) -> ClusterConfig:
+        """Return the configuration of a worker of this node, which follows the node and announces nothing."""
+        return ClusterConfig(
+            name=self.name,
+            sessions_max=self.sessions_max,
+            replication=self.replication,
+            split_brain=None,
+            announce=frozenset(),
+            detect=False,
+        )

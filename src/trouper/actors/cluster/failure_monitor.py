@@ -16,8 +16,7 @@ from .detectors.phi import PhiAccrual, PhiSettings
 from .events import ClusterFailure, MemberDown, MemberEvent, MemberLeft, MemberReachable, MemberUnreachable
 
 if TYPE_CHECKING:
-    from ... import Node
-    from ...runtime.net.peer import Peer
+    from ...lowlevel import NodeContext, PeerDown, PeerInfo
 
 Handle = Callable[[Failure], object]
 HANDLERS_MAX = 1_000
@@ -27,12 +26,13 @@ HANDLERS_MAX = 1_000
 class FailureMonitor:
     """The failure monitor of one node.
 
+    ctx: what the cluster can do on its node.
     interval_s: how often a packet of a member is expected before its intervals are known, in seconds.
     is_member: tells whether a node of this name is a member; nothing is remembered of nodes that are not.
     """
 
-    def __init__(self, node: Node, interval_s: float, is_member: Callable[[str], bool]) -> None:
-        self._node, self._settings = node, PhiSettings(first_interval_s=interval_s)
+    def __init__(self, ctx: NodeContext, interval_s: float, is_member: Callable[[str], bool]) -> None:
+        self.ctx, self._settings = ctx, PhiSettings(first_interval_s=interval_s)
         self._is_member = is_member
         self._handlers: dict[Kind, list[Handle]] = {"node": [], "session": [], "device": []}
         self._sessions: dict[str, PhiAccrual] = {}
@@ -61,19 +61,19 @@ class FailureMonitor:
 
     def failed(self, failure: Failure) -> None:
         """Publish a failure, and call its handlers."""
-        self._node.events.publish(ClusterFailure(failure))
+        self.ctx.events.publish(ClusterFailure(failure))
         for handle in list(self._handlers[kind_of(failure)]):
             try:
                 handle(failure)
             except Exception as error:  # noqa: BLE001  one handler's fault must not keep the others from being called
-                self._node.system.reporter.problem(f"a handler of {kind_of(failure)} failures failed", error)
+                self.ctx.report(f"a handler of {kind_of(failure)} failures failed", error)
 
     # --- members -----------------------------------------------------------------------------------------------------
 
     def member(self, event: MemberEvent) -> None:
         """Take in an event of the membership: report a member that has failed, once for each membership."""
         member = event.member
-        if member.name == self._node.name:
+        if member.name == self.ctx.node_id.name:
             return
         if isinstance(event, MemberReachable):
             self._reported.pop(member.name, None)
@@ -122,17 +122,17 @@ class FailureMonitor:
         session = self._sessions.get(node)
         return 0.0 if session is None else session.suspicion(now)
 
-    def lost(self, peer: Peer, now: float) -> None:
+    def lost(self, peer: PeerDown, now: float) -> None:
         """Report a session that is lost, for another reason than that it was not used."""
-        self._report_silent(peer.node, now, peer.lost or "the session is lost")
+        self._report_silent(peer.node_id.name, now, peer.reason)
 
-    def look(self, peer: Peer, now: float) -> None:
+    def look(self, peer: PeerInfo, now: float) -> None:
         """Report a session that is broken, once its silence is far longer than any interval so far."""
-        session = self._sessions.get(peer.node)
+        session = self._sessions.get(peer.node_id.name)
         if session is not None and not peer.in_reach and not session.is_available(now):
-            self._report_silent(peer.node, now, "nothing was received for far longer than usual")
+            self._report_silent(peer.node_id.name, now, "nothing was received for far longer than usual")
 
     def _report_silent(self, node: str, now: float, reason: str) -> None:
         if node in self._sessions and node not in self._silent:
             self._silent.add(node)
-            self.failed(SessionFailed(self._node.name, node, self.suspicion(node, now), reason))
+            self.failed(SessionFailed(self.ctx.node_id.name, node, self.suspicion(node, now), reason))

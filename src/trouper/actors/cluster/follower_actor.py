@@ -1,4 +1,4 @@
-"""``Follower``, the actor ``/system/cluster`` of a worker: keeps its view of the cluster in step with its parent's.
+"""``Follower``, the actor ``/system/cluster/manager`` of a worker: keeps its view in step with its parent's.
 
 It stands in the place of ``ClusterManager``, which the parent runs.
 """
@@ -6,18 +6,15 @@ It stands in the place of ``ClusterManager``, which the parent runs.
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import TYPE_CHECKING
 
-from ... import Actor, Message, NodeClosed, Reject, handler
+from ... import Actor, Reject, handler
+from ...lowlevel import PeerEvent, PeerUp
 from .admin_service import DownMember
 from .followed_membership import FollowedMembership
-from .manager import publish_change
-from .messages import BeginLeave, FollowMembership, MarkDown, MembershipRecords, UpdateMetadata, ViewChanged
-from .replication_actor import Replicator
+from .messages import BeginLeave, FollowMembership, MarkDown, MembershipRecords, UpdateMetadata
 
 if TYPE_CHECKING:
-    from ...runtime.net.peer import Peer
     from .api import Cluster
 
 FIRST_S = 10.0
@@ -30,47 +27,43 @@ class Follower(Actor):
     machine: FollowedMembership
 
     def __init__(self, cluster: Cluster) -> None:
-        self.cluster = cluster
-        self._complete: asyncio.Future[None] | None = None
+        self.cluster, self.ctx = cluster, cluster.ctx
+        self._complete = cluster.ctx.loop.create_future()
 
     async def on_start(self) -> None:
-        """Ask the parent for the members, and wait for them."""
-        cluster, node = self.cluster, self.node
-        cluster.manager = self.ref
-        self.machine = cluster.follow_membership()
-        node.network.request_handlers.serve(MembershipRecords, self._on_records, owner="cluster")
-        cluster.replicator = await self.spawn(partial(Replicator, cluster), name="replicator", restart="permanent")
-        self._complete = node.system.loop.create_future()
-        try:
-            async with asyncio.timeout(FIRST_S):
-                parent = await node.network.wait_for_peer(node.parent_name)
-                parent.control(FollowMembership())
-                await self._complete
-        except (TimeoutError, NodeClosed):
-            pass
+        """Ask the parent for the members, whenever a session with it begins, and wait for them."""
+        self.cluster.manager = self.ref
+        self.machine = self.cluster.follow_membership()
+        self._unsubscribe = self.ctx.peers.subscribe(self._on_peer)
+        await asyncio.wait([self._complete], timeout=FIRST_S)
 
     def on_stop(self) -> None:
         """Follow no more."""
-        self.node.network.request_handlers.unserve(MembershipRecords, owner="cluster")
+        self._unsubscribe()
 
-    def _on_records(self, message: Message[object], peer: Peer) -> None:
-        assert isinstance(message, MembershipRecords), "it is registered for this message"
-        if peer.node != self.node.parent_name:
-            return  # only the parent knows
-        changes = self.machine.update(message.records)
-        if message.complete:
+    def _on_peer(self, event: PeerEvent) -> None:
+        if isinstance(event, PeerUp) and event.node_id.name == self.ctx.parent_name:
+            self.ctx.send(event.node_id, FollowMembership())
+
+    @handler
+    def records(self, msg: MembershipRecords) -> None:
+        """Take the records of members that the parent has sent."""
+        changes = self.machine.update(msg.records)
+        if msg.complete:
             self.machine.is_joined = True
-            if self._complete is not None and not self._complete.done():
+            if not self._complete.done():
                 self._complete.set_result(None)
         for change in changes:
-            publish_change(self.cluster, change)
+            self.cluster.publish(change)
         self.cluster.changed()
-        self.cluster.replicator.tell(ViewChanged())
 
     @handler
     async def mark_down(self, msg: MarkDown) -> bool:
         """Have the parent take a member down."""
-        return await self.node.network.peer(self.node.parent_name).control_ref.ask(DownMember(msg.name, msg.reason))
+        parent = self.ctx.peers.get(self.ctx.parent_name)
+        if parent is None:
+            raise Reject(f"{self.ctx.node_id.name} is not connected to its node {self.ctx.parent_name}: try again")
+        return await self.ctx.ask(parent.node_id, DownMember(msg.name, msg.reason))
 
     @handler
     def begin_leave(self, msg: BeginLeave) -> None:
@@ -79,4 +72,4 @@ class Follower(Actor):
     @handler
     def update_metadata(self, msg: UpdateMetadata) -> None:
         """Refuse: a worker publishes no metadata."""
-        raise Reject(f"{self.node.name} is a worker, which has no metadata of its own: update that of its node")
+        raise Reject(f"{self.ctx.node_id.name} is a worker, which has no metadata of its own: update that of its node")

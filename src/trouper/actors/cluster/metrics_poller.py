@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ... import Message
 from .facts import load_of
 from .node_metrics import MetricsTable, NodeMetrics, nearest
 from .replication_messages import GetNodeMetrics, NodeMetricsReply
 
 if TYPE_CHECKING:
-    from ...runtime.net.peer import Peer
+    from ...lowlevel import PeerInfo
     from .api import Cluster
     from .events import MemberInfo
 
@@ -36,14 +35,14 @@ class MetricsPoller:
         As long as no other member has reported, this node's metrics are unknown too: a node that knew its own load
         alone would place every actor on itself.
         """
-        if member == self._cluster.node.name:
+        if member == self._cluster.ctx.node_id.name:
             return self.measure() if self._table.reported else UNKNOWN_METRICS
         return self._table.reported.get(member, UNKNOWN_METRICS)
 
     def measure(self) -> NodeMetrics:
         """Measure this node."""
         cluster = self._cluster
-        load = load_of(cluster.metadata.facts.cores) if cluster.config.detect else None
+        load = load_of(cluster.metadata.facts.cores) if cluster.settings.detect else None
         return NodeMetrics(load, nearest(cluster.round_trips.smoothed_s()))
 
     def poll(self) -> list[str]:
@@ -54,8 +53,8 @@ class MetricsPoller:
             self._members = members
             self.version += 1
             alive = {member.name for member in members if member.status == "alive"}
-            self._table.set_members(alive - {cluster.node.name})
-        asked = self._table.due(cluster.node.system.loop.time())
+            self._table.set_members(alive - {cluster.ctx.node_id.name})
+        asked = self._table.due(cluster.ctx.clock.now())
         for name in asked:
             cluster.send(name, GetNodeMetrics())
         return asked
@@ -65,7 +64,7 @@ class MetricsPoller:
 
         Returns the last report of each member, by name, this node's present metrics included.
         """
-        loop = self._cluster.node.system.loop
+        loop = self._cluster.ctx.loop
         replies = {name: loop.create_future() for name in self.poll()}
         for name, reply in replies.items():
             self._waiting.setdefault(name, []).append(reply)
@@ -78,20 +77,18 @@ class MetricsPoller:
                     self._waiting[name].remove(reply)
                     if not self._waiting[name]:
                         del self._waiting[name]
-        return {self._cluster.node.name: self.measure(), **self._table.reported}
+        return {self._cluster.ctx.node_id.name: self.measure(), **self._table.reported}
 
     # --- requests of other nodes -------------------------------------------------------------------------------------
 
-    def on_request(self, message: Message[object], peer: Peer) -> None:
+    def on_request(self, _: GetNodeMetrics, peer: PeerInfo) -> None:
         """Send this node's metrics to the member that requests them."""
-        assert isinstance(message, GetNodeMetrics), "it is registered for this message"
-        self._cluster.send(peer.node, NodeMetricsReply(self.measure()))
+        self._cluster.send(peer.node_id.name, NodeMetricsReply(self.measure()))
 
-    def on_reply(self, message: Message[object], peer: Peer) -> None:
+    def on_reply(self, message: NodeMetricsReply, peer: PeerInfo) -> None:
         """Keep the metrics of a member."""
-        assert isinstance(message, NodeMetricsReply), "it is registered for this message"
-        self._table.report(peer.node, message.metrics)
+        self._table.report(peer.node_id.name, message.metrics)
         self.version += 1
-        for reply in self._waiting.pop(peer.node, ()):
+        for reply in self._waiting.pop(peer.node_id.name, ()):
             if not reply.done():
                 reply.set_result(None)

@@ -33,7 +33,7 @@ class ClusterNames:
         shared_state = self._cluster.shared_state
         shared_state.watch_owner(ref, "the name", name)
         shared_state.tables.names.register(name, ref)
-        self._cluster.node.tables.flush()
+        self._cluster.ctx.node.tables.flush()
 
     def release(self, name: str) -> bool:
         """Release a name of this node; return False when no actor of this node has it."""

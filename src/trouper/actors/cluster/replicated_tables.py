@@ -18,7 +18,7 @@ from .services import SERVICES_LIMITS, Offer, ServiceTable
 from .topics import TOPICS_LIMITS, TopicTable
 
 if TYPE_CHECKING:
-    from ... import Node
+    from ...lowlevel import NodeContext
 
 UP = "up"
 """The status of a member that counts when a partition is resolved; the member sets it once all others know of it."""
@@ -33,8 +33,8 @@ class ClusterTables:
     on_name_lost: called when an actor here has lost its name.
     """
 
-    def __init__(self, node: Node, on_name_lost: Callable[[ClaimLost[ActorRef]], None]) -> None:
-        tables = node.tables
+    def __init__(self, ctx: NodeContext, on_name_lost: Callable[[ClaimLost[ActorRef]], None]) -> None:
+        tables = ctx.node.tables
         self.node, self._members = tables.exchange.node, tables.exchange.members
 
         def add(

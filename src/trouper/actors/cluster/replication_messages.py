@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from ... import Message
@@ -20,11 +22,10 @@ class WorkerRow(msgspec.Struct, frozen=True):
 
 
 class TopicMessage(Message[None], tag="trouper.TopicMessage"):
-    """A published message for the subscribers of this node.  tag: the type of the message.  payload: the message."""
+    """A published message for the subscribers of a topic on this node."""
 
     topic: str
-    tag: str
-    payload: msgspec.Raw
+    message: Message[Any]  # Any: a message with whatever reply
 
 
 class GetNodeMetrics(Message[None], tag="trouper.GetNodeMetrics"):

@@ -17,7 +17,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from ... import Actor, handler
-from ...lowlevel import Alarm, Stamp
+from ...lowlevel import Stamp
 from . import member_info
 from .membership.records import Member, Status
 from .messages import AlarmDue, LeaseAnswer, MarkDown, Rejoin, ViewChanged
@@ -32,7 +32,7 @@ class ResolverActor(Actor):
     """The split brain resolver of one node.  cluster: the API object, which outlives the actor."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self.cluster = cluster
+        self.cluster, self.ctx = cluster, cluster.ctx
         self._joined_at: float | None = None
         self._isolated_since: float | None = None
         self._knows_cluster = False  # whether this node has known a member that is up, or is alone
@@ -40,9 +40,8 @@ class ResolverActor(Actor):
 
     def on_start(self) -> None:
         """Begin with the present members."""
-        self._loop = self.node.system.loop
-        self._alarm = Alarm(self._loop, lambda: self.ref.tell(AlarmDue()))
-        self._update_alarm = Alarm(self._loop, self._update_soon)
+        self._alarm = self.ctx.clock.alarm(lambda: self.ref.tell(AlarmDue()))
+        self._update_alarm = self.ctx.clock.alarm(self._update_soon)
         self.cluster.shared_state.on_reachability_change.append(self._update_soon)
         self._begin()
 
@@ -56,9 +55,9 @@ class ResolverActor(Actor):
         self.ref.tell(ViewChanged())
 
     def _begin(self) -> None:
-        settings = self.cluster.config.split_brain
+        settings = self.cluster.settings.split_brain
         assert settings is not None, "the actor is spawned only where there are settings"
-        self.machine = pure.SplitBrainResolver(self.node.name, settings, self._loop.time())
+        self.machine = pure.SplitBrainResolver(self.ctx.node_id.name, settings, self.ctx.clock.now())
         self._joined_at, self._isolated_since, self._knows_cluster, self._silent_since = None, None, False, {}
         self._update()
 
@@ -75,7 +74,7 @@ class ResolverActor(Actor):
     @handler
     def due(self, msg: AlarmDue) -> None:
         """Call the machine at the time that it asked for."""
-        self._carry_out(self.machine.step(pure.Tick(), self._loop.time()))
+        self._carry_out(self.machine.step(pure.Tick(), self.ctx.clock.now()))
 
     def _update(self) -> None:
         members = self.cluster.machine.members()
@@ -84,16 +83,16 @@ class ResolverActor(Actor):
         view = PartitionView(
             tuple(_counted(member, up_number(member.name)) for member in members), self._observations(members)
         )
-        self._carry_out(self.machine.step(pure.ViewChanged(view), self._loop.time()))
+        self._carry_out(self.machine.step(pure.ViewChanged(view), self.ctx.clock.now()))
 
     def _promote(self, members: Sequence[Member]) -> float:
         """Mark this node as up, once it has been a member for long enough and all members that are up are reachable.
 
         Returns when to try again.  A node that knows no member that is up has only just joined, and waits.
         """
-        shared_state, now = self.cluster.shared_state, self._loop.time()
+        shared_state, now = self.cluster.shared_state, self.ctx.clock.now()
         tables = shared_state.tables
-        if not self.cluster.is_joined or tables.up_number(self.node.name) is not None:
+        if not self.cluster.is_joined or tables.up_number(self.ctx.node_id.name) is not None:
             return inf
         if self._joined_at is None:
             self._joined_at = now
@@ -109,7 +108,7 @@ class ResolverActor(Actor):
 
         No reachable member could decide then.  Returns when to look again.
         """
-        tables, now = self.cluster.shared_state.tables, self._loop.time()
+        tables, now = self.cluster.shared_state.tables, self.ctx.clock.now()
         lost = tables.reach.own
         if not lost or any(tables.up_number(m.name) is not None and m.name not in lost for m in members):
             self._isolated_since = None
@@ -120,13 +119,13 @@ class ResolverActor(Actor):
         if now < until:
             return until
         reason = f"for {2 * self.machine.stable_s:g} s members were unreachable and no member that is up was reachable"
-        self.cluster.manager.tell(MarkDown(self.node.name, reason))
+        self.cluster.manager.tell(MarkDown(self.ctx.node_id.name, reason))
         return inf
 
     def _observations(self, members: Sequence[Member]) -> frozenset[tuple[str, str]]:
         """Return which member cannot reach which, without what members published before they were unreachable."""
         table = self.cluster.shared_state.tables.reach.copies
-        lost = table.rows_of(self.node.name)
+        lost = table.rows_of(self.ctx.node_id.name)
         self._silent_since = {name: self._silent_since.get(name, table.stamp(name)) for name in lost}
         outdated = {name for name, stamp in self._silent_since.items() if table.stamp(name) == stamp}
         matrix = self.cluster.reachability().restrict({member.name for member in members})
@@ -139,7 +138,7 @@ class ResolverActor(Actor):
                     for name in names:
                         self.cluster.manager.tell(MarkDown(name, reason))
                 case pure.DownSelf(reason):
-                    self.cluster.manager.tell(MarkDown(self.node.name, reason))
+                    self.cluster.manager.tell(MarkDown(self.ctx.node_id.name, reason))
                 case pure.AcquireLease():
                     self._acquire()
                 case pure.ReleaseLease():
@@ -147,17 +146,17 @@ class ResolverActor(Actor):
         self._alarm.set(self.machine.wake_at)
 
     def _acquire(self) -> None:
-        lease = self.cluster.config.lease
+        lease = self.cluster.settings.lease
         assert lease is not None, "the configuration requires one where the strategy needs one"
         self.pipe_to_self(lease.acquire(), LeaseAnswer, lambda _: LeaseAnswer(acquired=False))
 
     @handler
     def lease_answered(self, msg: LeaseAnswer) -> None:
         """Pass the answer of the lease to the machine."""
-        self._carry_out(self.machine.step(pure.LeaseResult(msg.acquired), self._loop.time()))
+        self._carry_out(self.machine.step(pure.LeaseResult(msg.acquired), self.ctx.clock.now()))
 
     def _release(self) -> None:
-        lease = self.cluster.config.lease
+        lease = self.cluster.settings.lease
         if lease is not None:
             self.pipe_to_self(lease.release(), lambda _: ViewChanged(), lambda _: ViewChanged())
 

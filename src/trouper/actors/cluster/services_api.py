@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from ... import ActorRef, Down, Message
+from ...lowlevel import handled_types
 from .events import ClusterEvent, ClusterServicesChanged
 from .services import Service, ServiceDescription, fits, make_offer
 
@@ -54,7 +55,7 @@ class ClusterServices:
 
     async def watch(self, name: str, **capabilities: str) -> AsyncIterator[list[Service[ActorRef]]]:
         """Yield the offers that ``find`` returns: the present ones, and all of them again after each change."""
-        with self._cluster.node.events.stream(ClusterServicesChanged) as stream:
+        with self._cluster.ctx.events.stream(ClusterServicesChanged) as stream:
             found = self.find(name, **capabilities)
             yield found
             async for event in stream:
@@ -77,5 +78,4 @@ class ClusterServices:
 
 def _handled(ref: ActorRef) -> list[type[Message[object]]]:
     """Return the message types that an actor handles, without those that only the runtime sends."""
-    types = cast("Iterable[type[Message[object]]]", ref._cell.handler_table.entries)  # noqa: SLF001  the runtime reads the cell of a ref
-    return [type_ for type_ in types if not (issubclass(type_, Down | ClusterEvent) or type_.__local__)]
+    return [type_ for type_ in handled_types(ref) if not (issubclass(type_, Down | ClusterEvent) or type_.__local__)]

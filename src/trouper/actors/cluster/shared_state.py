@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ... import ActorRef, CallerError, Down
-from ...lowlevel import NodeId, RowChanged, deliver, parent_of
+from ...lowlevel import NodeId, RowChanged, deliver, handled_types, parent_of
 from .detectors.failures import DeviceFailed
 from .events import ClusterNameLost, ClusterServicesChanged
 from .membership.records import Member, Status
@@ -20,7 +20,7 @@ from .replication_messages import WorkerRow
 from .services import Offer
 
 if TYPE_CHECKING:
-    from ... import Node
+    from ...lowlevel import NodeContext
     from .config import ReplicationSettings
     from .failure_monitor import FailureMonitor
     from .followed_membership import FollowedMembership
@@ -39,20 +39,30 @@ class SharedState:
         None while that is not so.
     """
 
-    def __init__(self, node: Node, failures: FailureMonitor, settings: ReplicationSettings) -> None:
-        self.node, self._failures, self._settings = node, failures, settings
+    def __init__(self, ctx: NodeContext, failures: FailureMonitor, settings: ReplicationSettings) -> None:
+        self._ctx, self._failures, self._settings = ctx, failures, settings
+        self._me = ctx.node_id.name
         self.degraded_since: float | None = None
-        self.tables = ClusterTables(node, self._on_claim_lost)
+        self.tables = ClusterTables(ctx, self._on_claim_lost)
         self.on_reachability_change: list[Callable[[], None]] = []
         self._watched: set[ActorRef] = set()
         self._members: dict[str, int] = {}
-        self._exchanged = node.tables
+        self._exchanged = ctx.node.tables
         tables = self.tables
         tables.services.table.subscribe(self._services_changed)
         tables.devices.subscribe(self._devices_changed)
         tables.workers.subscribe(self._workers_changed)
         tables.reach.subscribe(self._reach_changed)
         tables.statuses.subscribe(self._reach_changed)
+
+    def begin(self, ctx: NodeContext) -> None:
+        """Go on after the cluster was started again: withdraw the entries of actors that have ended meanwhile."""
+        self._ctx = ctx
+        for ref in list(self._watched):
+            try:
+                ctx.watch(ref, self._actor_ended)
+            except CallerError:
+                self._actor_ended(Down(ref, "no_such_actor"))
 
     # --- members -----------------------------------------------------------------------------------------------------
 
@@ -61,11 +71,11 @@ class SharedState:
         members = machine.members()
         if machine.is_over:
             return
-        if machine.me.generation != self._exchanged.exchange.members[self.node.name]:
+        if machine.me.generation != self._exchanged.exchange.members[self._me]:
             self.tables.reach.clear()  # what this node has seen as another member counts no more
             self.tables.statuses.clear()
         self._members = {member.name: member.generation for member in members}
-        self._members[self.node.name] = machine.me.generation
+        self._members[self._me] = machine.me.generation
         self._sync_rows()
         self.tables.observe(self._unreachable(members, degraded=machine.health.score > 0))
 
@@ -95,14 +105,14 @@ class SharedState:
         lost = {member.name for member in members if member.status is Status.UNREACHABLE}
         if lost:
             lost |= {member.name for member in members if member.status is Status.SUSPECT}
-        now = self.node.system.loop.time()
+        now = self._ctx.clock.now()
         if not (lost and degraded):
             self.degraded_since = None
             return lost
         if self.degraded_since is None:
             self.degraded_since = now
-        names = {member.name for member in members} - {self.node.name}
-        broken = {name for name, peer in self.node.network.peers.items() if not peer.in_reach}
+        names = {member.name for member in members} - {self._me}
+        broken = {peer.node_id.name for peer in self._ctx.peers if not peer.in_reach}
         lost |= (broken | self._failures.silent) & names
         polls_all = len(members) <= self._settings.direct_max
         if polls_all and now - self.degraded_since > POLL_ROUNDS * self._settings.interval_s:
@@ -124,20 +134,13 @@ class SharedState:
 
         Raises ``CallerError`` for an actor of another node, for one that has ended, and for a text that is too long.
         """
-        cell = ref._cell  # noqa: SLF001  the runtime reads the cell of a ref
-        if cell.system is not self.node.system or ref.address.node != self.node.name:
-            raise CallerError(
-                f"{ref.address} is not an actor of node {self.node.name}: {what} {text!r} must be given on its own node"
-            )
-        if cell.gone:
-            raise CallerError(f"{ref.address} has ended: {what} {text!r} needs a living actor")
         check_text(what, text)
         if ref not in self._watched:
+            self._ctx.watch(ref, self._actor_ended)
             self._watched.add(ref)
-            cell.add_watcher(self)
 
-    def on_down(self, down: Down) -> None:
-        """Remove the entries of an actor that has ended; the cell calls this before any watcher gets its ``Down``."""
+    def _actor_ended(self, down: Down) -> None:
+        """Remove the entries of an actor that has ended; this is called before any watcher gets its ``Down``."""
         ref, tables = down.ref, self.tables
         self._watched.discard(ref)
         tables.names.actor_ended(ref)
@@ -152,7 +155,7 @@ class SharedState:
 
     def _services_changed(self, changes: Sequence[RowChanged[tuple[str, ActorRef], Offer]]) -> None:
         for name in dict.fromkeys(change.key[0] for change in changes):
-            self.node.events.publish(ClusterServicesChanged(name))
+            self._ctx.events.publish(ClusterServicesChanged(name))
 
     def _devices_changed(self, changes: Sequence[RowChanged[str, str]]) -> None:
         for change in changes:
@@ -166,24 +169,23 @@ class SharedState:
 
     def _worker_changed(self, owner: str, worker: str, before: WorkerRow | None, after: WorkerRow | None) -> None:
         """Make the address of another node's worker known to the network, or its end."""
-        network = self.node.network
-        if owner in (self.node.name, self.node.parent_name):
+        peers = self._ctx.peers
+        if owner in (self._me, self._ctx.parent_name):
             return  # this node has started it, or its parent has: they know it better
         if before is not None and (after is None or after.generation != before.generation):
-            network.node_ended(NodeId(worker, before.generation), f"its node {owner} says that it has ended")
+            peers.node_ended(NodeId(worker, before.generation), f"its node {owner} says that it has ended")
         if after is not None:
-            scheme = network.endpoint.partition("://")[0]
+            scheme = self._ctx.endpoint.partition("://")[0]
             endpoints = sorted(after.endpoints, key=lambda each: each.partition("://")[0] != scheme)
-            network.connector.add_address(NodeId(worker, after.generation), *endpoints)
+            peers.add_address(NodeId(worker, after.generation), *endpoints)
 
     def _on_claim_lost(self, lost: ClaimLost[ActorRef]) -> None:
         self._report_lost_name(lost.name, lost.loser.ref, lost.winner.ref)
 
     def _report_lost_name(self, name: str, ref: ActorRef, winner: ActorRef | None) -> None:
         lost = ClusterNameLost(name, ref, winner)
-        self.node.events.publish(lost)
-        cell = ref._cell  # noqa: SLF001  the runtime reads the cell of a ref
-        if not cell.gone and cell.handler_table.find(ClusterNameLost) is not None:
+        self._ctx.events.publish(lost)
+        if any(issubclass(ClusterNameLost, type_) for type_ in handled_types(ref)):
             deliver(ref, lost)
 
 

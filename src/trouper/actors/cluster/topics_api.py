@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from ... import ActorRef, CallerError, Message, WireError
-from ...lowlevel import deliver, message_class, tag_of
+from ... import ActorRef, CallerError, Message
+from ...lowlevel import deliver
 from .replication_messages import TopicMessage
 
 if TYPE_CHECKING:
-    import msgspec
-
-    from ...runtime.net.peer import Peer
     from .api import Cluster
 
 
@@ -50,25 +47,15 @@ class ClusterTopics:
         fan_out = cluster.shared_state.tables.topics.publish(topic)
         for ref in fan_out.local:
             deliver(ref, message)
-        if fan_out.nodes:
-            # The codec encodes the message itself; the receiver reads it as Raw, and decodes it by its tag.
-            copy = TopicMessage(topic, tag_of(type(message)), cast("msgspec.Raw", message))
-            for name in fan_out.nodes:
-                cluster.send(name, copy)
+        for name in fan_out.nodes:
+            cluster.send(name, TopicMessage(topic, message), stream="normal")
         return len(fan_out.local) + len(fan_out.nodes)
 
     def subscribers(self, topic: str) -> list[ActorRef]:
         """Return the subscribers on this node, in the order in which they subscribed."""
         return list(self._cluster.shared_state.tables.topics.receive(topic))
 
-    def deliver(self, received: TopicMessage, peer: Peer) -> None:
-        """Deliver a message that another node has published; raises ``WireError`` when it cannot be decoded."""
-        subscribers = self.subscribers(received.topic)
-        if not subscribers:
-            return  # the last one left while the message was on its way
-        type_ = message_class(received.tag)
-        if type_ is None:
-            raise WireError(f"this node knows no message type {received.tag}: import the module that defines it")
-        message = peer.codec.read_as(type_, received.payload, f"{type_.__qualname__} of topic {received.topic!r}")
-        for ref in subscribers:
-            deliver(ref, cast("Message[object]", message))
+    def deliver(self, received: TopicMessage) -> None:
+        """Deliver a message that another node has published."""
+        for ref in self.subscribers(received.topic):
+            deliver(ref, received.message)

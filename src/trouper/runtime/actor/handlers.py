@@ -10,11 +10,14 @@ import inspect
 import sys
 import types
 from collections.abc import Callable, Iterable
-from typing import TypeVar, Union, cast, get_args, get_origin, get_type_hints, overload
+from typing import TYPE_CHECKING, TypeVar, Union, cast, get_args, get_origin, get_type_hints, overload
 
 from ..kernel.errors import InvalidHandler
 from ..kernel.handler_table import Handle, HandlerEntry
 from ..kernel.message import Message, reply_types
+
+if TYPE_CHECKING:
+    from ..kernel.ref import ActorRef
 
 F = TypeVar("F", bound=Callable[..., object])
 _MARK = "__trouper_handler__"
@@ -50,6 +53,11 @@ def handler(function: F | None = None, /, *, reentrant: bool = False) -> F | Cal
         return marked
 
     return mark if function is None else mark(function)
+
+
+def handled_types(ref: ActorRef) -> list[type[Message[object]]]:
+    """Return the message types that an actor of this node handles now, without the subclasses of them."""
+    return cast("list[type[Message[object]]]", list(ref._cell.handler_table.entries))  # noqa: SLF001  a ref is the runtime's own
 
 
 def handlers_of_class(cls: type) -> dict[type, HandlerEntry]:

@@ -13,6 +13,7 @@ import msgspec
 
 from ..kernel.address import checked_name
 from ..kernel.errors import InvalidOption, NodeClosed
+from ..kernel.supervision import OneForOne, Strategy
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -46,7 +47,9 @@ class Extension(Generic[SettingsT]):
         name is a base for others, and cannot be given to a node.
     requires: extension classes.  This one starts after those, and stops before them.
     on_workers: True gives the worker processes of the node this extension too, with the same settings.
-    limit_s: seconds that ``start`` may take, and ``stop``; then it is cancelled, and counts as failed.
+    essential: True ends the start of the node when the extension's first start fails, and fails the node when the
+        extension fails later, in place of a restart.
+    limit_s: seconds that ``start`` may take, and ``stop``; then it is cancelled, and counts as failed.  inf: no limit.
     starts_on: None starts the extension with its node.  A mapping keeps it dormant until the first ``await ready()``,
         or the first message of one of these types from a peer that has the role which is given for the type.
 
@@ -57,9 +60,12 @@ class Extension(Generic[SettingsT]):
     name: ClassVar[str] = ""
     requires: ClassVar[tuple[type[Extension[Any]], ...]] = ()  # Any: extensions with whatever settings
     on_workers: ClassVar[bool] = False
+    essential: ClassVar[bool] = False
     limit_s: ClassVar[float] = LIMIT_S
     starts_on: ClassVar[Mapping[type, Allow] | None] = None
     settings: SettingsT
+    supervision: Strategy = OneForOne()
+    """How the actors that the extension spawns are restarted; an instance may have another one."""
     __settings_type__: ClassVar[type[msgspec.Struct] | None] = None
     __run: ExtensionRun | None = None
 
@@ -69,6 +75,7 @@ class Extension(Generic[SettingsT]):
         name: str = "",
         requires: Sequence[type[Extension[Any]]] | None = None,  # Any: as above
         on_workers: bool | None = None,
+        essential: bool | None = None,
         limit_s: float | None = None,
         starts_on: Mapping[type, Allow] | None = None,
         **options: object,
@@ -77,6 +84,7 @@ class Extension(Generic[SettingsT]):
         cls.name = checked_name(name) if name else ""
         cls.requires = cls.requires if requires is None else tuple(requires)
         cls.on_workers = cls.on_workers if on_workers is None else on_workers
+        cls.essential = cls.essential if essential is None else essential
         cls.limit_s = cls.limit_s if limit_s is None else limit_s
         cls.starts_on = cls.starts_on if starts_on is None else dict(starts_on)
         cls.__settings_type__ = _settings_type(cls) or cls.__settings_type__
@@ -106,6 +114,10 @@ class Extension(Generic[SettingsT]):
         An error ends the start of the node: raise ``InvalidOption`` where the extension cannot be used.
         """
         return options
+
+    def settings_for_workers(self) -> SettingsT:
+        """Return the settings that the extension has on the workers of the node, with ``on_workers``; its own here."""
+        return self.settings
 
     def release(self) -> None:
         """Release files and sockets, as the last step of the node's shutdown; called also where ``start`` was not."""

@@ -99,7 +99,7 @@ class ExtensionManager:
         kind = type(made)
         if not kind.name:
             raise InvalidOption(f'{kind.__qualname__} has no name: write `class {kind.__name__}(..., name="...")`')
-        other = next((run.extension for run in self._runs.values() if run.extension.name == kind.name), None)
+        other = self.find(kind.name)
         if other is not None:
             raise InvalidOption(
                 f"{type(other).__qualname__} and {kind.__qualname__} both have the name {kind.name!r} on node "
@@ -119,6 +119,10 @@ class ExtensionManager:
             )
         return cast("E", run.extension)
 
+    def find(self, name: str) -> AnyExtension | None:
+        """Return the extension of a name; None when the node has none."""
+        return next((run.extension for run in self._runs.values() if run.extension.name == name), None)
+
     def _of_subclass(self, kind: type[AnyExtension]) -> ExtensionRun | None:
         found = [run for known, run in self._runs.items() if issubclass(known, kind)]
         return found[0] if len(found) == 1 else None
@@ -128,16 +132,13 @@ class ExtensionManager:
         return [run.info for run in self._in_order()]
 
     def for_workers(self) -> tuple[tuple[str, bytes], ...]:
-        """Return the extensions that run on workers too: the name of each class, and its settings in msgpack.
-
-        Those in the box are left out, since every node has them.
-        """
+        """Return the extensions that run on workers too: the name of each class, and its settings in msgpack."""
         from ..net.spawn_request import qualified_name  # noqa: PLC0415  only a node with workers needs it
 
         return tuple(
-            (qualified_name(kind), msgspec.msgpack.encode(run.extension.settings))
+            (qualified_name(kind), msgspec.msgpack.encode(run.extension.settings_for_workers()))
             for kind, run in self._runs.items()
-            if kind.on_workers and not kind.__module__.startswith("trouper.")
+            if kind.on_workers
         )
 
     # --- the node's start and end ------------------------------------------------------------------------------------
@@ -151,7 +152,7 @@ class ExtensionManager:
     async def start(self) -> None:
         """Start the extensions that are not dormant; one that fails is reported, and started again later.
 
-        Raises the ``CallerError`` of an extension whose settings are wrong.
+        Raises the ``CallerError`` of an extension whose settings are wrong, and any error of an essential one.
         """
         from ..net.request_handlers import RequestHandlers  # noqa: PLC0415  a node without extensions needs none of it
 
@@ -167,7 +168,8 @@ class ExtensionManager:
                 except CallerError:
                     raise
                 except ActorError:
-                    pass  # it was reported, and is tried again
+                    if run.extension.essential:
+                        raise
 
     async def stop(self) -> None:
         """Stop the extensions, each before those that it requires."""
@@ -241,7 +243,7 @@ class ExtensionManager:
     async def _wait_until_ready(self, run: ExtensionRun, type_: type) -> None:
         """Wait until an extension serves a type; raises ``ActorStopped`` when it does not start in time."""
         try:
-            async with asyncio.timeout(run.extension.limit_s):
+            async with asyncio.timeout(run.limit_s):
                 await run.ready()
         except TimeoutError as error:
             raise ActorStopped(

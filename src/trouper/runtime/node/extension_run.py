@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -75,6 +76,8 @@ class ExtensionRun:
 
     def __init__(self, manager: ExtensionManager, extension: AnyExtension) -> None:
         self.manager, self.extension = manager, extension
+        self.limit_s = None if extension.limit_s == inf else extension.limit_s
+        """Seconds for each of its hooks; None is no limit."""
         self.state: State = "dormant"
         self.restarts = 0
         self.error: str | None = None
@@ -155,8 +158,11 @@ class ExtensionRun:
                     return
                 if error is None:  # what it requires has failed: it waits for that
                     continue
-                if isinstance(error, CallerError) and not self._has_run:
+                if not self._has_run and (self.extension.essential or isinstance(error, CallerError)):
                     self._become_dormant()
+                    return
+                if self.extension.essential:
+                    node.system.escalated(error)
                     return
                 failures = 1 if loop.time() - began_at > STEADY_S else failures + 1
                 delay_s = BACKOFF.delay_s(failures - 1, node.system.random()) if failures > 1 else 0.0
@@ -175,9 +181,10 @@ class ExtensionRun:
         self.state, self._ended = "starting", system.loop.create_future()
         try:
             await self.manager.start_required(self)
-            make = partial(ExtensionActor, self)
+            kind = type("ExtensionActor", (ExtensionActor,), {"supervision": extension.supervision})
+            make = partial(kind, self)
             spawning = spawn_awaited(
-                system.system, make, (), extension.name, "temporary", extension.limit_s, significant=False
+                system.system, make, (), extension.name, "temporary", self.limit_s, significant=False
             )
             cell = (await spawning)._cell  # noqa: SLF001  a ref is the runtime's own
         except Exception as raised:  # noqa: BLE001  whatever a start raises is the extension's failure
@@ -224,7 +231,7 @@ class ExtensionRun:
         self._hook = task = self.manager.node.system.loop.create_task(hook, name=f"{self.extension.name}.{name}")
         task.add_done_callback(lambda done: done.cancelled() or done.exception())  # so that asyncio does not report it
         try:
-            await asyncio.wait([task], timeout=self.extension.limit_s)
+            await asyncio.wait([task], timeout=self.limit_s)
             if not task.done():
                 task.cancel()
                 await asyncio.wait([task], timeout=UNWIND_S)
@@ -262,7 +269,7 @@ class ExtensionRun:
         self._attempt = self.manager.node.system.loop.create_future()
 
     def _start_error(self, error: BaseException) -> Exception:
-        if isinstance(error, CallerError):
+        if isinstance(error, CallerError) or (self.extension.essential and isinstance(error, StartFailed)):
             return error
         node = self.manager.node
         failed = StartFailed(

@@ -1,7 +1,7 @@
 """``NodeBase``: the runtime of actors in one event loop, without the features that build on it.
 
-It creates the kernel's ``System`` and owns the node's thread pool, journal, network and parts, and the shutdown of
-all of them.
+It creates the kernel's ``System`` and owns the node's thread pool, journal, network and extensions, and the shutdown
+of all of them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from .extension import AnyExtension
     from .extension_run import ExtensionInfo
     from .node_network import NodeNetwork
-    from .node_part import NodePart
 
 NODE_SUPERVISION = OneForOne(intensity=None, period_s=10.0, backoff=Backoff(0.1, 5.0, at_once=1))
 """For the actors spawned at the node: an actor is restarted at once, then with a back-off, and never fails the node."""
@@ -61,7 +61,7 @@ P = ParamSpec("P")
 class NodeBase(NodeServices, SpawnMixin):
     """A node without the features that build on it; ``trouper.node.Node`` adds them.
 
-    The arguments are those of ``Node``, which describes them.  A feature is given to ``_add_part`` before the start.
+    The arguments are those of ``Node``, which describes them.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class NodeBase(NodeServices, SpawnMixin):
         slow_handler_s: float | None = SLOW_HANDLER_S,
         listen: str | Sequence[str] = (),
         advertise: str | None = None,
-        join: Sequence[str] = (),
+        join: Sequence[object] = (),
         allowed_modules: Collection[str] = (),
         keys: str | PathLike[str] | None = None,
         insecure: bool = False,
@@ -88,7 +88,7 @@ class NodeBase(NodeServices, SpawnMixin):
         seed: int | None = None,
         extensions: Sequence[AnyExtension | type[AnyExtension] | str] = (),
     ) -> None:
-        _check(ask_timeout_s, threads, slow_handler_s)
+        _check(ask_timeout_s, threads, slow_handler_s, join)
         super().__init__(name or "local", journal)
         self._serve_journal, self._supervision = serve_journal, supervision or NODE_SUPERVISION
         self._ask_timeout_s, self._threads, self._seed = ask_timeout_s, threads, seed
@@ -109,7 +109,6 @@ class NodeBase(NodeServices, SpawnMixin):
         )
         self.parent_name = ""
         """The name of the node that started this one as its worker; empty for a node that no other one started."""
-        self._parts: list[NodePart] = []
         self._extensions = ExtensionManager(self)
         for extension in extensions:
             self._extensions.add(extension)
@@ -186,19 +185,14 @@ class NodeBase(NodeServices, SpawnMixin):
         return self
 
     async def _open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Open the journal and the network, and start the parts."""
+        """Open the journal and the network, and start the extensions."""
         if self._given_journal is not None:
             await self._given_journal.open()
-        options = self._network_options
-        for part in self._parts:
-            options = part.network_options(options)
-        options = self._extensions.network_options(options)
+        options = self._extensions.network_options(replace(self._network_options, parent=self.parent_name))
         if options.listen:
             transports = self._make_transports(options)
             self._network = await open_network(self, options, transports, self.system.node_id.generation)
             self._share_journal(self._network)
-        for part in self._parts:
-            await part.start()
         await self._extensions.start()
         if self._slow_handler_s is not None and not is_virtual(loop):  # after the imports above, which block the loop
             self.watchdog = LoopWatchdog(self.system, self._slow_handler_s, self._on_loop_blocked)
@@ -297,11 +291,6 @@ class NodeBase(NodeServices, SpawnMixin):
         make = partial(Supervisor, *children, strategy=strategy)
         return spawn_awaited(self.system.user, make, (), name, "transient", None, significant=False)
 
-    def _add_part(self, part: NodePart) -> None:
-        """Start a feature with the node, after the features added before it, and end it when all actors have ended."""
-        self._parts.append(part)
-        self.shutdown.add(AFTER_STOP, part.name, part.end)
-
     def full_place(self, place: str) -> str:
         """Return the name of the node that a place names: ``worker-1`` on a worker is the first of its parent's."""
         return f"{self.parent_name}.{place}" if self.parent_name and WORKER_NAME.fullmatch(place) else place
@@ -374,8 +363,6 @@ class NodeBase(NodeServices, SpawnMixin):
         self.system.thread_inbox.close()
         if self.watchdog is not None:
             self.watchdog.stop()
-        for part in self._parts:
-            part.close()
         self._extensions.release()
         if self._system is not None and self._system.executors is not None:
             self._system.executors.close()
@@ -391,7 +378,9 @@ def _strict_factories() -> tuple[Callable[[Cell], ActorRef], type[Ask[Any]]]:  #
     return partial(StrictRef, copier=WireCopier()), StrictAsk
 
 
-def _check(ask_timeout_s: float, threads: int, slow_handler_s: float | None) -> None:
+def _check(ask_timeout_s: float, threads: int, slow_handler_s: float | None, join: Sequence[object]) -> None:
+    if isinstance(join, str):
+        raise InvalidOption(f"join={join!r} is text: write join=[{join!r}]")
     if ask_timeout_s <= 0:
         raise InvalidOption(f"ask_timeout_s={ask_timeout_s} must be above 0")
     if threads < 1:

@@ -5,25 +5,27 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
 from ..actor.spawning import SpawnMixin
 from ..gossip.versioned_table import TableLimits
-from ..kernel.address import NodeId
 from ..kernel.clock import Alarm
-from ..kernel.errors import InvalidOption, NodeUnreachable
+from ..kernel.errors import CallerError, InvalidOption, NodeUnreachable
 from ..kernel.logs import get_log
 from ..kernel.message import Message
-from ..session.identity import OWN_PROCESS, Identity
+from ..session.identity import OWN_PROCESS
+from .extension_peers import PeerInfo, Peers, peer_info
 
 if TYPE_CHECKING:
     from ..gossip.replicated_table import ReplicatedTable
+    from ..kernel.address import NodeId
     from ..kernel.cell import Cell
     from ..kernel.journal import Journal
+    from ..kernel.ref import ActorRef, Down
     from ..net.peer import Peer, Stream
     from ..net.request_handlers import RequestHandlers
     from ..observe.events import Events
@@ -32,81 +34,12 @@ if TYPE_CHECKING:
     from .extension import AnyExtension
     from .extension_run import ExtensionRun
     from .node_base import NodeBase
-    from .shutdown import Shutdown
+    from .shutdown import Shutdown, Work
 
 M = TypeVar("M", bound="Message[Any]")  # Any: a message with whatever reply
 R = TypeVar("R")
 Row = TypeVar("Row", bound=msgspec.Struct)
 E = TypeVar("E", bound="AnyExtension")
-
-
-class PeerInfo(msgspec.Struct, frozen=True):
-    """Another node.
-
-    node_id: its name and generation.  identity: as which the transport has authenticated it, with its roles; for this
-    node itself that of its own process.
-    """
-
-    node_id: NodeId
-    identity: Identity
-
-
-class PeerUp(msgspec.Struct, frozen=True):
-    """A session with another node has begun; ``node_id`` and ``identity`` as those of ``PeerInfo``."""
-
-    node_id: NodeId
-    identity: Identity
-
-
-class PeerDown(msgspec.Struct, frozen=True):
-    """The session with another node is over, and what was sent and not acknowledged is lost."""
-
-    node_id: NodeId
-    identity: Identity
-
-
-PeerEvent: TypeAlias = PeerUp | PeerDown
-
-
-class Peers:
-    """The nodes that this one has a session with, as ``ctx.peers``."""
-
-    def __init__(self, context: NodeContext) -> None:
-        self._context = context
-
-    def __iter__(self) -> Iterator[PeerInfo]:
-        """Go through the peers, by name."""
-        network = self._context.network
-        for _, peer in sorted({} if network is None else network.peers.items()):
-            yield PeerInfo(peer.node_id, peer.identity)
-
-    def get(self, name: str) -> PeerInfo | None:
-        """Return the peer of this name; None when there is no session with it."""
-        return next((peer for peer in self if peer.node_id.name == name), None)
-
-    def subscribe(self, handle: Callable[[PeerEvent], None]) -> Callable[[], None]:
-        """Call a function with ``PeerUp`` for each present peer, now, and with each later event.
-
-        handle: called in the node's loop, so it should be quick; an error in it fails the extension.
-        Returns a function that ends the subscription; it also ends with the extension.
-        """
-        known: dict[NodeId, PeerInfo] = {}
-        guarded = self._context.guard(handle, "its listener to peers")
-
-        def on_peer(peer: Peer, up: bool) -> None:
-            if up:
-                known[peer.node_id] = PeerInfo(peer.node_id, peer.identity)
-                guarded(PeerUp(peer.node_id, peer.identity))
-            elif peer.node_id in known:
-                guarded(PeerDown(peer.node_id, known.pop(peer.node_id).identity))
-
-        network = self._context.network
-        if network is None:
-            return lambda: None
-        unwatch = self._context.until_end(network.watch_peers(on_peer))
-        for _, peer in sorted(network.peers.items()):
-            on_peer(peer, True)
-        return unwatch
 
 
 class ExtensionClock:
@@ -119,7 +52,7 @@ class ExtensionClock:
         """Return the loop's time, in seconds; its zero means nothing."""
         return self._context.loop.time()
 
-    def alarm(self, callback: Callable[[], None]) -> Alarm:
+    def alarm(self, callback: Callable[[], object]) -> Alarm:
         """Make an alarm, for which ``alarm.set(at)`` sets when ``callback`` is called; it is off after the extension.
 
         callback: an error in it fails the extension.
@@ -163,6 +96,25 @@ class NodeContext(SpawnMixin):
         return self.node.system.node_id if self.network is None else self.network.node_id
 
     @property
+    def parent_name(self) -> str:
+        """The name of the node that started this one as its worker; empty for a node that no other one started."""
+        return self.node.parent_name
+
+    @property
+    def endpoint(self) -> str:
+        """Where peers reach this node; empty on a node that does not listen."""
+        return "" if self.network is None else self.network.endpoint
+
+    def is_own_endpoint(self, endpoint: str) -> bool:
+        """Whether this is an endpoint of this node, as it was configured or as peers reach it."""
+        return self.network is not None and self.network.is_own(endpoint)
+
+    @property
+    def placed_actors(self) -> Mapping[str, int]:
+        """How many running actors this node has placed with ``spawn(place=)``, by the node where they run."""
+        return {} if self.network is None else self.network.placed_actors
+
+    @property
     def journal(self) -> Journal:
         """The node's journal; raises ``InvalidOption`` where a default would lose events, as ``node.journal``."""
         return self.node.journal
@@ -176,6 +128,18 @@ class NodeContext(SpawnMixin):
     def shutdown(self) -> Shutdown:
         """The phases of the node's shutdown; ``stop`` of an extension is called in the phase ``stop_extensions``."""
         return self.node.shutdown
+
+    def at_shutdown(self, phase: str, name: str, work: Work) -> None:
+        """Call a coroutine function in a phase of the node's shutdown that begins while the extension runs.
+
+        phase, name, work, and what is raised: as for ``Shutdown.add``.
+        """
+        self.shutdown.add(phase, name, work)
+        self.until_end(partial(self.shutdown.remove, phase, name))
+
+    def report(self, problem: str, error: BaseException | None = None) -> None:
+        """Log a problem that the extension has dealt with, with the traceback of ``error`` if there is one."""
+        self.node.reports.problem(problem, error)
 
     def extension(self, kind: type[E]) -> E:
         """Return another extension of the node, such as one that this one requires; raises ``InvalidOption``."""
@@ -200,7 +164,7 @@ class NodeContext(SpawnMixin):
         """
 
         def handle(message: M, peer: Peer) -> object:
-            return self._handle(handler, message, PeerInfo(peer.node_id, peer.identity))
+            return self._handle(handler, message, peer_info(peer))
 
         self._handlers.serve(type_, handle, owner=self.name, allow=allow)
         self.served[type_] = allow
@@ -250,6 +214,23 @@ class NodeContext(SpawnMixin):
             raise NodeUnreachable(f"node {self.node_id.name} has no network: it cannot send to node {node_id.name}")
         else:
             self.network.send_to(node_id, message, reliable=reliable, stream=stream, expires_s=expires_s)
+
+    def send_at(
+        self,
+        endpoint: str,
+        message: Message[Any],  # Any: as above
+        *,
+        reliable: bool = True,
+        stream: Stream = "control",
+        expires_s: float | None = None,
+    ) -> None:
+        """Send a message to the node that listens at an endpoint, whichever it is, and dial it if need be.
+
+        reliable, stream, expires_s, and what is raised: as for ``send``.
+        """
+        if self.network is None:
+            raise NodeUnreachable(f"node {self.node_id.name} has no network: it cannot send to {endpoint}")
+        self.network.connector.send(endpoint, message, reliable=reliable, stream=stream, expires_s=expires_s)
 
     async def ask(self, node_id: NodeId, message: Message[R], timeout_s: float | None = None) -> R:
         """Send a message to a node as ``send`` does, and return the reply.
@@ -328,6 +309,29 @@ class NodeContext(SpawnMixin):
         except Exception as error:  # noqa: BLE001  the extension fails by it
             self._run.fail(error, "its background task")
 
+    def watch(self, ref: ActorRef, handle: Callable[[Down], None]) -> Callable[[], None]:
+        """Call a function when an actor of this node ends, before any actor handles its ``Down``.
+
+        handle and the result: as those of ``peers.subscribe``.
+        Raises ``CallerError`` for an actor of another node, and for one that has ended.
+        """
+        cell = ref._cell  # noqa: SLF001  a ref is the runtime's own
+        if cell.system is not self.node.system or ref.address.node != self.node_id.name:
+            raise CallerError(
+                f"{ref.address} is not an actor of node {self.node_id.name}: call this on the node where it runs"
+            )
+        if cell.gone:
+            raise CallerError(f"{ref.address} has ended: this needs an actor that runs")
+        watcher = _Watcher(self.guard(handle, f"its watch of {ref.address}"), self._endings)
+        cell.add_watcher(watcher)
+        watcher.ending = partial(cell.remove_watcher, watcher)
+        return self.until_end(watcher.ending)
+
+    def stop_user_actors(self) -> None:
+        """Request the end of all actors under ``/user``."""
+        for cell in list((self.node.system.user.children or {}).values()):
+            cell.request_stop()
+
     def instrument(self, instrument: Instrument) -> Callable[[], None]:
         """Show every message of the node to an instrument until the extension ends.
 
@@ -340,7 +344,7 @@ class NodeContext(SpawnMixin):
     def _remove_instrument(self, instrument: Instrument) -> None:
         self.node.instruments.remove(instrument)
 
-    def guard(self, callback: Callable[..., None], what: str) -> Callable[..., None]:
+    def guard(self, callback: Callable[..., object], what: str) -> Callable[..., None]:
         """Return a function that calls ``callback``, fails the extension by an error of it, and does nothing later.
 
         what: names the callback in the report.
@@ -378,3 +382,18 @@ class NodeContext(SpawnMixin):
                 self.node.reports.problem(f"extension {self.name}: {ending!r} failed at its end", error)
         for task in list(self._tasks):
             task.cancel()
+
+
+class _Watcher:
+    """Watches one actor for an extension."""
+
+    def __init__(self, handle: Callable[[Down], None], endings: dict[Callable[[], None], None]) -> None:
+        self._handle, self._endings = handle, endings
+        self.ending: Callable[[], None] | None = None
+        """What ends the watch when the extension ends; of no use once the actor has ended."""
+
+    def on_down(self, down: Down) -> None:
+        """Called by the cell, once."""
+        if self.ending is not None:
+            self._endings.pop(self.ending, None)
+        self._handle(down)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 class NetworkOptions:
     """The endpoints of a node, and what it allows its peers.
 
-    listen: endpoints; peers connect back to the first.  join: endpoints of other nodes, dialled until they answer.
+    listen: endpoints; peers connect back to the first.  join: endpoints of other nodes, dialled until they answer; and
+        what an extension takes out of it, such as the discoveries of a cluster.
+    parent: the name of the node that started this one as its worker; empty for none.
     allowed_modules: modules that may be imported because a peer spawns an actor of theirs here.
     keys: the folder that ``trouper keygen`` made, for tcp; None has no keys.  insecure: tcp may go without.
     shipping: the limits of code that travels by value; None neither sends nor takes code.
@@ -33,7 +35,7 @@ class NetworkOptions:
     """
 
     listen: tuple[str, ...] = ()
-    join: tuple[str, ...] = ()
+    join: tuple[object, ...] = ()
     allowed_modules: Collection[str] = ()
     keys: Path | None = None
     insecure: bool = False
@@ -42,6 +44,7 @@ class NetworkOptions:
     seed: int | None = None
     sessions_max: int | None = None
     advertise: str = ""
+    parent: str = ""
 
     def __post_init__(self) -> None:
         if self.shipping is not None and self.insecure:
@@ -50,6 +53,14 @@ class NetworkOptions:
             raise InvalidOption(f"advertise={self.advertise!r} needs listen: it tells how that endpoint is reached")
         if self.join and not self.listen:
             raise InvalidOption(f"join={self.join} needs listen: peers send to this node at an endpoint of its own")
+
+    @property
+    def dialled(self) -> tuple[str, ...]:
+        """The endpoints in ``join``; raises ``InvalidOption`` for another entry, which no extension has taken."""
+        for entry in self.join:
+            if not isinstance(entry, str):
+                raise InvalidOption(f"join={entry!r:.80} is no endpoint: a discovery is for a node with cluster=...")
+        return tuple(entry for entry in self.join if isinstance(entry, str))
 
 
 async def open_network(
@@ -66,7 +77,7 @@ async def open_network(
         node.system,
         transports,
         listen=options.listen,
-        join=options.join,
+        join=options.dialled,
         generation=generation,
         local=NodeActors(node),
         allowed_modules=options.allowed_modules,

@@ -45,7 +45,7 @@ def transport_schemes() -> list[str]:
 
 def transports_for(options: NetworkOptions) -> list[MakeTransport]:
     """Return a maker of each transport that the endpoints need; raises ``InvalidOption`` for an unknown scheme."""
-    factories = dict.fromkeys(map(_factory, (*options.listen, *options.join)))
+    factories = dict.fromkeys(map(_factory, (*options.listen, *options.dialled)))
     return [factory(options) for factory in factories]
 
 

@@ -7,28 +7,28 @@ import os
 import sys
 from dataclasses import replace
 from itertools import count
+from math import inf
 from typing import TYPE_CHECKING
 
-from ..actor.spawning import spawn_awaited
 from ..kernel.address import NodeId
-from ..kernel.errors import ActorFailed, InvalidOption, NodeClosed, StartFailed
+from ..kernel.errors import InvalidOption, NodeClosed, StartFailed
 from ..kernel.lifecycle import request_stop
-from ..kernel.ref import Down
 from ..kernel.supervision import OneForOne
+from ..node.extension import Extension
 from ..node.opening import NetworkOptions
+from ..node.shutdown import AFTER_STOP
 from ..observe.tracing import is_virtual
 from .program import this_program
 from .protocol import ConnectPeers, Setup, WorkerAddress, WorkerEnded
 from .settings import WORKERS_MAX, Workers
 from .socket_folder import SocketFolder
-from .worker_actors import WorkersSupervisor, start_worker
+from .worker_actors import start_worker
 from .worker_process import WorkerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..kernel.cell import Cell
     from ..node.node_base import NodeBase
+    from ..node.node_context import NodeContext
 
 RESTARTED_CONNECT_S = 0.25
 """Seconds that a restarted worker waits to be connected to the other workers, one of which may be busy."""
@@ -42,24 +42,20 @@ def make_worker_manager(
     return WorkerManager(node, settings, threads=threads, slow_handler_s=slow_handler_s, strict_wire=strict_wire)
 
 
-class WorkerManager:
-    """Starts, connects and ends the workers of one node.
+class WorkerManager(Extension[Workers], name="workers", essential=True, limit_s=inf):
+    """Starts, connects and ends the workers of one node; it is the extension ``workers`` of a node that has some.
 
     settings: their number, limits and time-outs.  threads, slow_handler_s, strict_wire: as those of ``Node``, for the
     nodes in the workers.
-    on_change: called with the address of each worker that is connected (True) or has ended (False).
     """
 
     def __init__(
         self, node: NodeBase, settings: Workers, *, threads: int, slow_handler_s: float | None, strict_wire: bool
     ) -> None:
+        super().__init__(settings)
         if sys.platform == "win32":
             raise InvalidOption("workers need Unix: on Windows start the nodes yourself, with listen and join")
-        self.name = "worker processes"
-        self.settings = settings
-        self.features: dict[str, bytes] = {}
-        """What the features of the node tell those of each worker, by their names."""
-        self.on_change: list[Callable[[WorkerAddress, bool], None]] = []
+        self.supervision = OneForOne(settings.intensity, settings.period_s)
         self._node, self._threads, self._slow_handler_s = node, threads, slow_handler_s
         self._strict_wire, self._network_options = strict_wire, NetworkOptions()
         self._folder: SocketFolder | None = None
@@ -77,32 +73,23 @@ class WorkerManager:
 
         Raises ``InvalidOption`` on a loop of virtual time.
         """
-        if is_virtual(self._node.system.loop):
+        if is_virtual(asyncio.get_running_loop()):
             raise InvalidOption(
                 "worker processes run in real time, and this loop's time is virtual: use several nodes in the test"
             )
         self._folder, self._network_options = SocketFolder(), options
         return replace(options, listen=(*options.listen, self._folder.endpoint("node")))
 
-    async def start(self) -> None:
+    async def start(self, ctx: NodeContext) -> None:
         """Start the workers, and wait until all are connected; raises ``StartFailed`` with the error of one of them."""
-        strategy = OneForOne(self.settings.intensity, self.settings.period_s)
-        kind = type("Workers", (WorkersSupervisor,), {"supervision": strategy})
-        system = self._node.system
-        ref = await spawn_awaited(system.system, kind, (), "workers", "temporary", None, significant=False)
-        self._supervisor = ref._cell  # noqa: SLF001  the runtime watches without a message
-        self._supervisor.add_watcher(self)
+        self._supervisor = ctx.__spawn_parent__()
+        ctx.shutdown.add(AFTER_STOP, "worker processes", self._end)
         try:
             await self.add(self.settings.count, self.settings)
         except StartFailed as error:
             raise StartFailed(f"node {self._node.name} could not start all of its workers: {error}") from error
 
-    def on_down(self, down: Down) -> None:
-        """The supervisor of the workers has ended; when it has failed, fail the node."""
-        if down.reason == "failed":
-            self._node.system.escalated(ActorFailed(down.error or "its workers died"))
-
-    async def end(self) -> None:
+    async def _end(self) -> None:
         """Kill the processes that are left, which are none after an orderly shutdown, and wait for their end."""
         for process in list(self._alive):
             process.kill()
@@ -112,7 +99,7 @@ class WorkerManager:
             await process.drained()
             self._alive.discard(process)
 
-    def close(self) -> None:
+    def release(self) -> None:
         """Remove the folder of the sockets."""
         if self._folder is not None:
             self._folder.remove()
@@ -214,7 +201,6 @@ class WorkerManager:
             insecure=options.insecure,
             preload=settings.preload,
             limits=settings.limits,
-            features=dict(self.features),
             extensions=node.extensions_for_workers(),
             executors=node.executor_pools,
         )
@@ -234,8 +220,7 @@ class WorkerManager:
             if other is not process and name in self.addresses:  # one that is still starting gets all addresses later
                 other.tell(ConnectPeers((address,), 0.0))
         await asyncio.shield(process.ready)
-        for listener in list(self.on_change):
-            listener(address, True)
+        network.workers.own_connected(peer.node_id, endpoints)
 
     def request_stop_all(self) -> None:
         """When the node shuts down, ask all workers to stop, so that they do so concurrently."""
@@ -253,13 +238,10 @@ class WorkerManager:
         for other in self._worker_processes.values():
             if other is not process:
                 other.tell(worker_ended)
-        address = self.addresses.pop(process.name, None)
+        self.addresses.pop(process.name, None)
         node_id = NodeId(node, process.generation)
         self._node.network.node_ended(node_id, detail)
-        self._node.network.workers.tell_ended(node_id, detail)
-        if address is not None:
-            for listener in list(self.on_change):
-                listener(address, False)
+        self._node.network.workers.own_ended(node_id, detail)
 
 
 def _first_cause(error: StartFailed) -> StartFailed:

@@ -36,9 +36,9 @@ for each in map(int, os.listdir("/dev/fd")):  # copies of the pipe that the pare
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 sys.path[:] = sys.argv[1:]
-from trouper.node import worker_node
+from trouper.node import Node
 from trouper.runtime.workers.worker import main
-main(worker_node)
+main(Node)
 """
 
 

@@ -40,7 +40,6 @@ class Setup(msgspec.Struct, frozen=True, tag=True):
 
     listen: the endpoints of the worker; the first is for its parent and the other workers of that.
     keys: the folder of keys for tcp; None has none.  insecure: tcp may go without.
-    features: what the features of the parent tell those of the worker, by their names.
     extensions: those of the parent that run on workers, as ``ExtensionManager.for_workers`` describes them.
     preload: modules to import.  limits: what the process may use at most.
     folder: of the sockets; the worker removes it when the parent has ended.
@@ -67,7 +66,6 @@ class Setup(msgspec.Struct, frozen=True, tag=True):
     insecure: bool
     preload: tuple[str, ...]
     limits: WorkerLimits
-    features: dict[str, bytes]
     extensions: tuple[tuple[str, bytes], ...] = ()
     executors: dict[str, Threads] = {}
 

@@ -170,7 +170,6 @@ class WorkerMain:
             return
         load_program(setup.program, setup.preload)
         node = self._node = self._make_node(
-            setup.features,
             setup.node,
             listen=setup.listen,
             join=[setup.parent_endpoint],
@@ -233,7 +232,7 @@ class WorkerMain:
 def main(make_node: MakeNode) -> None:
     """Run the worker, and exit with 0 when it was asked to stop, 1 after a failure.
 
-    make_node: creates a node from ``Setup.features`` and the arguments of ``Node``.
+    make_node: creates a node from the arguments of ``Node``.
     """
     worker = WorkerMain(_take_pipe(), make_node)
     setup = worker.read_setup()

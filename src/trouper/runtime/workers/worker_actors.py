@@ -1,4 +1,4 @@
-"""The actors under ``/system/workers``: one for each worker process, and their supervisor.
+"""The actors under ``/system/workers``: one for each worker process.
 
 A ``WorkerActor`` owns one process: its start ends when the worker is connected, it fails when the process dies, and it
 stops the process when it is stopped.  So workers are restarted by the supervision of actors.
@@ -85,10 +85,6 @@ class WorkerActor(Actor):
 
 def _no_message(_: None) -> Message[object]:
     raise AssertionError("_fail_when_ended returns nothing: it raises")
-
-
-class WorkersSupervisor(Actor):
-    """Supervises the worker actors, which ``start_worker`` starts."""
 
 
 async def start_worker(supervisor: Cell, manager: WorkerManager, name: str) -> None:

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from tests.actors.cluster.stage import PLAIN, view
 from trouper import InvalidOption, Node
@@ -79,7 +79,7 @@ def test_a_discovery_of_the_user_is_queried(runtime: Path) -> None:
 def test_a_discovery_is_for_a_node_in_a_cluster() -> None:
     """Without one the node stays connected to the nodes that it was given, and searches for none."""
     with pytest.raises(InvalidOption, match=r"is no endpoint: a discovery is for a node with cluster=\.\.\.$"):
-        Node("b", listen="inprocess://b", join=[Listed()])
+        asyncio.run(Node("b", listen="inprocess://b", join=[Listed()]).start())
     with pytest.raises(InvalidOption, match=r"^join='inprocess://a' is text: write join=\['inprocess://a'\]$"):
         Node("b", listen="inprocess://b", join="inprocess://a")
 

@@ -7,14 +7,13 @@ the endpoints that they return, and reports the outcome of each dial.  While it 
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from math import inf
 from typing import TYPE_CHECKING, TypeAlias
 
 from .... import Actor, handler
-from ....lowlevel import Alarm
+from ....lowlevel import PeerUp
 from ..events import ClusterNotice
 from ..messages import AlarmDue, ContactEndpoint, DialEnded, Discovered, JoinRefused, ViewChanged
 from . import discovery_loop as pure
@@ -23,7 +22,7 @@ from .multicast import MulticastAnnouncement
 from .port import Discovery, DiscoveryFailed, DiscoveryInvalid, DiscoveryMissing
 
 if TYPE_CHECKING:
-    from ....runtime.net.peer import Peer
+    from ....lowlevel import PeerEvent, SessionRefused
     from ..api import Cluster
     from ..config import ClusterConfig
 
@@ -36,32 +35,29 @@ class DiscoveryActor(Actor):
     """Runs the discovery loop of one node.  discoveries: the sources of endpoints, in their order."""
 
     def __init__(self, cluster: Cluster, discoveries: Sequence[Discovery]) -> None:
-        self.cluster = cluster
+        self.cluster, self.ctx = cluster, cluster.ctx
         self._sources = _named(discoveries)
         self._announcements = AsyncExitStack()
         self._dialled: set[str] = set()
 
     async def on_start(self) -> None:
         """Announce this node, and begin the first round."""
-        node = self.node
-        self._loop, self._network = node.system.loop, node.network
-        self._alarm = Alarm(self._loop, lambda: self.ref.tell(AlarmDue()))
-        self._unwatch_peers = self._network.watch_peers(self._peer_changed)
-        self._network.on_dial_refused.append(self._dial_refused)
-        for announce in announcements(self.cluster.config, node.name, self._network.endpoint):
+        ctx = self.ctx
+        self._alarm = ctx.clock.alarm(lambda: self.ref.tell(AlarmDue()))
+        self._undo = (ctx.peers.subscribe(self._peer_changed), ctx.peers.on_refused(self._dial_refused))
+        for announce in announcements(self.cluster.settings, ctx.node_id.name, ctx.endpoint):
             try:
                 await self._announcements.enter_async_context(announce())
             except (DiscoveryFailed, DiscoveryInvalid, DiscoveryMissing) as error:
                 self._publish(f"this node is not announced: {error}")
-        chance = random.Random(node.system.random()).random
-        self.machine = pure.DiscoveryLoop(list(self._sources), [self._network.endpoint], chance)
+        self.machine = pure.DiscoveryLoop(list(self._sources), [ctx.endpoint], ctx.random.random)
         self._step(pure.Tick())
 
     async def on_stop(self) -> None:
         """End the search and the announcements."""
         self._alarm.set(inf)
-        self._unwatch_peers()
-        self._network.on_dial_refused.remove(self._dial_refused)
+        for undo in self._undo:
+            undo()
         await self._announcements.aclose()
 
     # --- events ------------------------------------------------------------------------------------------------------
@@ -74,7 +70,7 @@ class DiscoveryActor(Actor):
     @handler
     def view_changed(self, msg: ViewChanged) -> None:
         """Members have come or gone."""
-        others = [member for member in self.cluster.member_infos() if member.name != self.node.name]
+        others = [member for member in self.cluster.member_infos() if member.name != self.ctx.node_id.name]
         self._step(pure.MembersChanged(frozenset(member.endpoint for member in others if member.status == "alive")))
         self._report_reached()
 
@@ -89,9 +85,9 @@ class DiscoveryActor(Actor):
         if msg.endpoint not in self._dialled:
             return
         if not msg.refused:
-            peer = self._network.peer_at(msg.endpoint)
+            peer = self.ctx.peers.at(msg.endpoint)
             if peer is not None:
-                self._step(pure.Connected(msg.endpoint, peer.node))
+                self._step(pure.Connected(msg.endpoint, peer.node_id.name))
             self._report_reached()
         elif msg.code == ITSELF:
             self._step(pure.IsOwnEndpoint(msg.endpoint))
@@ -102,38 +98,39 @@ class DiscoveryActor(Actor):
     def join_refused(self, msg: JoinRefused) -> None:
         """A node that was dialled is connected, and does not take this node into its cluster."""
         for endpoint in sorted(self._dialled):
-            peer = self._network.peer_at(endpoint)
-            if peer is not None and peer.node == msg.node:
+            peer = self.ctx.peers.at(endpoint)
+            if peer is not None and peer.node_id.name == msg.node:
                 self._step(pure.Unreached(endpoint, msg.text))
 
-    def _peer_changed(self, peer: Peer, up: bool) -> None:
-        if up:
+    def _peer_changed(self, event: PeerEvent) -> None:
+        if isinstance(event, PeerUp):
             for endpoint in self._dialled:
-                if self._network.peer_at(endpoint) is peer:
+                peer = self.ctx.peers.at(endpoint)
+                if peer is not None and peer.node_id == event.node_id:
                     self.ref.tell(DialEnded(endpoint))
 
-    def _dial_refused(self, endpoint: str, code: str, text: str) -> None:
-        if endpoint in self._dialled:
-            self.ref.tell(DialEnded(endpoint, refused=True, code=code, text=text))
+    def _dial_refused(self, event: SessionRefused) -> None:
+        if event.endpoint in self._dialled:
+            self.ref.tell(DialEnded(event.endpoint, refused=True, code=event.code, text=event.text))
 
     def _report_reached(self) -> None:
         """End the dials of endpoints at which a member answers, under whichever name the member was dialled."""
         for endpoint in sorted(self._dialled):
-            peer = self._network.peer_at(endpoint)
-            member = None if peer is None else self.cluster.member(peer.node)
+            peer = self.ctx.peers.at(endpoint)
+            member = None if peer is None else self.cluster.member(peer.node_id.name)
             if member is not None and member.status == "alive" and endpoint in self._dialled:
                 self._step(pure.Reached(endpoint))
 
     # --- effects -----------------------------------------------------------------------------------------------------
 
     def _step(self, event: pure.Event) -> None:
-        for effect in self.machine.step(event, self._loop.time()):
+        for effect in self.machine.step(event, self.ctx.clock.now()):
             match effect:
                 case pure.QuerySource(source):
                     self.pipe_to_self(self._query(source), lambda discovered: discovered)
                 case pure.Dial(endpoint):
                     self.cluster.manager.tell(ContactEndpoint(endpoint))
-                    if self._network.peer_at(endpoint) is not None:
+                    if self.ctx.peers.at(endpoint) is not None:
                         self.ref.tell(DialEnded(endpoint))
                 case pure.Notify(_, text):
                     self._publish(text)
@@ -143,7 +140,7 @@ class DiscoveryActor(Actor):
         self._alarm.set(self.machine.wake_at)
 
     def _publish(self, text: str) -> None:
-        self.node.events.publish(ClusterNotice("discovery", text))
+        self.ctx.events.publish(ClusterNotice("discovery", text))
 
     async def _query(self, source: str) -> Discovered:
         try:

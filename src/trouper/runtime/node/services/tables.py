@@ -41,7 +41,7 @@ WARN_S = 10.0
 class NodeTables:
     """The tables of a node; internal, extensions use ``NodeContext.table``.
 
-    on_heard: called with each peer that sends something of tables; None for nothing.
+    on_heard: called with the name of each peer that sends something of tables; None for nothing.
     """
 
     def __init__(self, node: NodeServices) -> None:
@@ -49,7 +49,7 @@ class NodeTables:
         self._node = node
         chance = random.Random(system.random()).random
         self.exchange = TableExchange(node.name, system.node_id.generation, chance, parent_of, self._in_reach)
-        self.on_heard: Callable[[Peer], None] | None = None
+        self.on_heard: Callable[[str], None] | None = None
         self._network: Network | None = None
         self._send_in_cluster: Callable[[str, Message[Any]], None] | None = None  # Any: of whatever reply
         self._flush_pending = False
@@ -236,7 +236,7 @@ class NodeTables:
     def _put(self, peer: Peer, rows: int, step: Callable[[], Sends]) -> None:
         """Let a step of the exchange run in its turn.  rows: how much work it is."""
         if self.on_heard is not None:
-            self.on_heard(peer)
+            self.on_heard(peer.node)
         if not self._queue:
             self._system.loop.call_soon(self._work)
         self._queue.append((peer, rows + 1, step))

@@ -7,6 +7,7 @@ with that generation of the worker.  When the parent itself is lost, so are its 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...kernel.address import NodeId
@@ -39,11 +40,24 @@ class WorkerNodes:
 
     def __init__(self, network: Network) -> None:
         self._network = network
+        self.own: dict[NodeId, tuple[str, ...]] = {}
+        """The workers of this node that are connected, and where they listen."""
+        self.on_own: list[Callable[[NodeId, tuple[str, ...] | None], None]] = []
+        """Called with each worker of this node that is connected, and where it listens; with None when it has ended."""
         network.request_handlers.serve(WorkerNodeEnded, self._ended, owner="workers")
         network.watch_peers(self._on_peer)
 
-    def tell_ended(self, node_id: NodeId, detail: str) -> None:
-        """Tell all peers but the other workers that a worker of this node has ended."""
+    def own_connected(self, node_id: NodeId, endpoints: tuple[str, ...]) -> None:
+        """Take note that a worker of this node is connected, and listens at these endpoints."""
+        self.own[node_id] = endpoints
+        for listener in list(self.on_own):
+            listener(node_id, endpoints)
+
+    def own_ended(self, node_id: NodeId, detail: str) -> None:
+        """Take note that a worker of this node has ended, and tell all peers but the other workers."""
+        if self.own.pop(node_id, None) is not None:
+            for listener in list(self.on_own):
+                listener(node_id, None)
         for name, peer in self._network.peers.items():
             if parent_of(name) != self._network.node_id.name:
                 peer.control(WorkerNodeEnded(node_id.name, node_id.generation, detail))
