@@ -7,7 +7,6 @@ from tests.runtime.net.stage import Add, Clerk, Downs, Numbers, Ruin, check_book
 from tests.runtime.stage import play
 from trouper import (
     EventSourcedActor,
-    GroupJoined,
     InvalidOption,
     Journal,
     MemoryJournal,
@@ -18,6 +17,7 @@ from trouper import (
     handler,
 )
 from trouper.actors.deadlock.deadlock import DeadlockCheck, DeadlockProbe
+from trouper.runtime.gossip.messages import TableDeltas
 from trouper.runtime.node.opening import NetworkOptions
 from trouper.runtime.node.services.introspection import RemoteIntrospection
 from trouper.runtime.node.services.lookup import RegistryLookup
@@ -190,7 +190,7 @@ def test_an_event_sourced_actor_is_not_placed_where_its_events_would_be_lost() -
 
 @paired
 async def test_a_network_serves_its_peers(a: Node, b: Node) -> None:
-    """Groups, look-ups, introspection and the search for deadlocks are installed when it opens."""
+    """Tables, look-ups, introspection and the search for deadlocks are installed when it opens."""
     assert isinstance(a.network.lookups, RegistryLookup)
     assert isinstance(b.network.introspection, RemoteIntrospection)
-    assert {GroupJoined, DeadlockProbe, DeadlockCheck} <= set(a.network.request_handlers)
+    assert {TableDeltas, DeadlockProbe, DeadlockCheck} <= set(a.network.request_handlers)
