@@ -60,7 +60,8 @@ bench: $(BENCH)  ## measure Trouper beside its peers; ARGS goes to the benchmark
 soak: $(DEV)  ## the simulations and properties with many more seeds; takes minutes
 	TROUPER_SOAK=1 $(PY) -m pytest tests $(ARGS)
 
-fuzz: $(DEV)  ## feed the wire with what a fuzzer makes up, for FUZZ_S seconds (600); needs atheris
+fuzz: $(DEV)  ## feed a node, then the wire alone, with what a fuzzer makes up, for FUZZ_S seconds each (600); needs atheris
+	$(PY) -m tests.fuzz.node $(or $(FUZZ_S),600)
 	$(PIP) atheris
 	$(PY) -m tests.fuzz.wire -max_total_time=$(or $(FUZZ_S),600)
 

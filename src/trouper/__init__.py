@@ -79,6 +79,7 @@ from .runtime.kernel.errors import NodeFailed as NodeFailed
 from .runtime.kernel.errors import NodeUnreachable as NodeUnreachable
 from .runtime.kernel.errors import NotAdmitted as NotAdmitted
 from .runtime.kernel.errors import NotPermitted as NotPermitted
+from .runtime.kernel.errors import PeerOverLimit as PeerOverLimit
 from .runtime.kernel.errors import Reject as Reject
 from .runtime.kernel.errors import RestartsExceeded as RestartsExceeded
 from .runtime.kernel.errors import StartFailed as StartFailed
@@ -136,6 +137,7 @@ from .runtime.observe.recorder import FlightRecorder as FlightRecorder
 from .runtime.observe.tracing import Trace as Trace
 from .runtime.observe.tracing import Traced as Traced
 from .runtime.observe.watchdog import LoopBlocked as LoopBlocked
+from .runtime.session.budget import PeerLimits as PeerLimits
 from .runtime.session.bulk_chunks import BulkSettings as BulkSettings
 from .runtime.workers.settings import WorkerLimits as WorkerLimits
 from .runtime.workers.settings import Workers as Workers
@@ -222,6 +224,8 @@ __all__ = [
     "NotPermitted",
     "OneForAll",
     "OneForOne",
+    "PeerLimits",
+    "PeerOverLimit",
     "PeerRefused",
     "Pool",
     "PriorityQueue",

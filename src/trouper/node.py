@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .runtime.net.code_shipping import CodeShipping
     from .runtime.node.executors import Threads
     from .runtime.node.extension import AnyExtension
+    from .runtime.session.budget import PeerLimits
     from .runtime.session.bulk_chunks import BulkSettings
     from .runtime.workers.manager import WorkerManager
     from .runtime.workers.node_workers import NodeWorkers
@@ -59,6 +60,7 @@ class Node(NodeBase):
     allowed_modules: modules that may be imported because another node spawns an actor of theirs here; modules that are
         loaded already need not be named.
     bulk: how large buffers in messages are sent to and taken from other nodes; None is ``BulkSettings()``.
+    peer_limits: what other nodes may cost this one, by identity and all together; None is ``PeerLimits()``.
     strict_wire: True copies every message between the node's own actors through the codec, as between two nodes, so
         that a test finds what cannot be sent.  ``trouper.testing.simulate`` turns it on.
     code_shipping: True sends actors that no module defines by value, to nodes with the same setting, and takes such
@@ -93,6 +95,7 @@ class Node(NodeBase):
         keys: str | PathLike[str] | None = None,
         insecure: bool = False,
         bulk: BulkSettings | None = None,
+        peer_limits: PeerLimits | None = None,
         strict_wire: bool = False,
         code_shipping: bool | CodeShipping = False,
         executors: Mapping[str, Threads] | None = None,
@@ -124,6 +127,7 @@ class Node(NodeBase):
             keys=keys,
             insecure=insecure,
             bulk=bulk,
+            peer_limits=peer_limits,
             strict_wire=strict_wire,
             code_shipping=code_shipping,
             executors=executors,

@@ -148,7 +148,7 @@ class _Broken:
     def __getattr__(self, name: str) -> object:
         return getattr(self._machine, name)
 
-    def receive(self, packet: Packet, now: float) -> list[Effect]:
+    def receive(self, packet: Packet, now: float, by: str | None = None) -> list[Effect]:
         if packet.source == "outsider":
             raise RecursionError("nested beyond the stack")
         return self._machine.receive(packet, now)

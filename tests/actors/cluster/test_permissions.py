@@ -23,7 +23,7 @@ READING = frozenset({"observer", "operator", "developer"})
 CHANGING = frozenset({"operator", "developer"})
 SAMPLES: list[tuple[Message[object], frozenset[str]]] = [
     (ClusterPacket(Gossip("tests", "a", ())), ACTING),
-    (FollowMembership(), ACTING),
+    (FollowMembership(), frozenset({"worker", "developer"})),
     (TopicMessage("topic", GetNodeMetrics()), ACTING),
     (GetNodeMetrics(), ACTING),
     (NodeMetricsReply(NodeMetrics()), ACTING),

@@ -9,8 +9,10 @@ def test_control_messages_keep_their_numbers_and_fields() -> None:
     assert {number: (tag_of(type_), *fields_of(type_)) for number, type_ in enumerate(CONTROLS, TAGS_FROM)} == {
         2: (
             "trouper.SpawnActor", "actor: str", "args: Raw", "keywords: Raw", "name: str|None = ...",
-            "shutdown_s: float|None = ...", "owner: ActorRef|None = ...", "shipped: bytes|None = ...",
-            "mailbox: tuple[int,int,str,float|None]|None = ...", "resume: tuple[str,...]|None = ...",
+            "shutdown_s: Annotated[float,Meta(ge=0,le=SHUTDOWN_S_MAX)]|None = ...",
+            "owner: ActorRef|None = ...", "shipped: bytes|None = ...",
+            "mailbox: tuple[int,int,str,Annotated[float,Meta(gt=0)]|None]|None = ...",
+            "resume: tuple[str,...]|None = ...",
             "executor: str|None = ...",
         ),
         3: ("trouper.FindActor", "name: str"),

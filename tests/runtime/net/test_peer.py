@@ -108,7 +108,7 @@ async def test_a_type_that_the_other_node_does_not_know_fails_alone(a: Node, b: 
     number = peer_of(ada).codec.number_of(Version)
     peer.codec._types[number] = WireError("the fields of Version differ")  # noqa: SLF001  as if it had been defined otherwise
     ada.tell(Version(1))
-    with pytest.raises(WireError, match=r"^the fields of Version differ\n"):
+    with pytest.raises(WireError, match=r"^the fields of Version differ$"):
         await ada.ask(Version(2))
     assert [(letter.reason, type(letter.message)) for letter in letters] == [("decode_error", UnreadableMessage)] * 2
     assert await ada.ask(Sum()) == 1

@@ -12,6 +12,7 @@ from trouper import ActorRef, WireError
 from trouper.runtime.kernel.ask import Ask
 from trouper.runtime.net.control import CONTROLS, CancelAsk
 from trouper.runtime.net.send_buffer import BULK_HIGH_BYTES, HIGH_WATER, TURN_BODIES, SendBuffer
+from trouper.runtime.session.budget import Budget, PeerLimits
 from trouper.runtime.session.buffers import extract
 from trouper.runtime.session.bulk_chunks import BulkSettings, Chunk
 from trouper.runtime.session.codec import ITEMS_MAX, Item, OutOfBandPayload, RefDefinition, SessionCodec
@@ -61,7 +62,9 @@ class Box:
         self.bulk = BulkSettings(bulk_bytes_min=100)
         self.rejected: list[tuple[object, str | None]] = []
         self.asks: dict[int, Ask[object]] = {}
-        self.buffer = SendBuffer(self.link, self.tables, self.asks, self._reject, asyncio.get_running_loop(), self.bulk)
+        account = Budget(PeerLimits()).account("k", "ada", shared=True)
+        loop = asyncio.get_running_loop()
+        self.buffer = SendBuffer(self.link, self.tables, self.asks, self._reject, loop, self.bulk, account)
 
     def item(self, n: int, correlation: int = 0) -> Item:
         """A message with this number."""

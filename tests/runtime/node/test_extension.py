@@ -36,6 +36,7 @@ from trouper.lowlevel import (
     PeerEvent,
     PeerInfo,
     PeerUp,
+    declare_header,
 )
 from trouper.runtime.session.identity import OWN_PROCESS
 from trouper.testing import settle, virtual_time
@@ -113,6 +114,50 @@ async def pair(a: Given, b: Given) -> AsyncGenerator[tuple[Node, Node]]:
 
 
 # --- what it can do ---------------------------------------------------------------------------------------------------
+
+
+HEADER = declare_header("test-shop", follows=True)
+
+
+class Reader(Extension, name="reader"):
+    """Answers with the headers of the request, at once and after a while, and of a request that it makes meanwhile."""
+
+    async def start(self, ctx: NodeContext) -> None:
+        ctx.serve(Read, self.on_read)
+        ctx.serve(ReadLater, self.on_read_later)
+
+    def on_read(self, msg: Read, peer: PeerInfo) -> dict[str, bytes]:
+        return dict(self.context.headers)
+
+    async def on_read_later(self, msg: ReadLater, peer: PeerInfo) -> dict[str, bytes]:
+        await asyncio.sleep(0.1)
+        further = await self.context.ask(peer.node_id, Read())
+        return {**self.context.headers, **{f"{name}-there": value for name, value in further.items()}}
+
+
+class Read(Message[dict[str, bytes]]):
+    """The reply is the headers."""
+
+
+class ReadLater(Message[dict[str, bytes]]):
+    """The reply is the headers, and those of a request that follows from it."""
+
+
+@virtual_time
+async def test_the_handler_of_a_request_reads_its_headers_and_those_that_follow_go_on() -> None:
+    """Plain or async, from another node and from the node itself; without headers, and outside, there are none."""
+    async with pair([Reader], [Reader]) as (a, b):
+        ctx = b[Reader].context
+        for node_id in (a.network.node_id, ctx.node_id):
+            assert await ctx.ask(node_id, Read(), headers={HEADER: b"ada"}) == {HEADER: b"ada"}
+            assert await ctx.ask(node_id, ReadLater(), headers={HEADER: b"ada"}) == {
+                HEADER: b"ada",
+                **({} if node_id == ctx.node_id else {f"{HEADER}-there": b"ada"}),
+            }
+            assert await ctx.ask(node_id, Read()) == await ctx.ask(node_id, ReadLater()) == {}
+        assert dict(ctx.headers) == {}
+        with pytest.raises(InvalidOption, match="not declared"):
+            await ctx.ask(ctx.node_id, Read(), headers={"undeclared": b""})
 
 
 @virtual_time

@@ -24,7 +24,8 @@ from trouper import (
     handler,
 )
 from trouper.runtime.journal import SimulatedDisk
-from trouper.runtime.node.services.served_journal import REPLY_BYTES
+from trouper.runtime.node.services.served_journal import REPLY_BYTES, streams_of
+from trouper.runtime.session.identity import OWN_PROCESS, OWN_USER, Identity
 from trouper.testing import virtual_time
 
 
@@ -140,3 +141,34 @@ async def test_a_serving_node_that_is_opened_again_refuses_the_writers_of_before
             with pytest.raises(StaleWriter):
                 await counter.ask(Add(1))
             assert await counter.ask(Add(1)) == 2
+
+
+@virtual_time
+async def test_a_peer_has_the_streams_of_its_identity_alone() -> None:
+    """It reads, writes, truncates and lists no stream of the node itself, and none of another key; one key is one."""
+    kept = MemoryJournal()
+    identities = {name: Identity(f"key of {name}", name, frozenset({"member"})) for name in ("one", "two")}
+    async with _serving(kept) as keeper, _using("one") as one, _using("two") as two, _using("three") as three:
+        await kept.append("user/bank", [b"100"])
+        for node in (one, two, three):
+            await node.network.wait_for_peer("keeper")
+            who = identities["one" if node is three else node.name]
+            (await keeper.network.wait_for_peer(node.name)).authenticate(who)
+        for node in (one, two):
+            assert await node.journal.last_sequence("user/bank") == 0
+            epoch = await node.journal.claim("user/bank")
+            assert await node.journal.append("user/bank", [b"1"], 0, epoch=epoch) == 1
+            await node.journal.truncate("user/bank", 1)
+            assert await node.journal.save_snapshot("user/bank", Snapshot(1, b"one")) == 1
+            assert await node.journal.streams() == ["user/bank"]
+        assert await three.journal.load_snapshot("user/bank") == Snapshot(1, b"one")
+        assert [record async for record in kept.read("user/bank")] == [Record(1, b"100")]
+        assert await kept.streams() == ["peers/one/user/bank", "peers/two/user/bank", "user/bank"]
+
+
+def test_what_an_identity_has_in_the_journal_is_told_by_its_name() -> None:
+    """The cluster's key and no key are one identity each; processes of the same user have all."""
+    assert streams_of(Identity("k", "ada")) == "peers/ada/"
+    assert streams_of(Identity("k")) == "peers/cluster/"
+    assert streams_of(Identity()) == "peers/anyone/"
+    assert streams_of(OWN_PROCESS) == streams_of(OWN_USER) == ""

@@ -4,18 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trouper import WireError
+from trouper import PeerOverLimit, WireError
 from trouper.runtime.kernel.errors import InvalidOption
+from trouper.runtime.session.budget import Account, Budget, PeerLimits
 from trouper.runtime.session.bulk_chunks import HEAD_BYTES, Assembly, BulkSettings, Chunk, chunk_of
 
-SETTINGS = BulkSettings(
-    bulk_bytes_min=10, bulk_bytes_max=1_000, assembly_bytes_max=2_000, queue_bytes_max=2_000, buffers_max=4
-)
+SETTINGS = BulkSettings(bulk_bytes_min=1, bulk_bytes_max=1_000, queue_bytes_max=2_000, buffers_max=4)
 
 
 def assembly(settings: BulkSettings = SETTINGS) -> Assembly:
-    """One that has its memory from Python."""
-    return Assembly(settings, lambda size_bytes: memoryview(bytearray(size_bytes)))
+    """One that has its memory from Python, and room for 2,000 bytes."""
+    return Assembly(settings, lambda size_bytes: memoryview(bytearray(size_bytes)), account())
+
+
+def account() -> Account:
+    """Room for 2,000 bytes."""
+    return Budget(PeerLimits(assembly_bytes_max=2_000)).account("k", "ada", shared=True)
 
 
 def chunks_of(number: int, data: bytes, body_bytes_max: int) -> deque[Chunk]:
@@ -92,7 +96,7 @@ def test_what_one_peer_may_have_on_its_way_is_limited() -> None:
     for number in (1, 2):
         into.take_chunk(chunk_of(number, memoryview(bytes(1_000)), 0, 40))
     third = chunks_of(3, bytes(100), 64)
-    with pytest.raises(WireError, match=r"^buffer 3 of 100 bytes is refused: 2000 bytes are held for it, as assembly_"):
+    with pytest.raises(PeerOverLimit, match=r"^100 assembly_bytes more are refused: ada may have 2000, "):
         into.take_chunk(third.popleft())
     for chunk in third:
         into.take_chunk(chunk)
@@ -109,7 +113,7 @@ def test_no_memory_is_had_for_what_is_refused() -> None:
         asked.append(size_bytes)
         return memoryview(bytearray(size_bytes))
 
-    into = Assembly(SETTINGS, allocate)
+    into = Assembly(SETTINGS, allocate, account())
     with pytest.raises(WireError):
         into.take_chunk([(1).to_bytes(8, "big") + (2**60).to_bytes(8, "big") + bytes(8), b"x"])
     assert asked == []
@@ -117,10 +121,10 @@ def test_no_memory_is_had_for_what_is_refused() -> None:
 
 def test_many_small_buffers_that_nobody_takes_are_refused_at_last() -> None:
     """So that what is kept of each is limited too."""
-    into = assembly()
+    into = assembly(BulkSettings(bulk_bytes_min=10, bulk_bytes_max=1_000))
     for number in range(200):
         into.put(number, memoryview(b"x"))
-    with pytest.raises(WireError, match=r"^buffer 200 is refused: 200 others are held that no message took$"):
+    with pytest.raises(PeerOverLimit, match=r"^10 assembly_bytes more are refused: ada may have 2000, "):
         into.put(200, memoryview(b"x"))
     into.clear()
     assert (into.allocated_bytes, into.take(range(200))) == (0, {})
@@ -130,5 +134,5 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
     """The error shows them."""
     with pytest.raises(InvalidOption, match=r"every limit must be 1 or more, and shared_bytes_max 0 or more$"):
         BulkSettings(buffers_max=0)
-    with pytest.raises(InvalidOption, match=r"expected bulk_bytes_min <= bulk_bytes_max <= assembly_bytes_max"):
+    with pytest.raises(InvalidOption, match=r"expected bulk_bytes_min <= bulk_bytes_max <= queue_bytes_max"):
         BulkSettings(bulk_bytes_max=10)

@@ -31,6 +31,7 @@ SETUP = Setup(
     strict_wire=False,
     journal="memory",
     bulk=None,
+    peer_limits=None,
     shipped_bytes_max=None,
     keys=None,
     insecure=False,

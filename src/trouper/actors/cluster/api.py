@@ -51,6 +51,7 @@ from .messages import (
     FollowMembership,
     MarkDown,
     MembershipRecords,
+    PacketFrom,
     Rejoin,
     UpdateMetadata,
     ViewChanged,
@@ -158,7 +159,7 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
         else:
             await ctx.spawn(ClusterManager, self, name="manager", restart="permanent")
             ctx.serve(ClusterPacket, self._on_packet)
-            ctx.serve(FollowMembership, self._on_follow)
+            ctx.serve(FollowMembership, self._on_follow, allow="worker")
             ctx.peers.protect_names(self.known_node)
         self.replicator = await ctx.spawn(Replicator, self, name="replicator", restart="permanent")
         self._parts.append(self.replicator)
@@ -199,7 +200,7 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
         if source != node and not isinstance(message.packet, Ack):  # a helper passes on the answer of another node
             raise NotPermitted(f"node {node} sent a packet in the name of node {source}: each speaks for itself")
         self.heard(node)
-        self.manager.tell(message)
+        self.manager.tell(PacketFrom(message.packet, node))
 
     def heard(self, node: str) -> None:
         """Take note that something came from a node."""

@@ -32,6 +32,7 @@ from .messages import (
     MarkDown,
     MembershipRecords,
     OwnEndpointFound,
+    PacketFrom,
     Rejoin,
     SessionLost,
     UpdateMetadata,
@@ -94,12 +95,12 @@ class ClusterManager(Actor):
         self.ref.tell(HealthReport(loop_lag_s, gc_pause_s, queued))
 
     @handler
-    def packet(self, msg: ClusterPacket) -> None:
+    def packet(self, msg: PacketFrom) -> None:
         """Take in a packet of another node's membership."""
-        if isinstance(msg.packet, Ack):
+        if isinstance(msg.packet, Ack) and msg.by == msg.packet.source:
             self._acknowledged(msg.packet)
         try:
-            wanted = self.machine.receive(msg.packet, self.ctx.clock.now())
+            wanted = self.machine.receive(msg.packet, self.ctx.clock.now(), msg.by)
         except Exception as error:  # noqa: BLE001  a packet of a peer may hold anything; this actor must not fail by it
             self.contained.note(f"a packet of node {msg.packet.source}", error)
             wanted = []

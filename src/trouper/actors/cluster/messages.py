@@ -13,6 +13,13 @@ class ClusterPacket(Message[None], tag="trouper.ClusterPacket"):
     packet: Packet
 
 
+class PacketFrom(Message[None], local=True):
+    """A packet that came in, and the node that sent it here."""
+
+    packet: Packet
+    by: str
+
+
 class FollowMembership(Message[None], tag="trouper.FollowMembership"):
     """From a worker to its parent: send the members, and each change of one from now on."""
 

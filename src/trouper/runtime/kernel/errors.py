@@ -120,6 +120,10 @@ class NotPermitted(ActorError):
     """The node that was sent a message does not permit it to this peer: its identity lacks the role."""
 
 
+class PeerOverLimit(ActorError):
+    """The node that was sent a message refused it: its peers may not cost it more than its ``PeerLimits`` say."""
+
+
 class WireError(ActorError):
     """A message that cannot be encoded, or was received and cannot be decoded; names the type and the field."""
 

@@ -53,6 +53,14 @@ def headers_of(item: object) -> Headers:
     return MappingProxyType(item.headers) if isinstance(item, Envelope) and item.headers else NO_HEADERS
 
 
+def request_with_headers(system: System, message: Message[object], headers: dict[str, bytes]) -> Invocation:
+    """Return what a request to the node itself runs as, so that its headers can be read, and those that follow do."""
+    system.outgoing.begin_to_follow(headers)
+    invocation = Invocation(system.root, ToldWithHeaders(message, headers))
+    invocation.finished = True  # nothing waits for it
+    return invocation
+
+
 # --- of one actor ----------------------------------------------------------------------------------------------------
 
 

@@ -322,7 +322,8 @@ class DeadLetter(Message[None], local=True):
         ``unsendable`` (it could not be encoded or was too large), ``decode_error`` (the receiving node could not read
         it), ``node_lost`` (the node was lost before it confirmed the message), ``outcome_unknown`` (the node was lost
         after it had taken the message; one letter stands for all that were told, and ``counts`` has their number),
-        ``not_permitted`` (the sender's node lacks the role).
+        ``not_permitted`` (the sender's node lacks the role), ``over_limit``
+        (what peers may cost the receiving node is used up).
     error: the error as text, bounded in size; None when there was none.
     asked: the message was asked, and its asker was told; False for a message that was sent by ``tell``.
     """

@@ -211,9 +211,14 @@ class System:
             coroutine, loop=self.loop, context=context
         )  # a task factory may start it before this returns
 
-    def background(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        """Start a task that belongs to no actor's instance; it is cancelled when the node ends."""
-        task = self.begin_task(coroutine)
+    def background(
+        self, coroutine: Coroutine[object, object, None], invocation: Invocation | None = None
+    ) -> asyncio.Task[None]:
+        """Start a task that belongs to no actor's instance; it is cancelled when the node ends.
+
+        invocation: whose headers it has; None for none.
+        """
+        task = self.begin_task(coroutine, invocation)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task

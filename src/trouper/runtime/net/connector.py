@@ -16,6 +16,7 @@ from ..kernel.errors import MailboxFull, WireError
 if TYPE_CHECKING:
     from ..kernel.address import NodeId
     from ..kernel.message import Message
+    from ..session.budget import Account
     from ..session.session import Session
     from .peer import Peer, Stream
 
@@ -23,8 +24,6 @@ DIAL_S = 10.0
 """Seconds that a node may take to answer when it is dialled for data that waits."""
 PACKET_S = 2.0
 """Seconds that an unreliable packet waits for a session; later it would mislead."""
-HINTS_MAX = 10_000
-"""Addresses that peers told of with a ref; the oldest is forgotten."""
 PACKETS_MAX = 64
 """Packets that wait for one endpoint; the oldest are dropped."""
 DIALS_MAX = 256
@@ -64,13 +63,19 @@ class Dialer(Protocol):
 class _Waiting:
     """What waits for a session with one endpoint: packets with their time limits, and the peer with its own buffer."""
 
-    __slots__ = ("packets", "peer", "sender", "timer")
+    __slots__ = ("account", "packets", "peer", "sender", "timer")
 
-    def __init__(self, timer: asyncio.TimerHandle) -> None:
-        self.timer = timer
+    def __init__(self, timer: asyncio.TimerHandle, account: Account | None) -> None:
+        self.timer, self.account = timer, account
         self.packets: deque[Packet] = deque(maxlen=PACKETS_MAX)
         self.peer: Peer | None = None
         self.sender: DialingSender | None = None
+
+    def end(self) -> None:
+        """Take note that the endpoint is dialled no more for this."""
+        self.timer.cancel()
+        if self.account is not None:
+            self.account.give_back("dials")
 
 
 class Connector:
@@ -79,7 +84,8 @@ class Connector:
     def __init__(self, network: Dialer, loop: asyncio.AbstractEventLoop) -> None:
         self._network, self._loop = network, loop
         self._addresses: dict[str, tuple[NodeId, tuple[str, ...]]] = {}
-        self._hints: dict[NodeId, str] = {}
+        self._hints: dict[NodeId, tuple[str, Account]] = {}
+        self._hints_of: dict[Account, dict[NodeId, None]] = {}
         self._waiting: dict[str, _Waiting] = {}
         self.dropped = 0
         """Packets that were dropped because no session came in time, or too many waited."""
@@ -93,15 +99,22 @@ class Connector:
         """
         self._addresses[node_id.name] = (node_id, endpoints)
 
-    def add_hint(self, node_id: NodeId, endpoint: str) -> None:
+    def add_hint(self, node_id: NodeId, endpoint: str, account: Account) -> None:
         """Take note that a peer says where a generation of a node listens, whose ref it has sent.
 
         It is used only where no address was added, and until a session with that generation is lost.
+
+        account: of the peer's identity.  Where that has no room, its oldest address is forgotten; if it has none, this
+            one is not kept.
         """
-        self._hints.pop(node_id, None)
-        self._hints[node_id] = endpoint
-        if len(self._hints) > HINTS_MAX:
-            del self._hints[next(iter(self._hints))]
+        self.forget_hint(node_id)
+        told = self._hints_of.get(account)
+        if told and not account.has_room("addresses"):
+            self.forget_hint(next(iter(told)))
+        if account.has_room("addresses"):
+            account.take("addresses")
+            self._hints[node_id] = endpoint, account
+            self._hints_of.setdefault(account, {})[node_id] = None
 
     def forget(self, node_id: NodeId) -> None:
         """Forget the address of a generation of a node, which has ended or left the cluster."""
@@ -111,21 +124,28 @@ class Connector:
 
     def forget_hint(self, node_id: NodeId) -> None:
         """Forget what peers said of the address of a generation of a node."""
-        self._hints.pop(node_id, None)
+        if (hint := self._hints.pop(node_id, None)) is not None:
+            _, account = hint
+            account.give_back("addresses")
+            told = self._hints_of[account]
+            del told[node_id]
+            if not told:
+                del self._hints_of[account]
 
     def endpoints_of(self, node_id: NodeId) -> tuple[str, ...]:
         """Return where a generation of a node listens, the endpoint to dial first; empty when it is not known."""
         known, endpoints = self._addresses.get(node_id.name, (None, ()))
         if known == node_id:
             return endpoints
-        return (self._hints[node_id],) if node_id in self._hints else ()
+        return (self._hints[node_id][0],) if node_id in self._hints else ()
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
     def find_generation(self, node_id: NodeId) -> Peer | None:
         """Return the peer of a node that is not connected, and dial it; None when its address is not known."""
         endpoints = self.endpoints_of(node_id)
-        waiting = self._wait(endpoints[0]) if endpoints else None
+        told_by = self._hints[node_id][1] if endpoints and node_id in self._hints else None
+        waiting = self._wait(endpoints[0], told_by) if endpoints else None
         if waiting is None:
             return None
         if waiting.peer is None:
@@ -183,7 +203,7 @@ class Connector:
             waiting = self._waiting.pop(endpoint, None)
             if waiting is None:
                 continue
-            waiting.timer.cancel()
+            waiting.end()
             packets += waiting.packets
             if waiting.peer is None or waiting.sender is None:
                 continue
@@ -215,14 +235,21 @@ class Connector:
         for endpoint in list(self._waiting):
             self._give_up(endpoint, "this node closes")
         self._addresses.clear()
-        self._hints.clear()
+        for node_id in list(self._hints):
+            self.forget_hint(node_id)
 
-    def _wait(self, endpoint: str) -> _Waiting | None:
+    def _wait(self, endpoint: str, told_by: Account | None = None) -> _Waiting | None:
+        """Return what waits for an endpoint, and dial it if nothing has; None when too many are dialled.
+
+        told_by: the account of the identity that has told its address; None for an address that was added.
+        """
         waiting = self._waiting.get(endpoint)
-        if waiting is None and len(self._waiting) < DIALS_MAX:
+        if waiting is None and len(self._waiting) < DIALS_MAX and (told_by is None or told_by.has_room("dials")):
+            if told_by is not None:
+                told_by.take("dials")
             why = f"it did not answer within {DIAL_S:g} s"
             timer = self._loop.call_later(DIAL_S, self._give_up, endpoint, why)
-            waiting = self._waiting[endpoint] = _Waiting(timer)
+            waiting = self._waiting[endpoint] = _Waiting(timer, told_by)
             self._network.dial(endpoint)
         return waiting
 
@@ -230,7 +257,7 @@ class Connector:
         waiting = self._waiting.pop(endpoint, None)
         if waiting is None:
             return
-        waiting.timer.cancel()
+        waiting.end()
         self.dropped += len(waiting.packets)
         self._network.cancel_dial(endpoint)
         if waiting.peer is not None:

@@ -17,6 +17,8 @@ from ..kernel.ref import ActorRef
 from ..session.identity import Allow
 
 Ending = Literal["stop", "drain", "kill"]
+SHUTDOWN_S_MAX: Final = 31_536_000.0
+"""Seconds; a timer of a time that is no number would keep all timers of the loop from their order."""
 
 
 class SpawnActor(Message[ActorRef], tag="trouper.SpawnActor"):
@@ -37,10 +39,10 @@ class SpawnActor(Message[ActorRef], tag="trouper.SpawnActor"):
     args: msgspec.Raw
     keywords: msgspec.Raw
     name: str | None = None
-    shutdown_s: float | None = 5.0
+    shutdown_s: Annotated[float, msgspec.Meta(ge=0, le=SHUTDOWN_S_MAX)] | None = 5.0
     owner: ActorRef | None = None
     shipped: bytes | None = None
-    mailbox: tuple[int, int, str, float | None] | None = None
+    mailbox: tuple[int, int, str, Annotated[float, msgspec.Meta(gt=0)] | None] | None = None
     resume: tuple[str, ...] | None = None
     executor: str | None = None
 

@@ -11,7 +11,8 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..kernel.errors import MailboxFull, NotPermitted, Unhandled
+from ..kernel.ask import current_invocation
+from ..kernel.errors import NotPermitted, PeerOverLimit, Unhandled
 from ..kernel.message import Message
 from ..kernel.ref import Down
 from . import control
@@ -21,20 +22,17 @@ from .permissions import check, is_of_runtime
 
 if TYPE_CHECKING:
     from ..kernel.cell import Cell
+    from ..session.budget import Account
     from .peer import Peer, PeerContext
-
-HANDLING_MAX = 1_000
-"""Requests of one peer that ``async def`` request handlers may work on at one time."""
 
 
 class ControlHandler:
     """Handles what one peer sends to the node itself, and watches actors of this node for that peer."""
 
-    __slots__ = ("_context", "_handling", "_peer", "_watchers")
+    __slots__ = ("_context", "_peer", "_watchers")
 
     def __init__(self, peer: Peer, context: PeerContext) -> None:
         self._peer, self._context = peer, context
-        self._handling = 0
         self._watchers: dict[int, _PeerWatcher] = {}
 
     def take(self, message: Message[object], correlation: int) -> None:
@@ -61,10 +59,12 @@ class ControlHandler:
                 peer.on_message_not_read(message)
             case control.MessagesSettled(count):
                 peer.on_settled(count)
-            case control.SpawnActor():
-                peer.incoming_asks.answer(correlation, self._context.spawn_for_peer(message, peer.codec))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  a future of a ref is one of an object
+            case control.SpawnActor() if correlation:
+                peer.incoming_asks.answer(correlation, self._context.spawn_for_peer(message, peer))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  a future of a ref is one of an object
             case control.FindActor(name):
-                peer.incoming_asks.reply(correlation, self._context.local.find(name))
+                found = self._context.local.find(name)
+                if correlation:
+                    peer.incoming_asks.reply(correlation, found)
             case _ if isinstance(message, BULK_MESSAGES):
                 peer.out_of_band.handle(message)
             case _:
@@ -82,7 +82,7 @@ class ControlHandler:
                 self._serve_later(message, reply, correlation)
             elif correlation:
                 self._peer.incoming_asks.reply(correlation, reply)
-        except NotPermitted:
+        except (NotPermitted, PeerOverLimit):
             raise  # counted as a refusal
         except Exception as error:  # noqa: BLE001  the fault of one feature must not keep the rest of the frame back
             self._failed(message, correlation, error)
@@ -90,18 +90,17 @@ class ControlHandler:
     def _serve_later(
         self, message: Message[object], handling: Coroutine[object, object, object], correlation: int
     ) -> None:
-        """Let an ``async def`` request handler go on; raises ``MailboxFull`` when too many of them do for this peer."""
-        peer = self._peer
-        if self._handling >= HANDLING_MAX:
+        """Let an ``async def`` request handler go on; raises ``PeerOverLimit`` when too many do for this identity."""
+        peer, account = self._peer, self._peer.account
+        try:
+            account.take("requests")
+        except PeerOverLimit:
             handling.close()
-            raise MailboxFull(
-                f"node {self._context.node_id.name} handles {HANDLING_MAX} requests of node {peer.node} already: "
-                "wait for replies before you send more"
-            )
+            raise
         reply: asyncio.Future[object] = peer.system.loop.create_future()
-        self._handling += 1
-        task = peer.system.background(self._handle(message, handling, reply, correlation))
-        task.add_done_callback(partial(self._handled, handling, reply))
+        coroutine = self._handle(message, handling, reply, correlation)
+        task = peer.system.background(coroutine, current_invocation.get())
+        task.add_done_callback(partial(self._handled, handling, reply, account))
         if correlation:
             reply.add_done_callback(lambda done: task.cancel() if done.cancelled() else None)
             peer.incoming_asks.answer(correlation, reply)
@@ -125,9 +124,13 @@ class ControlHandler:
                 reply.set_result(value)
 
     def _handled(
-        self, handling: Coroutine[object, object, object], reply: asyncio.Future[object], _: asyncio.Task[None]
+        self,
+        handling: Coroutine[object, object, object],
+        reply: asyncio.Future[object],
+        account: Account,
+        _: asyncio.Task[None],
     ) -> None:
-        self._handling -= 1
+        account.give_back("requests")
         handling.close()  # a task that was cancelled before its first step never awaits it
         reply.cancel()  # so that the asker hears of a handler that was cancelled
 
@@ -157,6 +160,7 @@ class ControlHandler:
 
     def _watch(self, cell: Cell) -> None:
         if cell.uid not in self._watchers:
+            self._peer.account.take("watches")
             self._watchers[cell.uid] = watcher = _PeerWatcher(self, cell.uid)
             cell.add_watcher(watcher)
 
@@ -165,16 +169,17 @@ class ControlHandler:
 
         While this whole node shuts down nothing is told: the end of the session says the same.
         """
-        self._watchers.pop(uid, None)
+        if self._watchers.pop(uid, None) is not None:
+            self._peer.account.give_back("watches")
         if self._peer.system.closing:
             return
         error = None if down.error is None else sendable_text(down.error)
         self._peer.control(control.WatchedActorEnded(uid, down.reason, error))
 
     @property
-    def watches(self) -> bool:
-        """Whether the peer watches any actor of this node."""
-        return bool(self._watchers)
+    def watch_count(self) -> int:
+        """How many actors of this node the peer watches."""
+        return len(self._watchers)
 
     def close(self) -> None:
         """Stop watching actors for the peer, which is lost."""
@@ -182,6 +187,7 @@ class ControlHandler:
             cell = self._context.exports.get(uid)
             if cell is not None:
                 cell.remove_watcher(watcher)
+        self._peer.account.give_back("watches", len(self._watchers))
         self._watchers.clear()
 
 

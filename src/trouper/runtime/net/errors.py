@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..kernel.errors import ActorFailed
+from ..kernel.errors import ActorFailed, NotPermitted, PeerOverLimit, WireError
 from ..kernel.message import Message
 from .control import RemoteFailure
 from .error_fields import Fields, read_fields, write_fields
@@ -18,6 +18,8 @@ from .spawn_request import find_loaded, qualified_name
 if TYPE_CHECKING:
     from ..kernel.system import Reporter
 
+REFUSALS = (WireError, NotPermitted, PeerOverLimit)
+"""Errors that say what the asker did wrong: a peer can cause many, and where they were raised is of no use to it."""
 TEXT_CHARS_MAX = 1_000
 """Characters of an error's own text."""
 
@@ -32,11 +34,11 @@ class UnreadableMessage(Message[None], tag="trouper.UnreadableMessage"):
     problem: str
 
 
-def failure_of(error: BaseException, reporter: Reporter) -> RemoteFailure:
+def failure_of(error: BaseException, reporter: Reporter, with_trace: bool = True) -> RemoteFailure:
     """Describe an exception in a form that can be sent; ``reporter`` formats it, bounded in size."""
     only = error.args[0] if len(error.args) == 1 else None
     text = _bounded(only) if type(only) is str else reporter.brief(error).partition(": ")[2]
-    trace = sendable_text(reporter.trace(error))
+    trace = "" if isinstance(error, REFUSALS) or not with_trace else sendable_text(reporter.trace(error))
     return RemoteFailure(qualified_name(type(error)), sendable_text(text), trace, write_fields(error))
 
 
@@ -46,7 +48,8 @@ def raised_from(failure: RemoteFailure, node: str) -> Exception:
     error = _revived(find_loaded(module, qualified), failure.text, failure.fields)
     if error is None:
         error = ActorFailed(f"{qualified} on node {node}: {failure.text}")
-    error.add_note(f"Traceback on node {node}:\n{failure.trace}")
+    if failure.trace:
+        error.add_note(f"Traceback on node {node}:\n{failure.trace}")
     return error
 
 

@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..kernel.cell import Cell
-from ..kernel.errors import ActorStopped, MailboxFull, WireError
+from ..kernel.errors import ActorStopped, MailboxFull, PeerOverLimit, WireError
+from ..session.budget import Account, RateLimit
 from ..session.codec import REPLY, REPLY_ERROR, OutOfBandPayload
 from .errors import failure_of
 from .send_buffer import SendBuffer
@@ -16,6 +17,9 @@ from .send_buffer import SendBuffer
 if TYPE_CHECKING:
     from ..kernel.system import System
 
+TRACES_MAX = 20
+"""Errors that go to a peer with their traceback, in ``TRACES_S`` seconds: to format one takes a millisecond or two."""
+TRACES_S = 1.0
 END_FIRST_S = 1.0
 """Seconds that an error reply waits for the end of the actor that failed by it; then it is sent all the same."""
 
@@ -24,25 +28,46 @@ class IncomingAsks:
     """The asks of one peer that wait for their replies.
 
     pack: takes the large buffers out of a reply; returns None when it has none.
+    account: of the peer's identity.
     waiting: the future of each ask, by its correlation, the oldest first.
     """
 
     def __init__(
-        self, system: System, send_buffer: SendBuffer, pack: Callable[[object], OutOfBandPayload | None]
+        self,
+        system: System,
+        send_buffer: SendBuffer,
+        pack: Callable[[object], OutOfBandPayload | None],
+        account: Account,
     ) -> None:
-        self._system, self._send_buffer, self._pack = system, send_buffer, pack
+        self._system, self._send_buffer, self._pack, self.account = system, send_buffer, pack, account
         self.waiting: dict[int, asyncio.Future[object]] = {}
+        self._traces = RateLimit(TRACES_MAX, TRACES_S)
 
     def answer(self, correlation: int, future: asyncio.Future[object], cell: Cell | None = None) -> None:
         """Send the result of a future as the reply to an ask, once it is done.
 
         cell: the actor that was asked; None for a request to the node itself.
+        Raises ``PeerOverLimit`` when too many asks wait, and ``WireError`` for a correlation that one waits with; the
+        future is cancelled then.
         """
         if future.done():
             self._answered(correlation, cell, future)
-        else:
-            self.waiting[correlation] = future
-            future.add_done_callback(partial(self._answered, correlation, cell))
+            return
+        try:
+            if correlation in self.waiting:
+                raise WireError(f"an ask with the correlation {correlation} waits for its reply already")
+            self.account.take("asks")
+        except (PeerOverLimit, WireError):
+            future.cancel()
+            raise
+        self.waiting[correlation] = future
+        future.add_done_callback(partial(self._answered_later, self.account, correlation, cell))
+
+    def _answered_later(
+        self, account: Account, correlation: int, cell: Cell | None, future: asyncio.Future[object]
+    ) -> None:
+        account.give_back("asks")
+        self._answered(correlation, cell, future)
 
     def _answered(self, correlation: int, cell: Cell | None, future: asyncio.Future[object]) -> None:
         was_cancelled = self.waiting.pop(correlation, None) is None and future.cancelled()
@@ -75,7 +100,8 @@ class IncomingAsks:
 
     def reply_error(self, correlation: int, error: BaseException) -> None:
         """Send an error in place of the reply."""
-        self._send_buffer.put((0, correlation, REPLY_ERROR, failure_of(error, self._system.reporter)))
+        with_trace = self._traces.admits(self._system.loop.time())
+        self._send_buffer.put((0, correlation, REPLY_ERROR, failure_of(error, self._system.reporter, with_trace)))
 
     def cancel(self, correlation: int) -> None:
         """Cancel the ask of this correlation: its asker has given up."""

@@ -21,11 +21,11 @@ from ..kernel.ask import current_invocation
 from ..kernel.cell import Cell
 from ..kernel.clock import Alarm
 from ..kernel.confined import confine
-from ..kernel.errors import InvalidOption, NodeClosed, NodeUnreachable, TrouperError, WireError
-from ..kernel.ref import ActorRef
+from ..kernel.errors import InvalidOption, NodeClosed, NodeUnreachable, PeerOverLimit, TrouperError, WireError
+from ..kernel.ref import ActorRef, Down
 from ..session import effects
+from ..session.budget import Account, Budget, PeerLimits
 from ..session.bulk_chunks import BulkSettings, Chunk
-from ..session.codec import SessionCodec
 from ..session.endpoints import endpoint_problem
 from ..session.frames import BULK, CONTROL, HEADER_BYTES, NORMAL
 from ..session.generations import Generations
@@ -87,7 +87,7 @@ class Network:
     join: endpoints to dial until the node closes.
     generation: random number that tells this run of the node from others of its name.
     local: what peers may ask of the actors of this node.
-    settings: None is ``SessionSettings()``.  bulk: None is ``BulkSettings()``.
+    settings: None is ``SessionSettings()``.  bulk: None is ``BulkSettings()``.  limits: None is ``PeerLimits()``.
     allowed_modules: modules that may be imported when another node asks for an actor of theirs.
     advertise: the endpoint that peers are told, where they reach this node otherwise than it listens; empty for none.
     rng: source of tokens and jitter; None takes the operating system's, since tokens must not be guessed.
@@ -113,6 +113,7 @@ class Network:
         settings: SessionSettings | None = None,
         allowed_modules: Collection[str] = (),
         bulk: BulkSettings | None = None,
+        limits: PeerLimits | None = None,
         rng: random.Random | None = None,
         advertise: str = "",
     ) -> None:
@@ -125,6 +126,8 @@ class Network:
         self._peer_listeners: list[PeerListener] = []
         self.security = SecurityLog(system.reporter.problem, system.loop.time)
         """What peers were refused, by identity."""
+        self.budget = Budget(limits or PeerLimits())
+        """What peers may cost this node; ``budget.usage()`` says what each identity does."""
         self._refused_ids: set[str] = set()  # authenticated, and admitted no more
         self._keys_timer: asyncio.TimerHandle | None = None
         self._generations = Generations()
@@ -175,6 +178,7 @@ class Network:
             generations=self._generations,
             known_node=self._find_known_node,
             admit=self._objection,
+            account=self._account_of,
         )
         if self._identities is not None:
             self._keys_timer = self.system.loop.call_later(KEYS_EVERY_S, self._refresh_keys)
@@ -231,6 +235,10 @@ class Network:
         if known is None and id is not None and self._identities is not None:
             known = self._identities.identify(id)
         return known or Identity(id, None, frozenset())
+
+    def _account_of(self, id: str | None) -> Account:  # noqa: A002  as above
+        identity = self.identify(id)
+        return self.budget.account(identity.id, str(identity), shared=identity.name is None)
 
     def revoke(self, identity: str) -> list[str]:
         """Admit an identity no more, and end its sessions at once, until this node ends.
@@ -354,13 +362,20 @@ class Network:
 
     # --- what peers ask for ------------------------------------------------------------------------------------------
 
-    def spawn_for_peer(self, spawn: SpawnActor, codec: SessionCodec) -> asyncio.Future[ActorRef]:
+    def spawn_for_peer(self, spawn: SpawnActor, peer: Peer) -> asyncio.Future[ActorRef]:
         """Start an actor that another node asks for; the future gives its ref, or why it did not start."""
-        return asyncio.ensure_future(self._spawned(spawn, codec), loop=self.system.loop)
+        return asyncio.ensure_future(self._spawned(spawn, peer), loop=self.system.loop)
 
-    async def _spawned(self, spawn: SpawnActor, codec: SessionCodec) -> ActorRef:
-        made = resolve_spawn(spawn, codec, self._allowed, self.shipping)
-        ref = await self.local.spawn(made, spawn.name, spawn.shutdown_s, resolve_overrides(spawn))
+    async def _spawned(self, spawn: SpawnActor, peer: Peer) -> ActorRef:
+        made = resolve_spawn(spawn, peer.codec, self._allowed, self.shipping)
+        account = peer.account
+        account.take("actors")
+        try:
+            ref = await self.local.spawn(made, spawn.name, spawn.shutdown_s, resolve_overrides(spawn))
+        except BaseException:
+            account.give_back("actors")
+            raise
+        ref._cell.add_watcher(_Charged(account))  # noqa: SLF001  a ref is the runtime's own
         if spawn.owner is not None:
             stop_with_owner(ref, spawn.owner)
         return ref
@@ -399,10 +414,10 @@ class Network:
         # Where this node dials it by a host name, others are told the address that it tells itself.
         return session.peer.endpoint if endpoint_problem(session.endpoint) else session.endpoint
 
-    def address_told(self, node_id: NodeId, endpoint: str) -> None:
+    def address_told(self, node_id: NodeId, endpoint: str, peer: Peer) -> None:
         """Take note that a peer says where a node listens, a ref of which it has sent."""
         if node_id != self.node_id and not endpoint_problem(endpoint) and self._transports.knows(endpoint):
-            self.connector.add_hint(node_id, endpoint)
+            self.connector.add_hint(node_id, endpoint, peer.account)
 
     # --- what cells and the connector ask for ------------------------------------------------------------------------
 
@@ -556,8 +571,8 @@ class Network:
                 peer.out_of_band.take_chunk(effect.parts)
             else:
                 peer.receive(effect.parts[0] if len(effect.parts) == 1 else b"".join(effect.parts))
-        except WireError as error:
-            self.system.reporter.problem(f"node {peer.node} sent what cannot be read: {error}")
+        except (WireError, PeerOverLimit) as error:
+            peer.note_refusal("a chunk of a large buffer" if effect.lane == BULK else "a body", error)
 
     def _on_session_event(self, effect: effects.SessionEvent) -> None:
         if isinstance(effect, effects.SessionUp):
@@ -578,7 +593,7 @@ class Network:
                     self.system.reporter.problem(what, error)
             self.system.reporter.problem(f"{effect.endpoint} refused the session ({effect.code}): {effect.text}")
         elif isinstance(effect, effects.FrameRejected):
-            self.system.reporter.problem(f"a frame was dropped: {effect.problem}")
+            self.security.note(self.identify(effect.source.identity), "unknown", "a frame", effect.problem)
         else:
             known = self._peer_of_session.get(effect.session.token)
             if known is not None:
@@ -646,6 +661,18 @@ class Network:
         for changed in waiters:
             if not changed.done():
                 changed.set_result(None)
+
+
+class _Charged:
+    """Watches an actor that a peer has spawned, and gives back to the account what it cost."""
+
+    __slots__ = ("_account",)
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def on_down(self, down: Down) -> None:  # noqa: ARG002  the reason does not matter
+        self._account.give_back("actors")
 
 
 class SessionSender:

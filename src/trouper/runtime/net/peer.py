@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast
 import msgspec
 
 from ..kernel.address import NodeId
-from ..kernel.ask import Ask, Envelope, Invocation, ToldWithHeaders, content, current_invocation, is_ask
+from ..kernel.ask import Ask, Envelope, ToldWithHeaders, content, current_invocation, is_ask
 from ..kernel.cell import Cell
-from ..kernel.errors import ActorStopped, MailboxFull, NotPermitted, Unhandled, WireError
+from ..kernel.errors import ActorStopped, MailboxFull, NotPermitted, PeerOverLimit, Unhandled, WireError
+from ..kernel.hooks import request_with_headers
 from ..kernel.mailbox import CapacityWaiter
 from ..kernel.message import Message
 from ..kernel.ref import DONE, ActorRef, ask_with_headers, tell_with_headers
+from ..session.budget import RateLimit
 from ..session.codec import (
     NO_BUFFERS,
     REPLY_ERROR,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from ..kernel.ref import Down
     from ..kernel.supervision import Overrides
     from ..kernel.system import System
+    from ..session.budget import Budget
     from .bulk.out_of_band import BulkResources
     from .directory import Directory
     from .request_handlers import RequestHandlers
@@ -133,6 +136,11 @@ class PeerContext(Protocol):
         ...
 
     @property
+    def budget(self) -> Budget:
+        """What peers may cost this node."""
+        ...
+
+    @property
     def local(self) -> LocalActors:
         """What the peer may ask of the actors of this node."""
         ...
@@ -141,11 +149,11 @@ class PeerContext(Protocol):
         """Return the endpoint of a node to tell a peer of; empty for none."""
         ...
 
-    def address_told(self, node_id: NodeId, endpoint: str, /) -> None:
+    def address_told(self, node_id: NodeId, endpoint: str, peer: Peer, /) -> None:
         """Take note that a peer says where a node listens."""
         ...
 
-    def spawn_for_peer(self, spawn: SpawnActor, codec: SessionCodec, /) -> asyncio.Future[ActorRef]:
+    def spawn_for_peer(self, spawn: SpawnActor, peer: Peer, /) -> asyncio.Future[ActorRef]:
         """Start an actor that the peer asks for."""
         ...
 
@@ -167,6 +175,8 @@ class Peer:
         """Why the node is lost; None while it is not."""
         self.identity = Identity(None, None, frozenset())
         """As which the transport has authenticated the node, and what it may do; no role before its session is up."""
+        self.account = context.budget.account("", "nodes that are being dialled", shared=True)
+        """What peers of this identity cost this node."""
         self._exports: Mapping[int, Cell] = {}
         self.in_reach = True
         """Whether the connection works just now; a session outlives a connection that breaks and is made anew."""
@@ -177,7 +187,7 @@ class Peer:
         self._correlations: dict[Ask[object], int] = {}
         self.asks: Mapping[int, Ask[object]] = self._asks
         """The asks that wait for a reply from there, by correlation, the oldest first."""
-        self.out_of_band = OutOfBandBuffers(context.bulk, self.control, self.system.loop)
+        self.out_of_band = OutOfBandBuffers(context.bulk, self.control, self.system.loop, self.account)
         self._send_buffer = SendBuffer(
             sender,
             self.codec,
@@ -185,15 +195,16 @@ class Peer:
             self._rejected,
             self.system.loop,
             context.bulk.settings,
+            self.account,
             self.out_of_band.shared_memory,
         )
-        self.incoming_asks = IncomingAsks(self.system, self._send_buffer, self._packed)
+        self.incoming_asks = IncomingAsks(self.system, self._send_buffer, self._packed, self.account)
         self.on_wait: Callable[[], None] | None = None
         """Called whenever a handler sends an ask to the node, and so waits for it; None while no listener is set."""
         self._backpressured_cells: set[RemoteCell] = set()  # actors there whose mailboxes are above high water
         self._backpressured_uids: set[int] = set()  # actors here whose backpressure the peer is told of, or will be
         self._not_read = _Limits(NOT_READ_MAX, NOT_READ_S)
-        self._failed = _Limit(NOT_READ_MAX, NOT_READ_S)
+        self._failed = RateLimit(NOT_READ_MAX, NOT_READ_S)
         self._not_read_there = _Limits(NOT_READ_MAX, NOT_READ_S)
         self._told = self._settled_there = 0  # messages to actors there, asks not counted; how many are settled
         self.settled = SettledCount(self.system.loop, lambda count: self.control(MessagesSettled(count)))
@@ -212,6 +223,13 @@ class Peer:
     def authenticate(self, identity: Identity) -> None:
         """Take note of the node's identity: what it may do is decided by that from now on."""
         self.identity = identity
+        account = self._context.budget.account(identity.id, str(identity), shared=identity.name is None)
+        assembly = self.out_of_band.assembly
+        self.account.move("definitions", self.codec.defined, account)
+        self.account.move("assembly_bytes", assembly.allocated_bytes, account)
+        self.account.move("watches", self._control_handler.watch_count, account)
+        self.account = self.codec.account = self.incoming_asks.account = assembly.account = account
+        self._send_buffer.charge(account)
         self._exports = self._context.exports if identity.may(*TO_ACTOR) else {}
 
     def describe(self) -> str:
@@ -365,12 +383,15 @@ class Peer:
     # --- in ----------------------------------------------------------------------------------------------------------
 
     def receive(self, body: bytes | bytearray | memoryview) -> None:
-        """Give each item of a body to its target; raises ``WireError`` when the body cannot be read as a whole."""
+        """Give each item of a body to its target.
+
+        Raises ``WireError`` when the body cannot be read as a whole, and ``PeerOverLimit`` when it defines too much.
+        """
         self._send_buffer.cork()
         try:
             opened = self.codec.open(body)
             deadlines = iter(opened.deadlines)
-            is_usual = not (opened.out_of_band or opened.headers or self.system.outgoing.at_work)
+            is_usual = not (opened.out_of_band or opened.headers or self.system.outgoing.at_work or self._takes_no_asks)
             (self._receive_items if is_usual else self._receive_one_by_one)(opened, deadlines)
             if self.settled.timer is None:
                 self.settled.received()
@@ -425,6 +446,8 @@ class Peer:
         try:
             if to:
                 check(self.identity, self._context.node_id.name, f"a message to actor #{to}", TO_ACTOR)
+            if correlation and self._takes_no_asks:
+                raise PeerOverLimit(f"too much waits for {self.identity}: asks of node {self.node} are refused")
             message = self.codec.read(number, payload, taken)
             if not to:
                 self._take_request(message, correlation, headers)
@@ -434,7 +457,7 @@ class Peer:
                     f"trouper://{self._context.node_id.name} has no actor #{to} any more: look for another"
                 )
         except Exception as error:  # noqa: BLE001  an error of one item must not keep the rest of the frame back
-            if correlation:
+            if correlation and not self._takes_no_asks:
                 self.incoming_asks.reply_error(correlation, error)
             reason = self._reason(error, number)
             self.system.count_gone(1, 0)
@@ -455,16 +478,24 @@ class Peer:
 
     def _reason(self, error: Exception, number: int) -> str:
         """Return the reason of the dead letter of an item that came in; a refusal and a fault are reported."""
-        if isinstance(error, NotPermitted):
-            what = self.codec.name_of(number)
-            self._context.security.note(self.identity, self.node, what, str(error))
-            return "not_permitted"
+        if isinstance(error, NotPermitted | PeerOverLimit):
+            self.note_refusal(self.codec.name_of(number), error)
+            return "not_permitted" if isinstance(error, NotPermitted) else "over_limit"
         if isinstance(error, WireError):
             return "decode_error"
         if isinstance(error, ActorStopped | Unhandled):
             return "no_such_actor"
         self.report_failure(self.codec.name_of(number), error)
         return "failed"
+
+    def note_refusal(self, what: str, error: Exception) -> None:
+        """Count, publish and log that the peer was refused something, for ``error``."""
+        self._context.security.note(self.identity, self.node, what, str(error))
+
+    @property
+    def _takes_no_asks(self) -> bool:
+        """Whether so many replies wait already that no further ask is answered, not even by an error."""
+        return self._send_buffer.above_high_water and self._send_buffer.full
 
     def report_failure(self, what: str, error: Exception) -> None:
         """Log that a message of the peer to the node itself failed, unless there were too many just before."""
@@ -476,10 +507,7 @@ class Peer:
         if not headers:
             self._control_handler.take(message, correlation)
             return
-        self.system.outgoing.begin_to_follow(headers)
-        invocation = Invocation(self.system.root, ToldWithHeaders(message, headers))
-        invocation.finished = True  # nothing waits for it
-        token = current_invocation.set(invocation)
+        token = current_invocation.set(request_with_headers(self.system, message, headers))
         try:
             self._control_handler.take(message, correlation)
         finally:
@@ -497,7 +525,11 @@ class Peer:
         if timeout_s is not None:
             grid_s = math.ceil(min(timeout_s, ASK_S_MAX) * ASK_GRID_PER_S) / ASK_GRID_PER_S
             ask = ask_with_headers(ref, message, grid_s, headers) if headers else ref.ask(message, grid_s)
-            self.incoming_asks.answer(correlation, ask, cell)
+            try:
+                self.incoming_asks.answer(correlation, ask, cell)
+            except (PeerOverLimit, WireError) as error:
+                self.note_refusal("an ask", error)
+                self.incoming_asks.reply_error(correlation, error)
             return
         self.settled.unsettled[cell] += 1
         try:
@@ -591,7 +623,7 @@ class Peer:
     def _ref_of(self, definition: RefDefinition) -> ActorRef:
         node_id = NodeId(definition.node, definition.generation)
         if definition.endpoint:
-            self._context.address_told(node_id, definition.endpoint)
+            self._context.address_told(node_id, definition.endpoint, self)
         own = self._context.exports.get(definition.uid) if node_id == self._context.node_id else None
         return (own or self._context.directory.cell(node_id, definition.uid, definition.path)).ref
 
@@ -613,7 +645,7 @@ class Peer:
         )
         if self._told > self._settled_there or not self._send_buffer.is_empty:
             return True
-        return any(tables) or self._control_handler.watches
+        return any(tables) or bool(self._control_handler.watch_count)
 
     def detach(self) -> None:
         """Take note that the session has ended as idle; data that was sent meanwhile goes to the next session."""
@@ -623,6 +655,7 @@ class Peer:
         assert not bodies, "a session that has data to send is not idle"
         self.settled.stop()
         self.out_of_band.close()
+        self.codec.close()
         for uid, correlation, number, message in items:
             if number <= REPLY_ERROR:
                 continue
@@ -665,6 +698,7 @@ class Peer:
             self.system.count_gone(0, -1)
             self.system.dead_letter(ask.message, ask.target.ref, "outcome_unknown", None, asked=True)
         self._count_unknown(self._told - self._settled_there, why)
+        self.codec.close()
         for remote in {*self.watched.values(), *self._backpressured_cells}:
             remote.end_for_now("node_lost", why)
         for table in (self._asks, self._correlations, self.watched):
@@ -688,8 +722,8 @@ class _Limits:
 
     def __init__(self, count: int, period_s: float) -> None:
         self._count, self._period_s = count, period_s
-        self._by_uid: dict[int, _Limit] = {}
-        self._shared = _Limit(count, period_s)
+        self._by_uid: dict[int, RateLimit] = {}
+        self._shared = RateLimit(count, period_s)
 
     def admits(self, uid: int, now: float) -> bool:
         """Count an event of an actor at ``now``, in seconds of the loop; False when there were too many."""
@@ -698,26 +732,5 @@ class _Limits:
             for key in [key for key, each in self._by_uid.items() if each.is_over(now)]:
                 del self._by_uid[key]
         if limit is None and len(self._by_uid) < LIMITED_ACTORS_MAX:
-            limit = self._by_uid[uid] = _Limit(self._count, self._period_s)
+            limit = self._by_uid[uid] = RateLimit(self._count, self._period_s)
         return (limit or self._shared).admits(now)
-
-
-class _Limit:
-    """Admits so many events in a period of so many seconds; the others are left out."""
-
-    __slots__ = ("_count", "_period_s", "_seen", "_until")
-
-    def __init__(self, count: int, period_s: float) -> None:
-        self._count, self._period_s = count, period_s
-        self._seen, self._until = 0, 0.0
-
-    def is_over(self, now: float) -> bool:
-        """Whether its period is over, so that a new limit does the same."""
-        return now >= self._until
-
-    def admits(self, now: float) -> bool:
-        """Count an event at ``now``, in seconds of the loop; False when there were too many in this period."""
-        if now >= self._until:
-            self._seen, self._until = 0, now + self._period_s
-        self._seen += 1
-        return self._seen <= self._count

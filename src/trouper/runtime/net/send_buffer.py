@@ -15,6 +15,7 @@ from typing import Protocol
 
 from ..kernel.ask import Ask
 from ..kernel.errors import WireError
+from ..session.budget import Account
 from ..session.bulk_chunks import BulkSettings, Chunk
 from ..session.codec import ITEMS_MAX, REPLY_ERROR, BodyTooLarge, Item, OutOfBandPayload, SessionCodec
 from .bulk.transfers import SegmentSource, Transfers
@@ -70,7 +71,7 @@ class SendBuffer:
 
     asks: those that wait for a reply, by correlation; an ask that is no longer among them is not sent.
     rejected: called with an item that is not sent, and the error; None when its asker has given up.
-    segments: shared memory with the peer; None for none.
+    account: of the peer's identity.  segments: shared memory with the peer; None for none.
     """
 
     def __init__(
@@ -81,8 +82,10 @@ class SendBuffer:
         rejected: Rejected,
         loop: asyncio.AbstractEventLoop,
         bulk: BulkSettings,
+        account: Account,
         segments: SegmentSource | None = None,
     ) -> None:
+        self._account, self._counted_items = account, 0
         self._sender, self._tables, self._asks, self._rejected, self._loop = sender, tables, asks, rejected, loop
         self._context = Context()  # flushes must not run in the context of a sender
         self._bulk, self._transfers = bulk, Transfers(sender, bulk, segments, self._is_given_up)
@@ -114,15 +117,36 @@ class SendBuffer:
     @property
     def full(self) -> bool:
         """Whether messages must be refused."""
-        return len(self._items) >= LIMIT or (self._bulk_bytes > 0 and self._transfers.waiting_items >= LIMIT)
+        if len(self._items) >= LIMIT or not self._account.has_room("queued_items"):
+            return True
+        return self._bulk_bytes > 0 and self._transfers.waiting_items >= LIMIT
 
     def reserve(self, buffer_bytes: int) -> bool:
         """Count the large buffers of the item that is put next; False when too many bytes wait already."""
         if self._bulk_bytes + buffer_bytes > self._bulk.queue_bytes_max:
             return False
-        self._bulk_bytes += buffer_bytes
+        if not self._account.has_room("queued_bytes", buffer_bytes):
+            return False
+        self._count_bytes(buffer_bytes)
         self._calm_items = 0
         return True
+
+    def charge(self, account: Account) -> None:
+        """Let what waits, and what will, be counted by this account from now on: the peer is known."""
+        self._account.move("queued_bytes", self._bulk_bytes, account)
+        self._account.move("queued_items", self._counted_items, account)
+        self._account = account
+
+    def _count_bytes(self, buffer_bytes: int) -> None:
+        self._bulk_bytes += buffer_bytes
+        self._account.add("queued_bytes", buffer_bytes)
+
+    def _count_items(self) -> None:
+        """Have the account know how many items wait, which it need not know of items that go at once."""
+        waiting = len(self._items) + len(self._signals) + len(self._background)
+        if waiting != self._counted_items:
+            self._account.add("queued_items", waiting - self._counted_items)
+            self._counted_items = waiting
 
     def put(self, item: Item) -> bool:
         """Queue an item for the next frame; returns whether so much waits that senders should wait too."""
@@ -199,12 +223,14 @@ class SendBuffer:
         """Encode what is queued into frames, and send as many as the session has capacity for."""
         self._armed, self._ahead = False, 0
         if not self._sender.is_open:
+            self._count_items()
             return
         self._busy = True
         try:
             self._flush()
         finally:
             self._busy = False
+            self._count_items()
         self._update_calm_items()
         if self._capacity is not None and not self.is_backpressured:
             self._release()
@@ -266,9 +292,10 @@ class SendBuffer:
         items = [*self._transfers.close(), *self._items, *self._signals, *self._background]
         bodies, items = list(self._bodies), [*map(_unpacked, items)]
         self._bodies.clear()
-        self._bulk_bytes = 0
+        self._count_bytes(-self._bulk_bytes)
         self._items, self._signals = [], []
         self._background.clear()
+        self._count_items()
         if self._capacity is not None:
             self._release()
         return bodies, items
@@ -300,7 +327,7 @@ class SendBuffer:
             elif self._can_travel(item):
                 self._transfers.add(item, item[3])
             else:
-                self._bulk_bytes -= item[3].buffer_bytes
+                self._count_bytes(-item[3].buffer_bytes)
         return through
 
     def _move(self) -> int:
@@ -312,7 +339,7 @@ class SendBuffer:
             followers = self._split_off(ready[1:])
             for at in range(0, len(followers), ITEMS_MAX):
                 self._encode(followers[at : at + ITEMS_MAX])
-            self._bulk_bytes -= _buffer_bytes(ready[0])
+            self._count_bytes(-_buffer_bytes(ready[0]))
         return moved
 
     def _is_given_up(self, item: Item) -> bool:

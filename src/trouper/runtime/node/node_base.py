@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ..kernel.placement import Placement
     from ..net.code_shipping import CodeShipping
     from ..net.network import MakeTransport
+    from ..session.budget import PeerLimits
     from ..session.bulk_chunks import BulkSettings
     from .extension import AnyExtension
     from .extension_run import ExtensionInfo
@@ -63,6 +64,10 @@ class NodeBase(NodeServices, SpawnMixin):
 
     The arguments are those of ``Node``, which describes them.
     """
+
+    _block_task: asyncio.Task[object] | None = None
+    _block_cancelled = False
+    _failure: BaseException | None = None
 
     def __init__(
         self,
@@ -82,6 +87,7 @@ class NodeBase(NodeServices, SpawnMixin):
         keys: str | PathLike[str] | None = None,
         insecure: bool = False,
         bulk: BulkSettings | None = None,
+        peer_limits: PeerLimits | None = None,
         strict_wire: bool = False,
         code_shipping: bool | CodeShipping = False,
         executors: Mapping[str, Threads] | None = None,
@@ -105,6 +111,7 @@ class NodeBase(NodeServices, SpawnMixin):
             insecure=insecure,
             shipping=_shipping(code_shipping),
             bulk=bulk,
+            limits=peer_limits,
             seed=seed,
         )
         self.parent_name = ""
@@ -120,9 +127,6 @@ class NodeBase(NodeServices, SpawnMixin):
         self._pool: ThreadPoolExecutor | None = None
         self.executor_pools = checked_pools(executors)
         """The pools of threads that the node was given, by their names."""
-        self._block_task: asyncio.Task[object] | None = None
-        self._block_cancelled = False
-        self._failure: BaseException | None = None
 
     async def __aenter__(self) -> Self:
         """Start the node in the running loop; raises what ``start`` raises."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -13,8 +14,11 @@ import msgspec
 
 from ..actor.spawning import SpawnMixin
 from ..gossip.versioned_table import TableLimits
+from ..kernel.ask import current_invocation
 from ..kernel.clock import Alarm
 from ..kernel.errors import CallerError, InvalidOption, NodeUnreachable
+from ..kernel.headers import NO_HEADERS, Headers, checked_headers
+from ..kernel.hooks import headers_of, request_with_headers
 from ..kernel.logs import get_log
 from ..kernel.message import Message
 from ..session.identity import OWN_PROCESS
@@ -157,7 +161,8 @@ class NodeContext(SpawnMixin):
 
         handler: plain or ``async def``; called with the message and the node that has sent it.  What it returns is the
             reply to an ask.  Its error goes to the asker, and is reported where none asked; it does not fail the
-            extension, which a peer could bring down otherwise.  At most 1,000 requests of a peer are handled at a time.
+            extension, which a peer could bring down otherwise.  How many requests are handled at a time is one of the
+            ``PeerLimits``.
         allow: the role that a peer needs.
         Raises ``CallerError`` when the type is served already, by this extension or another one, and ``InvalidOption``
         for a type that is no message and for an unknown role.
@@ -187,6 +192,12 @@ class NodeContext(SpawnMixin):
             return await handling
         finally:
             self._tasks.discard(task)
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of the request that a handler of ``serve`` handles, not to be changed; empty outside of one."""
+        invocation, root = current_invocation.get(), self.node.system.root
+        return NO_HEADERS if invocation is None or invocation.cell is not root else headers_of(invocation.item)
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
@@ -232,24 +243,39 @@ class NodeContext(SpawnMixin):
             raise NodeUnreachable(f"node {self.node_id.name} has no network: it cannot send to {endpoint}")
         self.network.connector.send(endpoint, message, reliable=reliable, stream=stream, expires_s=expires_s)
 
-    async def ask(self, node_id: NodeId, message: Message[R], timeout_s: float | None = None) -> R:
+    async def ask(
+        self,
+        node_id: NodeId,
+        message: Message[R],
+        timeout_s: float | None = None,
+        *,
+        headers: Headers | None = None,
+    ) -> R:
         """Send a message to a node as ``send`` does, and return the reply.
 
         timeout_s: seconds; None is the ``ask_timeout_s`` of the node.
+        headers: which the handler reads as ``ctx.headers``, as those of ``ActorRef.with_headers``; None for none.
         Raises ``NodeUnreachable``, ``AskTimeout``, ``Unhandled`` where no extension serves the type, and what the
         handler raises.
         """
         if node_id == self.node_id:
             async with asyncio.timeout(self.node.system.ask_timeout_s if timeout_s is None else timeout_s):
-                reply = self._serve_own(message)
-                return cast("R", await reply if inspect.iscoroutine(reply) else reply)
+                context, own = contextvars.copy_context(), None
+                if headers is not None:
+                    own = request_with_headers(self.node.system, message, checked_headers(headers))
+                context.run(current_invocation.set, own)
+                reply = context.run(self._serve_own, message)
+                if inspect.iscoroutine(reply):
+                    reply = await asyncio.create_task(cast("Coroutine[object, object, object]", reply), context=context)
+                return cast("R", reply)
         peer = None if self.network is None else self.network.find_generation(node_id)
         if peer is None:
             raise NodeUnreachable(
                 f"node {self.node_id.name} is not connected to node {node_id.name} of generation {node_id.generation}, "
                 "and knows no address of it: wait for PeerUp"
             )
-        return await peer.control_ref.ask(message, timeout_s)
+        ref = peer.control_ref if headers is None else peer.control_ref.with_headers(headers)
+        return await ref.ask(message, timeout_s)
 
     def _send_to_self(self, message: Message[Any]) -> None:  # Any: a message with whatever reply
         try:

@@ -13,6 +13,7 @@ from ..kernel.errors import InvalidOption
 if TYPE_CHECKING:
     from ..net.code_shipping import CodeShipping
     from ..net.network import MakeTransport
+    from ..session.budget import PeerLimits
     from ..session.bulk_chunks import BulkSettings
     from .node_network import NodeNetwork
     from .node_services import NodeServices
@@ -29,6 +30,7 @@ class NetworkOptions:
     keys: the folder that ``trouper keygen`` made, for tcp; None has no keys.  insecure: tcp may go without.
     shipping: the limits of code that travels by value; None neither sends nor takes code.
     bulk: how large buffers in messages are sent; None is ``BulkSettings()``.
+    limits: what peers may cost the node; None is ``PeerLimits()``.
     sessions_max: sessions that a member of a cluster keeps open; None, outside of a cluster, keeps every session.
     advertise: the endpoint that peers are told instead of those where the node listens; empty for none.
     seed: of the tokens and the jitter of sessions; None takes unpredictable ones from the operating system.
@@ -40,6 +42,7 @@ class NetworkOptions:
     keys: Path | None = None
     insecure: bool = False
     bulk: BulkSettings | None = None
+    limits: PeerLimits | None = None
     shipping: CodeShipping | None = None
     seed: int | None = None
     sessions_max: int | None = None
@@ -82,6 +85,7 @@ async def open_network(
         local=NodeActors(node),
         allowed_modules=options.allowed_modules,
         bulk=options.bulk,
+        limits=options.limits,
         settings=SessionSettings()
         if options.sessions_max is None
         else SessionSettings.for_monitored_peers(options.sessions_max),

@@ -53,6 +53,7 @@ WARNED_REASONS = frozenset(
         "outcome_unknown",
         "refused",
         "not_permitted",
+        "over_limit",
     }
 )
 """Reasons that are logged for messages that were told."""

@@ -7,7 +7,8 @@ several buffers may alternate.  The body whose message names a buffer comes afte
 
 Laws of this file:
 1. ``Assembly`` takes chunks that follow each other without a gap, and refuses all others by ``WireError``.
-2. It never holds more than its limits say, whatever comes in, and no memory is touched before bytes for it are there.
+2. It holds what its account has room for (``budget``), whatever comes in, and no memory is touched before bytes for it
+   are there.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from struct import Struct
 from typing import Final
 
 from ..kernel.errors import InvalidOption, WireError
+from .budget import Account
 from .transport import Buffer
 
 _HEAD: Final = Struct(">QQQ")
@@ -34,7 +36,6 @@ class BulkSettings:
     bulk_bytes_min: a buffer of so many bytes or more leaves the payload and is sent out of band.
     bulk_bytes_max: bytes of all large buffers of one message together; more is refused at the sender.
     buffers_max: large buffers of one message.
-    assembly_bytes_max: bytes of buffers of one peer that this node holds at a time, incomplete or not yet taken.
     queue_bytes_max: bytes that wait to be sent to one peer before more messages with large buffers are refused.
     share_bytes_min: a buffer of so many bytes or more goes by shared memory to a process of the same user and host.
     shared_bytes_max: bytes of shared memory of this node, 0 for none; what does not fit goes over the session.
@@ -43,7 +44,6 @@ class BulkSettings:
     bulk_bytes_min: int = 65_536
     bulk_bytes_max: int = 1_073_741_824
     buffers_max: int = 256
-    assembly_bytes_max: int = 2_147_483_648
     queue_bytes_max: int = 2_147_483_648
     share_bytes_min: int = 1_048_576
     shared_bytes_max: int = 1_073_741_824
@@ -51,10 +51,8 @@ class BulkSettings:
     def __post_init__(self) -> None:
         if min(self.bulk_bytes_min, self.buffers_max, self.share_bytes_min) < 1 or self.shared_bytes_max < 0:
             raise InvalidOption(f"{self}: every limit must be 1 or more, and shared_bytes_max 0 or more")
-        if not self.bulk_bytes_min <= self.bulk_bytes_max <= min(self.assembly_bytes_max, self.queue_bytes_max):
-            raise InvalidOption(
-                f"{self}: expected bulk_bytes_min <= bulk_bytes_max <= assembly_bytes_max and <= queue_bytes_max"
-            )
+        if not self.bulk_bytes_min <= self.bulk_bytes_max <= self.queue_bytes_max:
+            raise InvalidOption(f"{self}: expected bulk_bytes_min <= bulk_bytes_max <= queue_bytes_max")
 
 
 def chunk_of(number: int, buffer: memoryview, offset: int, body_bytes_max: int) -> Chunk:
@@ -75,18 +73,23 @@ class Assembly:
     """Buffers of one peer: the incomplete ones, and the complete ones that no message has taken.
 
     allocate: returns writable memory of so many bytes, which costs nothing before it is touched.
-    held_bytes: of both together.
+    account: of the peer's identity.  A buffer costs it ``bulk_bytes_min`` at least, for small ones cost memory too.
+    allocated_bytes: what both together cost.
     """
 
-    def __init__(self, settings: BulkSettings, allocate: Callable[[int], memoryview]) -> None:
-        self._settings, self._allocate = settings, allocate
+    def __init__(self, settings: BulkSettings, allocate: Callable[[int], memoryview], account: Account) -> None:
+        self._settings, self._allocate, self.account = settings, allocate, account
         self._growing: dict[int, _Growing] = {}
         self._complete: dict[int, memoryview] = {}
         self._refused: set[int] = set()
         self.allocated_bytes = 0
 
     def take_chunk(self, parts: Sequence[Buffer]) -> None:
-        """Take the body of a frame in the bulk lane; raises ``WireError`` for no chunk, or above a limit."""
+        """Take the body of a frame in the bulk lane.
+
+        Raises ``WireError`` for no chunk, and for a buffer above ``bulk_bytes_max``; ``PeerOverLimit`` when the account
+        has no room for the buffer.
+        """
         if len(parts) != 2 or len(parts[0]) != HEAD_BYTES or not len(parts[1]):
             raise WireError(f"a body in the bulk lane has a head of {HEAD_BYTES} bytes and a part of a buffer")
         number, total, offset = _HEAD.unpack(parts[0])
@@ -109,7 +112,7 @@ class Assembly:
             self._complete[number] = self._growing.pop(number).memory.toreadonly()
 
     def put(self, number: int, buffer: memoryview) -> None:
-        """Take a buffer that came as a whole, by shared memory; raises ``WireError`` above a limit."""
+        """Take a buffer that came as a whole, by shared memory; raises as ``take_chunk`` does."""
         self._admit(number, len(buffer))
         self._complete[number] = buffer.toreadonly()
 
@@ -123,16 +126,16 @@ class Assembly:
             raise WireError(f"buffer {number} came twice")
         if total > most:
             raise WireError(f"buffer {number} has {total} bytes, bulk_bytes_max={most}")
-        if self.allocated_bytes + total > self._settings.assembly_bytes_max:
-            held = f"{self.allocated_bytes} bytes are held for it"
-            raise WireError(f"buffer {number} of {total} bytes is refused: {held}, as assembly_bytes_max says")
-        if (
-            len(self._complete) + len(self._growing)
-            >= self._settings.assembly_bytes_max // self._settings.bulk_bytes_min
-        ):
-            raise WireError(f"buffer {number} is refused: {len(self._complete)} others are held that no message took")
+        self.account.take("assembly_bytes", self._cost(total))
         self._refused.discard(number)
-        self.allocated_bytes += total
+        self.allocated_bytes += self._cost(total)
+
+    def _cost(self, total: int) -> int:
+        return max(total, self._settings.bulk_bytes_min)
+
+    def _release(self, cost_bytes: int) -> None:
+        self.allocated_bytes -= cost_bytes
+        self.account.give_back("assembly_bytes", cost_bytes)
 
     def take(self, numbers: Sequence[int]) -> dict[int, memoryview]:
         """Return the complete buffers among these by number, and forget all of them."""
@@ -142,9 +145,9 @@ class Assembly:
             growing = self._growing.pop(number, None)
             buffer = self._complete.pop(number, None)
             if growing is not None:
-                self.allocated_bytes -= growing.total
+                self._release(self._cost(growing.total))
             elif buffer is not None:
-                self.allocated_bytes -= len(buffer)
+                self._release(self._cost(len(buffer)))
                 taken[number] = buffer
         return taken
 
@@ -152,4 +155,4 @@ class Assembly:
         """Forget everything."""
         self._growing.clear()
         self._complete.clear()
-        self.allocated_bytes = 0
+        self._release(self.allocated_bytes)

@@ -30,6 +30,7 @@ from ..kernel.headers import HEADER_BYTES_MAX, HEADER_NAME, HEADER_NAME_CHARS_MA
 from ..kernel.message import Message, message_class, reply_annotation, tag_of
 from ..kernel.ref import ActorRef
 from ..kernel.untrusted import decode_untrusted
+from .budget import Account
 from .buffers import BUFFER_CODE, OutOfBandBuffer, expected, is_number, may_carry
 from .buffers import read as read_buffer
 from .buffers import write as write_buffer
@@ -40,7 +41,7 @@ from .schemas import FINGERPRINT_BYTES, fields_of, fingerprint
 from .transport import Buffer
 
 ITEMS_MAX = 512
-"""Items of one frame; what was sent beyond them in one loop iteration goes in the next frame."""
+"""Items of one frame; what was sent beyond them in one loop iteration goes in the next frame.  More are refused."""
 REPLY, REPLY_ERROR, TAGS_FROM = 0, 1, 2
 """Numbers of tags: the value of a reply, an error in its place, and the first number of a message type."""
 TAGS_MAX = 16_384
@@ -89,6 +90,8 @@ class RefDefinition(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 _HeaderName = Annotated[str, msgspec.Meta(max_length=HEADER_NAME_CHARS_MAX, pattern=f"^{HEADER_NAME}\\Z")]
 _HeaderValue = Annotated[bytes, msgspec.Meta(max_length=HEADER_BYTES_MAX)]
+_Headers = Annotated[dict[_HeaderName, _HeaderValue], msgspec.Meta(max_length=HEADERS_MAX)]
+_PerItem = msgspec.Meta(max_length=ITEMS_MAX)
 
 
 class Body(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -96,10 +99,10 @@ class Body(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     tags: list[TagDefinition]
     refs: list[RefDefinition]
-    items: list[tuple[int, int, int, msgspec.Raw]]
-    deadlines: list[Annotated[float, msgspec.Meta(ge=0)]]
-    out_of_band: list[tuple[int, list[int]]] = []
-    headers: list[tuple[int, Annotated[dict[_HeaderName, _HeaderValue], msgspec.Meta(max_length=HEADERS_MAX)]]] = []
+    items: Annotated[list[tuple[int, int, int, msgspec.Raw]], _PerItem]
+    deadlines: Annotated[list[Annotated[float, msgspec.Meta(ge=0)]], _PerItem]
+    out_of_band: Annotated[list[tuple[int, list[int]]], _PerItem] = []
+    headers: Annotated[list[tuple[int, _Headers]], _PerItem] = []
 
 
 class OutOfBandPayload:
@@ -159,6 +162,10 @@ class SessionCodec:
         self._decoders: dict[type | object, msgspec.msgpack.Decoder[object]] = {}
         self._untyped = msgspec.msgpack.Decoder(ext_hook=self._extension_hook)
         self._taken = NO_BUFFERS
+        self.account: Account | None = None
+        """Of the identity of the peer, which defines numbers; None lets it define as many as the constants say."""
+        self.defined = 0
+        """How many numbers the peer has defined."""
         self.carriers: set[int] = set()
         """Numbers of the message types that may hold large buffers."""
         self.plain: dict[type, int] = {}
@@ -295,7 +302,8 @@ class SessionCodec:
     def open(self, body: bytes | bytearray | memoryview) -> Body:
         """Take a body apart and apply its definitions.
 
-        Raises ``WireError`` for anything that is no body, or defines what it must not; nothing is applied then.
+        Raises ``WireError`` for anything that is no body, or defines what it must not, and ``PeerOverLimit`` for more
+        definitions than the account has room for; nothing is applied then.
         """
         try:
             opened = _decode_body(body)
@@ -313,12 +321,31 @@ class SessionCodec:
         for _, headers in opened.headers:
             if problem := over_limit(headers):
                 raise WireError(problem)
+        if opened.tags or opened.refs:
+            self._charge_definitions(opened)
         for tag in opened.tags:
             self._types[tag.number] = _type_of(tag)
             self.readers.pop(tag.number, None)
         for ref in opened.refs:
             self._refs[ref.number] = self._ref_of(ref)
         return opened
+
+    def _charge_definitions(self, opened: Body) -> None:
+        if self.account is None:
+            return
+        new = {(0, tag.number) for tag in opened.tags if tag.number not in self._types}
+        new |= {(1, ref.number) for ref in opened.refs if ref.number not in self._refs}
+        self.account.take("definitions", len(new))
+        self.defined += len(new)
+
+    def close(self) -> None:
+        """Forget the numbers that the peer has defined."""
+        self._types.clear()
+        self._refs.clear()
+        self.readers.clear()
+        if self.account is not None:
+            self.account.give_back("definitions", self.defined)
+        self.defined = 0
 
     def read(self, number: int, payload: msgspec.Raw, taken: TakenBuffers = NO_BUFFERS) -> Message[object]:
         """Decode a message; raises ``WireError`` naming the type and the field.

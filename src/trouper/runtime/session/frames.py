@@ -136,7 +136,7 @@ class SessionRefusal(msgspec.Struct, frozen=True):
     """The body of REFUSE.
 
     node: the node that refuses.  code: ``protocol``, ``itself``, ``name_taken``, ``over``, ``full``,
-        ``closing`` or ``not_admitted``.
+        ``closing``, ``connected`` (the node has a session already) or ``not_admitted``.
     text: one sentence for people.
     """
 

@@ -275,7 +275,7 @@ class Session:
         self.in_use, self.pinned = True, False
         self.received_frames = self.breaks = self.duplicates = self._question = 0
         self.used_at = -inf
-        self.wake_at = self.alarm_at = inf
+        self.wake_at, self.alarm_at = expires_at, inf
         self._wire_full = False
         self._awaited_bytes = 0
         self._end_at = expires_at

@@ -7,10 +7,11 @@ a host, one session comes of it.
 
 When a node that has a session greets with another token (a later generation, or the same one after it has given up), a
 *candidate* session greets back.  Only when the candidate comes up does the old session end, so a late or repeated frame
-ends nothing.  If the old session is up, and the greeting is of another generation at another endpoint, the old peer is
-asked for a sign of life first, and the newcomer is refused if it gives one: two nodes of one name.  Where the nodes
-are monitored by other means, ``known_node`` says which node has a name, and no sign of life is asked for: a greeting of
-another generation is refused unless it comes from the same endpoint, where only one process can listen.
+ends nothing.  If the old session is up, and the greeting tells another endpoint, the old peer is asked for a sign of
+life first, and the newcomer is refused if it gives one: two nodes of one name, or, where it says that it is of the same
+generation, a node that has dialled this one by another endpoint, or an impostor.  Where the nodes are monitored by
+other means, ``known_node`` says which node has a name, and no sign of life is asked for: a greeting of another
+generation is refused unless it comes from the same endpoint, where only one process can listen.
 
 A generation that has made way for another one is over here: it is refused with the code ``over``, and has to start
 again.  Generations are random numbers, of which none is later than another.
@@ -38,12 +39,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from heapq import heappop, heappush
 from math import inf
 from typing import NamedTuple
 
-from ..kernel.errors import CallerError
+from ..kernel.errors import CallerError, PeerOverLimit
 from . import frames
+from .budget import Account, Budget, PeerLimits, RateLimit
 from .effects import CloseWire, DialRefused, Effect, FrameRejected, OpenWire, Refuse
 from .frames import Frame, FrameError, Greeting, SessionRefusal
 from .generations import Generations
@@ -51,6 +54,10 @@ from .handshake import Handshake, LocalNode
 from .session import Session
 from .settings import SessionSettings
 from .transport import Buffer, Source
+
+REFUSALS_MAX = 20
+"""Nodes that are told in ``REFUSALS_S`` seconds that they are refused; each takes a connection to them."""
+REFUSALS_S = 1.0
 
 
 class TooManyPeers(CallerError):
@@ -82,6 +89,7 @@ class SessionManager:
     known_node: returns the node that is known by other means to be alive and to have a name; None for none.
     admit: returns why the sender of a greeting gets no session, in one clause, by the name that it gives itself and the
         identity of its transport; None admits it.
+    account: returns what the peers of an identity cost this node; None counts all peers as one, with default limits.
     unknown_session_frames: frames dropped because their session is over or was never this node's.
     rejected_frames: frames that broke the protocol.
     """
@@ -96,7 +104,11 @@ class SessionManager:
         generations: Generations | None = None,
         known_node: Callable[[str], KnownNode | None] = lambda _: None,
         admit: Callable[[str, str | None], str | None] = lambda _, __: None,
+        account: Callable[[str | None], Account] | None = None,
     ) -> None:
+        self._account = account or partial(Budget(PeerLimits()).account, name="all peers", shared=True)
+        self._half_open: dict[int, Account] = {}
+        self._refusals = RateLimit(REFUSALS_MAX, REFUSALS_S)
         self._local, self._settings = local, settings or SessionSettings()
         self._generations = Generations() if generations is None else generations
         self._known_node = known_node
@@ -234,7 +246,7 @@ class SessionManager:
             if frame.kind == frames.IDLE:
                 session.pinned = self._is_pinned(session)
             return self._after_event(session, session.receive(frame, now), now)
-        except FrameError as error:
+        except (FrameError, PeerOverLimit) as error:
             self.rejected_frames += 1
             return [FrameRejected(source, str(error))]
 
@@ -326,14 +338,17 @@ class SessionManager:
         """A node without a session greets, or answers the dial."""
         effects: list[Effect] = []
         session = dial or self._dials.get(greeting.endpoint)
+        if session is None and frame.kind == frames.WELCOME:  # it answers a HELLO that this node has not sent
+            self.unknown_session_frames += 1
+            return []
         if session is not None:
             self._dials.pop(session.endpoint)
             self._found(session.endpoint, greeting.node)
-        elif len(self._peers) >= self._settings.peers_max:
+        elif len(self._peers) - len(self._half_open) >= self._settings.peers_max:
             text = f"{self._local.node} has peers_max={self._settings.peers_max} sessions already"
             return self._refuse(greeting, "full", text, None, now)
         else:
-            session, effects = self._make_session(greeting.endpoint, now + self._settings.handshake_s)
+            session, effects = self._answering_session(greeting, now + self._settings.handshake_s, source)
         session.identity = source.identity
         self._peers[greeting.node] = session
         return effects + self._greeted(session, frame, greeting, now)
@@ -343,11 +358,14 @@ class SessionManager:
     ) -> list[Effect]:
         """A node of the peer's name does not know the session: it has to answer a handshake to take its place."""
         assert current.peer is not None, "a session that was up has a peer"
-        if current.state == "leaving":
+        if current.state == "leaving" or (dial is None and frame.kind == frames.WELCOME):
             return []
         is_other = _is_other_generation(current, greeting)
-        if current.state == "up" and is_other and greeting.endpoint != current.peer.endpoint:
+        if current.state == "up" and greeting.endpoint != current.peer.endpoint:
             found, asking = current.check_name(now)
+            if found == "alive" and not is_other:
+                text = f"{greeting.node} has a session already, and is alive at {current.peer.endpoint}"
+                return self._refuse(greeting, "connected", text, dial, now)
             if found == "alive":
                 text = f"another {greeting.node} has a session already, and is alive at {current.peer.endpoint}"
                 return self._refuse(greeting, "name_taken", text, dial, now)
@@ -358,7 +376,7 @@ class SessionManager:
         if candidate is None or dial is not None or candidate.endpoint != greeting.endpoint:
             effects += [] if candidate is None else self._after_event(candidate, candidate.end("node_lost", ""), now)
             if dial is None:
-                candidate, opened = self._make_session(greeting.endpoint, inf)
+                candidate, opened = self._answering_session(greeting, inf, source)
                 effects += opened
             else:
                 self._dials.pop(dial.endpoint)
@@ -372,7 +390,10 @@ class SessionManager:
     # -- refusals ------------------------------------------------------------------------------------------------------
 
     def _refuse(self, greeting: Greeting, code: str, text: str, ours: Session | None, now: float) -> list[Effect]:
-        """Tell the node that it is refused, at most once in ``greet_first_s``; a dial of it has come to nothing."""
+        """Tell the node that it is refused, unless it was told just before, or many others were.
+
+        A dial of it has come to nothing.
+        """
         if code == "itself":
             dial = self._sessions.get(greeting.token)
             if dial is None or not self._is_dial(dial):
@@ -381,6 +402,8 @@ class SessionManager:
             return [*self._after_event(dial, dial.end("refused", text), now), DialRefused(dial.endpoint, code, text)]
         effects = self._postpone([ours.endpoint], code, text, now) if ours and self._is_dial(ours) else []
         if now < self._refused_at.get(greeting.endpoint, -inf) + self._settings.greet_first_s:
+            return effects
+        if not self._refusals.admits(now):
             return effects
         if len(self._refused_at) >= self._settings.peers_max:
             self._refused_at.clear()
@@ -394,6 +417,8 @@ class SessionManager:
         if ours is None or ours.state not in ("greeting", "broken"):
             self.unknown_session_frames += 1
             return []
+        if refusal.code == "connected" and self._is_dial(ours) and refusal.node in self._peers:
+            return self._drop_dial(ours, refusal.node, now)
         nodes = {node for node, session in self._peers.items() if session is ours}
         endpoints = [endpoint for node in nodes for endpoint in self._endpoints_of(node)]
         endpoints += [ours.endpoint] if ours.endpoint in self._dialled and ours.endpoint not in endpoints else []
@@ -460,6 +485,21 @@ class SessionManager:
 
     # -- housekeeping --------------------------------------------------------------------------------------------------
 
+    def _answering_session(self, greeting: Greeting, expires_at: float, source: Source) -> tuple[Session, list[Effect]]:
+        """Make a session for a node that has greeted; raises ``PeerOverLimit`` for too many handshakes of its identity.
+
+        The handshake is held by the account until it is complete.
+        """
+        account = self._account(source.identity)
+        account.take("handshakes")
+        session, effects = self._make_session(greeting.endpoint, expires_at)
+        self._half_open[session.token] = account
+        return session, effects
+
+    def _no_longer_half_open(self, session: Session) -> None:
+        if (account := self._half_open.pop(session.token, None)) is not None:
+            account.give_back("handshakes")
+
     def _make_session(self, endpoint: str, expires_at: float) -> tuple[Session, list[Effect]]:
         token = self._token()
         while token in self._sessions or not 0 < token < 2**64:
@@ -473,6 +513,8 @@ class SessionManager:
         """Update the tables after an event of a session; returns its effects and those of the update, in order."""
         if session.state == "closed":
             return effects + self._forget_session(session, now)
+        if self._half_open and session.ever_up:
+            self._no_longer_half_open(session)
         if session.wake_at < session.alarm_at:
             self._set_alarm(session)
         if self._candidates and session.state == "up" and session.peer is not None:
@@ -491,6 +533,7 @@ class SessionManager:
         """A session has ended: close its wire, and dial again the endpoints that are wanted."""
         if self._sessions.pop(session.token, None) is None:
             return []
+        self._no_longer_half_open(session)
         effects: list[Effect] = []
         users = self._wires[session.endpoint]
         del users[session.token]

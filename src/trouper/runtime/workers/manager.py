@@ -196,6 +196,7 @@ class WorkerManager(Extension[Workers], name="workers", essential=True, limit_s=
             strict_wire=self._strict_wire,
             journal=self.settings.journal if node.has_given_journal else "memory",
             bulk=options.bulk,
+            peer_limits=options.limits,
             shipped_bytes_max=None if options.shipping is None else options.shipping.shipped_bytes_max,
             keys=None if options.keys is None else str(options.keys.absolute()),
             insecure=options.insecure,

@@ -13,6 +13,7 @@ import msgspec
 from ..kernel.errors import WireError
 from ..kernel.untrusted import decode_untrusted
 from ..node.executors import Threads
+from ..session.budget import PeerLimits
 from ..session.bulk_chunks import BulkSettings
 from .settings import WorkerLimits
 
@@ -61,6 +62,7 @@ class Setup(msgspec.Struct, frozen=True, tag=True):
     strict_wire: bool
     journal: Literal["node", "memory"]
     bulk: BulkSettings | None
+    peer_limits: PeerLimits | None
     shipped_bytes_max: int | None
     keys: str | None
     insecure: bool

@@ -182,6 +182,7 @@ class WorkerMain:
             keys=setup.keys,
             insecure=setup.insecure,
             bulk=setup.bulk,
+            peer_limits=setup.peer_limits,
             journal=ServedJournal(setup.parent) if setup.journal == "node" else MemoryJournal(),
             code_shipping=False if setup.shipped_bytes_max is None else CodeShipping(setup.shipped_bytes_max),
             extensions=[extension_of_parent(*described) for described in setup.extensions],

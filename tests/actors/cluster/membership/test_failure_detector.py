@@ -5,7 +5,16 @@ from collections.abc import Callable
 from itertools import chain
 from math import inf
 
-from trouper.actors.cluster.membership import Accusation, Effect, Member, Membership, Publish, Send, SwimSettings
+from trouper.actors.cluster.membership import (
+    Accusation,
+    Effect,
+    Member,
+    Membership,
+    Publish,
+    Send,
+    Status,
+    SwimSettings,
+)
 from trouper.actors.cluster.membership.packets import Ack, Gossip, IndirectPing, Nack, Packet, Ping
 
 SETTINGS = SwimSettings(sync_interval_s=0, gossip_interval_s=50.0, leap_s=inf)
@@ -119,3 +128,43 @@ def test_a_suspect_learns_it_from_the_member_that_pings_it() -> None:
     [ping] = _packets(node.tick(0.25), Ping)
     assert isinstance(ping.packet, Ping)
     assert ping.packet.updates[0] == Accusation("b", 1, 0, "a")
+
+
+def test_an_answer_is_believed_from_the_target_and_from_the_helpers_that_were_asked() -> None:
+    """Another member cannot keep a dead one alive by answers in its name, whatever sequence it guesses."""
+    node = _node(5)
+    ping, effects = _to_indirect(node)
+    helpers = {send.to for send in _packets(effects, IndirectPing)}
+    [stranger] = set("bcdef") - helpers - {ping.target}
+    forged = Ack("c", ping.target, ping.sequence)
+    for by in (stranger, "x"):
+        node.receive(forged, 0.8, by=by)
+        assert _is_probing(node)
+    node.receive(Ack("c", stranger, ping.sequence), 0.8)
+    assert _is_probing(node)
+    node.receive(forged, 0.8, by=min(helpers))
+    assert not _is_probing(node)
+
+
+def test_an_answer_to_a_ping_for_another_node_is_passed_on_from_the_target_alone() -> None:
+    """The node that asked for the ping hears of the target what the target itself has said."""
+    node = _node(3)
+    [ping] = _packets(node.receive(IndirectPing("c", "b", "b", "d", "d", 9), 0.1), Ping)
+    assert isinstance(ping.packet, Ping)
+    assert _packets(node.receive(Ack("c", "d", ping.packet.sequence), 0.2, by="c"), Ack) == []
+    assert _packets(node.receive(Ack("c", "c", ping.packet.sequence), 0.2), Ack) == []
+    [passed_on] = _packets(node.receive(Ack("c", "d", ping.packet.sequence), 0.2), Ack)
+    assert (passed_on.to, passed_on.packet) == ("b", Ack("c", "d", 9))
+
+
+def test_what_rides_on_an_answer_is_taken_from_its_source_alone() -> None:
+    """A helper passes the answer on without records; what comes with it all the same is left out."""
+    node = _node(3)
+    left = Member("c", "c", 1).become(Status.LEFT)
+    node.receive(Ack("c", "d", 1, (left,)), 0.1, by="b")
+    assert [member.name for member in node.members()] == ["a", "b", "c", "d"]
+
+
+def _is_probing(node: Membership) -> bool:
+    """Whether the probe goes on: at its end, without an answer, the target is suspected."""
+    return node._view.schedule.stage != "idle"  # noqa: SLF001  nothing else shows it before the end

@@ -16,6 +16,7 @@ from trouper.runtime.net.control import (
     RetireSegments,
     SegmentInfo,
 )
+from trouper.runtime.session.budget import Budget, PeerLimits
 from trouper.runtime.session.bulk_chunks import BulkSettings
 
 SETTINGS = BulkSettings(bulk_bytes_min=10, bulk_bytes_max=100, buffers_max=3)
@@ -28,7 +29,8 @@ async def buffers_at(
     """One peer's side of a node that listens there, and what it says."""
     said: list[Message[object]] = []
     bulk = BulkResources(settings, lambda: 1, listen)
-    return bulk, OutOfBandBuffers(bulk, said.append, asyncio.get_running_loop()), said
+    account = Budget(PeerLimits()).account("k", "ada", shared=True)
+    return bulk, OutOfBandBuffers(bulk, said.append, asyncio.get_running_loop(), account), said
 
 
 def test_only_what_has_large_buffers_is_packed() -> None:
@@ -95,7 +97,7 @@ def test_a_buffer_in_shared_memory_is_taken_like_others() -> None:
         assert said == [AcceptSharedMemory()]
         out_of_band.handle(LendSegment(1, lent.segment, 4))
         out_of_band.handle(LendSegment(2, lent.segment, 3))
-        assert out_of_band.assembly.allocated_bytes == 7
+        assert out_of_band.assembly.allocated_bytes == 2 * SETTINGS.bulk_bytes_min
         out_of_band.handle(DropBuffers([2, 9]))
         assert {number: bytes(view) for number, view in out_of_band.take([1, 2]).items()} == {1: b"abcd"}
         out_of_band.handle(LendSegment(3, lent.segment, 4))

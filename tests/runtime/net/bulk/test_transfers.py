@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 from tests.runtime.net.stage import Add, Anything
 from trouper.runtime.net.bulk.transfers import Transfers
 from trouper.runtime.net.control import EndActor, WatchActor
+from trouper.runtime.session.budget import Budget, PeerLimits
 from trouper.runtime.session.buffers import extract
 from trouper.runtime.session.bulk_chunks import HEAD_BYTES, Assembly, BulkSettings, Chunk
 from trouper.runtime.session.codec import Item, OutOfBandPayload
 
 SETTINGS = BulkSettings(bulk_bytes_min=10)
+ACCOUNT = Budget(PeerLimits()).account("k", "ada", shared=True)
 MESSAGE = 20
 """The number of a message type."""
 
@@ -23,7 +25,7 @@ class Link:
 
     def __init__(self, room: int = 10_000) -> None:
         self.room = room
-        self.assembly = Assembly(SETTINGS, lambda size_bytes: memoryview(bytearray(size_bytes)))
+        self.assembly = Assembly(SETTINGS, lambda size_bytes: memoryview(bytearray(size_bytes)), ACCOUNT)
 
     def send_chunk(self, chunk: Chunk, /) -> bool:
         """Take a chunk."""

@@ -27,7 +27,7 @@ RELAYS_MAX = 1_000
 class FailureDetector:
     """The probe of one node, and the pings that it makes for others; the view's ``schedule`` chooses the targets."""
 
-    __slots__ = ("_cluster", "_dissemination", "_health", "_relays", "_sequence", "_settings", "_view")
+    __slots__ = ("_cluster", "_dissemination", "_health", "_helpers", "_relays", "_sequence", "_settings", "_view")
 
     def __init__(
         self,
@@ -40,7 +40,9 @@ class FailureDetector:
         self._view, self._dissemination, self._health = view, dissemination, health
         self._cluster, self._settings = cluster, settings
         self._sequence = 0
-        self._relays: deque[tuple[float, int, str, int]] = deque()  # nack at, own sequence, origin, its sequence
+        # nack at, target, own sequence, origin, its sequence
+        self._relays: deque[tuple[float, str, int, str, int]] = deque()
+        self._helpers: frozenset[str] = frozenset()  # those that were asked to ping the target of the present probe
 
     @property
     def wake_at(self) -> float:
@@ -53,7 +55,7 @@ class FailureDetector:
         if self._view.schedule.wake_at <= now:
             self._step(now)
         while self._relays and self._relays[0][0] <= now:
-            _, _, origin, sequence = self._relays.popleft()
+            _, _, _, origin, sequence = self._relays.popleft()
             if self._settings.lifeguard:
                 self._view.effects.append(Send(origin, Nack(self._cluster, self._view.me.name, sequence)))
 
@@ -63,16 +65,27 @@ class FailureDetector:
         if self._view.schedule.wake_at < inf:
             self._view.schedule.rest(until)
 
-    def acked(self, packet: Ack) -> None:
-        """Take an answer to the probe, or to a ping for another node, to which it is passed on."""
-        if self._view.schedule.acked(packet.sequence):
+    def acked(self, packet: Ack, by: str) -> None:
+        """Take an answer to the probe, or to a ping for another node, to which it is passed on.
+
+        by: the node that sent it here.  An answer of the target is believed from the target itself, and from the
+            helpers that were asked to ping it.
+        """
+        schedule = self._view.schedule
+        believed = by == packet.source or (schedule.stage == "indirect" and by in self._helpers)
+        if believed and packet.source == schedule.target and schedule.acked(packet.sequence):
             self._health.probed(-1)
             return
-        for place, (_, sequence, origin, origin_sequence) in enumerate(self._relays):
-            if sequence == packet.sequence:
+        for place, (_, target, sequence, origin, origin_sequence) in enumerate(self._relays):
+            if sequence == packet.sequence and target == packet.source == by:
                 del self._relays[place]
                 self._view.effects.append(Send(origin, Ack(self._cluster, packet.source, origin_sequence)))
                 return
+
+    def nacked(self, packet: Nack) -> None:
+        """Take a helper's word that it has no answer yet."""
+        if packet.source in self._helpers:
+            self._view.schedule.nacked(packet.sequence)
 
     def ping_for(self, packet: IndirectPing, now: float) -> None:
         """Ping the target in the place of another node."""
@@ -80,7 +93,7 @@ class FailureDetector:
             return
         self._sequence += 1
         nack_at = now + self._settings.nack_fraction * self._settings.probe_timeout_s
-        self._relays.append((nack_at, self._sequence, packet.endpoint, packet.sequence))
+        self._relays.append((nack_at, packet.target, self._sequence, packet.endpoint, packet.sequence))
         me = self._view.me
         ping = Ping(self._cluster, me.name, me.endpoint, packet.target, self._sequence)
         self._view.effects.append(Send(packet.target_endpoint, ping))
@@ -100,6 +113,7 @@ class FailureDetector:
             return
         self._sequence += 1
         timeout_s = self._health.scale(self._settings.probe_timeout_s)
+        self._helpers = frozenset()
         schedule.begin(target, self._sequence, now, timeout_s, interval_s)
         self._dissemination.note_session(target)
         self._send_ping(self._view.members[target], reliable=False)
@@ -121,6 +135,7 @@ class FailureDetector:
             schedule.rest()
             return
         helpers = self._dissemination.sample(settings.indirect_probes, lambda name: self._helps(name, target.name))
+        self._helpers = frozenset(helpers)
         schedule.go_indirect(len(helpers) if settings.lifeguard else 0)
         me = view.me
         for name in helpers:

@@ -60,7 +60,7 @@ class Membership:
 
     __slots__ = (
         "_chance", "_dissemination", "_failure_detector", "_leave_at", "_now", "_on", "_push_pull", "_reported_at",
-        "_score_published", "_settings", "_view", "cluster", "health", "wake_at",
+        "_score_published", "_sent_by", "_settings", "_view", "cluster", "health", "wake_at",
     )  # fmt: skip
 
     def __init__(
@@ -87,6 +87,7 @@ class Membership:
         self._dissemination = Dissemination(self._view, cluster, settings, chance)
         self._failure_detector = FailureDetector(self._view, self._dissemination, self.health, cluster, settings)
         self._score_published, self._leave_at = 0, inf
+        self._sent_by = ""  # the node whose packet is being taken in
         self._reported_at: dict[str, float] = {}  # by the names of nodes of other clusters
         self._on = {
             Ping: self._ping, Ack: self._ack, Nack: self._nack, IndirectPing: self._indirect_ping,
@@ -234,8 +235,12 @@ class Membership:
 
     # -- packets -------------------------------------------------------------------------------------------------------
 
-    def receive(self, packet: Packet, now: float) -> list[Effect]:
-        """Take in a packet."""
+    def receive(self, packet: Packet, now: float, by: str | None = None) -> list[Effect]:
+        """Take in a packet.
+
+        by: the name of the node that sent it here, where that is not its source, as with an answer that a helper passes
+            on; None for the source.
+        """
         if self._view.ended:
             return []
         self._check_clock(now)
@@ -245,6 +250,7 @@ class Membership:
             self._other_cluster(packet, now)
         else:
             handle = cast("Callable[[Packet, float], None]", self._on[type(packet)])
+            self._sent_by = packet.source if by is None else by
             handle(packet, now)
         return self._finish(now)
 
@@ -273,12 +279,12 @@ class Membership:
         view.effects.append(Send(packet.endpoint, answer, packet.by_stream))
 
     def _ack(self, packet: Ack, now: float) -> None:
-        if packet.updates:
+        if packet.updates and self._sent_by == packet.source:
             self._receive(packet.updates, packet.source, now)
-        self._failure_detector.acked(packet)
+        self._failure_detector.acked(packet, self._sent_by)
 
     def _nack(self, packet: Nack, now: float) -> None:
-        self._view.schedule.nacked(packet.sequence)
+        self._failure_detector.nacked(packet)
 
     def _indirect_ping(self, packet: IndirectPing, now: float) -> None:
         self._dissemination.note_session(packet.source)

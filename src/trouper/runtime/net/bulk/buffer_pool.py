@@ -15,7 +15,7 @@ from .segments import exported
 FREE_BYTES_MAX: Final = 268_435_456
 """Bytes of memory that is kept for being used again."""
 GRID_BYTES: Final = 1_048_576
-"""Memory is allocated in multiples of this."""
+"""Memory of the system is allocated in multiples of this; smaller buffers have Python's."""
 
 
 class BufferPool:
@@ -30,6 +30,8 @@ class BufferPool:
 
     def allocate(self, size_bytes: int) -> memoryview:
         """Return memory of so many bytes; its pages are taken from the system when they are first written to."""
+        if size_bytes < GRID_BYTES:  # a node of ours sends it in one frame, and so in no need of memory here
+            return memoryview(bytearray(size_bytes))
         while self._returned:
             self._free.append(self._returned.popleft())
         fit = [memory for memory in self._free if size_bytes <= len(memory) <= 2 * size_bytes + GRID_BYTES]

@@ -12,6 +12,7 @@ from typing import TypeAlias, get_args
 
 from ...kernel.errors import WireError
 from ...kernel.message import Message
+from ...session.budget import Account
 from ...session.buffers import extract
 from ...session.bulk_chunks import Assembly, BulkSettings
 from ...session.codec import OutOfBandPayload
@@ -55,16 +56,23 @@ class BulkResources:
 
 
 class OutOfBandBuffers:
-    """The large buffers between this node and one peer.  send: sends a control message to the peer."""
+    """The large buffers between this node and one peer.
+
+    send: sends a control message to the peer.  account: of the peer's identity.
+    """
 
     def __init__(
-        self, bulk: BulkResources, send: Callable[[Message[object]], None], loop: asyncio.AbstractEventLoop
+        self,
+        bulk: BulkResources,
+        send: Callable[[Message[object]], None],
+        loop: asyncio.AbstractEventLoop,
+        account: Account,
     ) -> None:
         self._bulk, self._settings = bulk, bulk.settings
         self.shared_memory = SharedMemory(bulk.pool, bulk.host, os.getpid(), send, loop) if bulk.host else None
         if self.shared_memory is not None:
             bulk.shared_memories.add(self.shared_memory)
-        self.assembly = Assembly(bulk.settings, bulk.buffer_pool.allocate)
+        self.assembly = Assembly(bulk.settings, bulk.buffer_pool.allocate, account)
         self.take_chunk, self.take = self.assembly.take_chunk, self.assembly.take
 
     def pack(self, value: object) -> OutOfBandPayload | None:

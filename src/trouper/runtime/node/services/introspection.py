@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakKeyDictionary
 
 from ...kernel.errors import ActorStopped, CallerError
 from ...kernel.message import Message
@@ -18,9 +20,14 @@ if TYPE_CHECKING:
     from ...net.network import Network
     from ...net.peer import Peer
     from ...observe.introspection import Introspection
+    from ...session.budget import Account
     from ...session.identity import Allow
 
 R = TypeVar("R")
+PEEKED_MAX = 200
+"""Messages of a mailbox that a peer is shown."""
+TREE_MAX = 1_000
+"""Actors of a tree that a peer is shown."""
 
 
 class GetStats(Message[ActorStats], tag="trouper.GetStats"):
@@ -89,11 +96,11 @@ class RemoteIntrospection:
         return await self._ask(ref, GetState)
 
     async def peek(self, ref: ActorRef, count: int = 20) -> MailboxPeek:
-        """Return the first ``count`` messages of its mailbox, as ``Introspection.peek`` does."""
+        """Return the first ``count`` messages of its mailbox, 200 at most, as ``Introspection.peek`` does."""
         return await self._ask(ref, lambda uid: PeekMailbox(uid, count))
 
     async def tree(self, node: str, path: str = "", *, actors_max: int = 1_000) -> ActorTree:
-        """Return up to ``actors_max`` actors of a node below ``path``, as ``Introspection.tree`` does."""
+        """Return up to ``actors_max`` actors of a node below ``path``, 1,000 at most, as ``Introspection.tree``."""
         return await self._network.peer(node).control_ref.ask(GetTree(path, actors_max))
 
     async def trace(self, ref: ActorRef, count: int, to: ActorRef) -> None:
@@ -121,8 +128,27 @@ class RemoteIntrospection:
         return await self._network.peer(cell.node_id.name).control_ref.ask(request(cell.uid))
 
 
+def _in_turn(
+    answer: Callable[[Message[object], Peer], object],
+) -> Callable[[Message[object], Peer], Coroutine[object, object, object]]:
+    """Return a handler that answers the next request of an identity in another iteration of the loop."""
+    turns: WeakKeyDictionary[Account, asyncio.Lock] = WeakKeyDictionary()
+
+    async def handler(message: Message[object], peer: Peer) -> object:
+        async with turns.setdefault(peer.account, asyncio.Lock()):
+            await asyncio.sleep(0)
+            await peer.wait_for_capacity()
+            return answer(message, peer)
+
+    return handler
+
+
 def serve_introspection(network: Network, introspection: Introspection) -> None:
-    """Have a node answer the requests of its peers."""
+    """Have a node answer the requests of its peers.
+
+    Those that read are answered one at a time for each identity, each in an iteration of the loop of its own, and while
+    the peer takes the answers: one question of a few bytes has an answer of up to a megabyte.
+    """
 
     def actor(uid: int) -> ActorRef:
         cell = network.exports.get(uid)
@@ -137,9 +163,9 @@ def serve_introspection(network: Network, introspection: Introspection) -> None:
             case GetState(uid):
                 return introspection.get_state(actor(uid))
             case PeekMailbox(uid, count):
-                return introspection.peek(actor(uid), count)
+                return introspection.peek(actor(uid), min(count, PEEKED_MAX))
             case GetTree(path, actors_max):
-                return introspection.tree(path, actors_max=actors_max)
+                return introspection.tree(path, actors_max=min(actors_max, TREE_MAX))
             case TraceActor(uid, count, to):
                 introspection.trace(actor(uid), count, to)
             case SuspendActor(uid, on):
@@ -150,7 +176,9 @@ def serve_introspection(network: Network, introspection: Introspection) -> None:
                 raise CallerError(f"{type(message).__qualname__} is no request for introspection")
         return None
 
+    in_turn = _in_turn(answer)
     roles: dict[type, Allow] = {GetStats: "observer", PeekMailbox: "observer", GetTree: "observer"}
     roles |= dict.fromkeys((GetState, TraceActor, SuspendActor, CrashActor), "operator")
     for type_, allow in roles.items():
-        network.request_handlers.serve(type_, answer, owner="introspection", allow=allow)
+        changes = type_ in (TraceActor, SuspendActor, CrashActor)
+        network.request_handlers.serve(type_, answer if changes else in_turn, owner="introspection", allow=allow)

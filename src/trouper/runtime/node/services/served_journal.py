@@ -4,6 +4,8 @@ Laws of this file:
 1. What a call returns is what the journal of the serving node returned; an error of it is raised here as the same type.
 2. A call without an answer raises ``JournalFailed``: an append of it may have been made, which a recovery shows.
 3. A stream has one writer: an append under an epoch that is not the last claimed one is refused by the serving node.
+4. A process of the same user has the journal as it is, for it could write its files.  Any other peer has the streams of
+   its identity alone (``streams_of``): no message of it names a stream of another one, or of the node itself.
 """
 
 from __future__ import annotations
@@ -29,11 +31,13 @@ from ...kernel.journal import (
     WrongSequence,
 )
 from ...kernel.message import Message
+from ...session.identity import SAME_PROCESS, SAME_USER, Identity
 
 if TYPE_CHECKING:
     from ...net.network import Network
     from ...net.peer import Peer
     from ...net.request_handlers import RequestHandlers
+    from ...session.identity import Allow
 
 R = TypeVar("R")
 
@@ -119,21 +123,33 @@ class TruncateStreamAfter(Message[JournalReply], tag="trouper.journal.TruncateSt
 
 
 class ListStreams(Message[JournalReply], tag="trouper.journal.ListStreams"):
-    """Return the names of all streams."""
+    """Return the names of all streams that the sender may use."""
+
+
+def streams_of(identity: Identity) -> str:
+    """Return how the names of an identity's streams begin in the journal; empty where it has all of them.
+
+    What the nodes with one key write is of one identity, so that an actor finds its events on each of them.
+    """
+    if identity.id in (SAME_PROCESS, SAME_USER):
+        return ""
+    return f"peers/{identity.name or ('anyone' if identity.id is None else 'cluster')}/"
 
 
 class JournalServer:
-    """Serves the journal of a node to its workers and, where ``to_peers`` says so, to every peer."""
+    """Serves the journal of a node to its workers and, where ``to_peers`` says so, to every member."""
 
     def __init__(
         self, node: str, journal: Journal, workers: Callable[[], Sequence[str] | None], *, to_peers: bool
     ) -> None:
         self._node, self._journal, self._workers, self._to_peers = node, journal, workers, to_peers
+        self._allow: Allow = "member" if to_peers else "worker"
 
     def serve(self, handlers: RequestHandlers) -> None:
         """Begin to serve; it ends with the network of the node."""
+        handlers.serve(ListStreams, self._list_streams, owner="journal", allow=self._allow)
         for type_, handle in self._handlers().items():
-            handlers.serve(type_, self._guarded(handle), owner="journal")
+            handlers.serve(type_, self._guarded(handle), owner="journal", allow=self._allow)
 
     def _handlers(self) -> dict[type, Callable[[Any], Coroutine[object, object, JournalReply]]]:  # Any: the key's type
         return {
@@ -145,16 +161,27 @@ class JournalServer:
             LoadSnapshot: self._load_snapshot,
             TruncateStream: self._truncate,
             TruncateStreamAfter: self._truncate_after,
-            ListStreams: self._list_streams,
         }
+
+    def _streams_of(self, peer: Peer) -> str:
+        """Return how the names of a peer's streams begin; raises ``Reject`` for a peer that may have none."""
+        if not self._to_peers and peer.node not in (self._workers() or ()):
+            raise Reject(f"node {self._node} serves its journal to its workers alone: see Node(serve_journal=)")
+        return streams_of(peer.identity)
+
+    async def _list_streams(self, _: ListStreams, peer: Peer) -> JournalReply:
+        begin = self._streams_of(peer)
+        names = await self._journal.streams()
+        return JournalReply(streams=[name.removeprefix(begin) for name in names if name.startswith(begin)])
 
     def _guarded(
         self,
         handle: Callable[[Any], Coroutine[object, object, JournalReply]],  # Any: as above
     ) -> Callable[[Message[object], Peer], Coroutine[object, object, JournalReply]]:
         async def handler(message: Message[object], peer: Peer) -> JournalReply:
-            if not self._to_peers and peer.node not in (self._workers() or ()):
-                raise Reject(f"node {self._node} serves its journal to its workers alone: see Node(serve_journal=)")
+            if begin := self._streams_of(peer):
+                own: str = getattr(message, "stream")  # noqa: B009  each of these has one
+                message = msgspec.structs.replace(message, stream=begin + own)
             try:
                 return await handle(message)
             except TrouperError as error:
@@ -200,9 +227,6 @@ class JournalServer:
     async def _truncate_after(self, asked: TruncateStreamAfter) -> JournalReply:
         await self._journal.truncate_after(asked.stream, asked.sequence, epoch=asked.epoch)
         return JournalReply()
-
-    async def _list_streams(self, asked: ListStreams) -> JournalReply:  # noqa: ARG002  it has no fields
-        return JournalReply(streams=list(await self._journal.streams()))
 
 
 class ServedJournal:

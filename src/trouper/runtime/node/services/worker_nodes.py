@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...kernel.address import NodeId
+from ...kernel.errors import NotPermitted
 from ...kernel.message import Message
+from ...session.identity import trusted
 
 if TYPE_CHECKING:
     from ...net.network import Network
@@ -33,6 +35,12 @@ def parent_of(node: str) -> str:
     """Return the name of the node whose worker this is, by its name; empty for a node that is no worker."""
     parent, _, name = node.rpartition(".")
     return parent if WORKER_NAME.fullmatch(name) else ""
+
+
+def _are_of_one_host(worker: Peer, parent: Peer) -> bool:
+    """Whether a worker can be of a node by what the transport has proved: they have one key, unless one needs none."""
+    ids = worker.identity.id, parent.identity.id
+    return ids[0] == ids[1] or any(trusted(id_) is not None for id_ in ids)
 
 
 class WorkerNodes:
@@ -64,8 +72,10 @@ class WorkerNodes:
 
     def _ended(self, message: Message[object], peer: Peer) -> None:
         assert isinstance(message, WorkerNodeEnded), "it is registered for this message"
-        if parent_of(message.node) == peer.node:  # no other node knows
-            self._network.node_ended(NodeId(message.node, message.generation), message.detail)
+        worker = self._network.peers.get(message.node)
+        if parent_of(message.node) != peer.node or not (worker is None or _are_of_one_host(worker, peer)):
+            raise NotPermitted(f"node {peer.node} is not the parent of {message.node}: only that one knows of its end")
+        self._network.node_ended(NodeId(message.node, message.generation), message.detail)
 
     def _on_peer(self, peer: Peer, up: bool) -> None:
         if up:
