@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 from trouper import Message
+from trouper.runtime.kernel.ask import Ask, FromSelf, ToldWithHeaders
 from trouper.runtime.kernel.handler_table import HandlerEntry, HandlerTable, handle_on_slow_path
 
 
@@ -33,9 +34,12 @@ def _handling(call: Callable[[object, object], object], *, is_async: bool = Fals
 
 
 def test_a_plain_handler_is_on_the_fast_path() -> None:
-    """The dispatcher calls a plain handler itself, and leaves an async one to the cell."""
+    """The dispatcher calls a plain handler itself, and leaves an async one and every envelope to the cell."""
     handler_table = HandlerTable({Base: _handling(_plain), Unrelated: _handling(_async, is_async=True)})
-    assert handler_table.plain == {Base: _plain, Unrelated: handle_on_slow_path}
+    assert handler_table.plain == {
+        Base: _plain,
+        **dict.fromkeys((Unrelated, Ask, FromSelf, ToldWithHeaders), handle_on_slow_path),
+    }
 
 
 def test_a_subclass_is_handled_as_the_nearest_base() -> None:
@@ -60,4 +64,5 @@ def test_a_type_without_a_handler_is_not_found_and_leaves_no_trace() -> None:
     handler_table = HandlerTable({Base: _handling(_plain)})
     assert handler_table.find(Unrelated) is None
     assert handler_table.find(str) is None
-    assert set(handler_table.entries) == set(handler_table.plain) == {Base}
+    assert set(handler_table.entries) == {Base}
+    assert set(handler_table.plain) == {Base, Ask, FromSelf, ToldWithHeaders}

@@ -178,7 +178,8 @@ def tell_from_thread(cell: Cell, ref: ActorRef | RefWithHeaders, message: Messag
     A message that the mailbox refuses by raising becomes a dead letter, since the call has returned by then.
     """
     system = cell.system
-    if system.is_loop_thread():
+    if system.is_loop_thread():  # the loop is run by another thread than before
+        cell.thread = system.thread
         return ref.tell(message)
     handed_over = _HandedOver(cell, ref, message)
     if current_invocation.get() is None:

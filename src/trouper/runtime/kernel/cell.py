@@ -57,7 +57,8 @@ class Cell:
         "downs", "drain_left", "ended", "group_restart", "handled", "handler_table", "high_water", "hooks",
         "invocation", "mail", "name", "next_at", "parent", "phase", "queued", "reason", "received",
         "reentrant_invocations", "ref", "resources", "restarts", "signals", "slow_path", "spec", "started_at",
-        "supervisor_state", "suspended", "system", "table", "task", "uid", "waited_for", "watchers", "watching",
+        "supervisor_state", "suspended", "system", "table", "task", "thread", "uid", "waited_for", "watchers",
+        "watching",
     )  # fmt: skip
     is_local: ClassVar[bool] = True
     """Whether the handlers of the actor run here; False for a cell that stands for an actor of another node."""
@@ -66,6 +67,7 @@ class Cell:
         self, system: System, parent: Cell | None, name: str | None, spec: ChildSpec, args: tuple[object, ...]
     ) -> None:
         self.system, self.parent, self.spec, self.args = system, parent, spec, args
+        self.thread = system.thread  # here too, since `tell` asks it each time
         self.uid = system.next_uid()
         self.name = f"${self.uid}" if name is None else name
         self.ref = system.make_ref(self)

@@ -177,7 +177,11 @@ class Dispatcher:
             while left:
                 left -= 1
                 message = mail.popleft()
-                result = table.get(type(message), handle_on_slow_path)(actor, message)
+                try:
+                    handle = table[type(message)]
+                except KeyError:
+                    handle = handle_on_slow_path
+                result = handle(actor, message)
                 if result is not None:
                     if result is NOT_COUNTED:
                         cell.handled -= 1

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from .ask import Ask, FromSelf, ToldWithHeaders
+
 if TYPE_CHECKING:
     from .bare_actor import BareActor
 
@@ -36,8 +38,9 @@ class HandlerEntry:
 class HandlerTable:
     """Two dicts by message type: ``plain`` for the dispatcher's fast path, ``entries`` with every handler.
 
-    ``plain`` has ``handle_on_slow_path`` where the handler is async.  A subclass of a handled type is added to both at
-    its first arrival.  reentrant: whether any handler is.
+    ``plain`` has ``handle_on_slow_path`` where the handler is async, and for the envelopes, since a type that is absent
+    costs the dispatcher an exception.  A subclass of a handled type is added to both at its first arrival.
+    reentrant: whether any handler is.
     """
 
     __slots__ = ("entries", "plain", "reentrant")
@@ -45,9 +48,9 @@ class HandlerTable:
     def __init__(self, entries: dict[type, HandlerEntry]) -> None:
         self.entries = entries
         self.reentrant = any(entry.reentrant for entry in entries.values())
-        self.plain: dict[type, Handle] = {
-            type_: handle_on_slow_path if entry.is_async else entry.call for type_, entry in entries.items()
-        }
+        self.plain: dict[type, Handle] = dict.fromkeys((Ask, FromSelf, ToldWithHeaders), handle_on_slow_path)
+        for type_, entry in entries.items():
+            self.plain[type_] = handle_on_slow_path if entry.is_async else entry.call
 
     def find(self, type_: type) -> HandlerEntry | None:
         """Return the entry for this type, or for its nearest handled base; None when there is none."""

@@ -145,7 +145,7 @@ def set_admission(ref: ActorRef, admit: Admit | None, *, reasons: Collection[str
     thread other than the loop's.
     """
     cell = ref._cell  # noqa: SLF001  a ref is the kernel's own
-    cell.system.check_thread("set_admission", cell.address)
+    cell.system.check_thread("set_admission", cell)
     if not cell.is_local:
         raise CallerError(f"{cell.address} runs on another node: set its admission hook there")
     if admit is None:

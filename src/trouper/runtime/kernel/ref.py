@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Generator, Iterator
-from threading import get_ident
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from .ask import Invocation, ToldWithHeaders, current_invocation, open_ask
@@ -64,13 +63,12 @@ class ActorRef:
         ``NodeClosed`` when the node has shut down.
         """
         cell = self._cell
-        system = cell.system
-        if get_ident() != system.thread:
+        if not cell.thread._is_owned():  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  see `HeldLock`
             return _tell_from_thread(cell, self, message)
         cell.received += 1
         mail = cell.mail
         if mail is None:
-            dispatcher = system.dispatcher
+            dispatcher = cell.system.dispatcher
             if cell.phase != "live" or not (dispatcher.armed and dispatcher.idle_queues and cell.high_water):
                 return cell.wake(message)
             # As `wake` does when a turn is due and an empty queue is at hand; a call would cost a fifth of the tell.
@@ -95,8 +93,8 @@ class ActorRef:
         """
         cell = self._cell
         system = cell.system
-        if get_ident() != system.thread:
-            system.check_thread("ask", cell.address, instead=_BLOCKING_ASK)
+        if not cell.thread._is_owned():  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  see `HeldLock`
+            system.check_thread("ask", cell, instead=_BLOCKING_ASK)
         dispatcher = system.dispatcher
         if (
             cell.mail is None
@@ -172,9 +170,7 @@ class ActorRef:
         return self._cell.address
 
     def _check_thread(self, call: str) -> None:
-        system = self._cell.system
-        if get_ident() != system.thread:
-            system.check_thread(call, self._cell.address)
+        self._cell.system.check_thread(call, self._cell)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ActorRef):
@@ -214,7 +210,7 @@ class RefWithHeaders:
         Raises ``InvalidOption`` when these headers and those that follow are too many together.
         """
         cell = self._ref._cell  # noqa: SLF001  the kernel's own
-        if get_ident() != cell.system.thread:
+        if not cell.system.is_loop_thread():
             return _tell_from_thread(cell, self, message)
         headers = self._all_headers()
         if not headers:

@@ -11,7 +11,6 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
-from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .address import NodeId, checked_name
@@ -19,6 +18,7 @@ from .ask import Ask, current_invocation
 from .bare_actor import BareActor
 from .cell import Cell
 from .clock import Deadlines
+from .confined import hold_lock
 from .dispatcher import Dispatcher
 from .errors import InvalidOption, NameTaken, NodeClosed, WrongThread
 from .hooks import Outgoing
@@ -105,8 +105,8 @@ class System:
         self.node_id = NodeId(name, generation)
         self.node_hash = self.node_id.stable_hash()
         self.loop = asyncio.get_running_loop()
-        self.thread = get_ident()
-        """The thread that runs the loop."""
+        self.thread = hold_lock()
+        """A lock that the thread that runs the loop holds for good."""
         self.dispatcher = dispatcher
         self.deadlines = Deadlines(self.loop)
         self.ask_timeout_s = ask_timeout_s
@@ -152,7 +152,8 @@ class System:
         Raises ``NodeClosed``, ``InvalidName``, ``NameTaken``, ``InvalidOption`` for an executor that is not known, and
         ``WrongThread`` in a thread other than the loop's.
         """
-        self.check_thread("spawn")
+        if not self.thread._is_owned():  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  see `HeldLock`
+            self.check_thread("spawn")
         if self.closing or parent.phase in ("stopping", "gone"):
             state = "closing" if self.closing else parent.phase
             raise NodeClosed(f"{parent.address} takes no new actors: it is {state}")
@@ -170,20 +171,20 @@ class System:
 
     def is_loop_thread(self) -> bool:
         """Return whether the current thread is the one that runs the loop."""
-        if get_ident() == self.thread:
+        if self.thread._is_owned():  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  see `HeldLock`
             return True
         if asyncio._get_running_loop() is not self.loop:  # noqa: SLF001  the public function raises where there is none
             return False
-        self.thread = get_ident()  # the loop is run by another thread than before
+        self.thread = hold_lock()  # the loop is run by another thread than before
         return True
 
-    def check_thread(self, call: str, target: object = "", *, instead: str = _IN_LOOP) -> None:
+    def check_thread(self, call: str, target: Cell | None = None, *, instead: str = _IN_LOOP) -> None:
         """Raise ``WrongThread`` in any thread but the loop's.
 
         call, target: what was called, for the error.  instead: what to call in other threads.
         """
         if not self.is_loop_thread():
-            of = f" of {target}" if target else ""
+            of = f" of {target.address}" if target is not None else ""
             raise WrongThread(
                 f"{call}{of} in thread {thread_name()}: node {self.name} belongs to the thread that runs its loop; "
                 f"{instead}"

@@ -61,7 +61,7 @@ class RemoteCell(Cell):
         self._finder = finder
         self._peer: Peer | None = None
         self.system, self._node_id, self._path, self.uid = finder.system, node_id, path, uid
-        self._node_hash = node_id.stable_hash()
+        self._node_hash, self.thread = node_id.stable_hash(), finder.system.thread
         self.name = path.rpartition("/")[2]
         self.ref = ActorRef(self)
         self.table, self.mail, self.invocation, self.reentrant_invocations, self.asks = CLOSED, None, None, None, None

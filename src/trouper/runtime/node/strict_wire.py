@@ -47,7 +47,7 @@ class StrictRef(ActorRef):
 
     def ask(self, message: Message[R], timeout_s: float | None = None) -> asyncio.Future[R]:
         """Send a copy; the future gives a copy of the reply, or ``WireError`` when either cannot be encoded."""
-        self._cell.system.check_thread("ask", self, instead="use ref.blocking.ask(message), which waits")
+        self._cell.system.check_thread("ask", self._cell, instead="use ref.blocking.ask(message), which waits")
         answered: asyncio.Future[R] = self._cell.system.loop.create_future()
         try:
             future = super().ask(self.copier.message(message), timeout_s)
