@@ -63,7 +63,7 @@ class ActorRef:
         ``NodeClosed`` when the node has shut down.
         """
         cell = self._cell
-        if not cell.thread._is_owned():  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  see `HeldLock`
+        if not cell.thread._is_owned():  # noqa: SLF001  see `HeldLock`
             return _tell_from_thread(cell, self, message)
         cell.received += 1
         mail = cell.mail
@@ -93,7 +93,7 @@ class ActorRef:
         """
         cell = self._cell
         system = cell.system
-        if not cell.thread._is_owned():  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  see `HeldLock`
+        if not cell.thread._is_owned():  # noqa: SLF001  see `HeldLock`
             system.check_thread("ask", cell, instead=_BLOCKING_ASK)
         dispatcher = system.dispatcher
         if (

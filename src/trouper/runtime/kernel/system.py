@@ -152,7 +152,7 @@ class System:
         Raises ``NodeClosed``, ``InvalidName``, ``NameTaken``, ``InvalidOption`` for an executor that is not known, and
         ``WrongThread`` in a thread other than the loop's.
         """
-        if not self.thread._is_owned():  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  see `HeldLock`
+        if not self.thread._is_owned():  # noqa: SLF001  see `HeldLock`
             self.check_thread("spawn")
         if self.closing or parent.phase in ("stopping", "gone"):
             state = "closing" if self.closing else parent.phase
@@ -171,7 +171,7 @@ class System:
 
     def is_loop_thread(self) -> bool:
         """Return whether the current thread is the one that runs the loop."""
-        if self.thread._is_owned():  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  see `HeldLock`
+        if self.thread._is_owned():  # noqa: SLF001  see `HeldLock`
             return True
         if asyncio._get_running_loop() is not self.loop:  # noqa: SLF001  the public function raises where there is none
             return False

@@ -300,7 +300,7 @@ class NodeBase(NodeServices, SpawnMixin):
         return f"{self.parent_name}.{place}" if self.parent_name and WORKER_NAME.fullmatch(place) else place
 
     def __spawn_parent__(self) -> Cell:
-        return (self._system or self.system).user  # the thread is checked where the child is made
+        return self.system.user
 
     def __getitem__(self, kind: type[E]) -> E:
         """Return the extension of this class; raises ``InvalidOption`` when the node has none."""
