@@ -16,7 +16,7 @@ import msgspec
 
 from tests.fuzz.made_up import FLOATS, KINDS, NUMBERS, TEXTS, Choices, anything, ref, struct_of, value_of
 from tests.runtime.net.intruder import Intruder, with_keys
-from tests.runtime.net.stage import Add, Anything, Clerk, Meet, Numbers, Observe, Ruin, Sum, Wait, cell_of
+from tests.runtime.net.stage import Add, Anything, Clerk, Meet, Numbers, Observe, Ruin, Sum, cell_of
 from tests.runtime.stage import play
 from trouper import MemoryJournal, Message, Node, PeerLimits, TrouperError
 from trouper.cluster import ClusterConfig
@@ -33,7 +33,8 @@ LIMITS = PeerLimits(
     asks_max=200, requests_max=100, actors_max=20, watches_max=50, definitions_max=500, assembly_bytes_max=8_000_000,
     queued_items_max=2_000, handshakes_max=10, addresses_max=20, dials_max=10,
 )  # fmt: skip
-TO_ACTORS: tuple[type[Message[object]], ...] = (Add, Sum, Numbers, Wait, Ruin, Meet, Observe, Anything)
+TO_ACTORS: tuple[type[Message[object]], ...] = (Add, Sum, Numbers, Ruin, Meet, Observe, Anything)
+"""Not ``Wait``: a program that sleeps for what a peer says has timers of no number, which no runtime can order."""
 FRAMES_MAX = 60
 ROLES = frozenset[Role]({"member", "worker", "observer"})
 NOTHING: list[object] = []
