@@ -96,6 +96,12 @@ class Intruder:
         received = state.received if self._acknowledges else 0
         self._give(frames.build(kind, state.peer_token, state.last, received, 2**63, parts, stream))
 
+    def acknowledge(self, number: int) -> None:
+        """Send an ACK of all bodies up to this number."""
+        assert self.session is not None, "it is connected"
+        state = self.session.stream
+        self._give(frames.build(frames.ACK, state.peer_token, state.last, number, 2**63))
+
     def body(self, body: object, *, stream: int = NORMAL) -> None:
         """Send a body: bytes, or ``[tags, refs, items, deadlines, ...]`` to be encoded."""
         self.frame(frames.DATA, body if type(body) is bytes else _encode(body), stream=stream)

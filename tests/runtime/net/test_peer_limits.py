@@ -98,6 +98,22 @@ async def test_a_peer_that_acknowledges_nothing_is_answered_no_more(node: Node) 
     await leave(node, eve)
 
 
+@attacked()
+async def test_the_session_of_a_peer_that_acknowledges_nothing_ends(node: Node) -> None:
+    """It says again and again that it is alive; what waits for it is given up after half a minute."""
+    with_keys(node, m=MALLORY)
+    eve = Intruder(node, key="m", acknowledges=False)
+    await eve.connect()
+    peer = node.network.peers["eve"]
+    eve.ask(control.FindActor("nobody"))
+    await asyncio.sleep(25.0)
+    assert node.network.peers == {"eve": peer}
+    await asyncio.sleep(10.0)
+    assert node.network.peers == {}
+    assert peer.lost == "it acknowledged nothing for 30 s"
+    await leave(node, eve)
+
+
 @attacked(asks_max=100)
 async def test_asks_without_an_answer_are_limited(node: Node) -> None:
     """One key has half; the actor is asked no more than that, and the end of the session gives all back."""

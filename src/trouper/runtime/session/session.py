@@ -4,6 +4,7 @@
     greeting     the peer answers a HELLO of this session       up
     greeting     ``expires_at`` passes                          closed
     up           frames were lost, the wire broke, or silence   broken
+    up           what was sent stays unacknowledged             closed
     broken       the peer answers a HELLO                       up
     broken       ``give_up_s`` pass                             closed
     up           ``leave``                                      leaving
@@ -258,8 +259,8 @@ class Session:
 
     __slots__ = (
         "_ack_at", "_awaited_bytes", "_bye_at", "_end_at", "_handshake", "_name_check_at", "_name_check_frames",
-        "_pinged_at", "_probe_at", "_probe_s", "_question", "_received_at", "_settings", "_wire_full", "alarm_at",
-        "body_bytes_max", "breaks", "duplicates", "endpoint", "ever_up", "identity", "in_use", "peer", "pinned",
+        "_pinged_at", "_probe_at", "_probe_s", "_progress_at", "_question", "_received_at", "_settings", "_wire_full",
+        "alarm_at", "body_bytes_max", "breaks", "duplicates", "endpoint", "ever_up", "identity", "in_use", "peer", "pinned",
         "received_frames", "state", "stream", "tentative", "token", "used_at", "wake_at",
     )  # fmt: skip
 
@@ -281,7 +282,7 @@ class Session:
         self._end_at = expires_at
         self._ack_at = self._probe_at = self._bye_at = inf
         self._probe_s = settings.probe_after_s
-        self._received_at = self._pinged_at = -inf
+        self._received_at = self._pinged_at = self._progress_at = -inf
         self._name_check_at, self._name_check_frames = -inf, -1
 
     def __repr__(self) -> str:
@@ -303,6 +304,7 @@ class Session:
             self._awaited_bytes = body_bytes
             return None
         if not stream.has_unacknowledged:
+            self._progress_at = now
             self._probe_in(self._settings.probe_after_s, now)
         body, self.used_at = stream.append(parts, lane, body_bytes), now
         if self.state == "up" and not self._wire_full and stream.transmitted == body.sequence - 1:
@@ -370,6 +372,7 @@ class Session:
         else:
             effects = self._on_control(frame, now)
         if progress:
+            self._progress_at = now
             self._probe_in(self._settings.probe_after_s, now)
         if self._awaited_bytes and stream.capacity_bytes >= self._awaited_bytes:
             self._awaited_bytes = 0
@@ -483,7 +486,7 @@ class Session:
         assert self.peer is not None, "an answer has a sender"
         event: Effect = CapacityAvailable(self) if self.state == "closing" else PeerReachable(self)
         self.state = "up"
-        self._received_at = self._pinged_at = now
+        self._received_at = self._pinged_at = self._progress_at = now
         self._handshake.complete()
         self._end_at = self._ack_at = inf
         self._probe_in(self._settings.probe_after_s, now)
@@ -629,6 +632,8 @@ class Session:
         settings, stream = self._settings, self.stream
         if now >= self._received_at + settings.peer_timeout_s:
             return self._break(f"it said nothing for {settings.peer_timeout_s} s", now)
+        if stream.has_unacknowledged and now >= self._progress_at + settings.handshake_s:
+            return self.end("node_lost", f"it acknowledged nothing for {settings.handshake_s:g} s")
         effects: list[Effect] = []
         probes = now >= self._probe_at and stream.has_unacknowledged
         if probes:
