@@ -260,8 +260,8 @@ class Session:
     __slots__ = (
         "_ack_at", "_awaited_bytes", "_bye_at", "_end_at", "_handshake", "_name_check_at", "_name_check_frames",
         "_pinged_at", "_probe_at", "_probe_s", "_progress_at", "_question", "_received_at", "_settings", "_wire_full",
-        "alarm_at", "body_bytes_max", "breaks", "duplicates", "endpoint", "ever_up", "identity", "in_use", "peer", "pinned",
-        "received_frames", "state", "stream", "tentative", "token", "used_at", "wake_at",
+        "alarm_at", "body_bytes_max", "breaks", "duplicates", "endpoint", "ever_up", "identity", "in_use", "peer",
+        "pinned", "received_frames", "state", "stream", "tentative", "token", "used_at", "wake_at",
     )  # fmt: skip
 
     def __init__(self, handshake: Handshake, settings: SessionSettings, endpoint: str, expires_at: float = inf) -> None:
