@@ -1,7 +1,8 @@
 """``python -m tests.fuzz.node SECONDS``: a whole node is sent what is made up from random bytes, for so long.
 
-Each row of bytes that the node does not withstand is written to a file, whose name is printed; ``tests/data/fuzz_node``
-keeps those that were found and mended.  With further arguments, the names of such files, these alone are tried.
+Each row of bytes that the node does not withstand is written to a file, whose name is printed.  What is found becomes a
+test of its own, since the bytes mean something else as soon as a message is added.  With further arguments, the names
+of such files, these alone are tried.
 """
 
 from __future__ import annotations

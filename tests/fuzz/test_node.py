@@ -1,6 +1,5 @@
 """A whole node is sent what an admitted peer may make up: some seconds of it here, hours by ``make fuzz``."""
 
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -13,19 +12,11 @@ from trouper.runtime.net.control import CONTROLS
 from trouper.runtime.session import frames
 from trouper.testing import settle
 
-FOUND = sorted((Path(__file__).parents[1] / "data" / "fuzz_node").glob("*.bin"))
-
 
 @pytest.mark.parametrize("seed", range(10))
 def test_a_node_withstands_what_a_peer_makes_up(seed: int) -> None:
     """No error but those that are told and counted, no restart, no growth; the other peer is answered."""
     NodeScene().play(Random(seed).randbytes(2_000))
-
-
-@pytest.mark.parametrize("path", FOUND, ids=lambda path: path.name)
-def test_what_the_fuzzer_has_found_is_withstood(path: Path) -> None:
-    """Each file of tests/data/fuzz_node had a node fail once."""
-    NodeScene().play(path.read_bytes())
 
 
 def test_the_values_that_are_made_up_are_mostly_of_their_types() -> None:

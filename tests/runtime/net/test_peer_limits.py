@@ -198,7 +198,8 @@ def test_a_spawn_with_a_time_that_is_none_is_refused(seconds: float) -> None:
     @attacked()
     async def scene(node: Node) -> None:
         (eve,) = await intruders(node, "m", "eve")
-        request = {"actor": "tests.runtime.net.stage:Clerk", "args": [], "keywords": NOTHING, "shutdown_s": seconds}
+        empty: list[object] = []
+        request = {"actor": "tests.runtime.net.stage:Clerk", "args": empty, "keywords": NOTHING, "shutdown_s": seconds}
         eve.items((0, 1, 2, request), deadlines=[5.0])
         await settle()
         assert node.introspection.tree("user").children == ()
