@@ -13,7 +13,7 @@ import griffe
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference" / "api.md"
-FACADES = ("trouper", "trouper.cluster", "trouper.lowlevel", "trouper.testing")
+FACADES = ("trouper", "trouper.cluster", "trouper.delivery", "trouper.lowlevel", "trouper.testing")
 """The modules whose `__all__` is public. One that is not there yet, or exports nothing, is left out."""
 
 SIGNATURE_CHARS_MAX = 100

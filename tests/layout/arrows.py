@@ -15,7 +15,7 @@ from graphlib import CycleError, TopologicalSorter
 from .sources import PACKAGE, Import, Source
 
 ANYTHING = ("*",)
-FACADES = ("trouper", "trouper.lowlevel", "trouper.cluster", "trouper.node")
+FACADES = ("trouper", "trouper.lowlevel", "trouper.cluster", "trouper.delivery", "trouper.node")
 """Modules that re-export what is public.  What they import themselves is not restricted."""
 RUNTIME = "trouper.runtime"
 
