@@ -21,7 +21,7 @@ from trouper import (
     handler,
 )
 from trouper.delivery import (
-    Deliver,
+    DeliverMessage,
     Delivery,
     DeliveryGivenUp,
     DeliverySettings,
@@ -155,7 +155,7 @@ def test_each_accepted_message_is_handled_once_whatever_crashes(seed: int) -> No
             delivery = sim["n1"].find("user/delivery")
             assert delivery is not None
             try:
-                await delivery.ask(Deliver(Charge(n)), 2.0)
+                await delivery.ask(DeliverMessage(Charge(n)), 2.0)
                 accepted.append(n)
             except (NodeCrashed, AskTimeout):
                 pass  # it may be accepted, and then it is handled, too
@@ -185,7 +185,7 @@ async def test_an_attempt_that_fails_is_followed_by_another(kind: str) -> None:
     async with Node() as node:
         receiver = await node.spawn(Moody, 3, kind)
         delivery = await node.spawn(Delivery, receiver, QUICK)
-        assert [await delivery.ask(Deliver(Charge(n))) for n in range(10)] == list(range(1, 11))
+        assert [await delivery.ask(DeliverMessage(Charge(n))) for n in range(10)] == list(range(1, 11))
         await asyncio.sleep(60)
         assert await receiver.ask(Handled()) == list(range(10))
 
@@ -200,8 +200,8 @@ async def test_a_refusal_and_too_many_failures_are_published_and_not_repeated() 
         one = await node.spawn(Delivery, refusing, QUICK)
         other = await node.spawn(DurableDelivery, failing, msgspec.structs.replace(QUICK, attempts_max=2), name="d")
         for n in range(3):
-            await one.ask(Deliver(Charge(n)))
-            await other.ask(Deliver(Charge(n)))
+            await one.ask(DeliverMessage(Charge(n)))
+            await other.ask(DeliverMessage(Charge(n)))
         await asyncio.sleep(30)
         assert await refusing.ask(Handled()) == await failing.ask(Handled()) == [1, 2]
         expected = [str(one.address), "no such account", str(other.address), "ValueError: not now"]
@@ -217,12 +217,12 @@ async def test_what_cannot_be_accepted_is_refused_at_the_asker() -> None:
         for kind in (Delivery, DurableDelivery):
             delivery = await node.spawn(kind, receiver, few, name=kind.__name__)
             for n in range(2):
-                await delivery.ask(Deliver(Charge(n)))
+                await delivery.ask(DeliverMessage(Charge(n)))
             with pytest.raises(Reject, match="has 2 messages to deliver, its pending_max: send later"):
-                await delivery.ask(Deliver(Charge(3)))
+                await delivery.ask(DeliverMessage(Charge(3)))
         durable = await node.spawn(DurableDelivery, receiver, QUICK, name="other")
         with pytest.raises(Reject, match=r"^a DeliveryGivenUp cannot be stored: "):
-            await durable.ask(Deliver(DeliveryGivenUp(receiver, Charge(1), "")))
+            await durable.ask(DeliverMessage(DeliveryGivenUp(receiver, Charge(1), "")))
 
 
 @virtual_time
@@ -237,7 +237,7 @@ async def test_a_stored_message_of_an_unknown_class_fails_the_start() -> None:
         receiver = await node.spawn(Moody)
         delivery = await node.spawn(DurableDelivery, receiver, QUICK, name="d")
         await receiver.stop()
-        await delivery.ask(Deliver(Gone(1)))
+        await delivery.ask(DeliverMessage(Gone(1)))
         await delivery.stop()
         record = [record async for record in journal.read("user/d")][-1]
         await journal.truncate_after("user/d", record.sequence - 1)

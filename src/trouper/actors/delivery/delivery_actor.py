@@ -4,7 +4,7 @@ An attempt is an ask: its reply says that the message is handled.  ``Reject`` se
 receiver has decided; every other error, and no reply in time, lead to another attempt.
 
 Laws of this file:
-1. A message that ``Deliver`` was answered for is delivered or given up, and a message that is given up is published.
+1. An accepted message is delivered or given up, and a message that is given up is published.
 2. A ``DurableDelivery`` goes on after any crash with what its journal has: a message is accepted when it is there.
 """
 
@@ -16,7 +16,7 @@ from typing import Literal
 
 import msgspec
 
-from trouper import (
+from ... import (
     Actor,
     ActorRef,
     ActorStopped,
@@ -28,8 +28,7 @@ from trouper import (
     applies,
     handler,
 )
-from trouper.lowlevel import decode_untrusted, message_class, tag_of
-
+from ...lowlevel import decode_untrusted, message_class, tag_of
 from .pending import DeliverySettings, PendingDeliveries
 from .receipts import Receipt, header_of
 
@@ -38,7 +37,7 @@ FindReceiver = Callable[[Node], Awaitable[ActorRef | None]]
 _DEFAULT = DeliverySettings()
 
 
-class Deliver(Message[int], local=True):
+class DeliverMessage(Message[int], local=True):
     """Deliver a message; the reply, once it is accepted, is its number.
 
     Raises ``Reject`` at the asker when too many are pending, or when the message cannot be stored.
@@ -175,7 +174,7 @@ class Delivery(Actor):
         self._attempts.sender = self._attempts.make_id()
 
     @handler
-    def deliver(self, msg: Deliver) -> int:
+    def deliver(self, msg: DeliverMessage) -> int:
         """Accept a message."""
         self._attempts.check_capacity()
         number = self._attempts.accept(msg.message)
@@ -221,7 +220,7 @@ class _Settled(Message[None], tag="trouper.delivery.Settled", local=True):
     number: int
 
 
-class Outgoing(msgspec.Struct):
+class DeliveryState(msgspec.Struct):
     """The state of a durable delivery: its id, its last number, and the pending messages by number."""
 
     sender: str = ""
@@ -229,7 +228,7 @@ class Outgoing(msgspec.Struct):
     pending: dict[int, tuple[str, bytes]] = msgspec.field(default_factory=dict[int, tuple[str, bytes]])
 
 
-class DurableDelivery(EventSourcedActor[Outgoing]):
+class DurableDelivery(EventSourcedActor[DeliveryState]):
     """A ``Delivery`` whose pending messages are in the journal of its node: it goes on after a crash.
 
     It is spawned with a name, or ``persistence_id`` is overridden.  Its messages cannot have refs, and their classes
@@ -266,7 +265,7 @@ class DurableDelivery(EventSourcedActor[Outgoing]):
         return decode_untrusted(decoder.decode, payload, f"stored message {number}, a {tag!r}")
 
     @handler
-    async def deliver(self, msg: Deliver) -> int:
+    async def deliver(self, msg: DeliverMessage) -> int:
         """Accept a message: write it to the journal."""
         self._attempts.check_capacity()
         try:

@@ -14,7 +14,7 @@ from math import inf
 
 import msgspec
 
-from trouper import InvalidOption
+from ... import InvalidOption
 
 WINDOW_MAX = 1_000
 """The largest window; receivers refuse numbers that are further ahead."""

@@ -15,9 +15,8 @@ from typing import Annotated
 
 import msgspec
 
-from trouper import Reject, WireError
-from trouper.lowlevel import declare_header, decode_untrusted
-
+from ... import Reject, WireError
+from ...lowlevel import declare_header, decode_untrusted
 from .pending import WINDOW_MAX
 
 DELIVERY_HEADER = declare_header("trouper.delivery", follows=False)
