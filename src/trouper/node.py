@@ -10,7 +10,7 @@ from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, cast
 
-from .runtime.kernel.errors import NodeClosed
+from .runtime.kernel.errors import InvalidOption, NodeClosed
 from .runtime.node.node_base import NodeBase
 from .runtime.observe.watchdog import SLOW_HANDLER_S
 from .runtime.workers.settings import Workers
@@ -68,7 +68,8 @@ class Node(NodeBase):
     executors: pools of threads by name, as ``{"gpu": Threads(2)}``, for actors with ``executor="gpu"``; the workers of
         the node have pools of the same names and sizes.  ``loop`` and ``thread`` are there in any case.
     workers: how many worker processes to start, as nodes ``NAME.worker-1`` and so on that are connected to this node
-        and to one another; 0 starts none.  ``Workers`` sets their limits and time-outs.
+        and to one another; 0 starts none, and ``node.workers`` adds some later.  ``Workers`` sets their limits and
+        time-outs.
     cluster: the settings of the cluster that this node joins through one of the nodes at ``join``, or its name for the
         default settings; None joins none, and stays connected to those nodes only.
     seed: of the node's only source of random numbers; None takes one from the operating system.
@@ -151,12 +152,37 @@ class Node(NodeBase):
         self.system.check_thread("node.cluster")
         return found
 
+    @property
+    def is_in_cluster(self) -> bool:
+        """Whether this node was given a cluster and has started."""
+        found = cast("Cluster | None", self._extensions.find("cluster"))
+        return found is not None and found.has_started
+
     @cached_property
     def workers(self) -> NodeWorkers:
         """The worker processes of this node: their names, each a place for ``spawn``, and changes of their number."""
         from .runtime.workers.node_workers import NodeWorkers  # noqa: PLC0415  loaded on first use
 
-        return NodeWorkers(self, self._worker_manager)
+        return NodeWorkers(self, self._worker_manager, self._begin_workers)
+
+    async def _begin_workers(self) -> WorkerManager:
+        """Have a node that runs, and was given no workers, take some from now on."""
+        if self.parent_name:
+            raise InvalidOption(f"node {self.name} is a worker and has none itself: add them to {self.parent_name}")
+        from .runtime.workers.manager import make_worker_manager  # noqa: PLC0415  loaded on first use
+
+        manager = make_worker_manager(self, 0, self._threads, self._slow_handler_s, self._strict_wire)
+        self._worker_manager = manager
+        had_network = self.has_network
+        try:
+            await self._start_extension(manager)
+        except BaseException:
+            self._worker_manager = None
+            raise
+        if not had_network:
+            self._detect_deadlocks()
+            await self._extensions.start()
+        return manager
 
     def _journal_users(self) -> Sequence[str] | None:
         return None if self._worker_manager is None else self._worker_manager.names

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 
+import pytest
 from msgspec.structs import replace
 
 from tests.runtime.workers.stage import QUICK, Pass, Pid, run
 from trouper import Actor, ActorRef, Message, Node, handler
 from trouper.actors.cluster.config import ReplicationSettings
-from trouper.cluster import ClusterConfig
+from trouper.cluster import ClusterConfig, NoNodeFits, any_node, labels
 
 HERE = "tcp://127.0.0.1:0"
 ONE = replace(QUICK, count=1)
@@ -187,3 +190,40 @@ def test_actors_on_workers_are_found_and_find_others_in_the_whole_cluster() -> N
             await _until(lambda: _forgotten(left, "b"))
 
     run(scene(), s_max=120)
+
+
+async def _knows(node: Node, worker: str, *, known: bool) -> bool:
+    return (worker in node.cluster.workers()) is known
+
+
+def test_workers_of_all_members_are_candidates_by_their_labels() -> None:
+    """Over nodes: a worker has the labels of its node, and its own above them; one that has ended is none any more."""
+
+    async def scene() -> None:
+        labelled = replace(ONE, labels={"gpu": "a100"})
+        async with (
+            Node("a", listen=HERE, insecure=True, workers=ONE, cluster=_config()) as a,
+            Node(
+                "b",
+                listen=HERE,
+                insecure=True,
+                join=[a.network.endpoint],
+                workers=labelled,
+                cluster=dataclasses.replace(_config(), labels={"zone": "west"}),
+            ) as b,
+        ):
+            await a.cluster.wait_for(2)
+            await _until(partial(_knows, a, "b.worker-1", known=True))
+            policy = labels(gpu="a100", zone="west")
+            assert [node.cluster.choose(policy) for node in (a, b)] == ["b.worker-1"] * 2
+            ref = await a.spawn(Citizen, place=policy)
+            assert await ref.ask(Pid()) != os.getpid()
+            assert (await ref.ask(Known()))[0] == ["a", "b"]
+            assert {a.cluster.choose(any_node()) for _ in range(200)} == {"a", "b", "a.worker-1", "b.worker-1"}
+            await ref.stop()
+            await b.workers.remove("worker-1")
+            await _until(partial(_knows, a, "b.worker-1", known=False))
+            with pytest.raises(NoNodeFits):
+                a.cluster.choose(policy)
+
+    run(scene())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -12,8 +13,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from tests.runtime.stage import play_on
 from tests.runtime.workers.stage import QUICK, Clerk, Myself, Pass, Pid, pid_once_changed, run
 from trouper import Actor, CallerError, InvalidOption, Message, Node, StartFailed, WorkerLimits, Workers, handler
+from trouper.cluster import NoNodeFits, labels
+from trouper.lowlevel import Extension, NodeContext
 
 NONE_YET = replace(QUICK, count=0)
 
@@ -130,14 +134,94 @@ def test_workers_that_cannot_be_added_are_an_error_and_leave_the_others() -> Non
     run(scene())
 
 
-def test_a_node_that_was_started_without_workers_says_how_to_add_some() -> None:
-    """It has no network that workers could connect to."""
+@pytest.mark.parametrize("listen", [(), "tcp://127.0.0.1:0"])
+def test_a_node_that_was_started_without_workers_takes_some_later(listen: str) -> None:
+    """With a network, and without one, which it gets then; two calls at once begin it once."""
 
     async def scene() -> None:
-        async with Node() as node:
-            with pytest.raises(InvalidOption, match=r"started without workers: give it workers=Workers\(0\)"):
-                await node.workers.add(1)
+        async with Node("shop", listen=listen, insecure=bool(listen)) as node:
             await node.workers.resize(0)
+            await node.workers.remove()
+            added = await asyncio.gather(node.workers.add(), node.workers.add())
+            assert sorted(added) == [("shop.worker-1",), ("shop.worker-2",)]
+            one, two = [await node.spawn(Clerk, place=place) for place in ("worker-1", "worker-2")]
+            pids = {await one.ask(Pid()), await two.ask(Pid()), os.getpid()}
+            assert len(pids) == 3
+            assert await one.ask(Pass(await two.ask(Myself()))) in pids
+            assert {info.name for info in node.extensions} == {"workers", "deadlock"}
+            assert await node.workers.resize(0) == ()
+
+    run(scene())
+
+
+class Quiet(Extension[None], name="quiet"):
+    """An extension that does nothing."""
+
+    async def start(self, ctx: NodeContext) -> None:
+        """Do nothing."""
+
+
+def test_a_node_that_cannot_take_workers_later_says_why() -> None:
+    """Where extensions run without a network, and on virtual time; the node goes on, and ends in order."""
+
+    async def scene() -> None:
+        async with Node(extensions=[Quiet]) as node:
+            for _ in range(2):
+                with pytest.raises(
+                    InvalidOption, match=r"the extensions quiet without a network: give it workers=Work"
+                ):
+                    await node.workers.add()
+            assert len(node.workers) == 0
+            assert not node.has_network
+
+    run(scene())
+
+    async def virtual(node: Node) -> None:
+        with pytest.raises(InvalidOption, match="worker processes run in real time"):
+            await node.workers.add()
+
+    play_on(Node(), virtual)
+
+
+def test_workers_are_candidates_for_placement_by_their_labels() -> None:
+    """On a node that is in no cluster: the node and its workers; the error names each, and why it does not fit."""
+
+    async def scene() -> None:
+        async with Node("shop") as node:
+            await node.workers.add(labels={"gpu": "a100", "zone": "a"})
+            await node.workers.add(labels={"zone": "b"})
+            assert node.workers.labels_of("worker-1") == {"gpu": "a100", "zone": "a"}
+            here = os.getpid()
+            on_gpu = await node.spawn(Clerk, place=labels(gpu="a100"))
+            on_b = await node.spawn(Clerk, place=labels(zone="b"))
+            pids = [await ref.ask(Pid()) for ref in (on_gpu, on_b)]
+            assert len({*pids, here}) == 3
+            again = [await node.spawn(Clerk, place=labels(zone=zone)) for zone in "ab"]
+            assert [await ref.ask(Pid()) for ref in again] == pids
+            with pytest.raises(NoNodeFits, match=r"no node fits labels\(gpu='h100'\): shop \(it has no label gpu\)"):
+                await node.spawn(Clerk, place=labels(gpu="h100"))
+            with pytest.raises(CallerError, match="has no worker 'worker-3'"):
+                node.workers.labels_of("worker-3")
+
+    run(scene())
+
+
+class Adds(Actor):
+    """Adds a worker to the node that it runs on."""
+
+    @handler
+    async def facts(self, msg: Facts) -> tuple[str, str, int, list[int], bool]:
+        await self.node.workers.add()
+        return "", "", 0, [], False
+
+
+def test_a_worker_has_no_workers() -> None:
+    """They are those of its node."""
+
+    async def scene() -> None:
+        async with Node(workers=replace(QUICK, count=1)) as node:
+            with pytest.raises(InvalidOption, match="is a worker and has none itself: add them to local"):
+                await (await node.spawn(Adds, place="worker-1")).ask(Facts(""))
 
     run(scene())
 

@@ -113,7 +113,7 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
         self.metrics_poller = MetricsPoller(self)
         self._infos = MemberInfoCache()
         self._candidates: list[Candidate] = []
-        self._candidates_of: tuple[Sequence[MemberInfo], int, Mapping[str, float]] | None = None
+        self._candidates_of: tuple[Sequence[MemberInfo], int, Mapping[str, float], int] | None = None
         self._generation = 0
         self._followers: dict[str, NodeId] = {}
         self._parts: list[ActorRef] = []
@@ -335,7 +335,7 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
         await self.manager.ask(UpdateMetadata(payload), MANAGER_TIMEOUT_S)
 
     def choose(self, policy: Policy) -> str:
-        """Return the name of the member that a policy chooses for an actor; ``spawn(..., place=policy)`` calls this.
+        """Return the member, or the worker of one, that a policy chooses; ``spawn(..., place=policy)`` calls this.
 
         The choice goes by the last reports of load and round-trip times, and requests new ones for the next choice: the
         first choice of a node has none, unless ``poll_metrics`` was awaited before.  Raises ``NoNodeFits``.
@@ -344,13 +344,15 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
         return choose(policy, self._current_candidates(), self.ctx.random.random, origin=self.ctx.node_id.name).name
 
     def _current_candidates(self) -> Sequence[Candidate]:
-        """Return the members as candidates, by name; they are made again only after a change of what they hold."""
+        """Return the members and their workers as candidates; they are made again only after a change of those."""
         me, placed = self.ctx.node_id.name, self.ctx.placed_actors
         infos, reports, round_trips_s = self.member_infos(), self.metrics_poller.version, self.round_trips.smoothed_s()
         before = self._candidates_of
-        if before is None or before[0] is not infos or before[1:] != (reports, round_trips_s):
-            self._candidates_of = (infos, reports, round_trips_s)
+        workers = self.shared_state.workers_version
+        if before is None or before[0] is not infos or before[1:] != (reports, round_trips_s, workers):
+            self._candidates_of = (infos, reports, round_trips_s, workers)
             self._candidates = [self._candidate(info, round_trips_s) for info in infos]
+            self._candidates += self._worker_candidates(self._candidates)
         own = self.metrics_poller.of(me)
         self._candidates = [
             candidate
@@ -377,6 +379,19 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
             round_trips_s=measured,
             reachable=member.status == "alive",
         )
+
+    def _worker_candidates(self, members: Sequence[Candidate]) -> list[Candidate]:
+        """Return the workers of the members as candidates: where their members are, with labels of their own."""
+        of = {member.name: member for member in members}
+        return [
+            Candidate(
+                name=worker,
+                metadata=msgspec.structs.replace(there.metadata, labels={**there.metadata.labels, **row.labels}),
+                reachable=there.reachable,
+            )
+            for owner, worker, row in self.shared_state.tables.workers.rows()
+            if (there := of.get(owner)) is not None
+        ]
 
     async def poll_metrics(self, timeout_s: float = 1.0) -> Mapping[str, NodeMetrics]:
         """Request the load and the round-trip times of the members, and wait ``timeout_s`` at most for the replies.
@@ -531,7 +546,7 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
                 del self._followers[node_id.name]
             workers.remove(node_id.name)
         else:
-            workers.put(node_id.name, WorkerRow(node_id.generation, event.endpoints))
+            workers.put(node_id.name, WorkerRow(node_id.generation, event.endpoints, event.labels))
 
     def tell_workers(self, message: Message[object]) -> None:
         """Send a message to the workers of this node that follow its membership."""

@@ -130,6 +130,15 @@ def check(metadata: Metadata) -> None:
         _check_text("the name of a device", device, DEVICE_CHARS_MAX)
 
 
+def are_labels(texts: Mapping[str, str]) -> bool:
+    """Return whether these are labels within their limits."""
+    try:
+        check(Metadata(labels=dict(texts)))
+    except MetadataInvalid:
+        return False
+    return True
+
+
 def encode(metadata: Metadata, bytes_max: int = METADATA_BYTES_MAX) -> bytes:
     """Return the metadata as bytes, equal for equal metadata; raises ``MetadataInvalid`` when they are too many.
 

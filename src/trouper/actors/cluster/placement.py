@@ -114,11 +114,14 @@ class Policy:
         return self.text
 
     def __call__(self, node: Node) -> str:
-        """Return the name of a member of the node's cluster: ``spawn(place=policy)`` calls this.
+        """Return the name of a node to start an actor on: ``spawn(place=policy)`` calls this.
 
-        Raises ``NoNodeFits``, and ``NodeClosed`` on a node that is in no cluster.
+        The candidates are the members of the node's cluster and their workers; on a node that is in no cluster, the
+        node and its own workers.  Raises ``NoNodeFits``.
         """
-        return node.cluster.choose(self)
+        if node.is_in_cluster:
+            return node.cluster.choose(self)
+        return choose(self, _own_candidates(node), node.system.random, origin=node.name).name
 
     def __or__(self, other: Policy) -> Policy:
         return self.then(other)
@@ -165,6 +168,21 @@ def choose(policy: Policy, candidates: Sequence[Candidate], chance: Chance, *, o
         }
         raise NoNodeFits(policy.text, {**reasons, **narrowed.refused})
     return _one_of(narrowed.kept, chance)
+
+
+def _own_candidates(node: Node) -> list[Candidate]:
+    """Return a node that is in no cluster, and its workers, as candidates."""
+    placed, peers = (node.network.placed_actors, node.network.peers) if node.has_network else ({}, {})
+    workers = [
+        Candidate(
+            name=name,
+            metadata=Metadata(labels=node.workers.labels_of(name)),
+            placed=placed.get(name, 0),
+            reachable=name in peers,
+        )
+        for name in node.workers
+    ]
+    return [Candidate(name=node.name, placed=placed.get(node.name, 0)), *workers]
 
 
 def any_node() -> Policy:

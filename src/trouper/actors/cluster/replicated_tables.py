@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ... import ActorRef
 from ...lowlevel import ReplicatedTable, TableLimits, parent_of
+from .metadata import are_labels
 from .names import NAMES_LIMITS, STAMP_MAX, Claim, ClaimLost, NameTable
 from .reachability import OBSERVERS_MAX, Reach, Reachability
 from .replication_messages import WorkerRow
@@ -113,4 +114,4 @@ def _is_status(owner: str, key: str, number: int | None) -> bool:
 
 
 def _is_worker(owner: str, key: str, row: WorkerRow | None) -> bool:
-    return parent_of(key) == owner
+    return parent_of(key) == owner and (row is None or are_labels(row.labels))

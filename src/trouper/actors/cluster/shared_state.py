@@ -45,6 +45,8 @@ class SharedState:
         self.degraded_since: float | None = None
         self.tables = ClusterTables(ctx, self._on_claim_lost)
         self.on_reachability_change: list[Callable[[], None]] = []
+        self.workers_version = 0
+        """Increased whenever a worker of any member comes, goes or changes."""
         self._watched: set[ActorRef] = set()
         self._members: dict[str, int] = {}
         self._exchanged = ctx.node.tables
@@ -163,6 +165,7 @@ class SharedState:
                 self._failures.failed(DeviceFailed(change.owner, change.key, 1.0, change.after))
 
     def _workers_changed(self, changes: Sequence[RowChanged[str, WorkerRow]]) -> None:
+        self.workers_version += 1
         for change in changes:
             self._worker_changed(change.owner, change.key, change.before, change.after)
         self._sync_rows()

@@ -76,7 +76,7 @@ CALM_SWEEP_S = 4.0
 @confine(
     "system",
     "connect", "disconnect", "peers", "peer", "wait_for_peer", "wait_for_change", "whereis", "spawn_at", "close",
-    "send_to", "watch_peers", "revoke",
+    "send_to", "watch_peers", "revoke", "listen",
 )  # fmt: skip
 class Network:
     """The network of a node, as ``node.network``.
@@ -184,6 +184,10 @@ class Network:
             self._keys_timer = self.system.loop.call_later(KEYS_EVERY_S, self._refresh_keys)
         for endpoint in self._join:
             self.connect(endpoint)
+
+    async def listen(self, endpoints: Sequence[str]) -> None:
+        """Listen at further endpoints, of which peers are not told; raises what a transport raises for one of them."""
+        self.endpoints += await self._transports.listen(endpoints)
 
     def is_own(self, endpoint: str) -> bool:
         """Whether this is an endpoint of this node, as it was configured or as peers reach it."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..session.sessions import KnownNode
     from .node_context import NodeContext
     from .node_network import NodeNetwork
+    from .services.worker_nodes import OwnWorker
 
 
 class PeerInfo(msgspec.Struct, frozen=True):
@@ -61,10 +62,11 @@ class SessionRefused(msgspec.Struct, frozen=True):
 
 
 class WorkerUp(msgspec.Struct, frozen=True):
-    """A worker of this node is connected, and listens at these endpoints."""
+    """A worker of this node is connected, listens at these endpoints, and has these labels for placement."""
 
     node_id: NodeId
     endpoints: tuple[str, ...]
+    labels: dict[str, str]
 
 
 class WorkerDown(msgspec.Struct, frozen=True):
@@ -151,13 +153,13 @@ class Peers:
         """
         guarded = self._context.guard(handle, "its listener to workers")
 
-        def on_worker(node_id: NodeId, endpoints: tuple[str, ...] | None) -> None:
-            guarded(WorkerDown(node_id) if endpoints is None else WorkerUp(node_id, endpoints))
+        def on_worker(node_id: NodeId, worker: OwnWorker | None) -> None:
+            guarded(WorkerDown(node_id) if worker is None else WorkerUp(node_id, worker.endpoints, worker.labels))
 
         if self._network is None:
             return lambda: None
-        for node_id, endpoints in list(self._network.workers.own.items()):
-            on_worker(node_id, endpoints)
+        for node_id, worker in list(self._network.workers.own.items()):
+            on_worker(node_id, worker)
         return self._listen(self._network.workers.on_own, on_worker)
 
     def _listen(self, listeners: list[Callable[..., None]], listener: Callable[..., None]) -> Callable[[], None]:

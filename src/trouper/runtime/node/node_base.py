@@ -194,12 +194,41 @@ class NodeBase(NodeServices, SpawnMixin):
             await self._given_journal.open()
         options = self._extensions.network_options(replace(self._network_options, parent=self.parent_name))
         if options.listen:
-            transports = self._make_transports(options)
-            self._network = await open_network(self, options, transports, self.system.node_id.generation)
-            self._share_journal(self._network)
+            await self._open_network(options)
         await self._extensions.start()
         if self._slow_handler_s is not None and not is_virtual(loop):  # after the imports above, which block the loop
             self.watchdog = LoopWatchdog(self.system, self._slow_handler_s, self._on_loop_blocked)
+
+    async def _open_network(self, options: NetworkOptions) -> None:
+        transports = self._make_transports(options)
+        self._network = await open_network(self, options, transports, self.system.node_id.generation)
+        self._share_journal(self._network)
+
+    async def _start_extension(self, extension: AnyExtension) -> None:
+        """Start an extension that needs a network on a node that runs; a failure leaves nothing of it.
+
+        Raises ``InvalidOption`` where other extensions run without a network, which would not serve it.
+        """
+        given = replace(self._network_options, parent=self.parent_name)
+        if self._network is None and self.extensions:
+            names = ", ".join(info.name for info in self.extensions)
+            raise InvalidOption(
+                f"node {self.name} has started the extensions {names} without a network: give it workers=Workers(0)"
+            )
+        options = extension.network_options(given)
+        try:
+            if self._network is None:
+                await self._open_network(options)
+                await self._extensions.start()  # none yet: it has them served by the network
+            else:
+                await self._network.listen(options.listen[len(given.listen) :])
+                if not self._serve_journal:  # else it is served already
+                    self._share_journal(self._network)
+        except BaseException:
+            extension.release()
+            raise
+        self._extensions.add(extension)
+        await extension.ready()
 
     def _share_journal(self, network: NodeNetwork) -> None:
         """Serve the journal that was given to workers and peers; use the network where it is that of another node."""

@@ -16,6 +16,7 @@ from ..kernel.lifecycle import request_stop
 from ..kernel.supervision import OneForOne
 from ..node.extension import Extension
 from ..node.opening import NetworkOptions
+from ..node.services.worker_nodes import OwnWorker
 from ..node.shutdown import AFTER_STOP
 from ..observe.tracing import is_virtual
 from .program import this_program
@@ -221,7 +222,7 @@ class WorkerManager(Extension[Workers], name="workers", essential=True, limit_s=
             if other is not process and name in self.addresses:  # one that is still starting gets all addresses later
                 other.tell(ConnectPeers((address,), 0.0))
         await asyncio.shield(process.ready)
-        network.workers.own_connected(peer.node_id, endpoints)
+        network.workers.own_connected(peer.node_id, OwnWorker(endpoints, settings.labels))
 
     def request_stop_all(self) -> None:
         """When the node shuts down, ask all workers to stop, so that they do so concurrently."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,14 @@ class NodeWorkers:
     """The worker processes of a node, as ``node.workers``; iterating gives their names.
 
     manager: None for a node that was started without ``workers``.
+    begin: makes it for such a node while that runs.
     """
 
-    def __init__(self, node: NodeBase, manager: WorkerManager | None) -> None:
-        self._node, self._manager = node, manager
+    def __init__(
+        self, node: NodeBase, manager: WorkerManager | None, begin: Callable[[], Awaitable[WorkerManager]]
+    ) -> None:
+        self._node, self._manager, self._begin = node, manager, begin
+        self._beginning = asyncio.Lock()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -44,6 +49,12 @@ class NodeWorkers:
     def full_name(self, name: str) -> str:
         """Return the full name of a worker whose name is relative: ``NODE.worker-1`` for ``worker-1``."""
         return f"{self._node.name}.{name}" if WORKER_NAME.fullmatch(name) else name
+
+    def labels_of(self, name: str) -> dict[str, str]:
+        """Return the labels of a worker, by its full or relative name; raises ``CallerError`` for none of this node."""
+        self._check_known(name)
+        assert self._manager is not None, "a worker is known"
+        return dict(self._manager.settings_of(_relative(name)).labels)
 
     def labelled(self, **labels: str) -> tuple[str, ...]:
         """Return the names of the workers that have all of these labels."""
@@ -68,10 +79,15 @@ class NodeWorkers:
 
         env, python, labels, limits, preload: as in ``Workers``; None is what the node's ``Workers`` say.  ``env`` and
         ``labels`` are added to those.  A worker that dies is started again with the same.
-        Raises ``StartFailed`` with the cause, and ``InvalidOption`` for a wrong value, for more than 128 workers, and
-        for a node that was started without ``workers``: ``workers=Workers(0)`` starts none and lets them be added.
+        A node without a network gets one now, which it keeps.
+        Raises ``StartFailed`` with the cause, and ``InvalidOption`` for a wrong value, for more than 128 workers, on a
+        worker, on virtual time, and for a node that has started extensions without a network: ``workers=Workers(0)``
+        starts none and lets them be added.
         """
-        manager = self._require()
+        async with self._beginning:
+            if self._manager is None:
+                self._manager = await self._begin()
+        manager = self._manager
         base = manager.settings
         settings = msgspec.structs.replace(
             base,
@@ -91,11 +107,9 @@ class NodeWorkers:
         function or a pool goes where that says.  Raises ``CallerError`` for a name that is no worker of this node.
         """
         for name in names:
-            if name not in self:
-                raise CallerError(
-                    f"node {self._node.name} has no worker {name!r}; its workers: {', '.join(self.names) or 'none'}"
-                )
-        await self._require().remove([_relative(name) for name in names])
+            self._check_known(name)
+        if self._manager is not None:
+            await self._manager.remove([_relative(name) for name in names])
 
     async def resize(self, number: int) -> tuple[str, ...]:
         """Start or stop workers until there are so many, the newest stop first; returns the names of all.
@@ -111,12 +125,11 @@ class NodeWorkers:
             await self.remove(*now[number:])
         return self.names
 
-    def _require(self) -> WorkerManager:
-        if self._manager is None:
-            raise InvalidOption(
-                f"node {self._node.name} was started without workers: give it workers=Workers(0) to add some later"
+    def _check_known(self, name: str) -> None:
+        if name not in self:
+            raise CallerError(
+                f"node {self._node.name} has no worker {name!r}; its workers: {', '.join(self.names) or 'none'}"
             )
-        return self._manager
 
 
 def _relative(name: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...kernel.address import NodeId
 from ...kernel.errors import NotPermitted
@@ -43,23 +43,30 @@ def _are_of_one_host(worker: Peer, parent: Peer) -> bool:
     return ids[0] == ids[1] or any(trusted(id_) is not None for id_ in ids)
 
 
+class OwnWorker(NamedTuple):
+    """A worker of this node: where it listens, and its labels."""
+
+    endpoints: tuple[str, ...]
+    labels: dict[str, str]
+
+
 class WorkerNodes:
     """Follows the workers of the nodes that a network is connected to."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self.own: dict[NodeId, tuple[str, ...]] = {}
-        """The workers of this node that are connected, and where they listen."""
-        self.on_own: list[Callable[[NodeId, tuple[str, ...] | None], None]] = []
-        """Called with each worker of this node that is connected, and where it listens; with None when it has ended."""
+        self.own: dict[NodeId, OwnWorker] = {}
+        """The workers of this node that are connected."""
+        self.on_own: list[Callable[[NodeId, OwnWorker | None], None]] = []
+        """Called with each worker of this node that is connected; with None when it has ended."""
         network.request_handlers.serve(WorkerNodeEnded, self._ended, owner="workers")
         network.watch_peers(self._on_peer)
 
-    def own_connected(self, node_id: NodeId, endpoints: tuple[str, ...]) -> None:
-        """Take note that a worker of this node is connected, and listens at these endpoints."""
-        self.own[node_id] = endpoints
+    def own_connected(self, node_id: NodeId, worker: OwnWorker) -> None:
+        """Take note that a worker of this node is connected."""
+        self.own[node_id] = worker
         for listener in list(self.on_own):
-            listener(node_id, endpoints)
+            listener(node_id, worker)
 
     def own_ended(self, node_id: NodeId, detail: str) -> None:
         """Take note that a worker of this node has ended, and tell all peers but the other workers."""
