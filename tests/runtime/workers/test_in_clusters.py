@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -209,7 +208,7 @@ def test_workers_of_all_members_are_candidates_by_their_labels() -> None:
                 insecure=True,
                 join=[a.network.endpoint],
                 workers=labelled,
-                cluster=dataclasses.replace(_config(), labels={"zone": "west"}),
+                cluster=replace(_config(), labels={"zone": "west"}),
             ) as b,
         ):
             await a.cluster.wait_for(2)
