@@ -172,13 +172,13 @@ def choose(policy: Policy, candidates: Sequence[Candidate], chance: Chance, *, o
 
 def _own_candidates(node: Node) -> list[Candidate]:
     """Return a node that is in no cluster, and its workers, as candidates."""
-    placed, peers = (node.network.placed_actors, node.network.peers) if node.has_network else ({}, {})
+    placed: Mapping[str, int] = node.network.placed_actors if node.has_network else {}
     workers = [
         Candidate(
             name=name,
             metadata=Metadata(labels=node.workers.labels_of(name)),
             placed=placed.get(name, 0),
-            reachable=name in peers,
+            reachable=name in node.network.peers,
         )
         for name in node.workers
     ]
