@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.runtime.stage import Hold, Note, Player, Story, cell_of, letters_of, play_on, staged, told
 from trouper import Actor, CoalescingQueue, InvalidOption, Mailbox, MailboxFull, Message, Node, PriorityQueue, handler
-from trouper.runtime.kernel.mailbox import Mail, Policy
+from trouper.runtime.kernel.mailbox import Mail, Policy, Throttle
 from trouper.testing import settle
 
 
@@ -324,6 +324,41 @@ async def test_a_throttled_mailbox_spaces_what_it_handles(node: Node, rate_per_s
     ref.tell(Note(5))
     await settle()
     assert times[-1] == 100.0
+
+
+@pytest.mark.parametrize("rate_per_s", [333.0, 5_000.0, 100_000.0])
+@staged
+async def test_a_rate_holds_within_two_percent_whatever_its_period_is(node: Node, rate_per_s: float) -> None:
+    """Timers are no finer than a millisecond, so the messages of one millisecond are handled together."""
+
+    class Quick(Actor):
+        mailbox = Mailbox(rate_per_s=rate_per_s)
+
+        @handler
+        def item(self, msg: Item) -> None:
+            times.append(asyncio.get_running_loop().time())
+
+    times: list[float] = []
+    ref = await node.spawn(Quick)
+    for _ in range(2):  # the second time after a pause, which allows no burst
+        began, count = asyncio.get_running_loop().time(), len(times)
+        for n in range(3_000):
+            ref.tell(Item(0, n))
+        await asyncio.sleep(20.0)
+        assert times[count] == began
+        assert (len(times) - count - 1) / (times[-1] - began) == pytest.approx(rate_per_s, rel=0.02)
+
+
+def test_a_throttle_makes_up_for_a_loop_that_is_late_and_for_no_more() -> None:
+    """While messages wait it allows what the rate allows since; without any, or after a long time, no burst."""
+    throttle = Throttle(100.0)
+    assert [throttle.step(1.0, queued) for queued in (5, 4)] == [None, 1.01]
+    assert [throttle.step(1.035, queued) for queued in (4, 3, 2, 1)] == [None, None, None, pytest.approx(1.04)]
+    assert [throttle.step(1.04, 1), throttle.step(9.0, 3), throttle.step(9.0, 2)] == [None, None, pytest.approx(9.01)]
+    allowed = 0
+    while throttle.step(30.0, 1_000) is None:
+        allowed += 1
+    assert 10 <= allowed <= 11, "those of the last 0.1 s"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from trouper import (
     WireError,
     handler,
 )
+from trouper.lowlevel import declare_header, set_admission
 from trouper.runtime.observe.dead_letters import (
     ACTORS_MAX,
     REASONS,
@@ -176,6 +177,26 @@ async def test_a_letter_is_replayed_to_its_target_or_to_another(node: Node) -> N
     assert await other.ask(Notes()) == [1]
     node.dead_letters.replay(letter)
     assert node.dead_letters.recent == [letter, letter]
+
+
+@staged
+async def test_a_letter_is_replayed_with_the_headers_of_its_message(node: Node) -> None:
+    """A lost message keeps its headers, told or asked; a message without headers has none."""
+    declare_header("replayed", follows=False)
+    player, other = await node.spawn(Player), await node.spawn(Player)
+    await player.stop()
+    seen: list[dict[str, bytes]] = []
+    set_admission(other, lambda _to, _message, headers: seen.append(dict(headers)), reasons=["refused"])
+    headed = player.with_headers({"replayed": b"1"})
+    headed.tell(Note(1))
+    with pytest.raises(ActorStopped):
+        await headed.ask(Notes())
+    player.tell(Note(2))
+    for letter in node.dead_letters.recent:
+        node.dead_letters.replay(letter, other)
+    await other.drain()
+    assert seen == [{"replayed": b"1"}, {"replayed": b"1"}, {}]
+    assert node.dead_letters.recent[-1].headers is None
 
 
 @staged

@@ -32,7 +32,7 @@ from .ask import Ask, Envelope, Invocation, ToldWithHeaders, content, current_in
 from .errors import ActorFailed, ActorStopped, MailboxFull, NotAdmitted, Unhandled
 from .handler_table import HandlerTable
 from .lifecycle import SUPERVISION, Resource, Signal, Watcher
-from .mailbox import CapacityWaiter, Mail
+from .mailbox import CapacityWaiter, Mail, Throttle
 from .ref import DONE, Down
 from .signals import CLOSED
 
@@ -55,10 +55,10 @@ class Cell:
     __slots__ = (
         "actor", "args", "asks", "background_tasks", "become_stack", "begun", "blocked", "capacity_waiter", "children",
         "downs", "drain_left", "ended", "group_restart", "handled", "handler_table", "high_water", "hooks",
-        "invocation", "mail", "name", "next_at", "parent", "phase", "queued", "reason", "received",
+        "invocation", "mail", "name", "parent", "phase", "queued", "reason", "received",
         "reentrant_invocations", "ref", "resources", "restarts", "signals", "slow_path", "spec", "started_at",
-        "supervisor_state", "suspended", "system", "table", "task", "thread", "uid", "waited_for", "watchers",
-        "watching",
+        "supervisor_state", "suspended", "system", "table", "task", "thread", "throttle", "uid", "waited_for",
+        "watchers", "watching",
     )  # fmt: skip
     is_local: ClassVar[bool] = True
     """Whether the handlers of the actor run here; False for a cell that stands for an actor of another node."""
@@ -80,7 +80,8 @@ class Cell:
         self.slow_path = True
         self.blocked = self.suspended = self.queued = self.begun = False
         self.received = self.handled = 0
-        self.next_at = self.started_at = 0.0
+        self.started_at = 0.0
+        self.throttle: Throttle | None = None
         self.restarts = 0
         self.reason = ""
         self.become_stack: list[HandlerTable] | None = None
@@ -288,7 +289,7 @@ class Cell:
             item.on_lost()
         if is_ask(item) and item.take():
             item.refuse(self.loss(message, reason))
-        self.system.dead_letter(message, self.ref, reason, error, asked=is_ask(item) if asked is None else asked)
+        self.system.dead_letter(item, self.ref, reason, error, asked=is_ask(item) if asked is None else asked)
 
     def loss(self, message: object, reason: str) -> Exception:
         """Return the error that the asker of a lost message gets."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, cast, get_args
 
 from .ask import current_invocation, is_from_self
+from .clock import CLOCK_S
 from .deadlock import begin_wait, check_cycle, end_wait
 from .errors import DeadlockError, InvalidOption
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 WARNED_LIMIT_MIN = 1_000
 """Of a mailbox with a smaller limit no warning comes before the first dropped message, which is warned of."""
+
+CATCH_UP_S = 0.1
+"""Of a throttled mailbox whose loop was late, the messages of so many seconds are handled at once."""
 
 Policy = Literal["drop_newest", "drop_oldest", "coalesce", "raise_full"]
 
@@ -56,7 +60,8 @@ class Mailbox:
     when_full: ``drop_newest``, ``drop_oldest``, ``raise_full`` (at the sender), or ``coalesce``: the newest message
         replaces the queued one that ``queue`` finds to have the same key; if there is none, the newest is dropped.
     queue: a function that makes the queue; None is a deque, in the order of arrival.
-    rate_per_s: messages handled per second at most, evenly spaced; None for no limit.
+    rate_per_s: messages handled per second at most, evenly spaced to a millisecond; None for no limit.  While messages
+        wait, a loop that was late by up to 0.1 s makes up for it.
     Raises ``InvalidOption`` for a setting outside of its range.
     """
 
@@ -124,6 +129,31 @@ def _take_oldest(mail: Mail) -> object | None:
     for item in reversed(own):
         mail.appendleft(item)
     return found
+
+
+class Throttle:
+    """Spaces the messages of one actor: at most ``rate_per_s`` of them a second.  It reads no clock.
+
+    A loop is called late, by up to a millisecond and more.  While messages wait, those whose time has come meanwhile
+    are handled at once, so that the rate holds however short its period is; after ``CATCH_UP_S`` no more than that.
+    """
+
+    __slots__ = ("_backlog", "_next_at", "_period_s")
+
+    def __init__(self, rate_per_s: float) -> None:
+        self._period_s, self._next_at, self._backlog = 1 / rate_per_s, 0.0, False
+
+    def step(self, now: float, queued: int) -> float | None:
+        """Let the first of ``queued`` messages be handled at the time ``now``, in seconds: None, or when to ask again.
+
+        That is a millisecond away at least, since the timers of some loops are no finer.
+        """
+        if now < self._next_at:
+            self._backlog = True
+            return max(self._next_at, now + CLOCK_S)
+        due = max(self._next_at, now - CATCH_UP_S) if self._backlog else now
+        self._next_at, self._backlog = due + self._period_s, queued > 1
+        return None
 
 
 class CapacityWaiter:

@@ -322,6 +322,7 @@ class DeadLetter(Message[None], local=True):
         (what peers may cost the receiving node is used up).
     error: the error as text, bounded in size; None when there was none.
     asked: the message was asked, and its asker was told; False for a message that was sent by ``tell``.
+    headers: of the message, not to be changed; None when it had none.
     """
 
     message: Message[object]
@@ -329,3 +330,4 @@ class DeadLetter(Message[None], local=True):
     reason: str
     error: str | None = None
     asked: bool = False
+    headers: dict[str, bytes] | None = None

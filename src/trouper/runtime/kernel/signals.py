@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from . import lifecycle
 from .handler_table import Handle
 from .lifecycle import REQUEST, Signal
+from .mailbox import Throttle
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -59,12 +60,13 @@ def _handle_one(cell: Cell) -> None:
         return
     rate = cell.spec.mailbox.rate_per_s
     if cell.mail and rate is not None:
-        now = cell.system.loop.time()
-        if now < cell.next_at:
-            cell.system.loop.call_at(cell.next_at, cell.post, REQUEST, refresh)
+        if cell.throttle is None:
+            cell.throttle = Throttle(rate)
+        wait_until = cell.throttle.step(cell.system.loop.time(), len(cell.mail))
+        if wait_until is not None:
+            cell.system.loop.call_at(wait_until, cell.post, REQUEST, refresh)
             cell.blocked = True
             return
-        cell.next_at = max(cell.next_at, now) + 1 / rate
     if cell.drain_left is not None:
         if cell.drain_left == 0 or not cell.mail:
             lifecycle.stop(cell, None)

@@ -50,10 +50,8 @@ class Reporter(Protocol):
     def crash(self, cell: Cell, error: BaseException, message: object) -> None:
         """Report that an actor failed while it handled ``message``; None when no handler was at work."""
 
-    def letter(
-        self, message: object, target: ActorRef, reason: str, error: BaseException | None, *, asked: bool
-    ) -> None:
-        """Report a dead letter; ``asked``: its asker was told."""
+    def letter(self, item: object, target: ActorRef, reason: str, error: BaseException | None, *, asked: bool) -> None:
+        """Report a dead letter: a mailbox item; ``asked``: its asker was told."""
 
     def brief(self, error: BaseException) -> str:
         """Return one line for a failure, bounded in size."""
@@ -225,11 +223,11 @@ class System:
         return task
 
     def dead_letter(
-        self, message: object, target: ActorRef, reason: str, error: BaseException | None, *, asked: bool
+        self, item: object, target: ActorRef, reason: str, error: BaseException | None, *, asked: bool
     ) -> None:
-        """Count and report a message that no handler took."""
+        """Count and report a mailbox item that no handler took."""
         self.dead_letters[reason] += 1
-        self.reporter.letter(message, target, reason, error, asked=asked)
+        self.reporter.letter(item, target, reason, error, asked=asked)
 
     def count_gone(self, received: int, handled: int) -> None:
         """Add the counters of a cell that has ended, or of a message to one."""

@@ -372,13 +372,13 @@ class Peer:
         if is_ask(item):
             item.refuse(error)
         reason = "mailbox_full" if isinstance(error, MailboxFull) else "unsendable"
-        self._dead_letter(uid, content(item), reason, error, asked=is_ask(item))
+        self._dead_letter(uid, item, reason, error, asked=is_ask(item))
 
-    def _dead_letter(self, uid: int, message: object, reason: str, error: Exception | None, *, asked: bool) -> None:
-        """Make a dead letter of a message, with or without headers, which was counted as handled when it was sent."""
+    def _dead_letter(self, uid: int, item: object, reason: str, error: Exception | None, *, asked: bool) -> None:
+        """Make a dead letter of an item, which was counted as handled when it was sent."""
         self.system.count_gone(0, -1)
         cell = (self._context.directory.get(self.node_id, uid) if uid else None) or self._control_cell
-        self.system.dead_letter(content(message), cell.ref, reason, error, asked=asked)
+        self.system.dead_letter(item, cell.ref, reason, error, asked=asked)
 
     # --- in ----------------------------------------------------------------------------------------------------------
 
@@ -696,7 +696,7 @@ class Peer:
                 self._dead_letter(uid, message, "node_lost", None, asked=asked)
         for ask in asks[: max(0, len(asks) - asks_not_taken)]:  # those that were sent first
             self.system.count_gone(0, -1)
-            self.system.dead_letter(ask.message, ask.target.ref, "outcome_unknown", None, asked=True)
+            self.system.dead_letter(ask, ask.target.ref, "outcome_unknown", None, asked=True)
         self._count_unknown(self._told - self._settled_there, why)
         self.codec.close()
         for remote in {*self.watched.values(), *self._backpressured_cells}:

@@ -21,7 +21,7 @@ import msgspec
 
 from ..kernel.confined import confine
 from ..kernel.errors import InvalidOption
-from ..kernel.ref import ActorRef, DeadLetter, Down, deliver
+from ..kernel.ref import ActorRef, DeadLetter, Down, deliver, tell_with_headers
 
 if TYPE_CHECKING:
     from ..kernel.system import System
@@ -265,12 +265,15 @@ class DeadLetters:
         return True
 
     def replay(self, letter: DeadLetter, to: ActorRef | None = None) -> Awaitable[None]:
-        """Send the message of a letter again, with ``tell``; the result can be awaited as that of ``tell``.
+        """Send the message of a letter again, with its headers, as ``tell`` does; returns what ``tell`` returns.
 
         to: the actor to send it to; None is the original target.  The message of an ask is told, since its asker has
         been answered.  Raises what ``tell`` raises.
         """
-        return (letter.target if to is None else to).tell(letter.message)
+        target = letter.target if to is None else to
+        if letter.headers is None:
+            return target.tell(letter.message)
+        return tell_with_headers(target, letter.message, letter.headers)
 
     def on_down(self, down: Down) -> None:
         """Remove a subscriber that has ended."""
@@ -278,7 +281,8 @@ class DeadLetters:
 
     def _on_letter(self, letter: DeadLetter) -> None:
         if self._keep:
-            size = bytes_of(letter.message)
+            headers = (letter.headers or {}).items()
+            size = bytes_of(letter.message) + sum(len(name) + len(value) for name, value in headers)
             self._kept.append((letter, size))
             self._kept_bytes += size
             self._drop_excess()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from ..kernel.ask import Envelope, content
 from ..kernel.logs import Lines, get_log
 from ..kernel.message import Message
 from ..kernel.redaction import REDACTED, secret_names
@@ -84,13 +85,12 @@ class Reports:
             except Exception:  # a failing subscriber must not prevent the restart of the actor
                 log.exception("%r, called with a crash report, failed", subscriber)
 
-    def letter(
-        self, message: object, target: ActorRef, reason: str, error: BaseException | None, *, asked: bool
-    ) -> None:
+    def letter(self, item: object, target: ActorRef, reason: str, error: BaseException | None, *, asked: bool) -> None:
         """Call the subscribers with a dead letter; it is built only if there are any."""
         if self.on_letter:
             text = None if error is None else brief(error)
-            letter = DeadLetter(cast("Message[object]", message), target, reason, text, asked)
+            headers = item.headers if isinstance(item, Envelope) else None
+            letter = DeadLetter(cast("Message[object]", content(item)), target, reason, text, asked, headers)
             for subscriber in self.on_letter:
                 try:
                     subscriber(letter)
