@@ -20,6 +20,8 @@ METRICS_AGE_S_MAX = 5.0
 POLLED_MAX = 32
 """The most members that are asked at a time: those that were asked longest ago."""
 
+_Name = Annotated[str, msgspec.Meta(max_length=256)]
+
 
 class NodeMetrics(msgspec.Struct, frozen=True):
     """What a node measures of itself.
@@ -29,7 +31,7 @@ class NodeMetrics(msgspec.Struct, frozen=True):
     """
 
     load: float | None = None
-    round_trips_s: Annotated[dict[str, float], msgspec.Meta(max_length=ROUND_TRIPS_MAX)] = {}
+    round_trips_s: Annotated[dict[_Name, float], msgspec.Meta(max_length=ROUND_TRIPS_MAX)] = {}
 
 
 def nearest(round_trips_s: Mapping[str, float]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 from ... import ActorRef
-from ...lowlevel import ReplicatedTable, TableLimits, parent_of
+from ...lowlevel import ReplicatedTable, TableLimits, endpoint_problem, parent_of
 from .metadata import are_labels
 from .names import NAMES_LIMITS, STAMP_MAX, Claim, ClaimLost, NameTable
 from .reachability import OBSERVERS_MAX, Reach, Reachability
@@ -114,4 +114,5 @@ def _is_status(owner: str, key: str, number: int | None) -> bool:
 
 
 def _is_worker(owner: str, key: str, row: WorkerRow | None) -> bool:
-    return parent_of(key) == owner and (row is None or are_labels(row.labels))
+    can_be = row is None or (are_labels(row.labels) and not any(map(endpoint_problem, row.endpoints)))
+    return can_be and parent_of(key) == owner

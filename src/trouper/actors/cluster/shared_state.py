@@ -47,6 +47,7 @@ class SharedState:
         self.on_reachability_change: list[Callable[[], None]] = []
         self.workers_version = 0
         """Increased whenever a worker of any member comes, goes or changes."""
+        self._reach_pending = False
         self._watched: set[ActorRef] = set()
         self._members: dict[str, int] = {}
         self._exchanged = ctx.node.tables
@@ -152,6 +153,13 @@ class SharedState:
     # --- changes -----------------------------------------------------------------------------------------------------
 
     def _reach_changed(self, _: object) -> None:
+        """Tell the listeners, once for all changes of this turn of the loop: each of them looks at all rows."""
+        if not self._reach_pending:
+            self._reach_pending = True
+            self.node.system.loop.call_soon(self._tell_reach)
+
+    def _tell_reach(self) -> None:
+        self._reach_pending = False
         for listener in self.on_reachability_change:
             listener()
 

@@ -147,7 +147,8 @@ class GroupScope:
     def enter(self, node: str, group: str, joined: Sequence[ActorRef], left: Sequence[ActorRef]) -> None:
         """Apply changes that another node has made to the memberships of its own actors, each given once a time."""
         entered = self._members.setdefault(group, {}).setdefault(node, Counter())
-        entered.update(joined)
+        for member in joined:
+            entered[member] += 1
         for member in left:
             if entered[member] > 1:
                 entered[member] -= 1

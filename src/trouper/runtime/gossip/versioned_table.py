@@ -337,8 +337,10 @@ class VersionedTable(Generic[Key, Value]):
     def _extend(self, owned: _Rows[Key, Value], delta: Delta[Key, Value], *, direct: bool) -> Applied[Key, Value]:
         owner, limits = delta.owner, self.limits
         added = sum(value is not None and key not in owned.rows for key, value in delta.changes)
-        size = owned.size_bytes + sum(len(row_bytes(key, value)) for key, value in delta.changes if value is not None)
+        size = owned.size_bytes + len(delta.changes) * limits.row_bytes_max  # at most
         if size > limits.bytes_max:
+            size = owned.size_bytes
+            size += sum(len(row_bytes(key, value)) for key, value in delta.changes if value is not None)
             size -= sum(len(row_bytes(key, owned.rows[key])) for key, _ in delta.changes if key in owned.rows)
         if len(owned.rows) + added > limits.rows_max or size > limits.bytes_max:
             return Applied(refused=f"the rows of node {owner} are above the limit ({limits})")

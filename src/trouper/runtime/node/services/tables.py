@@ -33,7 +33,9 @@ RAW_ROWS = Annotated[list[msgspec.Raw], msgspec.Meta(max_length=ROWS_PER_MESSAGE
 QUEUED_ROWS_MAX = 200_000
 """Rows of one peer that wait to be merged; deltas beyond them are left out, and asked for later."""
 REREAD_ROWS_MAX = 1_000
-"""Rows that are read one by one in one turn of the loop, because their delta could not be read as a whole."""
+"""Rows that are read one by one in one turn of the loop, because their delta could not be read as a whole; other such
+deltas are left out.
+"""
 WARN_S = 10.0
 """Seconds between two lines in the log about what was left out."""
 
@@ -168,8 +170,8 @@ class NodeTables:
                     break
                 try:
                     read.append(self._read(table, delta, peer))
-                except WireError as error:
-                    self._refuse("delta", peer, error=error)
+                except WireError:
+                    self._refuse("delta", peer)
                     continue
                 rows += len(read[-1].rows) + 1
         self._put(peer, rows, lambda: self._merge(peer, read))
@@ -185,31 +187,31 @@ class NodeTables:
     def _read(self, table: AnyTable, delta: DeltaOnWire, peer: Peer) -> _ReadDelta:
         """Read the rows of a delta: all at once, or one by one where one of them cannot be read.
 
-        Raises ``WireError`` for what is no list of rows, or too long.
+        Raises ``WireError`` for what is no list of rows, or too long, and when many rows were read one by one in this
+        turn of the loop already.
         """
         what = f"rows of the table {table.name}"
         unread: list[bytes] = []
         try:
             rows = cast("Sequence[Row]", peer.codec.read_as(table.rows_type, delta.changes, what))
         except WireError:
+            if self._reread_rows >= REREAD_ROWS_MAX:
+                raise
             rows = self._read_one_by_one(table, delta, peer, unread)
         return _ReadDelta(table, delta, rows, unread)
 
     def _read_one_by_one(self, table: AnyTable, delta: DeltaOnWire, peer: Peer, unread: list[bytes]) -> list[Row]:
-        """Read rows one by one, as far as this turn of the loop has time for it."""
+        """Read rows one by one."""
         if not self._reread_rows:
             self._system.loop.call_soon(self._begin_turn)
         rows: list[Row] = []
         raws = cast("list[msgspec.Raw]", peer.codec.read_as(RAW_ROWS, delta.changes, "the rows of a delta"))
+        self._reread_rows += len(raws) + 1
         for raw in raws:
-            self._reread_rows += 1
             try:
-                if self._reread_rows <= REREAD_ROWS_MAX:
-                    rows.append(cast("Row", peer.codec.read_as(table.row_type, raw, "a row")))
-                    continue
+                rows.append(cast("Row", peer.codec.read_as(table.row_type, raw, "a row")))
             except WireError:
-                pass
-            unread.append(bytes(raw))
+                unread.append(bytes(raw))
         return rows
 
     def _merge(self, peer: Peer, read: Sequence[_ReadDelta]) -> Sends:
