@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trouper.runtime.gossip.content_digest import row_bytes
 from trouper.runtime.gossip.messages import Stamp
 from trouper.runtime.gossip.versioned_table import (
     Applied,
@@ -193,6 +194,38 @@ def test_parts_of_a_row_that_has_changed_meanwhile_are_not_mixed() -> None:
     wrong: Delta[str, int] = Delta("c", 1, 0, 5, (("x", 1), ("y", 1)), 1)
     assert "2 rows and announced 1" in copy.apply(wrong).refused
     assert dict(copy.rows_of("c")) == {}
+
+
+def test_parts_of_a_generation_that_has_ended_are_not_mixed_with_those_of_the_next() -> None:
+    """Also where both have the same version."""
+    old, copy = _rows("a", changes_max=1), _rows("b")
+    new = Rows("a", changes_max=1, generation=2)
+    for owner, value in ((old, 1), (new, 2)):
+        _write(owner, [("x", value), ("y", value)])
+    _take(copy, old.lacking({})[:1])
+    copy.become("a", 2)
+    _take(copy, new.lacking({})[1:])
+    assert dict(copy.rows_of("a")) == {}
+    _take(copy, new.lacking({}))
+    assert dict(copy.rows_of("a")) == {"x": 2, "y": 2}
+
+
+def test_the_limit_in_bytes_holds_for_owner_and_copy() -> None:
+    """Exactly: rows that are replaced or removed make place; a copy refuses what is above it, whole or as changes."""
+    size = len(row_bytes("x", 1))
+    owner, copy = _rows("a"), _rows("b")
+    owner.limits = copy.limits = TableLimits(rows_max=100, bytes_max=3 * size)
+    _take(copy, _write(owner, [("x", 1), ("y", 1), ("z", 1), ("x", 2), ("y", None), ("w", 1)]))
+    with pytest.raises(RowFull, match="bytes_max"):
+        owner.put("v", 1)
+    assert dict(copy.rows_of("a")) == dict(owner.rows_of("a")) == {"x": 2, "z": 1, "w": 1}
+    _, version = owner.stamp("a")
+    changes = tuple((key, 3) for key in ("x", "z", "w"))
+    assert copy.apply(Delta("a", 1, version, version + 1, changes)).refused == ""
+    assert copy.apply(Delta("a", 1, version + 1, version + 2, (("v", 1),))).refused
+    whole = tuple((f"key {number}", 1) for number in range(3))
+    assert "bytes_max" in copy.apply(Delta("a", 1, 0, version + 9, whole, 3)).refused
+    assert dict(copy.rows_of("a")) == dict(changes)
 
 
 def test_a_nodes_own_row_is_written_by_no_other_node() -> None:
