@@ -83,7 +83,7 @@ async def _forge_while_away(sim: Simulation) -> None:
     honest = await sim["n1"].spawn(Parrot)
     sim.partition(["n1"], ["n3"])  # n2 reaches both
     await sim["n1"].cluster.names.register("honest", honest)
-    await asyncio.sleep(6.0)
+    await asyncio.sleep(15.0)
 
     async def forge(node: Node) -> None:
         there = node.cluster.names.whereis("honest")

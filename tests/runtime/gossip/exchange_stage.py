@@ -87,7 +87,7 @@ class Nodes:
                 self.send(to, one.digest_from(source, message, self.now))
             case _:
                 raise AssertionError(message)
-        self.send(to, one.confirm(source))
+        self.send(to, one.heard(source))
 
     def settle(self) -> None:
         """Deliver until nothing is in transit."""

@@ -78,6 +78,21 @@ def test_rows_of_a_member_in_reach_are_not_taken_from_another_node() -> None:
     assert nodes.at["c"].merge("b", [("t", Delta("a", 1, 0, 9, (("forged", 1),), 1))]) == [], "asked once a round"
 
 
+def test_a_member_that_is_connected_and_does_not_answer_is_out_of_reach() -> None:
+    """After two rounds, until it is heard; an honest answer, though it has nothing new, keeps the forgery out."""
+    nodes = Nodes("a b c", SMALL)
+    forged = [("t", Delta("a", 1, 0, 9, (("forged", 1),), 1))]
+    for _ in range(5):
+        nodes.send("c", nodes.at["c"].merge("b", forged))
+        nodes.settle()
+        nodes.at["c"].compare()
+    assert nodes.copies("a")["c"] == {}
+    for taken in (False, False, True):
+        nodes.at["c"].merge("b", forged)  # what it asks of a is lost
+        assert bool(nodes.copies("a")["c"]) == taken
+        nodes.at["c"].compare()
+
+
 @pytest.mark.parametrize("version", [1, 2, 40, VERSIONS_AHEAD_MAX])
 def test_rows_that_were_passed_on_wrongly_last_until_their_owner_is_heard(version: int) -> None:
     """Whatever version they claim, they keep no later row of the owner from being seen."""
@@ -105,7 +120,7 @@ def test_rows_that_were_passed_on_rightly_are_confirmed_by_their_owner_without_b
     assert nodes.table("c").copies.unconfirmed == {"a"}
     nodes.cut.clear()
     nodes.sent.clear()
-    nodes.send("c", nodes.at["c"].confirm("a"))
+    nodes.send("c", nodes.at["c"].heard("a"))
     nodes.settle()
     assert not nodes.table("c").copies.unconfirmed
     answers = [message for source, _, message in nodes.sent if source == "a" and isinstance(message, TableDeltas)]

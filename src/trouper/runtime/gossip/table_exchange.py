@@ -46,6 +46,8 @@ AnyTable: TypeAlias = "ReplicatedTable[Any, Any]"  # Any: each table has keys an
 AnyDelta: TypeAlias = "Delta[Any, Any]"  # Any: as above
 Sends: TypeAlias = "list[tuple[str, Message[None]]]"
 """Messages, each with the name of the node that it goes to."""
+UNANSWERED_ROUNDS = 2
+"""Calls of ``compare`` after which a node that was asked, and has not been heard since, counts as out of reach."""
 ANSWER_S = 1.0
 """Seconds in which one node is sent ``answer_max`` messages in answer to its digests."""
 
@@ -90,6 +92,8 @@ class TableExchange:
         self._ended: dict[str, int] = {}  # the versions of tables that have ended
         self._checksums: dict[str, tuple[dict[str, Stamp], int]] = {}
         self._asked: set[tuple[str, str]] = set()  # tables and owners that were asked for since the last `compare`
+        self._rounds = 0
+        self._unanswered: dict[str, int] = {}  # by node that was asked and not heard since: the round in which it was
         self._answered: dict[str, tuple[float, int]] = {}
         self._choose_receivers()
 
@@ -143,6 +147,7 @@ class TableExchange:
         for name in ended:
             del known[name]
             self._answered.pop(name, None)
+            self._unanswered.pop(name, None)
         known.update(members)
         self._choose_receivers()
         for table in list(self.tables.values()):
@@ -157,8 +162,9 @@ class TableExchange:
         deltas = [(table.name, delta) for table in self.tables.values() for delta in self._own(table, 0)]
         return [(name, message) for message in _pack(deltas, self.tables)]
 
-    def confirm(self, source: str) -> Sends:
-        """Ask a node to confirm the rows that others have passed on for it; called when it is heard."""
+    def heard(self, source: str) -> Sends:
+        """Take note that a node is heard, and ask it to confirm the rows that others have passed on for it."""
+        self._unanswered.pop(source, None)
         wanted = [name for name, table in self.tables.items() if self._unconfirmed(table, source)]
         if not wanted or ("", source) in self._asked:
             return []
@@ -181,6 +187,7 @@ class TableExchange:
         with_all: with every one, and all are to answer; for a node that counts the silent ones.
         """
         self._asked.clear()
+        self._rounds += 1
         names = [*self._others, *self._workers]
         checksums = self.checksums()
         if with_all:
@@ -304,7 +311,11 @@ class TableExchange:
 
     def _is_taken(self, owner: str) -> bool:
         """Return whether rows of an owner are taken from a node that does not speak for it."""
-        return self.settings is not None and (self._is_large or not self._in_reach(self._speaker(owner)))
+        if self.settings is None or self._is_large:
+            return self.settings is not None
+        speaker = self._speaker(owner)
+        asked_in = self._unanswered.get(speaker, self._rounds)
+        return self._rounds - asked_in >= UNANSWERED_ROUNDS or not self._in_reach(speaker)
 
     def _hint(self, table: AnyTable, owner: str, stamp: Stamp) -> Sends:
         """Ask the node that speaks for an owner, if another one says that there are newer rows; once in a while."""
@@ -316,7 +327,8 @@ class TableExchange:
         if not self._in_reach(speaker):
             return []
         self._asked.add(asked)
-        return [(speaker, self._digest(speaker, [table.name]))]
+        self._unanswered.setdefault(speaker, self._rounds)
+        return [(speaker, self._digest(speaker, [table.name], answer=True))]
 
     def _unconfirmed(self, table: AnyTable, speaker: str) -> list[str]:
         return [owner for owner in table.copies.unconfirmed if self._speaker(owner) == speaker]

@@ -136,7 +136,7 @@ class NodeTables:
 
     def _on_member(self, peer: Peer, up: bool) -> None:
         if up:
-            self._send(self.exchange.confirm(peer.node))
+            self._send(self.exchange.heard(peer.node))
 
     def _in_reach(self, node: str) -> bool:
         peer = None if self._network is None else self._network.peers.get(node)
@@ -254,7 +254,7 @@ class NodeTables:
             if not self._queued_rows[peer]:
                 del self._queued_rows[peer]
             try:
-                self._send([*step(), *self.exchange.confirm(peer.node)])
+                self._send([*step(), *self.exchange.heard(peer.node)])
             except Exception as error:  # noqa: BLE001  rows of a peer may hold anything; the others are merged all the same
                 self._refuse("failed", peer, error=error)
         if self._queue:
