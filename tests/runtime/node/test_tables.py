@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 import msgspec
 import pytest
 
 from tests.actors.cluster.stage import PLAIN
-from trouper import CallerError, InvalidOption, Node
+from trouper import CallerError, InvalidOption, Node, WrongThread
 from trouper.lowlevel import Extension, NodeContext, ReplicatedTable, RowChanged, RowFull, TableLimits
 from trouper.runtime.gossip.messages import DeltaOnWire, TableDeltas
 from trouper.testing import Simulation, settle, simulate_extension, virtual_time
@@ -119,6 +120,25 @@ async def test_the_rows_of_an_extension_end_with_it_and_it_may_begin_anew(caplog
         assert _rows(a) == _rows(b) == {"a": {"cpu": 4}, "b": {"cpu": 2}}
 
 
+def test_a_table_is_for_the_thread_of_its_loop() -> None:
+    """Calls of other threads raise ``WrongThread``, and touch nothing."""
+
+    async def main() -> None:
+        async with Node("a", extensions=[Quotas]) as node:
+            table = node[Quotas].table
+            calls: list[Callable[[], object]] = [
+                partial(table.put, "x", Quota(1)), partial(table.remove, "x"), table.clear, table.rows,
+                partial(table.rows_of, "a"), partial(table.find, "x"), partial(table.subscribe, print),
+                lambda: table.own,
+            ]  # fmt: skip
+            for call in calls:
+                with pytest.raises(WrongThread):
+                    await asyncio.to_thread(call)
+            assert _rows(node) == {}
+
+    asyncio.run(main())
+
+
 @virtual_time
 async def test_what_a_table_does_not_take_is_an_error_that_says_why() -> None:
     """Its name, the type of its rows, a row that cannot travel, and the limits."""
@@ -178,3 +198,24 @@ async def test_a_bad_row_is_left_out_and_the_others_are_used(caplog: pytest.LogC
         await settle()
         assert _rows(a) == {"b": {"good": 1}}
         assert a[Quotas].table.own == {}
+
+
+@virtual_time
+async def test_a_peer_has_no_more_rows_than_the_table_allows() -> None:
+    """Whether they come at once, one after the other, or as changes; the copy stays what it was."""
+    async with (
+        Node("a", listen="inprocess://a", extensions=[Quotas]) as a,
+        Node("b", listen="inprocess://b", join=["inprocess://a"]) as b,
+    ):
+        await b.network.wait_for_peer("a")
+        rows = [(f"key {number}", {"used": 1}) for number in range(1_000)]
+        _hostile(b, rows, 1, rows=1_000)
+        _hostile(b, rows[:3], 2, rows=3)
+        _hostile(b, rows[:4], 3, rows=3)
+        generation = b.network.node_id.generation
+        for version, row in enumerate(rows[3:900], 3):
+            delta = DeltaOnWire("b", generation, version - 1, version, 0, cast("msgspec.Raw", [row]))
+            b.network.peer("a").control(TableDeltas({"quotas": (delta,)}))
+        await settle()
+        assert _rows(a) == {"b": {"key 0": 1, "key 1": 1, "key 2": 1}}
+        assert a.tables.exchange.refused["delta"] >= 3

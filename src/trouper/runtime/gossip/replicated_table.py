@@ -6,18 +6,23 @@ Reads are local.  The rows of a node end with the node, or with the extension th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Generic
+from typing import TYPE_CHECKING, Annotated, Any, Generic
 
 import msgspec
 
+from ..kernel.confined import confine
 from ..kernel.errors import CallerError
 from .messages import ROWS_PER_MESSAGE
 from .versioned_table import Key, RowChanged, Value, VersionedTable
+
+if TYPE_CHECKING:
+    from ..kernel.system import System
 
 Subscriber = Callable[[Sequence[RowChanged[Key, Value]]], None]
 """Called with the rows that one write, or one packet of another node, has changed."""
 
 
+@confine("system")
 class ReplicatedTable(Generic[Key, Value]):
     """One node's view of a table; ``NodeContext.table`` makes it.
 
@@ -41,6 +46,8 @@ class ReplicatedTable(Generic[Key, Value]):
         self._subscribers: dict[Subscriber[Key, Value], Subscriber[Key, Value]] = {}
         self.guard: Callable[[Subscriber[Key, Value]], Subscriber[Key, Value]] = lambda subscriber: subscriber
         """Makes of each subscriber what is called in its place."""
+        self.system: System | None = None
+        """The actors of the node; None in tests of a table alone."""
         self.is_open = True
         """Whether it can be written to; not after the extension that made it has ended."""
 

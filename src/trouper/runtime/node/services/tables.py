@@ -55,7 +55,7 @@ class NodeTables:
         self._network: Network | None = None
         self._send_in_cluster: Callable[[str, Message[Any]], None] | None = None  # Any: of whatever reply
         self._flush_pending = False
-        self._queue: deque[tuple[Peer, int, Callable[[], Sends]]] = deque()
+        self._queues: dict[Peer, deque[tuple[int, Callable[[], Sends]]]] = {}
         self._queued_rows: dict[Peer, int] = {}
         self._reread_rows = 0
         self._warned_at = -WARN_S
@@ -71,6 +71,7 @@ class NodeTables:
     ) -> AnyTable:
         """Add a table, and ask the other nodes for their rows; raises what ``TableExchange.add`` raises."""
         table = self.exchange.add(name, row_type, limits, self._flush_soon, is_valid)
+        table.system = self._system
         self._send(self.exchange.ask_for(name))
         return table
 
@@ -111,7 +112,7 @@ class NodeTables:
         send: sends a message to a member, by its name.  direct_max, fan_out, answer_max: as in ``ExchangeSettings``.
         """
         self.exchange.settings, self._send_in_cluster = ExchangeSettings(direct_max, fan_out, answer_max), send
-        self.exchange.set_members({self._node.name: self.exchange.members[self._node.name]})
+        self.exchange.set_members(dict(self.exchange.members))
 
     def set_members(self, members: Mapping[str, int]) -> None:
         """Remove the rows of nodes that are no members any more.  members: generations by name, this node's too."""
@@ -239,25 +240,29 @@ class NodeTables:
         """Let a step of the exchange run in its turn.  rows: how much work it is."""
         if self.on_heard is not None:
             self.on_heard(peer.node)
-        if not self._queue:
+        if not self._queues:
             self._system.loop.call_soon(self._work)
-        self._queue.append((peer, rows + 1, step))
+        self._queues.setdefault(peer, deque()).append((rows + 1, step))
         self._queued_rows[peer] = self._queued_rows.get(peer, 0) + rows + 1
 
     def _work(self) -> None:
-        """Run the steps that wait, as many as one turn of the loop has time for."""
+        """Run steps that wait, one of each peer after the other, as many as one turn of the loop has time for."""
         rows_left = ROWS_PER_MESSAGE
-        while self._queue and rows_left > 0:
-            peer, rows, step = self._queue.popleft()
+        while self._queues and rows_left > 0:
+            peer, queue = next(iter(self._queues.items()))
+            rows, step = queue.popleft()
             rows_left -= rows
             self._queued_rows[peer] -= rows
-            if not self._queued_rows[peer]:
+            del self._queues[peer]
+            if queue:
+                self._queues[peer] = queue  # behind the others
+            else:
                 del self._queued_rows[peer]
             try:
                 self._send([*step(), *self.exchange.heard(peer.node)])
             except Exception as error:  # noqa: BLE001  rows of a peer may hold anything; the others are merged all the same
                 self._refuse("failed", peer, error=error)
-        if self._queue:
+        if self._queues:
             self._system.loop.call_soon(self._work)
 
     def _refuse(self, kind: str, peer: Peer, count: int = 1, error: Exception | None = None) -> None:
