@@ -44,7 +44,9 @@ async def _unharmed(sim: Simulation) -> None:
     for node in sim.nodes:
         assert view(node) == "n1 n2 n3"
         assert {"after n1", "after n3"} <= node.cluster.names.all().keys()
-        for actor in (node.cluster.manager, node.cluster.replicator):
+        assert not any(info.restarts for info in node.extensions)
+        for actor in (node.find("system/cluster"), node.find("system/cluster/replicator")):
+            assert actor is not None
             assert actor._cell.restarts == 0  # noqa: SLF001  what an operator sees as restarts
 
 

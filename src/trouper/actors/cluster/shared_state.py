@@ -156,7 +156,7 @@ class SharedState:
         """Tell the listeners, once for all changes of this turn of the loop: each of them looks at all rows."""
         if not self._reach_pending:
             self._reach_pending = True
-            self.node.system.loop.call_soon(self._tell_reach)
+            self._ctx.loop.call_soon(self._tell_reach)
 
     def _tell_reach(self) -> None:
         self._reach_pending = False
