@@ -75,8 +75,8 @@ def _calls(rows: Rows, bytes_max: int) -> int:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_hostile_rows_cost_is_linear_in_their_bytes(kind: str) -> None:
-    """Four times the bytes call four times as many functions, and so many for each byte at most."""
+    """Eight times the bytes call eight times as many functions, and eight for each byte at most."""
     bytes_max = MIB if kind == "of ever new scopes" else MIB // 4
     calls = _calls(KINDS[kind], bytes_max)
-    assert calls < 4 * 1.3 * _calls(KINDS[kind], bytes_max // 4)
+    assert calls < 8 * 1.3 * _calls(KINDS[kind], bytes_max // 8)
     assert calls < 8 * bytes_max
