@@ -6,12 +6,14 @@ import pytest
 from tests.runtime.net.stage import Add, Clerk, Downs, Numbers, Ruin, check_books, paired
 from tests.runtime.stage import play
 from trouper import (
+    Actor,
     EventSourcedActor,
     InvalidOption,
     Journal,
     MemoryJournal,
     Message,
     Node,
+    StartFailed,
     TrouperError,
     applies,
     handler,
@@ -184,6 +186,48 @@ def test_an_event_sourced_actor_is_not_placed_where_its_events_would_be_lost() -
             cached = await a.spawn(CachedAccount, name="ben", place="b")
             assert await cached.ask(Deposit(7)) == 7
             assert await (await b.spawn(Account, name="cy", place="a")).ask(Deposit(5)) == 5
+
+    play(main)
+
+
+class Open(Message[int]):
+    """Open an account with 7; the reply is its balance."""
+
+
+class Branch(Actor):
+    """Opens an account below itself, at its start or when it is asked to."""
+
+    def __init__(self, at_start: bool) -> None:
+        self.at_start = at_start
+
+    async def on_start(self) -> None:
+        if self.at_start:
+            await self.spawn(Account, name="first")
+
+    @handler
+    async def open(self, msg: Open) -> int:
+        account = await self.spawn(Account, name="second")
+        return await account.ask(Deposit(7))
+
+
+def test_what_a_placed_actor_spawns_keeps_its_events_too_or_is_refused() -> None:
+    """A child of it, on the node where it was placed: the events would be lost there as its own would be."""
+    a = Node("a", listen="inprocess://a", journal=MemoryJournal())
+    b = Node("b", listen="inprocess://b", join=["inprocess://a"])
+
+    async def main() -> None:
+        async with a, b:
+            await a.network.wait_for_peer("b")
+            branch = await a.spawn(Branch, False, name="branch", place="b")
+            with pytest.raises(StartFailed):
+                await branch.ask(Open())
+            assert b.dead_letters.counts["failed"] == 1
+            with pytest.raises(StartFailed):
+                await a.spawn(Branch, True, name="early", place="b")
+            own = await b.spawn(Branch, True, name="own")
+            assert await own.ask(Open()) == 7
+            elsewhere = await b.spawn(Branch, True, name="elsewhere", place="a")
+            assert await elsewhere.ask(Open()) == 7
 
     play(main)
 

@@ -121,11 +121,13 @@ class Overrides:
     """What a spawn says in place of the actor's class; None is what the class says.
 
     mailbox, resume, executor: as the attributes of ``BareActor``.
+    by_peer: whether another node has asked for the actor, so that what it needs of this node is not taken for granted.
     """
 
     mailbox: Mailbox | None = None
     resume: tuple[type[Exception], ...] | None = None
     executor: str | None = None
+    by_peer: bool = False
 
 
 NO_OVERRIDES = Overrides()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ..actor.links import LinkWatcher
 from ..actor.spawning import spawn_awaited
-from ..kernel.errors import InvalidOption
 from ..net.network import Network
 from ..net.permissions import is_exported
 from ..net.remote_cell import RemoteCell
@@ -70,7 +70,12 @@ class NodeActors:
 
         Raises what ``Node.spawn`` raises, and ``InvalidOption`` for an event-sourced actor where no journal was given.
         """
-        _check_journal(self._node, actor)
+        kind = actor.func if isinstance(actor, partial) else actor
+        if getattr(kind, "__node_journal__", False):
+            from ..actor.eventsourced.actor import check_journal  # noqa: PLC0415  loaded with the class of the actor
+
+            check_journal(kind, self._node.name, given=self._node.has_given_journal)
+        overrides = replace(overrides, by_peer=True)
         return spawn_awaited(self._node.system.user, actor, (), name, "temporary", shutdown_s, False, overrides)
 
     def find(self, name: str) -> ActorRef | None:
@@ -83,15 +88,3 @@ class NodeActors:
     def on_linked_actor_ended(self, cell: Cell, down: Down) -> None:
         """Let an actor fail that is linked to one elsewhere, which has ended abnormally."""
         LinkWatcher(cell, down.ref._cell).on_down(down)  # noqa: SLF001  a ref is the runtime's own
-
-
-def _check_journal(node: NodeServices, actor: Callable[..., object]) -> None:
-    """Refuse to start an event-sourced actor for a peer where no journal was given: its events would be lost."""
-    kind = actor.func if isinstance(actor, partial) else actor
-    if not getattr(kind, "__node_journal__", False) or node.has_given_journal:
-        return
-    raise InvalidOption(
-        f"{getattr(kind, '__qualname__', kind)} keeps its events in the journal of node {node.name}, which was "
-        "given none, so they would be lost: give it Node(journal=FileJournal(...)), or Node(journal=MemoryJournal()) "
-        "if that is meant"
-    )

@@ -23,6 +23,7 @@ from dataclasses import replace
 from types import FunctionType
 from typing import TYPE_CHECKING, ClassVar, Generic, cast, get_args, get_origin
 
+from ...kernel.cell import Cell
 from ...kernel.errors import CallerError, InvalidHandler, InvalidOption
 from ...kernel.journal import Journal, Record, RecordsGone, Snapshot
 from ...kernel.lifecycle import crash
@@ -195,6 +196,8 @@ class EventSourcedActor(Actor, Generic[State]):
     async def on_start(self) -> None:
         """Recover: take the newest snapshot that stands for the present state, then apply the events after it."""
         self.__stream = None
+        if self.__node_journal__ and _is_of_peer(self.__cell__):
+            check_journal(type(self), self.node.name, given=self.node.has_given_journal)
         stream = self.persistence_id
         self.__keep_state__(self.initial_state())
         self.__sequence = 0
@@ -488,3 +491,24 @@ def _state_type(cls: type) -> object:
             state: object = get_args(base)[-1]
             return None if isinstance(state, TypeVar) or state is type(None) else state
     return getattr(cls, "__state__", None)
+
+
+def check_journal(kind: object, node: str, *, given: bool) -> None:
+    """Refuse to start an event-sourced actor for a peer where no journal was given: its events would be lost.
+
+    kind: its class.  node: the name of the node.  Raises ``InvalidOption``.
+    """
+    if not given:
+        raise InvalidOption(
+            f"{getattr(kind, '__qualname__', kind)} keeps its events in the journal of node {node}, which was given "
+            "none, so they would be lost: give it Node(journal=FileJournal(...)), or Node(journal=MemoryJournal()) if "
+            "that is meant"
+        )
+
+
+def _is_of_peer(cell: Cell) -> bool:
+    """Whether a peer has spawned the actor, or one above it."""
+    above: Cell | None = cell
+    while above is not None and not above.spec.overrides.by_peer:
+        above = above.parent
+    return above is not None
