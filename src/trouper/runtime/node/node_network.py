@@ -70,7 +70,7 @@ class NodeActors:
 
         Raises what ``Node.spawn`` raises, and ``InvalidOption`` for an event-sourced actor where no journal was given.
         """
-        kind = actor.func if isinstance(actor, partial) else actor
+        kind: object = getattr(actor, "func", actor)  # of a partial
         if getattr(kind, "__node_journal__", False):
             from ..actor.eventsourced.actor import check_journal  # noqa: PLC0415  loaded with the class of the actor
 
