@@ -152,14 +152,26 @@ async def test_a_silent_crash_tells_nobody() -> None:
 
 
 @virtual_time
-async def test_duplicates_count_once_for_the_queue() -> None:
-    """The copy of a datagram does not use up the capacity of the wire."""
+async def test_datagrams_do_not_count_for_the_queue() -> None:
+    """Neither they nor their copies use up the capacity of the wire, and a full wire takes them."""
     pair = Pair(Quality(delay_s=1.0, duplication=1.0), limits=TransportLimits(queue_frames_max=2))
     wire = await pair.connect()
-    assert [wire.send_nowait([body], reliable=False) for body in (b"1", b"2", b"3")] == [True, True, False]
-    await pair.b.until_frames(4)
-    assert pair.b.frames == [(b"1",), (b"1",), (b"2",), (b"2",)]
-    assert _send(wire, b"3", b"4", b"5") == [True, True, False]
+    assert [wire.send_nowait([body], reliable=False) for body in (b"1", b"2", b"3")] == [True] * 3
+    assert _send(wire, b"4", b"5", b"6") == [True, True, False]
+    assert wire.send_nowait([b"7"], reliable=False)
+    await pair.b.until_frames(10)
+    assert sorted(pair.b.frames) == [
+        (b"1",),
+        (b"1",),
+        (b"2",),
+        (b"2",),
+        (b"3",),
+        (b"3",),
+        (b"4",),
+        (b"5",),
+        (b"7",),
+        (b"7",),
+    ]
 
 
 @virtual_time

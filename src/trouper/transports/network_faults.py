@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 from ..runtime.kernel.errors import InvalidOption
 
@@ -172,7 +173,9 @@ class NetworkFaults:
         if self._happens(quality.loss):
             self.lost += 1
             return ()
-        sent_at = self._sent_at(quality, path, frame_bytes, now)
+        # It does not wait for what the sender has queued on the connection; what it takes of the path, that waits for.
+        self._sent_at(quality, path, frame_bytes, now)
+        sent_at = now + frame_bytes / (quality.bandwidth_bytes_s or inf)
         if not self._happens(quality.duplication):
             return (self._datagram_arrival(quality, sent_at),)
         self.duplicated += 1

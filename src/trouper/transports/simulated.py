@@ -45,9 +45,8 @@ class _Flight:
     wire: SimulatedWire = field(compare=False)
     parts: Sequence[Buffer] = field(compare=False)
     frame_bytes: int = field(compare=False)
-    counts: bool = field(compare=False)
-    """Whether it counts for the wire's queue; the second of two copies does not."""
     reliable: bool = field(compare=False)
+    """Whether it is of the connection, and counts for the wire's queue; False for a datagram."""
 
 
 class SimulatedNetwork:
@@ -136,10 +135,10 @@ class SimulatedNetwork:
         elif reliable and wire.is_broken:
             wire.is_broken = False
             self.loop.call_soon(wire.lose, "another connection was made")
-        for copy, at in enumerate(arrivals):
+        for at in arrivals:
             self._number += 1
-            heappush(self._flights, _Flight(at, self._number, wire, parts, frame_bytes, copy == 0, reliable))
-            if copy == 0:
+            heappush(self._flights, _Flight(at, self._number, wire, parts, frame_bytes, reliable))
+            if reliable:
                 wire.count(1, frame_bytes)
         self._set_alarm()
 
@@ -160,7 +159,7 @@ class SimulatedNetwork:
             if self.faults.is_held(wire.host, wire.target):
                 self._held_frames.append(flight)
                 continue
-            if flight.counts:
+            if flight.reliable:
                 wire.count(-1, -flight.frame_bytes)
             receiver = self._listeners.get(wire.endpoint)
             if receiver is None or self.faults.is_cut(wire.host, wire.target):
@@ -180,7 +179,7 @@ class SimulatedNetwork:
             self.faults.lost += len(dropped)
             flights[:] = [flight for flight in flights if flight.wire is not wire]
             for flight in dropped:
-                if flight.counts:
+                if flight.reliable:
                     wire.count(-1, -flight.frame_bytes)
         heapify(self._flights)
         self._set_alarm()
@@ -279,7 +278,7 @@ class SimulatedWire:
             raise FrameTooLarge(
                 f"a frame of {frame_bytes} bytes to {self.endpoint}, at most {limits.frame_bytes_max} are allowed"
             )
-        if self._frames >= limits.queue_frames_max or self._bytes >= limits.queue_bytes_max:
+        if reliable and (self._frames >= limits.queue_frames_max or self._bytes >= limits.queue_bytes_max):
             self._was_full = True
             return False
         if not self._transport.has_crashed:

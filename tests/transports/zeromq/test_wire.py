@@ -73,6 +73,31 @@ def test_a_peer_that_does_not_read_pushes_back(loop: str, tmp_path: Path) -> Non
     play(scene, loop)
 
 
+def test_a_frame_that_may_be_lost_waits_for_no_other_frame(tmp_path: Path) -> None:
+    """A full wire takes it, since it goes over a connection of its own; it is dropped while there is no connection."""
+
+    async def scene() -> None:
+        a = Owner()
+        transport = ZeroMQTransport(a, TransportLimits(queue_frames_max=50, linger_s=0.1))
+        endpoint = ipc_endpoint(tmp_path)
+        peer = LazyPeer(endpoint)
+        wire = transport.connect(endpoint)
+        assert not wire.send_nowait([b"early"], reliable=False), "nothing waits for a connection"
+        wire.send_nowait([b"connected", b""])
+        assert await peer.read(1) == [[b"connected", b""]]
+        taken = 0
+        while wire.send_nowait([str(taken).encode(), bytes(20_000)]):
+            taken += 1
+        for number in range(11):
+            assert wire.send_nowait([str(number).encode()], reliable=False)
+        read = await peer.read(taken + 11)
+        assert [frame[0] for frame in read if len(frame) == 1] == [str(number).encode() for number in range(11)]
+        await transport.close()
+        await peer.close()
+
+    play(scene, "asyncio")
+
+
 def test_a_wire_to_nobody_holds_what_its_limits_say(tmp_path: Path) -> None:
     """Without a connection it takes so many frames, or so many bytes and a frame that goes beyond, and no more."""
 

@@ -55,6 +55,10 @@ class Dialer(Protocol):
         """Make the local side of a node; ``session`` is None while it is being dialled."""
         ...
 
+    def send_datagram(self, peer: Peer, message: Message[object], /) -> bool:
+        """Send a message beside the stream of a session; False when it was dropped."""
+        ...
+
     def peer_at(self, endpoint: str, /) -> Peer | None:
         """Return the connected node that listens at an endpoint; None for none."""
         ...
@@ -168,7 +172,7 @@ class Connector:
     ) -> None:
         """Send a packet to the node that listens at an endpoint, and dial it when it is not connected.
 
-        reliable: False drops the packet while the connection is broken, since it would come too late to be of use.
+        reliable: False sends the packet to a connected node as a datagram, which waits for nothing and may be lost.
         stream: as for ``Peer.send``; None is that of control messages.
         expires_s: seconds that it waits for a session; None is ``DIAL_S``, or ``PACKET_S`` if it is not reliable.
         """
@@ -186,8 +190,8 @@ class Connector:
 
     def send_to(self, peer: Peer, packet: Message[object], *, reliable: bool, stream: Stream | None = None) -> None:
         """Send a packet to a connected node; the arguments are those of ``send``."""
-        if not reliable and not peer.in_reach:
-            self.dropped += 1
+        if not reliable:
+            self.dropped += not self._network.send_datagram(peer, packet)
         elif stream is None:
             peer.control(packet)
         else:

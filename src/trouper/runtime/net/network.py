@@ -443,7 +443,7 @@ class Network:
     ) -> None:
         """Send a message to the request handlers of a node, and dial it when it is not connected.
 
-        reliable: False drops the message while the connection is broken.  stream: as for ``Peer.send``.
+        reliable: False sends it to a connected node as a datagram.  stream: as for ``Peer.send``.
         expires_s: seconds that it waits for a session; None is 10 s, or 2 s if it is not reliable.
         Raises ``NodeUnreachable`` when no address of this generation of the node is known, ``WireError`` for a message
         that cannot travel, and ``MailboxFull`` when too much waits for the node.
@@ -490,6 +490,18 @@ class Network:
         if wanted is None:
             return False
         self._carry_out(wanted)
+        return True
+
+    def send_datagram(self, peer: Peer, message: Message[object]) -> bool:
+        """Send a message to a node beside the stream of its session; False when that is out of reach.
+
+        Raises ``WireError`` for a message that cannot be sent so, and ``FrameTooLarge``.
+        """
+        session = self._sessions.peer(peer.node)
+        if session is None or session.state != "up":
+            return False
+        session.in_use, session.used_at = True, self._now()
+        self._carry_out(self._sessions.send_unreliable(session, (peer.codec.write_datagram(message),)))
         return True
 
     # --- what the transports report ----------------------------------------------------------------------------------
@@ -567,9 +579,13 @@ class Network:
 
     def _deliver(self, effect: effects.Deliver) -> None:
         peer = self._peer_of_session.get(effect.session.token)
-        if peer is None or not effect.reliable:  # this version sends no datagrams
+        if peer is None:
             return
         effect.session.in_use = True
+        if not effect.reliable:
+            effect.session.used_at = self._now()
+            peer.receive_datagram(b"".join(effect.parts))
+            return
         try:
             if effect.lane == BULK:
                 peer.out_of_band.take_chunk(effect.parts)

@@ -398,6 +398,30 @@ class Peer:
         finally:
             self._send_buffer.flush()
 
+    def receive_datagram(self, body: bytes) -> None:
+        """Take a message to the node itself that came by itself; one that cannot be handled is left out."""
+        try:
+            self.handle_datagram(body)
+        except Exception as error:  # noqa: BLE001  an error of one datagram must not keep the next back
+            if not isinstance(error, NotPermitted):  # that is counted already
+                self.report_failure("a datagram", error)
+
+    def handle_datagram(self, body: bytes) -> None:
+        """Have the message of a datagram handled.
+
+        Raises ``WireError`` for one that cannot be read, ``NotPermitted`` for one that the peer may not send, and
+        ``Unhandled``.
+        """
+        message = self.codec.read_datagram(body)
+        name = type(message).__qualname__
+        if type(message) in CONTROLS:
+            raise WireError(f"{name} is sent in order with other messages, never as a datagram")
+        try:
+            self._control_handler.take(message, 0)
+        except NotPermitted as error:
+            self._context.security.note(self.identity, self.node, name, str(error))
+            raise
+
     def _receive_items(self, opened: Body, deadlines: Iterator[float]) -> None:
         readers, exports, unsettled = self.codec.readers, self._exports, self.settled.unsettled
         for to, correlation, number, payload in opened.items:

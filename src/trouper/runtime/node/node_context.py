@@ -212,7 +212,8 @@ class NodeContext(SpawnMixin):
     ) -> None:
         """Send a message to a node, for the extension there that serves its type; a node can send to itself.
 
-        reliable: False drops the message while the connection is broken, since it would come too late to be of use.
+        reliable: False sends the message as a datagram: it waits for nothing that was sent before, however much that
+            is, may be lost, come twice or overtake others, and has no refs, no large buffers and no ``stream``.
         stream: ``control`` goes ahead of all that waits for the node, ``normal`` in order with messages to its actors,
             ``bulk`` when nothing else waits.
         expires_s: seconds that the message waits for a session with the node; None is 10 s, or 2 s if not reliable.

@@ -129,6 +129,8 @@ EndpointOf = Callable[[str, int], str]
 TakenBuffers = Mapping[int, memoryview]
 _decode_body: Callable[[Buffer], Body] = msgspec.msgpack.Decoder(Body).decode
 NO_BUFFERS: TakenBuffers = {}
+_datagram_encoder = msgspec.msgpack.Encoder()
+_decode_datagram: Callable[[Buffer], tuple[str, msgspec.Raw]] = msgspec.msgpack.Decoder(tuple[str, msgspec.Raw]).decode
 
 
 class SessionCodec:
@@ -182,10 +184,7 @@ class SessionCodec:
         """
         number = self.numbers.get(type_)
         if number is None:
-            if not hasattr(type_, "__reply__"):
-                raise WireError(f"{type_.__qualname__} is no Message: only messages travel")
-            if cast("type[Message[object]]", type_).__local__:
-                raise WireError(f"{type_.__qualname__} says local=True: it does not leave its node")
+            _check_travels(type_)
             if len(self.numbers) >= TAGS_MAX or len(tag_of(type_)) > NAME_CHARS_MAX:
                 limits = f"{TAGS_MAX} message types, of {NAME_CHARS_MAX} characters each"
                 raise WireError(f"{tag_of(type_):.200} has no number: a session takes at most {limits}")
@@ -386,6 +385,25 @@ class SessionCodec:
         finally:
             self._forget_new_refs()
 
+    def write_datagram(self, message: Message[object]) -> bytes:
+        """Return a message with its tag, as ``read_datagram`` reads it: it defines no numbers, and has no refs.
+
+        Raises ``WireError`` for a message that cannot be sent so.
+        """
+        _check_travels(type(message))
+        try:
+            return _datagram_encoder.encode((tag_of(type(message)), message))
+        except Exception as error:  # a value of the user's may raise anything when it is looked at
+            raise WireError(f"{type(message).__qualname__} cannot travel as a datagram: {error}") from error
+
+    def read_datagram(self, body: Buffer) -> Message[object]:
+        """Decode a message that came by itself; raises ``WireError`` naming the type and the field."""
+        tag, payload = decode_untrusted(_decode_datagram, body, "a datagram")
+        type_ = message_class(tag)
+        if type_ is None or type_.__local__:
+            raise WireError(f"a datagram holds a {tag:.200}, which is no message type here that travels")
+        return cast("Message[object]", self.read_as(type_, payload, f"the datagram {type_.__qualname__}"))
+
     def read_as(self, annotation: object, payload: msgspec.Raw, name: str) -> object:
         """Decode a value of any type that can be sent; raises ``WireError`` with ``name`` in its text."""
         return self._decode(annotation, payload, name)
@@ -442,6 +460,13 @@ class SessionCodec:
         if buffer is None:
             raise ValueError(f"buffer {number} did not come")
         return buffer
+
+
+def _check_travels(type_: type) -> None:
+    if not hasattr(type_, "__reply__"):
+        raise WireError(f"{type_.__qualname__} is no Message: only messages travel")
+    if cast("type[Message[object]]", type_).__local__:
+        raise WireError(f"{type_.__qualname__} says local=True: it does not leave its node")
 
 
 def _headers_of(payload: object) -> dict[str, bytes] | None:

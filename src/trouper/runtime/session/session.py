@@ -316,10 +316,11 @@ class Session:
         """Send a body of 1 or more bytes that may be lost, come twice, or overtake others.
 
         It waits for nothing: neither for capacity nor for the bodies sent before.  It is dropped while the peer is out
-        of reach or the wire is full.  Raises ``SessionClosed`` and ``FrameTooLarge`` as ``send``.
+        of reach, and by a wire where it would have to wait.  Raises ``SessionClosed`` and ``FrameTooLarge`` as
+        ``send``.
         """
         self._check_body(byte_count(parts))
-        if self.state != "up" or self._wire_full:
+        if self.state != "up":
             return []
         return [Transmit(self.endpoint, self.stream.datagram(parts), reliable=False)]
 

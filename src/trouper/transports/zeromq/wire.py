@@ -12,6 +12,8 @@ looked up at each dial, and ZeroMQ gets addresses only: when one refuses the con
 closed and another one dials, because ZeroMQ gives some connections up for good (another protocol, a key that is
 refused), and reconnects others without a pause.
 
+A frame that may be lost goes over a second PUSH socket of the wire, so that it does not wait for the others.
+
 The limits do not cover everything: behind this queue ZeroMQ has one of ``sockets.PIPE_FRAMES_MAX`` frames, after it
 come the system's buffers, and the peer's ZeroMQ holds as many frames again.  ZeroMQ does not count bytes:
 ``queue_bytes_max`` applies here, and again to the large buffers in ZeroMQ's queue; the small ones there are bounded by
@@ -56,6 +58,8 @@ _EVENTS: Final = (
     Event.HANDSHAKE_SUCCEEDED | Event.HANDSHAKE_FAILED_AUTH | Event.HANDSHAKE_FAILED_PROTOCOL
     | Event.HANDSHAKE_FAILED_NO_DETAIL | Event.DISCONNECTED
 )  # fmt: skip
+BESIDE_FRAMES_MAX: Final = 64
+"""Frames that may be lost, and wait in ZeroMQ; further ones are lost."""
 CONNECT_S: Final = 5.0
 """Seconds that one of the addresses of a host name has to take the connection."""
 _LAST: Final = int(zmq.NOBLOCK)
@@ -88,7 +92,7 @@ _POLL_MAX_S: Final = 0.05
 
 
 class ZeroMQWire:
-    """A ``Wire`` over ZeroMQ, with one PUSH socket.
+    """A ``Wire`` over ZeroMQ, with one PUSH socket, and another one for the frames that may be lost.
 
     endpoint: as it was given to ``connect``.  target: the same, parsed.
     ended: done once nothing is left of the wire but the frames that ZeroMQ has taken and still sends.
@@ -115,6 +119,9 @@ class ZeroMQWire:
         self._connect_timer: asyncio.TimerHandle | None = None
         self._frames: deque[Sequence[Buffer]] = deque()
         self._queued_bytes = 0
+        self._connected_to = target
+        self._beside: zmq.Socket[bytes] | None = None
+        """The connection of the frames that may be lost; None before the first."""
         self._zero_copy = ZeroCopyBuffers(limits.queue_bytes_max)
         self._poll_timer: asyncio.TimerHandle | None = None
         self._poll_s = _POLL_FIRST_S
@@ -128,7 +135,7 @@ class ZeroMQWire:
 
     # -- the port ------------------------------------------------------------------------------------------------------
 
-    def send_nowait(self, parts: Sequence[Buffer], *, reliable: bool = True) -> bool:  # noqa: ARG002  every frame is
+    def send_nowait(self, parts: Sequence[Buffer], *, reliable: bool = True) -> bool:
         """``Wire.send_nowait``."""
         if self._closed:
             raise TransportClosed(f"the wire to {self.endpoint} is closed")
@@ -136,6 +143,8 @@ class ZeroMQWire:
         if frame_bytes > self._limits.frame_bytes_max:
             most = self._limits.frame_bytes_max
             raise FrameTooLarge(f"a frame of {frame_bytes} bytes to {self.endpoint}, at most {most} are allowed")
+        if not reliable:
+            return self.state == "up" and self._send_beside(parts)
         if self.state == "up" and not self._frames and self._send_frame(parts, frame_bytes):
             return True
         if self._is_full:
@@ -180,6 +189,27 @@ class ZeroMQWire:
                 self._send_part(parts[number], _MORE if number < last else _LAST)
             except zmq.Again:
                 pass  # the connection ended between two parts: the whole frame is lost at the break
+        return True
+
+    def _send_beside(self, parts: Sequence[Buffer]) -> bool:
+        """Send a frame on a connection of its own, so that it waits for none of the others; False when it would wait.
+
+        That connection is made for the first such frame, and ends with the other one.
+        """
+        if self._beside is None:
+            made = self._sockets.push(self._connected_to)
+            try:
+                made.set(zmq.SNDHWM, BESIDE_FRAMES_MAX)
+                made.set(zmq.IMMEDIATE, 0)  # the first frames wait for the connection
+                made.connect(self._connected_to.address)
+            except zmq.ZMQError as error:
+                made.close(linger=0)
+                raise TransportFailed(f"cannot connect to {self.endpoint}: {error}") from error
+            self._beside = made
+        try:
+            self._beside.send_multipart(parts, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
         return True
 
     def _send_part(self, part: Buffer, flags: int) -> None:
@@ -282,7 +312,7 @@ class ZeroMQWire:
                 undo.pop_all()
         except zmq.ZMQError as error:
             raise TransportFailed(f"cannot connect to {self.endpoint}: {error}") from error
-        self.state = "dialling"
+        self.state, self._connected_to = "dialling", target
 
     def _on_event(self, event: Event, value: int) -> None:
         if event == Event.HANDSHAKE_SUCCEEDED:
@@ -334,6 +364,9 @@ class ZeroMQWire:
         self._stop_connect_timer()
         self._monitor.close()
         self._socket.close(linger=max(0, round(linger_s * 1_000)))
+        if self._beside is not None:
+            self._beside.close(linger=0)
+            self._beside = None
 
     def _stop_connect_timer(self) -> None:
         if self._connect_timer is not None:
