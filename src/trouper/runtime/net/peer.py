@@ -403,14 +403,14 @@ class Peer:
         try:
             self.handle_datagram(body)
         except Exception as error:  # noqa: BLE001  an error of one datagram must not keep the next back
-            if not isinstance(error, NotPermitted):  # that is counted already
+            if not isinstance(error, NotPermitted | PeerOverLimit):  # those are counted already
                 self.report_failure("a datagram", error)
 
     def handle_datagram(self, body: bytes) -> None:
         """Have the message of a datagram handled.
 
-        Raises ``WireError`` for one that cannot be read, ``NotPermitted`` for one that the peer may not send, and
-        ``Unhandled``.
+        Raises ``WireError`` for one that cannot be read, ``NotPermitted`` and ``PeerOverLimit`` for one that the peer
+        may not send, and ``Unhandled``.
         """
         message = self.codec.read_datagram(body)
         name = type(message).__qualname__
@@ -418,8 +418,8 @@ class Peer:
             raise WireError(f"{name} is sent in order with other messages, never as a datagram")
         try:
             self._control_handler.take(message, 0)
-        except NotPermitted as error:
-            self._context.security.note(self.identity, self.node, name, str(error))
+        except (NotPermitted, PeerOverLimit) as error:
+            self.note_refusal(name, error)
             raise
 
     def _receive_items(self, opened: Body, deadlines: Iterator[float]) -> None:
