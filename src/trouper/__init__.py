@@ -75,6 +75,7 @@ from .runtime.kernel.errors import LinkedActorFailed as LinkedActorFailed
 from .runtime.kernel.errors import MailboxFull as MailboxFull
 from .runtime.kernel.errors import NameTaken as NameTaken
 from .runtime.kernel.errors import NodeClosed as NodeClosed
+from .runtime.kernel.errors import NodeDowned as NodeDowned
 from .runtime.kernel.errors import NodeFailed as NodeFailed
 from .runtime.kernel.errors import NodeUnreachable as NodeUnreachable
 from .runtime.kernel.errors import NotAdmitted as NotAdmitted
@@ -218,6 +219,7 @@ __all__ = [
     "NameTaken",
     "Node",
     "NodeClosed",
+    "NodeDowned",
     "NodeFailed",
     "NodeUnreachable",
     "NotAdmitted",

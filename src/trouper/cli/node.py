@@ -149,13 +149,13 @@ def _config(
 
 def _run(made: Node, begin: Callable[[object], object] | None, nowhere: str) -> None:
     """Run a node until it ends; an error that keeps it from starting is reported as a wrong call."""
-    from ..runtime.kernel.errors import CallerError
+    from ..runtime.kernel.errors import CallerError, NodeFailed
     from ..runtime.node.run import run
     from ..transports.keys import KeysInvalid
 
     started = False
 
-    async def main() -> int:
+    async def main() -> None:
         nonlocal started
         async with made:
             started = True
@@ -165,12 +165,14 @@ def _run(made: Node, begin: Callable[[object], object] | None, nowhere: str) -> 
                 actor = await cast("Awaitable[object]", made_of) if inspect.isawaitable(made_of) else made_of
                 if actor is not None:
                     await made.spawn(cast("type[Actor]", actor))
-            await made.shutdown.wait()  # the cluster may take the node down, or a command make it leave
+            await made.shutdown.wait()  # a command may make it leave
             click.echo(f"node {made.name} has ended: {made.shutdown.reason}", err=True)
-            return int(_was_taken_down(made))
 
     try:
-        raise SystemExit(run(main))
+        run(main)
+    except NodeFailed as error:
+        click.echo(f"node {made.name} has ended: {error}", err=True)
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         raise SystemExit(INTERRUPTED) from None
@@ -178,17 +180,6 @@ def _run(made: Node, begin: Callable[[object], object] | None, nowhere: str) -> 
         if started:
             raise
         raise NodeCalledWrongly(error) from error
-
-
-def _was_taken_down(made: Node) -> bool:
-    """Whether the cluster took the node down, in contrast to a node that left."""
-    from ..actors.cluster.membership.records import Status
-    from ..runtime.kernel.errors import NodeClosed
-
-    try:
-        return made.cluster.machine.me.status is not Status.LEFT
-    except NodeClosed:
-        return False  # it was in no cluster
 
 
 def _factory(app: str) -> Callable[[object], object]:

@@ -18,7 +18,7 @@ import random
 import sys
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from ..runtime.kernel.errors import InvalidOption
 from ..runtime.kernel.supervision import Strategy
@@ -28,10 +28,24 @@ from .simulation import NO_FAULTS, Simulation, simulate
 from .virtual_time import STEPS_MAX
 
 P = ParamSpec("P")
+S = TypeVar("S")
 SOAK_FACTOR = 10
 """How many times more seeds ``TROUPER_SOAK=1`` runs."""
 Scenario = Callable[[Simulation], Coroutine[object, object, object]]
 _LOGS = ("trouper", "asyncio")
+
+
+class SeededTest(Protocol):
+    """The decorator that ``seeds`` returns: for functions ``(sim, ...)``, and for methods ``(self, sim, ...)``."""
+
+    @overload
+    def __call__(
+        self, test: Callable[Concatenate[Simulation, P], Coroutine[object, object, None]], /
+    ) -> Callable[P, None]: ...
+    @overload
+    def __call__(
+        self, test: Callable[Concatenate[S, Simulation, P], Coroutine[object, object, None]], /
+    ) -> Callable[Concatenate[S, P], None]: ...
 
 
 def seeds(
@@ -45,19 +59,21 @@ def seeds(
     supervision: Strategy | None = None,
     ask_timeout_s: float = 5.0,
     steps_max: int = STEPS_MAX,
-) -> Callable[[Callable[Concatenate[Simulation, P], Coroutine[object, object, None]]], Callable[P, None]]:
+) -> SeededTest:
     """Make a plain test of ``async def test_it(sim)``: it is simulated with the seeds 0 .. ``count`` - 1.
 
     risks: the faults that a seed may draw; None for none.  The others are as for ``simulate``.  What a test takes
-    besides ``sim`` (fixtures, parameters) is the same for all seeds.
+    besides ``sim`` (fixtures, parameters) is the same for all seeds, and so is ``self`` of a test that is a method.
     """
 
-    def decorate(test: Callable[Concatenate[Simulation, P], Coroutine[object, object, None]]) -> Callable[P, None]:
+    def decorate(test: Callable[..., Coroutine[object, object, None]]) -> Callable[..., None]:
+        is_method = _is_method(test)
+
         @functools.wraps(test)
-        def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        def run(*args: object, **kwargs: object) -> None:
             def play(seed: int, plan: Plan) -> str:
                 outcome = simulate(
-                    lambda sim: test(sim, *args, **kwargs),
+                    lambda sim: test(args[0], sim, *args[1:], **kwargs) if is_method else test(sim, *args, **kwargs),
                     seed=seed,
                     plan=plan,
                     nodes=nodes,
@@ -72,11 +88,17 @@ def seeds(
 
             _Runs(play, risks, _name_of(test)).run(count)
 
-        parameters = list(inspect.signature(test).parameters.values())[1:]
+        parameters = list(inspect.signature(test).parameters.values())
+        del parameters[int(is_method)]  # ``sim``
         setattr(run, "__signature__", inspect.Signature(parameters))  # noqa: B010  pytest reads it, type checkers do not know it
         return run
 
     return decorate
+
+
+def _is_method(test: Callable[..., object]) -> bool:
+    """Return whether a function is defined in the body of a class."""
+    return test.__qualname__.rpartition("<locals>.")[2] != test.__name__
 
 
 class _Runs:

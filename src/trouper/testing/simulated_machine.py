@@ -18,7 +18,7 @@ from ..runtime.journal.file import FileJournal
 from ..runtime.journal.simulated import SimulatedDisk, SimulatedPowerLoss
 from ..runtime.kernel.address import random_generation
 from ..runtime.kernel.dispatcher import Dispatcher
-from ..runtime.kernel.errors import CallerError
+from ..runtime.kernel.errors import CallerError, NodeDowned
 from ..runtime.kernel.ref import ActorRef
 from ..runtime.observe.reports import bounded, trace
 from ..transports.simulated import SimulatedNetwork, SimulatedTransport
@@ -187,6 +187,8 @@ class SimulatedMachine:
                     await self.boot(node)
                 started.set_result(None)
                 await leaving
+        except NodeDowned as error:
+            self.trace.note(f"{self.name} is down: {error}")
         except BaseException as error:  # noqa: BLE001  whatever ends a node is reported
             if started.done():
                 self.problems.append(f"node {self.name} failed: {bounded(trace(error), 3_000)}")

@@ -49,7 +49,7 @@ async def _down_and_leave(sim: Simulation) -> None:
     await asyncio.sleep(20)
     assert view(sim["n1"]) == "n1"
     assert sim["n2"].shutdown.reason == "the day is over (asked by n1)"
-    assert str(sim["n3"].shutdown.reason).startswith("taken down by the cluster 'tests'")
+    assert str(sim["n3"].shutdown.reason).startswith("node n3 was taken down by the cluster 'tests'")
 
 
 def test_members_are_taken_down_and_leave_when_asked() -> None:

@@ -7,7 +7,7 @@ import pytest
 from trouper import Message, Node
 from trouper.actors.cluster.admin_service import DownMember, LeaveCluster, ListMembers
 from trouper.actors.cluster.membership.packets import Gossip
-from trouper.actors.cluster.messages import ClusterPacket, FollowMembership
+from trouper.actors.cluster.messages import ClusterPacket, FollowMembership, GetKnownMembers, KnownMembers
 from trouper.actors.cluster.node_metrics import NodeMetrics
 from trouper.actors.cluster.replication_messages import (
     GetNodeMetrics,
@@ -24,6 +24,8 @@ CHANGING = frozenset({"operator", "developer"})
 SAMPLES: list[tuple[Message[object], frozenset[str]]] = [
     (ClusterPacket(Gossip("tests", "a", ())), ACTING),
     (FollowMembership(), frozenset({"worker", "developer"})),
+    (GetKnownMembers(), ACTING),
+    (KnownMembers({}), ACTING),
     (TopicMessage("topic", GetNodeMetrics()), ACTING),
     (GetNodeMetrics(), ACTING),
     (NodeMetricsReply(NodeMetrics()), ACTING),

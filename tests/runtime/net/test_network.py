@@ -8,12 +8,12 @@ import pytest
 from tests.runtime.net.stage import Add, Clerk, Downs, Numbers, Observe, Sum, check_books, paired, spawn_remote
 from tests.runtime.stage import letters_of, play
 from trouper import ActorStopped, InvalidOption, Node, NodeClosed, NodeUnreachable
-from trouper.runtime.net import network
+from trouper.runtime.net import join_reports
 from trouper.runtime.net.network import MakeTransport
 from trouper.runtime.net.peer import Peer
 from trouper.runtime.node.opening import NetworkOptions
 from trouper.runtime.session import effects
-from trouper.testing import settle
+from trouper.testing import settle, virtual_time
 from trouper.transports.network_faults import Quality
 from trouper.transports.simulated import SimulatedNetwork, SimulatedTransport
 
@@ -57,11 +57,49 @@ def test_a_node_does_not_join_itself() -> None:
             with pytest.raises(NodeUnreachable) as caught:
                 a.network.peer("a")
             assert str(caught.value) == (
-                "node a is not connected to 'a'; it is connected to: none; inprocess://a refused: a has dialled itself"
+                "node a is not connected to 'a'; it is connected to: none; "
+                "no session with inprocess://a: a has dialled itself"
             )
 
     play(main)
     check_books(a)
+
+
+@virtual_time
+async def test_waiting_for_a_peer_ends_with_the_reason_why_none_was_reached() -> None:
+    """After ``timeout_s``, for each endpoint of ``join``: nobody is there, or the node there refuses, in its words."""
+    async with (
+        Node("a", listen="inprocess://other-a"),
+        Node("a", listen="inprocess://a", join=["inprocess://nobody", "inprocess://other-a"]) as a,
+    ):
+        with pytest.raises(NodeUnreachable) as caught:
+            await a.network.wait_for_peer("b", timeout_s=20.0)
+        text = str(caught.value)
+        assert text.startswith("node a has no session with 'b' after 20 s; it is connected to: none; no session with ")
+        assert "inprocess://nobody: no node answers there" in text
+        assert "inprocess://other-a: " in text
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await a.network.wait_for_peer("b", timeout_s=20.0)
+
+
+@virtual_time
+async def test_a_join_that_reaches_no_node_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    """After some seconds, then less and less often; one that reaches a node is not, until that node is lost."""
+
+    def told(endpoint: str) -> int:
+        return sum(f"joined no node at inprocess://{endpoint} yet" in record.getMessage() for record in caplog.records)
+
+    async with Node("a", listen="inprocess://a", join=["inprocess://b", "inprocess://nobody"]):
+        async with Node("b", listen="inprocess://b"):
+            await asyncio.sleep(2.0)
+            assert told("nobody") == 0
+            await asyncio.sleep(3_600.0)
+            assert told("b") == 0
+            assert 5 <= told("nobody") <= 12
+            assert "no node answers there" in caplog.text
+        await asyncio.sleep(10.0)
+        assert told("b") == 1
 
 
 def test_two_nodes_of_one_name_are_not_connected() -> None:
@@ -83,7 +121,7 @@ def test_two_nodes_of_one_name_are_not_connected() -> None:
 
 def test_refusals_are_kept_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """The latest of them, and none of an endpoint that a session was made with since."""
-    monkeypatch.setattr(network, "REFUSALS_KEPT", 2)
+    monkeypatch.setattr(join_reports, "REFUSALS_KEPT", 2)
     one = Node("a", listen=[f"inprocess://one{number}" for number in range(4)])
     two = Node("a", listen="inprocess://two", join=[f"inprocess://one{number}" for number in range(4)])
     other = Node("b", listen="inprocess://one3")
@@ -93,7 +131,7 @@ def test_refusals_are_kept_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> No
             async with one:
                 await asyncio.sleep(1.0)
                 assert len(two.network.refusals) == 2
-            two.network.refusals["inprocess://one3"] = "no"
+            two.network.join_reports.refusals["inprocess://one3"] = "no"
             async with other:
                 await two.network.wait_for_peer("b")
                 assert "inprocess://one3" not in two.network.refusals

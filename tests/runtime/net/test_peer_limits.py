@@ -11,7 +11,7 @@ from tests.runtime.net.stage import Add, Clerk, Observe, Sum, Wait, cell_of
 from trouper import ActorRef, DeadLetter, Message, Node, PeerRefused
 from trouper.runtime.kernel.address import NodeId
 from trouper.runtime.net import control
-from trouper.runtime.net.network import REFUSALS_KEPT
+from trouper.runtime.net.join_reports import REFUSALS_KEPT
 from trouper.runtime.node.services.introspection import GetTree
 from trouper.runtime.observe.introspection import ActorTree
 from trouper.runtime.session.bulk_chunks import chunk_of

@@ -23,7 +23,7 @@ from trouper import (
 from trouper.runtime.net.control import CONTROLS, SpawnActor
 from trouper.runtime.net.spawn_request import (
     find_loaded,
-    loaded_module,
+    loaded_names,
     qualified_name,
     resolve_spawn,
     spawn_request,
@@ -236,7 +236,7 @@ def test_a_name_that_does_not_exist_gives_none() -> None:
     """No import, no attribute of an instance, no error."""
     for module, qualified in (("antigravity", "fly"), ("os", "no.such"), ("os", ""), ("", ""), ("os", "sep.upper")):
         assert find_loaded(module, qualified) is None
-    assert loaded_module("antigravity") is None
+    assert loaded_names("antigravity") is None
 
 
 def test_a_script_is_named_by_its_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,7 @@ def test_a_wire_mends_itself_when_its_peer_comes_back(scheme: str, loop: str, tm
         again = ZeroMQTransport(c, keys=KEYS)
         assert await again.listen(endpoint) == endpoint
         assert await c.until_frames(100) == sent
-        assert len(a.lost) == 1
+        assert "the peer hung up, or cannot be reached any more" not in [reason for _, reason in a.lost[1:]]
         await sender.close()
         await again.close()
 

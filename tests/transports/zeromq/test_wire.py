@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import errno
+import socket
 from pathlib import Path
 
 import pytest
@@ -254,7 +255,9 @@ def test_a_wire_outlives_a_listener_of_another_kind(answer: bytes, keys: KeyRing
         await receiver.listen(endpoint)
         assert await b.until_frames(1) == [(b"for the right one",)]
         assert 2 <= sender.rejections.counts["handshake_failed"] <= 20
-        assert a.lost == []
+        reasons = [reason for _, reason in a.lost]
+        assert wire_module.NOT_CONNECTED not in reasons[:1]
+        assert len(reasons) == len(set(reasons))
         await sender.close()
         await receiver.close()
 
@@ -334,5 +337,23 @@ def test_whatever_is_sent_arrives_as_it_was(tmp_path: Path, frames: list[list[by
         assert await b.until_frames(len(frames)) == [tuple(frame) for frame in frames]
         await sender.close()
         await receiver.close()
+
+    play(scene)
+
+
+@pytest.mark.parametrize("endpoint", ["ipc", "tcp"])
+def test_a_wire_says_why_it_is_not_connected(endpoint: str, tmp_path: Path) -> None:
+    """Once, however often it tries: nothing listens at the path or at the port."""
+
+    async def scene() -> None:
+        owner = Owner()
+        transport = ZeroMQTransport(owner, QUICK, KEYS)
+        with socket.socket() as taken:  # bound, and not listening: connections are refused
+            taken.bind(("127.0.0.1", 0))
+            nobody = ipc_endpoint(tmp_path) if endpoint == "ipc" else f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+            wire = transport.connect(nobody)
+            await owner.until(lambda: bool(owner.lost))
+        assert owner.lost == [(wire, wire_module.NOT_CONNECTED)]
+        await transport.close()
 
     play(scene)

@@ -11,7 +11,7 @@ from typing import cast
 
 import msgspec
 
-from ... import ActorRef, InvalidName, InvalidOption, Message, NodeClosed, NodeUnreachable, NotPermitted
+from ... import ActorRef, InvalidName, InvalidOption, Message, NodeClosed, NodeDowned, NodeUnreachable, NotPermitted
 from ...lowlevel import (
     Extension,
     KnownNode,
@@ -49,6 +49,9 @@ from .messages import (
     BeginLeave,
     ClusterPacket,
     FollowMembership,
+    GetKnownMembers,
+    KnownByMember,
+    KnownMembers,
     MarkDown,
     MembershipRecords,
     PacketFrom,
@@ -99,6 +102,8 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
     """The actor that exchanges the replicated tables with other members."""
     discovery: ActorRef | None = None
     """The actor that searches for other nodes and announces this one; None where neither is configured."""
+    resolver: ActorRef | None = None
+    """The actor that resolves partitions; None where none are."""
     failures: FailureMonitor
     shared_state: SharedState
     has_started = False
@@ -147,7 +152,7 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
         Raises ``DiscoveryInvalid`` for an entry of ``join`` that is neither an endpoint nor a discovery, and
         ``MetadataInvalid`` for metadata over a limit.
         """
-        self.ctx, self._parts, self.discovery = ctx, [], None
+        self.ctx, self._parts, self.discovery, self.resolver = ctx, [], None, None
         if self.has_started:
             self.failures.ctx = ctx
             self.shared_state.begin(ctx)
@@ -160,6 +165,8 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
             await ctx.spawn(ClusterManager, self, name="manager", restart="permanent")
             ctx.serve(ClusterPacket, self._on_packet)
             ctx.serve(FollowMembership, self._on_follow, allow="worker")
+            ctx.serve(GetKnownMembers, self._on_get_known)
+            ctx.serve(KnownMembers, self._on_known)
             ctx.peers.protect_names(self.known_node)
         self.replicator = await ctx.spawn(Replicator, self, name="replicator", restart="permanent")
         self._parts.append(self.replicator)
@@ -170,13 +177,18 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
         if ctx.parent_name:
             return
         if self.settings.split_brain is not None:
-            self._parts.append(await ctx.spawn(ResolverActor, self, name="resolver", restart="permanent"))
+            self.resolver = await ctx.spawn(ResolverActor, self, name="resolver", restart="permanent")
+            self._parts.append(self.resolver)
         if self._discoveries or announcements(self.settings, ctx.node_id.name, ctx.endpoint):
             make = partial(DiscoveryActor, self, self._discoveries)
             self.discovery = await ctx.spawn(make, name="discovery", restart="permanent")
             self._parts.append(self.discovery)
         AdminService(self)
-        ctx.at_shutdown("before_stop", "leave the cluster", self.leave)
+
+    async def stop(self) -> None:
+        """Leave the cluster when the node shuts down, whose actors have ended by now, also those placed elsewhere."""
+        if self.ctx.shutdown.reason is not None and not self.ctx.parent_name:
+            await self.leave()
 
     async def _prepare(self, ctx: NodeContext) -> None:
         """Make what outlives a restart of the cluster on its node."""
@@ -192,6 +204,7 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
         self._generation = ctx.node_id.generation
         self.failures = FailureMonitor(ctx, self._swim.probe_interval_s, self._is_member)
         self.shared_state = SharedState(ctx, self.failures, settings.replication)
+        self.shared_state.on_reachability_change.append(self._wake)
 
     # --- requests of other nodes -------------------------------------------------------------------------------------
 
@@ -223,6 +236,15 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
         for begin in range(0, max(1, len(records)), RECORDS_MAX):
             part = tuple(records[begin : begin + RECORDS_MAX])
             self.ctx.send(peer.node_id, MembershipRecords(part, complete=begin + RECORDS_MAX >= len(records)))
+
+    def _on_get_known(self, _: GetKnownMembers, peer: PeerInfo) -> None:
+        members = self.machine.members()
+        if len(members) <= self.settings.replication.direct_max:
+            self.ctx.send(peer.node_id, KnownMembers({member.name: member.generation for member in members}))
+
+    def _on_known(self, message: KnownMembers, peer: PeerInfo) -> None:
+        if self.resolver is not None and len(message.members) <= self.settings.replication.direct_max:
+            self.resolver.tell(KnownByMember(peer.node_id.name, message.members))
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -274,18 +296,20 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
                 yield event
 
     async def wait_for(self, members: int | None = None) -> list[MemberInfo]:
-        """Wait until a number of members are alive, this node among them, and return all members.
+        """Wait until a number of members are alive and count, this node among them, and return all members.
 
+        A member counts once all others know it, which takes a round trip or two after it has joined: from then on the
+        members that are left go on when one of them fails, if they are the majority.
         members: how many; None for the smallest number in ``ClusterConfig.nodes``.  There is no time limit: use
         ``asyncio.timeout``.  Raises ``NodeClosed`` when this node's membership ends meanwhile.
         """
         wanted = self.settings.nodes[0] if members is None else members
-        while sum(member.status == "alive" for member in self.member_infos()) < wanted or not self.is_joined:
+        while sum(map(self._counts, self.member_infos())) < wanted or not self.is_joined:
             await self.wait_changed()
         return self.members()
 
     async def wait_changed(self) -> None:
-        """Wait until the state of a member changes; raises ``NodeClosed`` when this node's membership ends."""
+        """Wait until a member changes, or counts; raises ``NodeClosed`` when this node's membership ends."""
         if self.machine.is_over:
             name = self.ctx.node_id.name
             raise NodeClosed(f"node {name} is no member of the cluster {self.settings.name!r} any more")
@@ -480,7 +504,13 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
     def on_name_lost(self, endpoint: str, why: str) -> None:
         """The member at this endpoint holds this generation of the node for over: shut the node down."""
         if any(member.endpoint == endpoint for member in self.member_infos()):
-            self.ctx.shutdown.begin(f"the cluster {self.settings.name!r} holds this node for over: {why}")
+            name, cluster = self.ctx.node_id.name, self.settings.name
+            self.ctx.node.system.escalated(NodeDowned(f"the cluster {cluster!r} holds node {name} for over: {why}"))
+
+    def _counts(self, member: MemberInfo) -> bool:
+        """Return whether a member is alive and, where partitions are resolved, counts in that."""
+        up_number = self.shared_state.tables.up_number
+        return member.status == "alive" and (self.settings.split_brain is None or up_number(member.name) is not None)
 
     def _is_member(self, name: str) -> bool:
         record = self.machine.record(name)
@@ -562,6 +592,9 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
         """The state of a member has changed: update the tables, tell the actors, wake the tasks in ``wait_changed``."""
         self.shared_state.sync_members(self.machine)
         self.tell_parts(ViewChanged())
+        self._wake()
+
+    def _wake(self) -> None:
         for future in self._waiting:
             if not future.done():
                 future.set_result(None)
@@ -569,7 +602,8 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
     def on_downed(self, why: str) -> None:
         """The cluster has taken this node down: shut the node down, or stop its actors and rejoin, as configured."""
         if self.settings.when_downed == "shut_down":
-            self.ctx.shutdown.begin(f"taken down by the cluster {self.settings.name!r}: {why}")
+            name, cluster = self.ctx.node_id.name, self.settings.name
+            self.ctx.node.system.escalated(NodeDowned(f"node {name} was taken down by the cluster {cluster!r}: {why}"))
             return
         self.ctx.stop_user_actors()
         self.manager.tell(Rejoin())

@@ -208,6 +208,9 @@ class ClusterManager(Actor):
             self.cluster.publish(event)
             return True
         notice = member_info.notice_of(event)
+        if notice is not None and isinstance(event, effects.SeedsSilent):
+            why_unreached = self.node.network.join_reports.why
+            notice = notice[0], f"{'; '.join(dict.fromkeys(map(why_unreached, event.seeds)))}: {notice[1]}"
         if notice is not None:
             self._notice(*notice)
             discovery = self.cluster.discovery

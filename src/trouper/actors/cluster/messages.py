@@ -34,6 +34,23 @@ class MembershipRecords(Message[None], tag="trouper.MembershipRecords"):
     complete: bool = True
 
 
+class GetKnownMembers(Message[None], tag="trouper.GetKnownMembers"):
+    """From a joining member: send ``KnownMembers``."""
+
+
+class KnownMembers(Message[None], tag="trouper.KnownMembers"):
+    """The members that the sender knows, itself included, with their generations."""
+
+    members: dict[str, int]
+
+
+class KnownByMember(Message[None], local=True):
+    """A member has sent ``KnownMembers``.  node: its name."""
+
+    node: str
+    members: dict[str, int]
+
+
 class AlarmDue(Message[None], local=True):
     """The ``wake_at`` of a pure machine has come."""
 

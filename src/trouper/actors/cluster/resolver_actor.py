@@ -1,7 +1,9 @@
 """``ResolverActor``: the actor ``/system/cluster/resolver``, which carries out the pure ``SplitBrainResolver``.
 
-Each member promotes itself from *joining* to *up*: when it has been a member for half of the time that the resolver
-waits, and no member that is up is unreachable then, so that all members know it before it counts.  With that it takes
+Each member promotes itself from *joining* to *up*, so that all members know it before it counts: when all of them have
+answered that they know it, and know no member that it does not know.  So of any two members one has known the other
+before either counts.  In a cluster of more than ``direct_max`` members, or when one does not answer, it does so when it
+has been a member for half of the time that the resolver waits.  No member that is up may be unreachable then.  It takes
 an up number, one more than the largest that it knows, and publishes it; a member with a smaller number is older.  Two
 members that promote themselves at the same time may have the same number; then the lower name is the older one.
 
@@ -20,7 +22,7 @@ from ... import Actor, handler
 from ...lowlevel import Stamp
 from . import member_info
 from .membership.records import Member, Status
-from .messages import AlarmDue, LeaseAnswer, MarkDown, Rejoin, ViewChanged
+from .messages import AlarmDue, GetKnownMembers, KnownByMember, LeaseAnswer, MarkDown, Rejoin, ViewChanged
 from .splitbrain import resolver as pure
 from .splitbrain.view import PartitionMember, PartitionView
 
@@ -36,6 +38,8 @@ class ResolverActor(Actor):
         self._joined_at: float | None = None
         self._isolated_since: float | None = None
         self._knows_cluster = False  # whether this node has known a member that is up, or is alone
+        self._ask_at = 0.0  # when the members are asked again, at the earliest
+        self._known_by: dict[tuple[str, int], dict[str, int]] = {}  # by member: the members that it knows
         self._silent_since: dict[str, Stamp] = {}  # by unreachable member: the version of its row at that time
 
     def on_start(self) -> None:
@@ -59,6 +63,8 @@ class ResolverActor(Actor):
         assert settings is not None, "the actor is spawned only where there are settings"
         self.machine = pure.SplitBrainResolver(self.ctx.node_id.name, settings, self.ctx.clock.now())
         self._joined_at, self._isolated_since, self._knows_cluster, self._silent_since = None, None, False, {}
+        self._ask_at = 0.0
+        self._known_by.clear()
         self._update()
 
     @handler
@@ -99,9 +105,40 @@ class ResolverActor(Actor):
         up = [member for member in members if tables.up_number(member.name) is not None]
         self._knows_cluster |= bool(up) or len(members) == 1
         up_at = self._joined_at + (self.machine.stable_s / 2 if len(members) > 1 else 0.0)
-        if now >= up_at and self._knows_cluster and all(member.status is Status.ALIVE for member in up):
-            tables.come_up(tables.up_number(member.name) or 0 for member in up)
-        return up_at if up_at > now else inf
+        ask_at = inf
+        if self._knows_cluster and all(member.status is Status.ALIVE for member in up):
+            unconfirmed = self._unconfirmed(members)
+            if now >= up_at or not unconfirmed:
+                tables.come_up(tables.up_number(member.name) or 0 for member in up)
+                return inf
+            ask_at = self._ask(unconfirmed)
+        return min(ask_at, up_at) if up_at > now else inf
+
+    def _unconfirmed(self, members: Sequence[Member]) -> list[str]:
+        """Return the members that may not know this node, or know a member that this node does not know."""
+        names, me = {member.name for member in members}, self.cluster.machine.me
+        others = [member for member in members if member.name != me.name]
+        known = {each.name: self._known_by.get((each.name, each.generation), {}) for each in others}
+        return [name for name, of in known.items() if of.get(me.name) != me.generation or not of.keys() <= names]
+
+    def _ask(self, members: Sequence[str]) -> float:
+        """Ask members which members they know, unless they have just been asked; returns when to ask again."""
+        settings, now = self.cluster.settings.replication, self.ctx.clock.now()
+        if len(members) >= settings.direct_max:
+            return inf
+        if now >= self._ask_at:
+            self._ask_at = now + settings.interval_s / 8
+            for name in members:
+                self.cluster.send(name, GetKnownMembers())
+        return self._ask_at
+
+    @handler
+    def known_by_member(self, msg: KnownByMember) -> None:
+        """Take in which members another one knows."""
+        member = self.cluster.member(msg.node)
+        if member is not None and self.cluster.shared_state.tables.up_number(self.ctx.node_id.name) is None:
+            self._known_by[member.name, member.generation] = msg.members
+            self._update()
 
     def _down_if_isolated(self, members: Sequence[Member]) -> float:
         """Take this node down when, for long, members are unreachable and no member that is up is reachable.

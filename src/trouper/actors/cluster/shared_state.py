@@ -35,8 +35,8 @@ class SharedState:
 
     tables: the copies, for reading; changes go through the methods here.
     on_reachability_change: called after a member has reported other members as unreachable, or itself as up.
-    degraded_since: the loop time since which members have been unreachable while this node's own health is degraded;
-        None while that is not so.
+    degraded_since: the loop time since which members have been suspected or unreachable while this node's own health
+        is degraded; None while that is not so.
     """
 
     def __init__(self, ctx: NodeContext, failures: FailureMonitor, settings: ReplicationSettings) -> None:
@@ -102,18 +102,21 @@ class SharedState:
         While a member is unreachable, a suspected one counts as unreachable too.  A node on the smaller side of a
         partition declares the others dead one after the other, and slowly, because its health is degraded; it must not
         decide in between and count members as reachable from which it has heard nothing.  For the same reason a
-        degraded node also counts members with a broken or failed session, and in a small cluster it asks all members:
-        those that do not answer count as unreachable.
+        degraded node also counts members with a broken or failed session, and in a small cluster it asks all members as
+        soon as one is suspected: those that have not answered when the first is unreachable count as unreachable too.
         """
+        suspected = {member.name for member in members if member.status is Status.SUSPECT}
         lost = {member.name for member in members if member.status is Status.UNREACHABLE}
-        if lost:
-            lost |= {member.name for member in members if member.status is Status.SUSPECT}
         now = self._ctx.clock.now()
-        if not (lost and degraded):
+        if not (degraded and (lost or suspected)):
             self.degraded_since = None
-            return lost
-        if self.degraded_since is None:
+        elif self.degraded_since is None:
             self.degraded_since = now
+        if not lost:
+            return lost
+        lost |= suspected
+        if self.degraded_since is None:
+            return lost
         names = {member.name for member in members} - {self._me}
         broken = {peer.node_id.name for peer in self._ctx.peers if not peer.in_reach}
         lost |= (broken | self._failures.silent) & names

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., object])
 _MARK = "__trouper_handler__"
 _FOUND = "__trouper_handlings__"
+_RUNTIME = __name__.removesuffix("actor.handlers")
 
 
 @overload
@@ -65,11 +66,29 @@ def handlers_of_class(cls: type) -> dict[type, HandlerEntry]:
     functions: dict[str, Callable[..., object]] = {}
     for base in reversed(cls.__mro__):
         for name, value in vars(base).items():
+            inner = getattr(value, "__func__", None) or getattr(value, "fget", None)  # of a classmethod, of a property
+            if hasattr(inner, _MARK):
+                kind = type(value).__name__
+                raise InvalidHandler(
+                    f"{cls.__qualname__}.{name} is a handler and a {kind}: a handler is a plain method, which has the "
+                    f"actor as `self`; remove @{kind}"
+                )
             if hasattr(value, _MARK):
+                check_name(cls, base, name)
                 functions[name] = value
             elif name in functions and callable(value):
                 raise InvalidHandler(f"{cls.__qualname__}.{name} overrides a handler: mark it @handler too")
     return _merge(cls.__qualname__, (handlers_of_method(function) for function in functions.values()))
+
+
+def check_name(cls: type, base: type, name: str) -> None:
+    """Raise ``InvalidHandler`` for a handler that would hide what the runtime's own classes of actors have."""
+    for other in cls.__mro__:
+        if other is not base and name in vars(other) and other.__module__.startswith(_RUNTIME):
+            raise InvalidHandler(
+                f"{base.__qualname__}.{name} has the name of `{other.__name__}.{name}`, which it would hide: give the "
+                "handler another name; the annotation alone says which message it handles"
+            )
 
 
 def handlers_of_functions(functions: Iterable[Callable[..., object]]) -> dict[type, HandlerEntry]:

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Generator
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, ParamSpec, TypeVar, TypeVarTuple, cast, overload
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, TypeVarTuple, cast, get_origin, overload
 
 from ..kernel.bare_actor import BareActor, check_resume
 from ..kernel.cell import Cell
@@ -219,6 +219,13 @@ class PendingSpawn:
             else:
                 self.future.set_exception(error)
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            raise AttributeError(
+                f"`{name}` of a spawn that was not awaited: write `ref = await node.spawn(...)`, then `ref.{name}`"
+            )
+
     def __await__(self) -> Generator[object, None, ActorRef]:
         if self.future is not None:
             try:
@@ -298,6 +305,14 @@ def _spec_of(
             )
         inner, args = _spec_of(part.func, (*part.args, *args), restart, shutdown_s, significant, overrides)
         return ChildSpec(inner.actor, restart, shutdown_s, significant, part.keywords, overrides), args
+    origin = get_origin(made)
+    if isinstance(origin, type):  # Cache[int]: its parameters are for type checkers
+        return _spec_of(origin, args, restart, shutdown_s, significant, overrides)
+    if isinstance(made, BareActor):
+        raise InvalidHandler(
+            f"{actor!r} was made already, and the runtime makes its instances: pass the class and its arguments, as in "
+            f"spawn({type(made).__qualname__}, ...)"
+        )
     if not inspect.isroutine(actor):
         raise InvalidHandler(f"{actor!r} cannot be spawned: pass an Actor class, a partial of one, or a function")
     if args:

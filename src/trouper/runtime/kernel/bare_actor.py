@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from .confined import confine
-from .errors import CallerError, InvalidOption
+from .errors import CallerError, InvalidHandler, InvalidOption
 from .executor import LOOP, check_executor, table_off_loop
 from .handler_table import HandlerEntry, HandlerTable
 from .lifecycle import STOP, stop_self
@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from .cell import Cell
 
 Hooked = Awaitable[None] | None
+
+
+class _NotSpawned:
+    """The ``__cell__`` of an instance that no node has spawned: reading it raises ``CallerError``."""
+
+    def __get__(self, actor: object, kind: type) -> object:
+        if actor is None:
+            return self
+        raise CallerError(f"this {kind.__qualname__} was called, not spawned: use `await node.spawn(...)`")
 
 
 @confine("__cell__.system", "watch", "unwatch", "stop")
@@ -52,20 +61,19 @@ class BareActor:
     __async_hooks__: ClassVar[bool] = False
     __loop_only__: ClassVar[bool] = False
     """Whether the class needs the loop, so that it can have no other executor."""
-    __cell__: Cell
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> object:
-            if name == "__cell__":
-                raise CallerError(
-                    f"this {type(self).__qualname__} was called, not spawned: use `await node.spawn(...)`"
-                )
-            raise AttributeError(f"{type(self).__qualname__!r} object has no attribute {name!r}")
+    if TYPE_CHECKING:
+        __cell__: Cell
+    else:
+        __cell__ = _NotSpawned()  # until the runtime sets that of the instance
 
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
         check_resume(cls.__qualname__, cls.resume)
+        if inspect.iscoroutinefunction(cls.__init__):
+            raise InvalidHandler(
+                f"{cls.__qualname__}.__init__ is `async def`, which Python does not await: make it a plain `def`, and "
+                "await in `async def on_start(self)`"
+            )
         cls.__handler_table__ = cls.__make_handler_table__(cls.__collect_handlers__())
         cls.__async_start__ = inspect.iscoroutinefunction(cls.on_start)
         cls.__async_hooks__ = any(

@@ -302,7 +302,14 @@ class Cell:
         if not hasattr(message, "__reply__"):
             return Unhandled(f"{self.address} was sent a {name}, which is no Message: define a class for it")
         if reason == "unhandled":
-            known = ", ".join(sorted(type_.__qualname__ for type_ in self.handler_table.entries)) or "nothing"
+            handled = self.handler_table.entries
+            known = ", ".join(sorted(type_.__qualname__ for type_ in handled)) or "nothing"
+            this = type(message)
+            if any((each.__module__, each.__qualname__) == (this.__module__, name) for each in handled):
+                return Unhandled(
+                    f"{self.address} handles another class named {this.__module__}.{name}: {name} was defined again "
+                    "since, as by a notebook's cell; define the class of the actor again too, and spawn it anew"
+                )
             return Unhandled(f"{self.address} has no handler for {name}; it handles: {known}")
         if reason in ("mailbox_full", "coalesced"):
             return MailboxFull(f"{self.address} was full: {name} was dropped ({reason})")

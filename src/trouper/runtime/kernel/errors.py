@@ -136,6 +136,10 @@ class NodeFailed(ActorError):
     """A failure was escalated to the root supervisor, and the node was shut down."""
 
 
+class NodeDowned(NodeFailed):
+    """The cluster has taken the node down, for the reason that it names, and the node was shut down."""
+
+
 class Reject(TrouperError):
     """A business "no": raise it in a handler to refuse a message.  The actor goes on, and the asker gets this error."""
 

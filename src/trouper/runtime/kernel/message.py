@@ -11,10 +11,8 @@ Laws of this file:
 
 from __future__ import annotations
 
-import sys
 import types
 from collections.abc import Mapping
-from pathlib import PurePath
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -34,6 +32,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from .errors import InvalidMessage, TagTaken
+from .program import program_name
 from .redaction import REDACTED, secret_names
 
 if TYPE_CHECKING:
@@ -127,8 +126,7 @@ def reply_annotation(cls: type) -> object:
 def _default_tag(namespace: Mapping[str, object]) -> str:
     module = str(namespace["__module__"])
     if module == "__main__":
-        file = getattr(sys.modules["__main__"], "__file__", None)
-        module = PurePath(file).stem if file else module
+        module = program_name() or module
     return f"{module}.{namespace['__qualname__']}"
 
 

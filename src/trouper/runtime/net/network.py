@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
@@ -47,6 +47,7 @@ from .bulk.out_of_band import BulkResources
 from .connector import Connector
 from .control import FindActor, SpawnActor
 from .directory import Directory
+from .join_reports import JoinReports
 from .peer import LocalActors, Peer, Stream
 from .request_handlers import RequestHandlers
 from .security_log import SecurityLog
@@ -61,8 +62,6 @@ MakeTransport = Callable[[TransportOwner], Transport]
 PeerListener = Callable[[Peer, bool], None]
 """Called with a peer that has a session now (True), or is lost (False)."""
 
-REFUSALS_KEPT = 20
-"""Endpoints whose last refusal is kept, for errors and for the command line."""
 SPAWN_S = 60.0
 """Seconds until an actor must have started on another node."""
 KEYS_EVERY_S = 0.5
@@ -137,9 +136,9 @@ class Network:
         """What peers are told: the advertised endpoint, else the first where it listens; empty before ``start``."""
         self.endpoints: tuple[str, ...] = ()
         """All listening endpoints, as peers reach them."""
-        self.refusals: dict[str, str] = {}
-        """Why nodes refused a session, in their own words, by endpoint: the latest ``REFUSALS_KEPT`` of them."""
         self._listen, self._join, self._advertise = listen, join, advertise
+        self.join_reports = JoinReports(system, join, lambda: self._sessions)
+        """Why endpoints that are dialled give no session."""
         self._transports = TransportSet([make(self) for make in transports])
         self._settings = settings or SessionSettings()
         self._allowed = allowed_modules
@@ -184,6 +183,7 @@ class Network:
             self._keys_timer = self.system.loop.call_later(KEYS_EVERY_S, self._refresh_keys)
         for endpoint in self._join:
             self.connect(endpoint)
+        self.join_reports.start()
 
     async def listen(self, endpoints: Sequence[str]) -> None:
         """Listen at further endpoints, of which peers are not told; raises what a transport raises for one of them."""
@@ -203,6 +203,7 @@ class Network:
             self._keys_timer.cancel()
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
+        self.join_reports.close()
         self.connector.close()
         self._notify_changed()
         if self._manager is not None:
@@ -226,6 +227,11 @@ class Network:
     def disconnect(self, endpoint: str) -> None:
         """Stop dialling an endpoint, and end the session with the node that was found there."""
         self._carry_out(self._sessions.disconnect(endpoint, self._now()))
+
+    @property
+    def refusals(self) -> Mapping[str, str]:
+        """Why endpoints that were dialled give no session, as the nodes there or the transports say; the latest few."""
+        return self.join_reports.refusals
 
     # --- who may connect, and what it may do -------------------------------------------------------------------------
 
@@ -291,22 +297,36 @@ class Network:
         peer = self._peers.get(node) or (None if self._closed else self.connector.find(node))
         if peer is None:
             known = ", ".join(sorted(self._peers)) or "none"
-            refused = "".join(f"; {endpoint} refused: {why}" for endpoint, why in self.refusals.items())
+            why = self.join_reports.describe()
             raise NodeUnreachable(
-                f"node {self.node_id.name} is not connected to {node!r}; it is connected to: {known}{refused}"
+                f"node {self.node_id.name} is not connected to {node!r}; it is connected to: {known}{why}"
             )
         return peer
 
-    async def wait_for_peer(self, node: str, *, after: Peer | None = None) -> Peer:
+    async def wait_for_peer(self, node: str, *, after: Peer | None = None, timeout_s: float | None = None) -> Peer:
         """Wait for a session with a node, and return its peer.
 
         after: wait for another one than this peer, which is about to be lost; None takes whichever is there.
-        Raises ``NodeClosed`` when this node closes its network.
+        timeout_s: seconds to wait at most; None waits for ever.
+        Raises ``NodeUnreachable`` after ``timeout_s``, with the reason why each endpoint of ``join`` was not reached,
+        and ``NodeClosed`` when this node closes its network.
         """
-        while self._peers.get(node) in (None, after):
-            if self._closed:
-                raise NodeClosed(f"node {self.node_id.name} has closed its network: it waits for {node!r} no more")
-            await self.wait_for_change()
+        limit = asyncio.timeout(timeout_s)
+        try:
+            async with limit:
+                while self._peers.get(node) in (None, after):
+                    if self._closed:
+                        me = self.node_id.name
+                        raise NodeClosed(f"node {me} has closed its network: it waits for {node!r} no more")
+                    await self.wait_for_change()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            known = ", ".join(sorted(self._peers)) or "none"
+            raise NodeUnreachable(
+                f"node {self.node_id.name} has no session with {node!r} after {timeout_s:g} s; it is connected to: "
+                f"{known}{self.join_reports.describe()}"
+            ) from None
         return self._peers[node]
 
     async def wait_for_change(self) -> None:
@@ -525,7 +545,9 @@ class Network:
         self._run(self._sessions.wire_ready, wire.endpoint, self._now())
 
     def wire_lost(self, wire: Wire, reason: str) -> None:
-        """A wire's connection broke, for ``reason``."""
+        """A wire's connection broke, or could not be made, for ``reason``."""
+        if self._sessions.is_unreached(wire.endpoint):
+            self.join_reports.refused(wire.endpoint, reason)
         self._run(self._sessions.wire_lost, wire.endpoint, reason, self._now())
 
     # --- effects -----------------------------------------------------------------------------------------------------
@@ -600,10 +622,7 @@ class Network:
         elif isinstance(effect, effects.SessionDown):
             self._on_peer_down(effect)
         elif isinstance(effect, effects.DialRefused):
-            self.refusals.pop(effect.endpoint, None)
-            self.refusals[effect.endpoint] = effect.text
-            if len(self.refusals) > REFUSALS_KEPT:
-                del self.refusals[next(iter(self.refusals))]
+            self.join_reports.refused(effect.endpoint, effect.text)
             self.connector.refused(effect.endpoint, effect.text)
             for listener in list(self.on_dial_refused):
                 try:
@@ -630,7 +649,7 @@ class Network:
         peer.authenticate(self.identify(effect.session.identity))
         self._peer_at.update(dict.fromkeys(endpoints, peer))
         for endpoint in endpoints:
-            self.refusals.pop(endpoint, None)
+            self.join_reports.refusals.pop(endpoint, None)
         self._peer_of_session[effect.session.token] = self._peers[peer.node] = peer
         self._tell_listeners(peer, up=True)
 

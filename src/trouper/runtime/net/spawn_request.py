@@ -13,15 +13,15 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import PurePath
 from types import FunctionType
-from typing import TYPE_CHECKING, cast, get_type_hints
+from typing import TYPE_CHECKING, cast, get_origin, get_type_hints
 
 import msgspec
 
 from ..kernel.bare_actor import BareActor
 from ..kernel.errors import InvalidHandler, InvalidOption, WireError
 from ..kernel.mailbox import Mailbox, Policy
+from ..kernel.program import program_name, program_names
 from ..kernel.supervision import NO_OVERRIDES, Overrides
 from ..session.codec import SessionCodec
 from ..session.copier import WireCopier
@@ -58,6 +58,7 @@ def spawn_request(
     if isinstance(actor, partial):
         part = cast("partial[object]", actor)
         actor, args, keywords = part.func, (*part.args, *args), dict(part.keywords)
+    actor = get_origin(actor) or actor  # Cache[int]: its parameters are for type checkers
     wanted = qualified_name(actor)
     module, _, qualified = wanted.partition(":")
     shipped = None if shipping is None else _shipped(actor, shipping)
@@ -166,7 +167,7 @@ def resolve_spawn(
 
 def _found(spawn: SpawnActor, allowed: Collection[str]) -> object:
     module, _, qualified = spawn.actor.partition(":")
-    if loaded_module(module) is None:
+    if loaded_names(module) is None:
         if module not in allowed:
             raise WireError(
                 f"the module {module!r} is not loaded here and not in allowed_modules: allow it, or import it"
@@ -224,26 +225,26 @@ def qualified_name(thing: object) -> str:
     """
     module = str(getattr(thing, "__module__", "<none>"))
     if module == "__main__":
-        module = _main_stem() or module
+        module = program_name() or module
     return f"{module}:{getattr(thing, '__qualname__', '<none>')}"
 
 
 def find_loaded(module: str, qualified: str) -> object:
     """Return what a loaded module has under a qualified name; None when it has no such thing."""
-    found = loaded_module(module)
+    names = loaded_names(module) or {}
+    found: object = None
     for part in qualified.split("."):
-        found = vars(found).get(part) if hasattr(found, "__dict__") else None
+        found = names.get(part)
+        names = vars(found) if hasattr(found, "__dict__") else {}
     return found
 
 
-def loaded_module(module: str) -> object:
-    """Return a module that is loaded already; None when it is not."""
-    return sys.modules.get("__main__" if module == _main_stem() else module)
-
-
-def _main_stem() -> str | None:
-    file = getattr(sys.modules.get("__main__"), "__file__", None)
-    return PurePath(file).stem if file else None
+def loaded_names(module: str) -> Mapping[str, object] | None:
+    """Return the global names of a module that is loaded already; None when it is not."""
+    if module == program_name():
+        return program_names()
+    loaded = sys.modules.get(module)
+    return None if loaded is None else vars(loaded)
 
 
 # --- owners ----------------------------------------------------------------------------------------------------------

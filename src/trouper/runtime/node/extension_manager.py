@@ -56,10 +56,10 @@ def extension_of_parent(name: str, settings: bytes) -> AnyExtension:
     from importlib import import_module  # noqa: PLC0415  only a worker needs it
 
     from ..kernel.untrusted import decode_untrusted  # noqa: PLC0415  as above
-    from ..net.spawn_request import find_loaded, loaded_module  # noqa: PLC0415  as above
+    from ..net.spawn_request import find_loaded, loaded_names  # noqa: PLC0415  as above
 
     module, _, qualified = name.partition(":")
-    if loaded_module(module) is None:
+    if loaded_names(module) is None:
         import_module(module)
     found = find_loaded(module, qualified)
     if not (isinstance(found, type) and issubclass(found, Extension)):

@@ -15,7 +15,7 @@ from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 
@@ -94,7 +94,7 @@ class NodeBase(NodeServices, SpawnMixin):
         seed: int | None = None,
         extensions: Sequence[AnyExtension | type[AnyExtension] | str] = (),
     ) -> None:
-        _check(ask_timeout_s, threads, slow_handler_s, join)
+        _check(ask_timeout_s, threads, slow_handler_s, name, join, journal, allowed_modules)
         super().__init__(name or "local", journal)
         self._serve_journal, self._supervision = serve_journal, supervision or NODE_SUPERVISION
         self._ask_timeout_s, self._threads, self._seed = ask_timeout_s, threads, seed
@@ -271,7 +271,7 @@ class NodeBase(NodeServices, SpawnMixin):
         if self._failure is not None or self.shutdown.reason is not None:
             return
         self._failure = failure
-        reason = f"{brief(failure)} was escalated to the root"
+        reason = str(failure) if isinstance(failure, NodeFailed) else f"{brief(failure)} was escalated to the root"
         self.reports.problem(f"node {self.name} shuts down: {reason}")
         self.shutdown.begin(reason)
         if self._block_task is not None and self._block_task.cancel("a failure was escalated to the root of the node"):
@@ -284,7 +284,7 @@ class NodeBase(NodeServices, SpawnMixin):
             self._block_cancelled = False
 
     def _raise_failure(self, failure: BaseException) -> NoReturn:
-        if isinstance(failure, KeyboardInterrupt | SystemExit):
+        if isinstance(failure, KeyboardInterrupt | SystemExit | NodeFailed):
             raise failure from None
         raise NodeFailed(f"node {self.name} was shut down: {brief(failure)} was escalated to its root") from failure
 
@@ -411,15 +411,30 @@ def _strict_factories() -> tuple[Callable[[Cell], ActorRef], type[Ask[Any]]]:  #
     return partial(StrictRef, copier=WireCopier()), StrictAsk
 
 
-def _check(ask_timeout_s: float, threads: int, slow_handler_s: float | None, join: Sequence[object]) -> None:
+def _check(
+    ask_timeout_s: object,
+    threads: int,
+    slow_handler_s: float | None,
+    name: object,
+    join: object,
+    journal: object,
+    allowed_modules: object,
+) -> None:
+    """Raise ``InvalidOption``, also for what only fails later, or is something else, without a type checker."""
     if isinstance(join, str):
         raise InvalidOption(f"join={join!r} is text: write join=[{join!r}]")
-    if ask_timeout_s <= 0:
-        raise InvalidOption(f"ask_timeout_s={ask_timeout_s} must be above 0")
+    if not isinstance(ask_timeout_s, int | float) or not ask_timeout_s > 0:
+        raise InvalidOption(f"ask_timeout_s={ask_timeout_s} must be above 0, in seconds; inf is no deadline")
     if threads < 1:
         raise InvalidOption(f"threads={threads} must be 1 or more")
     if slow_handler_s is not None and not slow_handler_s > 0:
         raise InvalidOption(f"slow_handler_s={slow_handler_s} must be above 0, or None for no watch")
+    if name is not None and not isinstance(name, str):
+        raise InvalidOption(f"the name {name!r} of a node must be text")
+    if isinstance(journal, str | PurePath):
+        raise InvalidOption(f"journal={journal!r} is a path: write journal=FileJournal({str(journal)!r})")
+    if isinstance(allowed_modules, str):
+        raise InvalidOption(f"allowed_modules={allowed_modules!r} is text: write allowed_modules=[{allowed_modules!r}]")
 
 
 def _shipping(option: bool | CodeShipping) -> CodeShipping | None:

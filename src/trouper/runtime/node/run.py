@@ -6,6 +6,7 @@ A worker process imports the script of its program to find the classes in it: th
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import threading
@@ -49,8 +50,22 @@ def run(main: Callable[[], Coroutine[object, object, T]]) -> T:
         raise RuntimeError(
             "trouper.run() starts an event loop of its own: in a running event loop use `async with Node()`"
         )
+    open_standard_descriptors()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_until_signal(main))
+
+
+def open_standard_descriptors() -> None:
+    """Open those of stdin, stdout and stderr that the program was started without, to the null device.
+
+    Otherwise the next files and sockets get their numbers: uvloop ends the process then, and what a library writes to
+    stderr goes into a socket.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -131,6 +131,11 @@ class SessionManager:
         """Return the session with the node of this name, up or not; None when there is none."""
         return self._peers.get(node)
 
+    def is_unreached(self, endpoint: str) -> bool:
+        """Return whether an endpoint is dialled, and there is no session with a node that was found there."""
+        dialled = self._dialled.get(endpoint)
+        return dialled is not None and dialled.node not in self._peers
+
     @property
     def is_empty(self) -> bool:
         """Whether no session, dial or handshake is left: true some time after ``close``."""

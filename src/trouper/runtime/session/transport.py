@@ -133,9 +133,10 @@ class TransportOwner(Protocol):
         """The wire, which has returned False, takes frames again."""
 
     def wire_lost(self, wire: Wire, reason: str) -> None:
-        """The wire's connection broke, or could not be made although it once could: frames may have been lost.
+        """The wire's connection broke, so that frames may have been lost, or it could not be made.
 
-        reason: for people, such as "connection reset by peer".
+        reason: for people, such as "connection reset by peer"; a transport that knows why no connection is made says so
+            once for each reason.
         The call makes recovery faster; a transport whose network hides a break from it does not call this, and the
         session finds the break by the numbers of its frames or by its own keepalive.
         """

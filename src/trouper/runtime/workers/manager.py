@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections import Counter
 from dataclasses import replace
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING
 
 from ..kernel.address import NodeId
-from ..kernel.errors import InvalidOption, NodeClosed, StartFailed
+from ..kernel.errors import ActorFailed, InvalidOption, NodeClosed, StartFailed
 from ..kernel.lifecycle import request_stop
 from ..kernel.supervision import OneForOne
 from ..node.extension import Extension
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from ..node.node_base import NodeBase
     from ..node.node_context import NodeContext
 
+TOUCH_S = 3_600.0
+"""Seconds between two marks of the folder of the sockets as in use."""
 RESTARTED_CONNECT_S = 0.25
 """Seconds that a restarted worker waits to be connected to the other workers, one of which may be busy."""
 
@@ -60,6 +63,9 @@ class WorkerManager(Extension[Workers], name="workers", essential=True, limit_s=
         self._node, self._threads, self._slow_handler_s = node, threads, slow_handler_s
         self._strict_wire, self._network_options = strict_wire, NetworkOptions()
         self._folder: SocketFolder | None = None
+        self._touch_timer: asyncio.TimerHandle | None = None
+        self.failed_restarts: Counter[str] = Counter()
+        """How often in a row each worker could not be started again, by its relative name."""
         self._supervisor: Cell | None = None
         self._settings_of: dict[str, Workers] = {}
         self._worker_processes: dict[str, WorkerProcess] = {}
@@ -79,6 +85,7 @@ class WorkerManager(Extension[Workers], name="workers", essential=True, limit_s=
                 "worker processes run in real time, and this loop's time is virtual: use several nodes in the test"
             )
         self._folder, self._network_options = SocketFolder(), options
+        self._touch()
         return replace(options, listen=(*options.listen, self._folder.endpoint("node")))
 
     async def start(self, ctx: NodeContext) -> None:
@@ -89,6 +96,20 @@ class WorkerManager(Extension[Workers], name="workers", essential=True, limit_s=
             await self.add(self.settings.count, self.settings)
         except StartFailed as error:
             raise StartFailed(f"node {self._node.name} could not start all of its workers: {error}") from error
+
+    def _touch(self) -> None:
+        """Mark the folder of the sockets as in use, for programs that remove temporary files by their age."""
+        if self._folder is not None:
+            self._folder.touch()
+            self._touch_timer = self._node.system.loop.call_later(TOUCH_S, self._touch)
+
+    def restart_failed(self, name: str, error: StartFailed) -> None:
+        """Count a restart that failed, however long that took; fail the node above ``intensity`` in a row."""
+        self.failed_restarts[name] += 1
+        if self.failed_restarts[name] > self.settings.intensity:
+            self._node.system.escalated(
+                ActorFailed(f"{name} could not be started again, {self.failed_restarts[name]} times in a row: {error}")
+            )
 
     async def _end(self) -> None:
         """Kill the processes that are left, which are none after an orderly shutdown, and wait for their end."""
@@ -102,6 +123,8 @@ class WorkerManager(Extension[Workers], name="workers", essential=True, limit_s=
 
     def release(self) -> None:
         """Remove the folder of the sockets."""
+        if self._touch_timer is not None:
+            self._touch_timer.cancel()
         if self._folder is not None:
             self._folder.remove()
             self._folder = None
@@ -181,6 +204,11 @@ class WorkerManager(Extension[Workers], name="workers", essential=True, limit_s=
         assert self._folder is not None, "network_options() comes before start()"
         node, folder, options = self._node, self._folder, self._network_options
         settings = self._settings_of[name]
+        if not folder.exists:
+            raise StartFailed(
+                f"{name} cannot be started: the folder of its sockets, {folder.path}, was removed, as by a cleaner of "
+                "temporary files; exempt it there, or set TMPDIR or XDG_RUNTIME_DIR to a place that is left alone"
+            )
         self._alive.add(self._worker_processes[name])
         return Setup(
             node=self.full_name(name),

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ..kernel.errors import StartFailed
+from ..kernel.program import program_names
 from ..node.run import ImportEnds, importing_program
 from ..observe.reports import brief
 from .protocol import Program
@@ -72,23 +73,25 @@ def environment(changes: Mapping[str, str | None]) -> dict[str, str] | None:
 
 def this_program() -> Program:
     """Describe the running program, for a worker."""
-    main = sys.modules.get("__main__")
-    script = _script_of(main)
+    names = program_names()
+    script = _script_of(names)
     return Program(
         arguments=list(sys.argv),
         script=None if script is None else str(script),
         script_name="" if script is None else script.stem,
-        package=str(getattr(main, "__package__", None) or ""),
+        package=str(names.get("__package__") or ""),
         levels=_levels(),
     )
 
 
-def _script_of(main: ModuleType | None) -> Path | None:
-    """Return the file to import; None when ``__main__`` is a package's, a command without .py, or not a file."""
-    spec = getattr(main, "__spec__", None)
-    if spec is not None and str(spec.name).rpartition(".")[2] == "__main__":
+def _script_of(names: Mapping[str, object]) -> Path | None:
+    """Return the file to import; None when the program is a command without .py, is not a file, or is a package's.
+
+    The latter is imported by its name, ``package.__main__``, when the first actor of it is placed on a worker.
+    """
+    if str(getattr(names.get("__spec__"), "name", "")).endswith(".__main__"):
         return None
-    script = Path(str(getattr(main, "__file__", None) or "")).absolute()
+    script = STARTED_IN / str(names.get("__file__") or "")
     return script if script.suffix == ".py" and script.is_file() else None
 
 

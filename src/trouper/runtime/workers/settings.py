@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import msgspec
 
@@ -69,8 +69,9 @@ class Workers(msgspec.Struct, frozen=True):
     journal: Literal["node", "memory"] = "node"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.count <= WORKERS_MAX:
-            raise InvalidOption(f"workers={self.count} must be 0 for none, or up to {WORKERS_MAX}; cores are fewer")
+        given = cast("object", self.count)  # whatever its annotation says
+        if not isinstance(given, int) or not 0 <= given <= WORKERS_MAX:
+            raise InvalidOption(f"workers={given!r} must be 0 for none, or up to {WORKERS_MAX}; cores are fewer")
         if not self.start_s > 0 or not (self.stop_s >= 0 and self.terminate_s >= 0):
             raise InvalidOption(f"{self}: start_s must be above 0, stop_s and terminate_s 0 or more")
         if self.hang_s is not None and not self.hang_s > 0:

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 PREFIX = "trouper-workers-"
@@ -36,6 +37,20 @@ class SocketFolder:
     def endpoint(self, node: str) -> str:
         """Return the endpoint at which a node listens."""
         return f"ipc://{self.path / node}"
+
+    @property
+    def exists(self) -> bool:
+        """Whether nobody has removed the folder; a new one of the same name is not it."""
+        try:
+            return os.path.samestat(os.stat(self.path / LOCK), os.fstat(self._lock))  # noqa: PTH116  two of a kind
+        except OSError:
+            return False
+
+    def touch(self) -> None:
+        """Set the times of the folder and of what is in it to now; nothing happens when it was removed."""
+        with suppress(OSError):
+            for path in (self.path, *self.path.iterdir()):
+                os.utime(path)
 
     def remove(self) -> None:
         """Remove the folder and its contents."""

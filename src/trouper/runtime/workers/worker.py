@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import threading
+from bdb import BdbQuit
 from collections.abc import Callable, Collection, Iterator
 from types import FrameType
 from typing import NoReturn, TypeAlias, cast
@@ -132,8 +133,10 @@ class WorkerMain:
             self._loop.call_soon_threadsafe(self._on_worker_ended, message)
 
     def exit_now(self) -> NoReturn:
-        """Exit because the parent has ended: remove the folder of the sockets first."""
+        """Exit because the parent has ended: remove the folder of the sockets first, and kill the process group."""
         shutil.rmtree(self._folder, ignore_errors=True)
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)  # this process too
         os._exit(1)
 
     def report_stopped(self) -> None:
@@ -236,6 +239,7 @@ def main(make_node: MakeNode) -> None:
     make_node: creates a node from the arguments of ``Node``.
     """
     worker = WorkerMain(_take_pipe(), make_node)
+    os.setpgid(0, 0)  # the processes that actors start are of this group, and end with the worker
     setup = worker.read_setup()
     if not _exit_with_parent(setup.parent_pid):
         worker.exit_now()
@@ -249,6 +253,8 @@ def main(make_node: MakeNode) -> None:
     threading.Thread(target=worker.read_messages, name="trouper-parent", daemon=True).start()
     for stream in (sys.stdout, sys.stderr):
         cast("io.TextIOWrapper", stream).reconfigure(line_buffering=True)
+    if not os.environ.get("PYTHONBREAKPOINT"):
+        sys.breakpointhook = _no_terminal
     forward_logs(worker.parent, setup.program.levels)
     code = 0
     try:
@@ -262,11 +268,30 @@ def main(make_node: MakeNode) -> None:
     finally:
         logging.shutdown()
     worker.report_stopped()
+    _end_children()
     raise SystemExit(code)
 
 
 def _leave_to_parent(number: int, frame: FrameType | None) -> None:
     """Do nothing: the parent handles the signal, which the terminal has sent to it too."""
+
+
+def _end_children() -> None:
+    """Send SIGTERM to the processes that actors have started; the parent kills those that are left.
+
+    multiprocessing would wait for its own when this process exits.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGTERM)
+
+
+def _no_terminal(*_: object, **__: object) -> NoReturn:
+    """Take the place of ``breakpoint()``, and say why there is no debugger; ``PYTHONBREAKPOINT`` may name another."""
+    raise BdbQuit(
+        "breakpoint() in a worker process, which has no terminal: run the program with workers=0 to debug it, "
+        "or name a debugger that listens on a port in the environment variable PYTHONBREAKPOINT"
+    )
 
 
 def apply_limits(limits: WorkerLimits) -> str:

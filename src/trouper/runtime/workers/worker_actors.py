@@ -34,6 +34,15 @@ class WorkerActor(Actor):
     async def on_start(self) -> None:
         """Start the process and wait until it is connected; raises ``StartFailed`` with how it ended."""
         self.__cell__.register_resource(self)
+        try:
+            await self._start()
+        except StartFailed as error:
+            if self.__cell__.restarts:
+                self._manager.restart_failed(self.name, error)
+            raise
+        self._manager.failed_restarts.pop(self.name, None)
+
+    async def _start(self) -> None:
         process = self._process = self._manager.make(self.name)
         try:
             await process.start(self._manager.setup(self.name))

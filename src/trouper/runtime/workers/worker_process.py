@@ -8,6 +8,7 @@ way.  The worker's stdout and stderr are pipes of their own, shown line by line.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -151,6 +152,13 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             self._killed = True
             self._signal(signal.SIGKILL)
 
+    def _kill_children(self) -> None:
+        """Kill the processes that actors of the ended worker have started, but for those in sessions of their own."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass  # there are none
+
     async def drained(self) -> None:
         """Wait until the output of an ended process is shown, at most ``DRAIN_S``, and close the pipes."""
         await asyncio.wait((self._output_ended,), timeout=DRAIN_S)
@@ -188,8 +196,9 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         self.on_stream_end("stdout" if fd == STDOUT else "stderr")
 
     def process_exited(self) -> None:
-        """Report that the process has ended."""
+        """Kill what is left of the process group, and report that the process has ended."""
         if not self.ended.done():
+            self._kill_children()
             self.ended.set_result(None)
             if self._probe_timer is not None:
                 self._probe_timer.cancel()

@@ -62,6 +62,7 @@ BESIDE_FRAMES_MAX: Final = 64
 """Frames that may be lost, and wait in ZeroMQ; further ones are lost."""
 CONNECT_S: Final = 5.0
 """Seconds that one of the addresses of a host name has to take the connection."""
+NOT_CONNECTED: Final = "nothing listens there, or what does is not let through"
 _LAST: Final = int(zmq.NOBLOCK)
 _MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 _Send = Callable[[zmq.Socket[bytes], Buffer, int], object]
@@ -127,7 +128,7 @@ class ZeroMQWire:
         self._poll_s = _POLL_FIRST_S
         self._was_full = self._watching = self._closed = False
         self._retry_s = RETRY_FIRST_S
-        self._failure_reason = ""
+        self._failure_reason = self._reported = ""
         self._timer: asyncio.TimerHandle | None = None
         self._end_at = 0.0
         self._down_since = self._loop.time()
@@ -279,9 +280,8 @@ class ZeroMQWire:
         self._timer = None
         if self._target.path is not None:
             check_folder(self._target.path.parent, make=False)
+        if not self._target.has_name:
             self._dial(self._target, _EVENTS | Event.CONNECT_RETRIED)
-        elif not self._target.has_name:
-            self._dial(self._target, _EVENTS)
         elif self._addresses:
             self._dial(self._target.at(self._addresses.pop(0)), _EVENTS | Event.CONNECT_RETRIED)
             self._connect_timer = self._loop.call_later(CONNECT_S, self._on_event, Event.CONNECT_RETRIED, 0)
@@ -293,6 +293,7 @@ class ZeroMQWire:
             self._addresses = list(await self._resolver.resolve(self._target.host))
         except TransportFailed as error:
             self._rejections.note("lookup_failed", self.endpoint, f"no connection to {self.endpoint}: {error}")
+            self._report_failed(str(error))
             self._retry_later()
         else:
             self._redial()
@@ -319,10 +320,12 @@ class ZeroMQWire:
             self._stop_connect_timer()
             self._addresses.clear()
             self.state = "up"
+            self._reported = ""
             self._retry_s = RETRY_FIRST_S
             self._flush()
         elif event == Event.CONNECT_RETRIED:
-            if self.state == "dialling":
+            self._report_failed(NOT_CONNECTED)
+            if self.state == "dialling" and self._target.has_name:
                 self._close_socket()
                 self.state = "waiting"
                 self._retry_later()
@@ -344,6 +347,13 @@ class ZeroMQWire:
             failure_reason = self._failure_reason or SILENT
             text = f"no connection to {self.endpoint}: {failure_reason}"
             self._rejections.note("handshake_failed", self.endpoint, text, transient=failure_reason == SILENT)
+            self._report_failed(failure_reason)
+
+    def _report_failed(self, why: str) -> None:
+        """Tell the owner why no connection is made, once for each reason."""
+        if why != self._reported and not self._closed:
+            self._reported = why
+            call_owner(self._loop, self._owner.wire_lost, self, why)
 
     def _retry_later(self) -> None:
         """Dial the next address of the host name at once; when there is none, look it up again after a pause."""

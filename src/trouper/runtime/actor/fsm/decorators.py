@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from ...kernel.errors import InvalidHandler
-from ..handlers import handlers_of_method
+from ..handlers import check_name, handlers_of_method
 from .table import Kind, State, TableRow, Target
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -78,6 +78,7 @@ def rows_of(cls: type) -> list[TableRow]:
     for base in reversed(cls.__mro__):
         for name, value in vars(base).items():
             if hasattr(value, _MARK):
+                check_name(cls, base, name)
                 functions[name] = value
             elif name in functions and callable(value):
                 raise InvalidHandler(f"{cls.__qualname__}.{name} overrides a row of the table: decorate it too")
