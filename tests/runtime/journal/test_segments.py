@@ -389,3 +389,26 @@ def test_a_replaced_writer_s_append_that_waited_is_refused_at_the_commit() -> No
     )
     assert outcomes == [stale, 1, 2]
     assert _read(files) == [b"b", b"c"]
+
+
+def test_a_truncation_whose_fsync_of_the_folder_fails_leaves_a_stream_that_is_read() -> None:
+    """The removed file is not looked for, and nothing is written before the folder is durable."""
+    disk = SimulatedDisk()
+    files = _files(disk)
+    for number in range(6):
+        _append(files, b"%d" % number * 60)
+    refused = {"fsync_folder"}
+
+    def fault(operation: str, path: PurePath) -> None:
+        if operation in refused:
+            raise OSError(5, f"{operation} of {path}")
+
+    disk.fault = fault
+    with pytest.raises(OSError, match="fsync_folder of"):
+        files.truncate(3)
+    assert _read(files) == [b"%d" % number * 60 for number in range(files.firsts[0] - 1, 6)]
+    with pytest.raises(OSError, match="fsync_folder of"):
+        _append(files, b"not yet")
+    refused.clear()
+    assert _append(files, b"now") == 7
+    assert _read(_files(disk))[-2:] == [b"5" * 60, b"now"]
