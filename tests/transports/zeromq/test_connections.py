@@ -36,11 +36,11 @@ def test_a_verified_connection_ends_without_a_word() -> None:
 
 
 def test_a_connection_that_the_authenticator_refused_is_not_told_twice() -> None:
-    """It has logged the connection itself."""
+    """It has logged the connection itself: there is no reason to log."""
     connections = UnverifiedConnections(8, None)
     connections.accepted(5, "a", "a")
     connections.refused()
-    assert connections.ended(5) is None
+    assert connections.ended(5) == FailedHandshake("a", "")
     connections.accepted(5, "a", "a")
     assert connections.ended(5) == FailedHandshake("a", NO_PROTOCOL)
 
@@ -66,6 +66,24 @@ def test_verified_connections_are_never_dropped() -> None:
         connections.received(descriptor)
     assert connections.accepted(3, "flood", "flood") == (3, "flood")
     assert connections.drop_one() is None
+
+
+def test_sources_with_a_verified_connection_are_known() -> None:
+    """As long as one is open, however it was verified."""
+    connections = UnverifiedConnections(8, None)
+    for descriptor in (1, 2):
+        connections.accepted(descriptor, "a", "a")
+    connections.accepted(3, "b", "b")
+    connections.received(1)
+    assert (connections.has_verified("a"), connections.has_verified("b")) == (True, False)
+    connections.succeeded()
+    connections.succeeded()
+    assert connections.has_verified("b")
+    for descriptor in (1, 3):
+        assert connections.ended(descriptor) is None
+    assert (connections.has_verified("a"), connections.has_verified("b")) == (True, False)
+    connections.ended(2)
+    assert not connections.has_verified("a")
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -1,17 +1,19 @@
 """``ConnectionWatch``: keeps the connections of a listener within bounds, and logs those that fail before a frame.
 
 ZeroMQ accepts every connection, and gives each a descriptor and up to a frame of memory before it knows whose it is.
-The watch drops those that are too many.  When the process has no descriptor left, ZeroMQ tries to accept the same
+The watch drops those that are too many, and blocks the network of those that fail again and again.  When the process has no descriptor left, ZeroMQ tries to accept the same
 connection without a pause; the watch then takes that connection itself, with a descriptor kept for this, and closes it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import resource
 import socket
 import struct
+from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
@@ -23,11 +25,15 @@ from .connections import UnverifiedConnections
 from .monitor import SILENT, Monitor, why
 from .rejection_log import RejectionLog, network_of
 from .sockets import Sockets
+from .source_filter import NETWORKS_MAX, set_source_filter
 
 UNVERIFIED_MAX: Final = 128
 """Connections of a listener that have not completed their handshake; each may hold a frame of memory."""
 CONNECTIONS_MAX: Final = 8_192
 """Connections of a listener; fewer where the process may not have twice as many descriptors."""
+FAILURES_MAX: Final = 25
+WINDOW_S: Final = 1.0
+"""A network is blocked until the window ends when so many of its handshakes in it have failed."""
 DESCRIPTORS_WANTED: Final = 65_536
 """A process that listens on tcp may have so many descriptors, if its system lets it raise the limit."""
 
@@ -53,6 +59,10 @@ class ConnectionWatch:
         limits = (None, None) if is_local else (UNVERIFIED_MAX, min(CONNECTIONS_MAX, raise_descriptor_limit() // 2))
         self._connections = UnverifiedConnections(*limits)
         self._listening = -1
+        self._is_local, self._loop = is_local, asyncio.get_running_loop()
+        self._failures: Counter[str] = Counter()
+        self._blocked: set[str] = set()
+        self._window: asyncio.TimerHandle | None = None
         self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._monitor = Monitor(sockets, pull, _EVENTS, self._on_event)
 
@@ -68,6 +78,8 @@ class ConnectionWatch:
     def close(self) -> None:
         """Watch no more; to be called before the listening socket is closed."""
         self._monitor.close()
+        if self._window is not None:
+            self._window.cancel()
         if self._spare >= 0:
             os.close(self._spare)
             self._spare = -1
@@ -81,6 +93,9 @@ class ConnectionWatch:
         elif event == Event.DISCONNECTED:
             if (failed := self._connections.ended(value)) is not None:
                 address, reason = failed
+                self._count_failure(address)
+                if not reason:
+                    return
                 text = f"a connection from {address or 'a host that is gone'} to {self.endpoint} failed its handshake"
                 self._note("handshake_failed", address, f"{text}: {reason}", transient=reason == SILENT)
         elif event == Event.HANDSHAKE_FAILED_AUTH:
@@ -101,6 +116,7 @@ class ConnectionWatch:
         if chosen is None:
             return
         descriptor, address = chosen
+        self._count_failure(address)
         text = f"a connection from {address or 'a host that is gone'} to {self.endpoint} was dropped"
         self._note("too_many_connections", address, f"{text}: too many have not completed their handshake")
         # The descriptor may be another connection's by now, or closed; a copy of it is neither while it is looked at.
@@ -121,6 +137,36 @@ class ConnectionWatch:
                 listening.accept()[0].close()
             finally:
                 listening.detach()
+
+    def _count_failure(self, address: str) -> None:
+        """Block a network of too many failures until the end of the second, unless a peer of it is connected."""
+        network = network_of(address)
+        if self._is_local or not address or self._connections.has_verified(network):
+            return
+        self._failures[network] += 1
+        if self._window is None:
+            self._window = self._loop.call_later(WINDOW_S, self._end_window)
+        if self._failures[network] == FAILURES_MAX and len(self._blocked) < NETWORKS_MAX:
+            self._blocked.add(network)
+            self._filter()
+            text = f"connections from {network} to {self.endpoint} are not accepted for a moment"
+            self._note("blocked", address, f"{text}: {FAILURES_MAX} in {WINDOW_S:g} s failed")
+
+    def _end_window(self) -> None:
+        self._window = None
+        self._failures.clear()
+        if self._blocked:
+            self._blocked.clear()
+            self._filter()
+
+    def _filter(self) -> None:
+        listening = socket.socket(fileno=self._listening)
+        try:
+            set_source_filter(listening, self._blocked)
+        except OSError as error:
+            self.rejections.note("no_filter", self.endpoint, f"{self.endpoint} cannot refuse networks: {error}")
+        finally:
+            listening.detach()
 
     @contextmanager
     def _spare_freed(self) -> Generator[None]:

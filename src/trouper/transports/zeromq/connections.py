@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 
 class FailedHandshake(NamedTuple):
-    """address: of the host that tried.  reason: in words."""
+    """address: of the host that tried.  reason: in words; empty when it has been logged."""
 
     address: str
     reason: str
@@ -29,7 +29,8 @@ class UnverifiedConnections:
 
     def __init__(self, unverified_max: int | None, connections_max: int | None) -> None:
         self._unverified_max, self._connections_max = unverified_max, connections_max
-        self._open: set[int] = set()
+        self._open: dict[int, str] = {}
+        self._verified_of: Counter[str] = Counter()
         self._unverified: dict[int, tuple[str, str]] = {}
         self._of_source: Counter[str] = Counter()
         self._dropped: set[int] = set()
@@ -46,11 +47,15 @@ class UnverifiedConnections:
         source: what has its share of the connections, such as a network of addresses.
         """
         self._forget(descriptor)
-        self._open.add(descriptor)
+        self._open[descriptor] = source
         self._unverified[descriptor] = address, source
         self._of_source[source] += 1
         counts = ((len(self._unverified), self._unverified_max), (len(self._open), self._connections_max))
         return self.drop_one() if any(most is not None and count > most for count, most in counts) else None
+
+    def has_verified(self, source: str) -> bool:
+        """Whether a verified connection of this source is open."""
+        return source in self._verified_of
 
     def drop_one(self) -> tuple[int, str] | None:
         """Return the descriptor and the address of an unverified connection that is to be dropped; None for none."""
@@ -72,6 +77,7 @@ class UnverifiedConnections:
         """A frame came over a connection."""
         if descriptor in self._unverified:
             self._succeeded = max(0, self._succeeded - 1)
+            self._verified_of[self._unverified[descriptor][1]] += 1
             self._forget(descriptor)
 
     def failed(self, reason: str) -> None:
@@ -84,7 +90,7 @@ class UnverifiedConnections:
 
     def ended(self, descriptor: int) -> FailedHandshake | None:
         """A connection has ended; returns what is to be logged of its handshake."""
-        self._open.discard(descriptor)
+        source = self._open.pop(descriptor, "")
         failure, self._failure = self._failure, ""
         address, _ = self._unverified.get(descriptor, ("", ""))
         was_unverified = self._forget(descriptor)
@@ -94,15 +100,21 @@ class UnverifiedConnections:
             return FailedHandshake(address, failure)
         elif was_unverified and self._refused:
             self._refused -= 1
+            return FailedHandshake(address, "")
         elif was_unverified and self._succeeded:
             self._succeeded -= 1
         elif was_unverified:
             return FailedHandshake(address, "it does not speak this protocol")
+        elif self._verified_of[source] > 1:
+            self._verified_of[source] -= 1
+        else:
+            del self._verified_of[source]
         self._settle()
         return None
 
     def _settle(self) -> None:
         if self._succeeded >= len(self._unverified):
+            self._verified_of.update(source for _, source in self._unverified.values())
             self._unverified.clear()
             self._of_source.clear()
             self._succeeded = self._refused = 0

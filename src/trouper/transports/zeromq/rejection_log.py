@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections import Counter
+from functools import lru_cache
 from typing import Final
 
 from ...runtime.kernel.logs import get_log
@@ -71,6 +72,7 @@ class RejectionLog:
         log.warning("%s%s", text, more)
 
 
+@lru_cache(PLACES_MAX)
 def network_of(address: str) -> str:
     """Return what has a rate of its own: an IPv4 address, or the network of 64 bits of an IPv6 address.
 
