@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -157,7 +157,7 @@ async def nothing(_: str, __: str) -> None:
         sum(range(10_000))
 
 
-FLOODS: Final[dict[str, Callable[[str, str], object]]] = {
+FLOODS: Final[dict[str, Callable[[str, str], Coroutine[object, object, None]]]] = {
     "half_open": half_open,
     "garbage": garbage,
     "wrong_key": wrong_key,

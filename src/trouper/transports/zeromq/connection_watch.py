@@ -1,8 +1,9 @@
 """``ConnectionWatch``: keeps the connections of a listener within bounds, and logs those that fail before a frame.
 
 ZeroMQ accepts every connection, and gives each a descriptor and up to a frame of memory before it knows whose it is.
-The watch drops those that are too many, and blocks the network of those that fail again and again.  When the process has no descriptor left, ZeroMQ tries to accept the same
-connection without a pause; the watch then takes that connection itself, with a descriptor kept for this, and closes it.
+The watch drops those that are too many, and blocks the network of those that fail again and again.  When the process
+has no descriptor left, ZeroMQ tries to accept the same connection without a pause; the watch then takes that connection
+itself, with a descriptor kept for this, and closes it.
 """
 
 from __future__ import annotations
