@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from trouper.actors.cluster.admin_service import ListedMember
+from trouper.actors.cluster.admin_service import ListedMember, MemberPage
 from trouper.actors.cluster.events import MemberInfo
 from trouper.actors.cluster.metadata import Facts, Location, Metadata
 from trouper.cli.admin_client import AdminFailed
-from trouper.cli.cluster import row
+from trouper.cli.cluster import ended_lines, row
 from trouper.cli.commands import trouper
 
 
@@ -182,6 +182,16 @@ def test_what_a_node_tells_of_itself_cannot_move_the_cursor() -> None:
     )
     member = MemberInfo("n", "ipc:///x", 7, 7, "suspect", metadata)
     assert row(ListedMember(member, 0.5)) == ("n", "suspect", "ipc:///x", "7", "4", "a b", "k=?[2J", "z/h", "0.50")
+
+
+def test_the_status_says_why_a_member_was_downed() -> None:
+    """A node that has left has no reason; what a node tells cannot move the cursor."""
+    left = MemberInfo("n2", "ipc://n2", 1, 1, "left", Metadata())
+    downed = MemberInfo("n3", "ipc://n3", 2, 2, "down", Metadata(), "2 reachable\x1b[2J members against 1")
+    assert ended_lines(MemberPage("shop", "n1", [], False, [left, downed])) == [
+        "n2 has left",
+        r"n3 is down: 2 reachable\x1b[2J members against 1",
+    ]
 
 
 def test_the_words_of_another_node_give_no_orders_to_the_terminal() -> None:

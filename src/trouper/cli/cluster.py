@@ -167,7 +167,7 @@ async def _no_member(client: AdminClient, name: str) -> str:
 def _print_json(page: MemberPage, listed: list[ListedMember]) -> None:
     import msgspec
 
-    shown = {"cluster": page.cluster, "seen_by": page.node, "members": listed}
+    shown = {"cluster": page.cluster, "seen_by": page.node, "members": listed, "ended": page.ended}
     click.echo(msgspec.json.format(msgspec.json.encode(shown, order="deterministic"), indent=1))
 
 
@@ -190,6 +190,14 @@ def _print(page: MemberPage, listed: list[ListedMember]) -> None:
     if not console.is_terminal:
         console.width = PLAIN_COLUMNS
     console.print(table)
+    for line in ended_lines(page):
+        console.print(Text(line))
+
+
+def ended_lines(page: MemberPage) -> list[str]:
+    """Return a line for each node that was a member lately, the last to end last, with the reason why it was downed."""
+    lines = [f"{each.name} {'has left' if each.status == 'left' else f'is down: {each.reason}'}" for each in page.ended]
+    return list(map(escaped, lines))
 
 
 def row(listed: ListedMember) -> tuple[str, ...]:
