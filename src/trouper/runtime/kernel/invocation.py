@@ -86,14 +86,32 @@ def step(cell: Cell, item: object) -> None:
         cell.reentrant_invocations[invocation] = None
         if is_ask(item):
             item.handler, invocation.answers = invocation, item
-        invocation.task = cell.system.begin_task(_serve_reentrant(invocation, entry))
-        if cell.task is None:  # the next message waits until this one has begun
-            cell.begun, cell.task = False, invocation.task
+        _begin_task(invocation, entry)
     else:
         cell.invocation = Invocation(cell, item)
         cell.invocation.since = cell.system.loop.time()
         cell.open_to_reentry()
-        cell.task = cell.invocation.task = cell.system.begin_task(_serve(cell, entry))
+        _begin_task(cell.invocation, entry)
+
+
+def _begin_task(invocation: Invocation, entry: HandlerEntry) -> None:
+    """Run an async handler in a task; one that the program has cancelled before its first step is begun again."""
+    cell = invocation.cell
+
+    def on_done(task: asyncio.Task[None]) -> None:
+        if invocation.begun or invocation.task is not task or cell.gone:
+            return
+        if cell.task is task:
+            cell.task = None
+        _begin_task(invocation, entry)
+
+    run = _serve_reentrant(invocation, entry) if entry.reentrant else _serve(cell, entry)
+    task = invocation.task = cell.system.begin_task(run)
+    task.add_done_callback(on_done)
+    if not entry.reentrant:
+        cell.task = task
+    elif cell.task is None:  # the next message waits until this one has begun
+        cell.begun, cell.task = False, task
 
 
 def _handle_plain(cell: Cell, invocation: Invocation, entry: HandlerEntry) -> None:

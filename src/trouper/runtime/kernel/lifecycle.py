@@ -15,7 +15,7 @@ Laws of this file:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
 from .ask import content, current_invocation
@@ -68,8 +68,7 @@ def run_transition(cell: Cell, transition: Transition, *, may_wait: bool) -> Non
     outgoing = cell.system.outgoing
     invocation = outgoing.invocation_in(cell) if outgoing.follows else None
     if may_wait:
-        cell.begun = False
-        cell.task = cell.system.begin_task(_as_task(cell, transition), current_invocation.get() or invocation)
+        _begin_task(cell, transition, current_invocation.get() or invocation)
         return
     try:
         if invocation is None:
@@ -91,6 +90,30 @@ def _send_with(transition: Transition, invocation: Invocation) -> None:
     finally:
         invocation.cell.system.dispatcher.running = running
         current_invocation.reset(token)
+
+
+def _begin_task(cell: Cell, transition: Transition, invocation: Invocation | None) -> None:
+    """Run a transition as the cell's task; one that the program has cancelled before its first step is begun again."""
+
+    def on_done(task: asyncio.Task[None]) -> None:
+        if cell.task is task and not cell.begun:
+            _begin_task(cell, transition, invocation)
+
+    cell.begun = False
+    cell.task = cell.system.begin_task(_as_task(cell, transition), invocation)
+    cell.task.add_done_callback(on_done)
+
+
+async def _wait_for(cell: Cell, futures: Sequence[asyncio.Future[None]], timeout_s: float | None = None) -> None:
+    """Wait until all are done, even if the program cancels the task of this transition; a kill ends the wait."""
+    while futures:
+        try:
+            await asyncio.wait(futures, timeout=timeout_s)
+        except asyncio.CancelledError:
+            if cell.gone:
+                raise
+            continue
+        return
 
 
 async def _as_task(cell: Cell, transition: Transition) -> None:
@@ -168,11 +191,8 @@ async def _stop_instance(
     cell: Cell, *, restarting: bool, hook: Callable[..., Awaitable[None] | None], args: tuple[object, ...]
 ) -> None:
     """End an instance: wait for reentrant handlers and children, call the user's hook, then release its resources."""
-    if cell.reentrant_invocations:
-        await asyncio.wait(
-            [invocation.task for invocation in cell.reentrant_invocations if invocation.task is not None],
-            timeout=cell.spec.shutdown_s,
-        )
+    at_work = [each.task for each in cell.reentrant_invocations or () if each.task is not None]
+    await _wait_for(cell, at_work, cell.spec.shutdown_s)
     if not (restarting and cell.spec.actor.keep_children):
         await _end_children(cell)
     try:
@@ -192,12 +212,13 @@ async def _end_children(cell: Cell) -> None:
     newest_first = list(reversed((cell.children or {}).values()))
     for child in sorted(newest_first, key=lambda each: each.phase != "stopping"):
         if child.group_restart is not None:
-            child.group_restart.cancel()
+            group_restart, child.group_restart = child.group_restart, None
+            group_restart.cancel()
         request_stop(child)
         if not child.gone and cell.task is None:
             kill(child)
         elif not child.gone:
-            await asyncio.shield(child.end_future())
+            await _wait_for(cell, [child.end_future()])
 
 
 def _release(cell: Cell, *, restarting: bool) -> None:

@@ -31,6 +31,7 @@ from .supervision import ChildEnded, Restart, RestartPlan, SupervisorState
 
 if TYPE_CHECKING:
     from .cell import Cell
+    from .system import System
 
 
 class _RestartTypes(Mapping[str, Restart]):
@@ -114,9 +115,23 @@ def _carry_out(parent: Cell, child: Cell, plan: RestartPlan, error: BaseExceptio
             cell.refresh()
             if cell.group_restart is not None:  # its members are all in the new one
                 cell.group_restart.cancel()
-        task = parent.system.background(_GroupRestart(together, set(plan.end), plan.delay_s, error).run())
-        for cell in together:
-            cell.group_restart = task
+        _begin_group_restart(parent.system, together, set(plan.end), plan.delay_s, error)
+
+
+def _begin_group_restart(
+    system: System, cells: list[Cell], ending: set[str], delay_s: float, error: BaseException | None
+) -> None:
+    """Restart children in a task; when the program has cancelled it, those that it has left behind are begun anew."""
+
+    def on_done(task: asyncio.Task[None]) -> None:
+        left = [cell for cell in cells if cell.group_restart is task and cell.phase == "failed"]
+        if task.cancelled() and left and not system.closing:
+            _begin_group_restart(system, left, ending, delay_s, error)
+
+    task = system.background(_GroupRestart(cells, ending, delay_s, error).run())
+    task.add_done_callback(on_done)
+    for cell in cells:
+        cell.group_restart = task
 
 
 class _GroupRestart:
