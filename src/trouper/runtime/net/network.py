@@ -2,6 +2,8 @@
 
 A shell around the pure ``SessionManager``: it feeds that with frames, times and requests, carries its effects out on
 the transports, and hands the bodies that are delivered to the peer that they came from.
+
+It is long because it is the one shell of all sessions: each further file on the path of a message would cost time.
 """
 
 from __future__ import annotations
