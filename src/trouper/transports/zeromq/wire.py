@@ -279,7 +279,11 @@ class ZeroMQWire:
     def _begin_dial(self) -> None:
         self._timer = None
         if self._target.path is not None:
-            check_folder(self._target.path.parent, make=False)
+            folder = self._target.path.parent
+            check_folder(folder, make=False)
+            if not folder.exists():  # another user could make it before ZeroMQ connects
+                self._retry_later()
+                return
         if not self._target.has_name:
             self._dial(self._target, _EVENTS | Event.CONNECT_RETRIED)
         elif self._addresses:
