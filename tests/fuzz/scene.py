@@ -135,11 +135,11 @@ class Scene:
 
 
 def _built(piece: bytes) -> bytes:
-    """A whole frame of the fields that the bytes say: kind, lane, three numbers, and the body."""
-    kind, lane, sequence, acknowledged, credit = piece[:5].ljust(5, b"\0")
+    """A whole frame of the fields that the bytes say: kind, stream, three numbers, and the body."""
+    kind, stream, sequence, acknowledged, credit = piece[:5].ljust(5, b"\0")
     body = piece[5:]
     parts = (body,) if body else ()
-    built = frames.build(kind % 16, 0, sequence, acknowledged, credit << 8, parts, lane % 3)
+    built = frames.build(kind % 16, 0, sequence, acknowledged, credit << 8, parts, stream % 3)
     return b"".join(built)
 
 

@@ -18,7 +18,7 @@ from trouper.runtime.kernel.ref import Down
 from trouper.runtime.net.incoming_asks import IncomingAsks
 from trouper.runtime.net.peer import Peer
 from trouper.runtime.net.remote_cell import RemoteCell
-from trouper.runtime.session.session import Stream
+from trouper.runtime.session.session import Sequencer
 from trouper.testing import Risks, simulate
 from trouper.transports.network_faults import NetworkFaults
 
@@ -118,10 +118,10 @@ def _answers_the_wrong_ask(patch: pytest.MonkeyPatch) -> None:
 
 
 def _takes_every_frame_for_new(patch: pytest.MonkeyPatch) -> None:
-    take = Stream.take
+    take = Sequencer.take
 
-    def credulous(stream: Stream, *args: object) -> object:
-        verdict = take(stream, *args)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  handed on
+    def credulous(sequencer: Sequencer, *args: object) -> object:
+        verdict = take(sequencer, *args)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  handed on
         return "next" if verdict == "seen" else verdict
 
     arrivals, chance = NetworkFaults.arrivals, random.Random(0)
@@ -131,7 +131,7 @@ def _takes_every_frame_for_new(patch: pytest.MonkeyPatch) -> None:
         times = arrivals(network, *args, **named)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  handed on
         return times if chance.randrange(50) or times is None else times * 2
 
-    patch.setattr(Stream, "take", credulous)
+    patch.setattr(Sequencer, "take", credulous)
     patch.setattr(NetworkFaults, "arrivals", doubling)
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trouper.actors.cluster.metadata import Location
-from trouper.actors.cluster.topology import LEVELS, Distance, Level, distance, least_crowded, nearest, path
+from trouper.actors.cluster.topology import LEVELS, Distance, Level, distance, least_occupied, nearest, path
 from trouper.runtime.kernel.errors import InvalidOption
 
 HERE = Location(region="eu", zone="a", rack="r1", host="n1")
@@ -60,7 +60,7 @@ def test_spreading_one_by_one_fills_places_evenly(locations: list[Location], lev
     """Always taking a place with the fewest actors keeps all places within one of each other."""
     placed = dict.fromkeys(range(len(locations)), 0)
     for _ in range(3 * len(locations)):
-        candidates = least_crowded(list(placed), locations.__getitem__, placed.__getitem__, level)
+        candidates = least_occupied(list(placed), locations.__getitem__, placed.__getitem__, level)
         placed[candidates[0]] += 1
     totals = Counter({path(location, level): 0 for location in locations})
     for index, count in placed.items():
@@ -79,7 +79,7 @@ def test_a_place_is_named_from_the_top() -> None:
         path(HERE, "cell")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  wrong on purpose
 
 
-def test_nothing_is_nearest_and_least_loaded_of_nothing() -> None:
+def test_nothing_is_nearest_and_least_occupied_of_nothing() -> None:
     """Without items there is no answer and no error."""
-    assert least_crowded([], lambda _: HERE, lambda _: 1, "zone") == []
+    assert least_occupied([], lambda _: HERE, lambda _: 1, "zone") == []
     assert not nearest(HERE, [], lambda _: HERE)

@@ -89,7 +89,7 @@ class Intruder:
     def frame(self, kind: int, *parts: bytes, stream: int = NORMAL) -> None:
         """Send a frame: with the next number if it is of DATA, and with all credit that there is."""
         assert self.session is not None, "it is connected"
-        state = self.session.stream
+        state = self.session.sequencer
         if kind == frames.DATA:
             state.last += 1
             state.transmitted = state.acknowledged = state.last
@@ -99,7 +99,7 @@ class Intruder:
     def acknowledge(self, number: int) -> None:
         """Send an ACK of all bodies up to this number."""
         assert self.session is not None, "it is connected"
-        state = self.session.stream
+        state = self.session.sequencer
         self._give(frames.build(frames.ACK, state.peer_token, state.last, number, 2**63))
 
     def body(self, body: object, *, stream: int = NORMAL) -> None:

@@ -154,10 +154,10 @@ def test_an_acknowledgement_of_many_bodies_is_linear() -> None:
             await settle()
         session = node.network._sessions.peer("eva")  # noqa: SLF001  what it has sent is to be acknowledged
         assert session is not None
-        last = session.stream.last
+        last = session.sequencer.last
         assert last >= size
         counted = await calls_of(node, lambda: eva.acknowledge(last))
-        assert session.stream.acknowledged == last
+        assert session.sequencer.acknowledged == last
         await eva.close()
         return counted
 

@@ -68,9 +68,9 @@ SECOND = chunk_of(1, memoryview(bytes(50)), 16, 40)[0]
 @pytest.mark.parametrize(
     ("parts", "why"),
     [
-        ([b"x" * HEAD_BYTES], "a body in the bulk lane has a head of 24 bytes and a part of a buffer"),
-        ([b"x" * 23, b"y"], "a body in the bulk lane has a head of 24 bytes and a part of a buffer"),
-        ([b"x" * HEAD_BYTES, b""], "a body in the bulk lane has a head of 24 bytes and a part of a buffer"),
+        ([b"x" * HEAD_BYTES], "a body in the bulk stream has a head of 24 bytes and a part of a buffer"),
+        ([b"x" * 23, b"y"], "a body in the bulk stream has a head of 24 bytes and a part of a buffer"),
+        ([b"x" * HEAD_BYTES, b""], "a body in the bulk stream has a head of 24 bytes and a part of a buffer"),
         ([*chunk_of(2, memoryview(bytes(50)), 10, 40)], "16 bytes at 10 of buffer 2 of 50 came, expected are 0"),
         ([*chunk_of(1, memoryview(bytes(51)), 16, 40)], "16 bytes at 16 of buffer 1 of 51 came, expected are 16"),
         ([*chunk_of(1, memoryview(bytes(50)), 0, 40)], "16 bytes at 0 of buffer 1 of 50 came, expected are 16"),

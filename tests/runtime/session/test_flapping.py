@@ -86,7 +86,7 @@ async def test_a_peer_that_stops_reading_costs_no_more_than_its_window() -> None
         a.tell("b", 1_000)
         assert a.tell("c", 1_000)
         await asyncio.sleep(0.01)
-    assert a.up["b"].stream.unacknowledged_bytes == settings.window_bytes
+    assert a.up["b"].sequencer.unacknowledged_bytes == settings.window_bytes
     assert a.told["b"] == settings.window_bytes // 1_000
     assert c.heard["a"] == 200
     network.release("a", "b")

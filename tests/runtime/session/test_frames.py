@@ -19,7 +19,7 @@ NUMBERS = st.integers(0, 2**64 - 1)
 any_frame = st.builds(
     Frame,
     kind=st.just(frames.DATA),
-    lane=st.integers(0, frames.BULK),
+    stream=st.integers(0, frames.BULK),
     session=NUMBERS,
     sequence=NUMBERS,
     acknowledged=NUMBERS,
@@ -42,7 +42,7 @@ greetings = st.builds(
 
 def _build(frame: Frame) -> list[bytes]:
     parts = frames.build(
-        frame.kind, frame.session, frame.sequence, frame.acknowledged, frame.credit, frame.parts, frame.lane
+        frame.kind, frame.session, frame.sequence, frame.acknowledged, frame.credit, frame.parts, frame.stream
     )
     return [bytes(part) for part in parts]
 
@@ -67,13 +67,13 @@ def _body_of(kind: int, text: str) -> Greeting | SessionRefusal | int:
 def test_a_vector_is_built_and_parsed_byte_for_byte(vector: Vector) -> None:
     """The fields of a vector make exactly its bytes, and its bytes mean exactly its fields."""
     means = dict(pair.split("=") for pair in vector.lines["means"].split())
-    kind, lane = frames.KIND_NAMES.index(means["kind"]), frames.LANE_NAMES.index(means["lane"])
+    kind, stream = frames.KIND_NAMES.index(means["kind"]), frames.STREAM_NAMES.index(means["stream"])
     session, sequence, acknowledged, credit = (
         int(means[name], 0) for name in ("session", "sequence", "acknowledged", "credit")
     )
     parsed = frames.parse(vector.buffers, 10_000)
     parts: tuple[bytes, ...] = tuple(bytes(part) for part in parsed.parts)
-    expected = Frame(kind, lane, session, sequence, acknowledged, credit, parts)
+    expected = Frame(kind, stream, session, sequence, acknowledged, credit, parts)
     assert msgspec.structs.replace(parsed, parts=parts) == expected
     if "body" in vector.lines:
         body = _body_of(kind, vector.lines["body"])

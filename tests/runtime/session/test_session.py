@@ -4,7 +4,7 @@ from trouper.runtime.session import frames
 from trouper.runtime.session.effects import Deliver, Effect, PeerUnreachable, Transmit
 from trouper.runtime.session.frames import CONTROL, NORMAL
 from trouper.runtime.session.handshake import Handshake, LocalNode
-from trouper.runtime.session.session import BATCH_FRAMES_MAX, Session, SessionClosed, Stream
+from trouper.runtime.session.session import BATCH_FRAMES_MAX, Sequencer, Session, SessionClosed
 from trouper.runtime.session.settings import SessionSettings
 from trouper.runtime.session.transport import FrameTooLarge
 
@@ -16,7 +16,7 @@ def _session() -> Session:
     handshake = Handshake(LocalNode("a", 1, "x://a"), SETTINGS, 7, lambda: 0.5, "x://b")
     session = Session(handshake, SETTINGS, "x://b")
     session.state, session.body_bytes_max = "up", 1_000
-    session.stream.handle_header(frames.parse(Stream(SETTINGS).control_frame(), 1_000))
+    session.sequencer.handle_header(frames.parse(Sequencer(SETTINGS).control_frame(), 1_000))
     return session
 
 
@@ -51,13 +51,13 @@ def test_it_takes_nothing_outside_of_a_session() -> None:
 
 
 def test_a_body_above_the_capacity_is_not_taken() -> None:
-    """The normal lane refuses it and changes nothing; the control lane always takes it."""
+    """The normal stream refuses it and changes nothing; the control stream always takes it."""
     session = _session()
     taken = 0
     while session.send((bytes(100),), NORMAL, 1.0) is not None:
         taken += 1
     assert 0 < taken <= SETTINGS.window_frames
-    assert session.stream.last == taken
+    assert session.sequencer.last == taken
     assert _numbers(session.send((bytes(100),), CONTROL, 1.0) or []) == [taken + 1]
 
 
@@ -75,12 +75,12 @@ def test_a_datagram_waits_for_nothing() -> None:
     session = _session()
     while session.send((bytes(1_000),), NORMAL, 1.0) is not None:
         pass
-    session.stream.unreported_frames = 1
+    session.sequencer.unreported_frames = 1
     (effect,) = session.send_unreliable((b"ping",))
     assert isinstance(effect, Transmit)
     assert (effect.sequence, effect.reliable) == (0, False)
     assert frames.parse(effect.parts, 1_000).kind == frames.DATAGRAM
-    assert session.stream.unreported_frames == 1
+    assert session.sequencer.unreported_frames == 1
 
 
 def test_a_datagram_is_dropped_where_it_would_have_to_wait() -> None:

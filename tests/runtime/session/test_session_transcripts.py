@@ -28,7 +28,7 @@ def _perform(world: World, line: str) -> None:
         case "send":
             world.log(f"{world.send(words[0], words[1], int(words[2]), int((words[3:] or ['20'])[0]))} were sent")
         case "control":
-            world.log(f"{world.send(words[0], words[1], int(words[2]), lane=CONTROL)} were sent")
+            world.log(f"{world.send(words[0], words[1], int(words[2]), stream=CONTROL)} were sent")
         case "cut":
             world.cut.add((f"test://{words[0]}", f"test://{words[1]}"))
         case "heal":
@@ -124,7 +124,7 @@ def test_an_idle_link_says_little() -> None:
 
 
 def test_a_peer_that_takes_nothing_pushes_back() -> None:
-    """Without acknowledgements the normal lane takes one window and no more; the control lane goes on."""
+    """Without acknowledgements the normal stream takes one window and no more; the control stream goes on."""
     world = _two()
     world.cut.add(("test://b", "test://a"))
     assert world.send("a", "b", 100, 400) == SMALL.window_bytes // 400
@@ -173,7 +173,7 @@ def test_a_peer_that_acknowledges_the_future_is_at_fault() -> None:
     """A frame that acknowledges what was never sent is dropped, and the link goes on."""
     world = _two()
     a, b = world.nodes["a"], world.nodes["b"]
-    b.up["a"].stream.received = 5
+    b.up["a"].sequencer.received = 5
     world.send("b", "a", 1)
     world.run(0.01)
     assert a.told("faulty") == ["faulty: the peer acknowledges body 5, only 0 were sent (at byte 28 of the frame)"]

@@ -131,7 +131,7 @@ class World:
         node_run = self.nodes[name]
         self.carry_out(node_run, node_run.manager.connect(endpoint, self.now))
 
-    def send(self, name: str, to: str, count: int = 1, body_bytes: int = 20, lane: int = NORMAL) -> int:
+    def send(self, name: str, to: str, count: int = 1, body_bytes: int = 20, stream: int = NORMAL) -> int:
         """Send numbered bodies while there is room; returns how many were sent."""
         node_run = self.nodes[name]
         for done in range(count):
@@ -140,7 +140,7 @@ class World:
                 return done
             number = node_run.sent.get(session.token, 0) + 1
             body = f"{session.token} {number} ".encode().ljust(body_bytes, b".")
-            effects = None if session.state == "closing" else node_run.manager.send(session, (body,), lane, self.now)
+            effects = None if session.state == "closing" else node_run.manager.send(session, (body,), stream, self.now)
             if effects is None:
                 return done
             node_run.sent[session.token] = number
@@ -313,15 +313,16 @@ class World:
         node_run.delivered[session.token] = token, number
 
     def _check_window(self, session: Session) -> None:
-        assert 0 <= session.stream.unacknowledged_bytes <= self.settings.window_bytes
-        assert session.stream.sent_bytes <= session.stream.credit
+        assert 0 <= session.sequencer.unacknowledged_bytes <= self.settings.window_bytes
+        assert session.sequencer.sent_bytes <= session.sequencer.credit
 
     def check_nothing_lost(self) -> None:
         """Every body was delivered, or given back, or is still kept for a peer that is up."""
         arrived = dict(pair for node_run in self.node_runs for pair in node_run.delivered.values())
         for node_run in self.node_runs:
             kept = {
-                session.token: session.stream.last - session.stream.acknowledged for session in node_run.up.values()
+                session.token: session.sequencer.last - session.sequencer.acknowledged
+                for session in node_run.up.values()
             }
             for token, sent in node_run.sent.items():
                 unsure = node_run.returned.get(token, kept.get(token, 0))
@@ -335,7 +336,7 @@ class World:
                 assert arrived.get(session.token, 0) == node_run.sent.get(session.token, 0), (
                     f"{node_run.name}: {session}"
                 )
-                assert not session.stream.has_unacknowledged, f"{node_run.name}: {session}"
+                assert not session.sequencer.has_unacknowledged, f"{node_run.name}: {session}"
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ import msgspec
 
 from ... import InvalidOption, NodeUnreachable
 from .metadata import Metadata, is_same_host
-from .topology import LEVELS, Level, least_crowded, nearest
+from .topology import LEVELS, Level, least_occupied, nearest
 
 if TYPE_CHECKING:
     from ... import Node
@@ -221,7 +221,7 @@ def spread(by: Level = "host") -> Policy:
     return Policy(
         f"spread(by={by!r})",
         lambda candidates, _: Narrowed(
-            least_crowded(candidates, lambda each: each.metadata.location, lambda each: each.placed, by)
+            least_occupied(candidates, lambda each: each.metadata.location, lambda each: each.placed, by)
         ),
     )
 

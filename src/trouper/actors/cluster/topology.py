@@ -61,7 +61,7 @@ def nearest(origin: Location, items: Iterable[T], location: Callable[[T], Locati
     return [item for far, item in placed if far == least]
 
 
-def least_crowded(
+def least_occupied(
     items: Sequence[T], location: Callable[[T], Location], weight: Callable[[T], int], level: Level
 ) -> list[T]:
     """Return the items in those places of a level that have the smallest total weight, in their order.

@@ -611,12 +611,12 @@ class Network:
             peer.receive_datagram(b"".join(effect.parts))
             return
         try:
-            if effect.lane == BULK:
+            if effect.stream == BULK:
                 peer.out_of_band.take_chunk(effect.parts)
             else:
                 peer.receive(effect.parts[0] if len(effect.parts) == 1 else b"".join(effect.parts))
         except (WireError, PeerOverLimit) as error:
-            peer.note_refusal("a chunk of a large buffer" if effect.lane == BULK else "a body", error)
+            peer.note_refusal("a chunk of a large buffer" if effect.stream == BULK else "a body", error)
 
     def _on_session_event(self, effect: effects.SessionEvent) -> None:
         if isinstance(effect, effects.SessionUp):
@@ -732,7 +732,7 @@ class SessionSender:
     @property
     def is_quiet(self) -> bool:
         """Whether the peer is in reach, and has acknowledged all that it was sent."""
-        return self.session is not None and self.session.state == "up" and not self.session.stream.has_unacknowledged
+        return self.session is not None and self.session.state == "up" and not self.session.sequencer.has_unacknowledged
 
     def send(self, body: bytes, /, *, urgent: bool = False) -> bool:
         """Send a body, in the control stream if ``urgent``; False when the session has no capacity now."""

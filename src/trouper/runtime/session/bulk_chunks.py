@@ -1,7 +1,7 @@
 """Large buffers out of band: settings, chunks, and putting chunks together again (PURE).
 
 A buffer that leaves the payload of its message has a number, which its sender chooses and uses once in its direction of
-a session.  It is sent in chunks, each the body of one DATA frame in the bulk lane: a head (number, bytes of the whole
+a session.  It is sent in chunks, each the body of one DATA frame in the bulk stream: a head (number, bytes of the whole
 buffer, offset) and a part of the buffer.  Frames arrive in order and once, so the chunks of a buffer do too; those of
 several buffers may alternate.  The body whose message names a buffer comes after its last chunk.
 
@@ -85,13 +85,13 @@ class Assembly:
         self.allocated_bytes = 0
 
     def take_chunk(self, parts: Sequence[Buffer]) -> None:
-        """Take the body of a frame in the bulk lane.
+        """Take the body of a frame in the bulk stream.
 
         Raises ``WireError`` for no chunk, and for a buffer above ``bulk_bytes_max``; ``PeerOverLimit`` when the account
         has no room for the buffer.
         """
         if len(parts) != 2 or len(parts[0]) != HEAD_BYTES or not len(parts[1]):
-            raise WireError(f"a body in the bulk lane has a head of {HEAD_BYTES} bytes and a part of a buffer")
+            raise WireError(f"a body in the bulk stream has a head of {HEAD_BYTES} bytes and a part of a buffer")
         number, total, offset = _HEAD.unpack(parts[0])
         part = memoryview(parts[1])
         if number in self._refused:

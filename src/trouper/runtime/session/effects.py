@@ -56,11 +56,11 @@ class Refuse(msgspec.Struct, frozen=True):
 class Deliver(msgspec.Struct, frozen=True, gc=False):
     """Hand over the next body from this peer.
 
-    reliable: False for the body of a DATAGRAM, which may have overtaken others, may come twice, and belongs to no lane.
+    reliable: False for the body of a DATAGRAM, which may have overtaken others, may come twice, and has no stream.
     """
 
     session: Session
-    lane: int
+    stream: int
     parts: tuple[Buffer, ...]
     reliable: bool = True
 

@@ -56,7 +56,7 @@ KIND_NAMES: Final = (
 CONTROL: Final = 0
 NORMAL: Final = 1
 BULK: Final = 2
-LANE_NAMES: Final = ("control", "normal", "bulk")
+STREAM_NAMES: Final = ("control", "normal", "bulk")
 
 _HEADER: Final = Struct(">2sBBBBHIQQQQ")
 HEADER_BYTES: Final = _HEADER.size
@@ -93,12 +93,12 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     sequence: of DATA, its own number in its session and direction, from 1; of other kinds, the number of the last DATA
         frame that was sent before, which shows the receiver what it lacks.
     acknowledged: every DATA frame up to this number was received, in order.
-    credit: how many bytes of DATA bodies outside the control lane, counted from the start of the session, the sender of
-        this frame is ready to have received.
+    credit: how many bytes of DATA bodies outside the control stream, counted from the start of the session, the
+        sender of this frame is ready to have received.
     """
 
     kind: int
-    lane: int
+    stream: int
     session: int
     sequence: int
     acknowledged: int
@@ -157,16 +157,16 @@ def build(
     acknowledged: int,
     credit: int,
     parts: Sequence[Buffer] = (),
-    lane: int = CONTROL,
+    stream: int = CONTROL,
     body_bytes: int | None = None,
 ) -> tuple[Buffer, ...]:
     """Return the buffers of a frame.
 
-    session, sequence, acknowledged, credit, parts, lane: as in ``Frame``.
+    session, sequence, acknowledged, credit, parts, stream: as in ``Frame``.
     body_bytes: of all parts together; None counts them.
     """
     count = byte_count(parts) if body_bytes is None else body_bytes
-    header = _pack(MAGIC, HEADER_VERSION, kind, lane, 0, len(parts), count, session, sequence, acknowledged, credit)
+    header = _pack(MAGIC, HEADER_VERSION, kind, stream, 0, len(parts), count, session, sequence, acknowledged, credit)
     if not parts:
         return (header,)
     first = parts[0]
@@ -186,8 +186,8 @@ def parse(parts: Sequence[Buffer], frame_bytes_max: int) -> Frame:
     if not HEADER_BYTES <= total <= frame_bytes_max or len(parts[0]) < HEADER_BYTES:
         raise _bad_size(parts, total, frame_bytes_max)
     first = parts[0]
-    magic, version, kind, lane, flags, count, body_bytes, session, sequence, acknowledged, credit = _unpack(first)
-    if magic != MAGIC or version != HEADER_VERSION or not 1 <= kind <= DATAGRAM or lane > BULK or flags:
+    magic, version, kind, stream, flags, count, body_bytes, session, sequence, acknowledged, credit = _unpack(first)
+    if magic != MAGIC or version != HEADER_VERSION or not 1 <= kind <= DATAGRAM or stream > BULK or flags:
         raise _bad_header(bytes(first[:HEADER_BYTES]))
     if body_bytes != total - HEADER_BYTES:
         raise FrameError(f"{total - HEADER_BYTES} bytes of body came, the header says {body_bytes}", 8)
@@ -200,7 +200,7 @@ def parse(parts: Sequence[Buffer], frame_bytes_max: int) -> Frame:
         raise FrameError(f"{len(parts)} buffers came, the first of {len(first)} bytes, for {count} body parts", 6)
     if body_bytes == 0 if kind in _BODIES else count:
         raise FrameError(f"{KIND_NAMES[kind]} with a body of {body_bytes} bytes in {count} parts", 6)
-    return Frame(kind, lane, session, sequence, acknowledged, credit, body)
+    return Frame(kind, stream, session, sequence, acknowledged, credit, body)
 
 
 def read_greeting(frame: Frame) -> Greeting:
@@ -255,13 +255,13 @@ def _bad_size(parts: Sequence[Buffer], total: int, frame_bytes_max: int) -> Fram
 
 
 def _bad_header(header: bytes) -> FrameError:
-    _, version, kind, lane, flags, *_ = _unpack(header)
+    _, version, kind, stream, flags, *_ = _unpack(header)
     if header[:2] != MAGIC:
         return FrameError(f"a frame begins with {MAGIC!r}, not with {header[:2]!r}", 0)
     if version != HEADER_VERSION:
         return FrameError(f"a header of version {version}, known is {HEADER_VERSION}", 2)
     if not 1 <= kind <= DATAGRAM:
         return FrameError(f"there is no kind {kind} of frame", 3)
-    if lane > BULK:
-        return FrameError(f"there is no lane {lane}", 4)
+    if stream > BULK:
+        return FrameError(f"there is no stream {stream}", 4)
     return FrameError(f"the flags are {flags:#04x}, none is known", 5)

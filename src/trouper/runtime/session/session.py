@@ -21,13 +21,14 @@ or repeated frame can begin a session or end one.  After a break both ends greet
 say what they have received; the rest is sent again.  An end that has given up takes a new token, which tells the other
 end that the session is over.  ``sessions`` decides which session a greeting belongs to.
 
-The numbers, acknowledgements and credit of a session are its ``Stream``.  The sending half numbers bodies 1, 2, 3, ...
-and keeps each one until the peer has acknowledged it.  The receiving half takes the next number only: a number that it
-has is dropped, and a number above the next one shows that a connection broke without notice, since the transport loses
-nothing while one lasts; the session answers it like any other break, by a handshake.  In a handshake each side says
-what it has received, and the other one sends everything after that again.  Credit is counted from the start of the
-session, as in QUIC, so a lost or repeated grant does no harm; the receiver grants what it has received plus its window.
-The control lane is counted neither against the credit nor against the window, so that supervision never waits behind
+The numbers, acknowledgements and credit of a session are its ``Sequencer``.  The sending half numbers bodies 1, 2, 3,
+... and keeps each one until the peer has acknowledged it.  The receiving half takes the next number only: a number
+that it has is dropped, and a number above the next one shows that a connection broke without notice, since the
+transport loses nothing while one lasts; the session answers it like any other break, by a handshake.  In a handshake
+each side says what it has received, and the other one sends everything after that again.  Credit is counted from the
+start of the session, as in QUIC, so a lost or repeated grant does no harm; the receiver grants what it has received
+plus its window.
+The control stream is counted neither against the credit nor against the window, so that supervision never waits behind
 user messages.
 
 A session that nobody uses ends when both ends agree.  The end that asks has nothing unacknowledged, and takes no body
@@ -90,17 +91,17 @@ class SessionClosed(ActorError):
 
 
 class UnacknowledgedBody(msgspec.Struct, frozen=True, gc=False):
-    """A body that was sent and not acknowledged; ``counted_bytes`` is 0 in the control lane."""
+    """A body that was sent and not acknowledged; ``counted_bytes`` is 0 in the control stream."""
 
     sequence: int
-    lane: int
+    stream: int
     parts: tuple[Buffer, ...]
     body_bytes: int
     counted_bytes: int
 
 
-class Stream:
-    """Both halves of a stream, and the header fields that report them.
+class Sequencer:
+    """The numbering of both directions, and the header fields that report them.
 
     last: the number of the newest body.  acknowledged: of the newest body that the peer has.
     transmitted: of the newest body that was given to the wire; it falls when later ones have to be sent again.
@@ -130,18 +131,18 @@ class Stream:
 
     @property
     def capacity_bytes(self) -> int:
-        """The largest body that the normal lane would take now; 0 or less for none."""
+        """The largest body that the normal stream would take now; 0 or less for none."""
         if len(self._unacknowledged) >= self._settings.window_frames:
             return 0
         return min(self.credit - self.sent_bytes, self._settings.window_bytes - self.unacknowledged_bytes)
 
-    def append(self, parts: Sequence[Buffer], lane: int, body_bytes: int) -> UnacknowledgedBody:
+    def append(self, parts: Sequence[Buffer], stream: int, body_bytes: int) -> UnacknowledgedBody:
         """Number a body and keep it; the caller has checked its size and ``capacity_bytes``."""
         self.last += 1
-        counted = 0 if lane == CONTROL else body_bytes
+        counted = 0 if stream == CONTROL else body_bytes
         self.sent_bytes += counted
         self.unacknowledged_bytes += counted
-        body = UnacknowledgedBody(self.last, lane, tuple(parts), body_bytes, counted)
+        body = UnacknowledgedBody(self.last, stream, tuple(parts), body_bytes, counted)
         self._unacknowledged[body.sequence] = body
         return body
 
@@ -198,7 +199,7 @@ class Stream:
         sequence = frame.sequence
         if sequence != self.received + 1:
             return "seen" if sequence <= self.received else "gap"
-        if frame.lane != CONTROL:
+        if frame.stream != CONTROL:
             body_bytes = byte_count(frame.parts)
             received_bytes = self._received_bytes + body_bytes
             if received_bytes > self.granted:
@@ -221,7 +222,7 @@ class Stream:
         """Build the DATA frame of a body, with the header as of now."""
         self._note_reported()
         return build(
-            DATA, self.peer_token, body.sequence, self.received, self.granted, body.parts, body.lane, body.body_bytes
+            DATA, self.peer_token, body.sequence, self.received, self.granted, body.parts, body.stream, body.body_bytes
         )
 
     def control_frame(self, kind: int = frames.ACK, parts: Sequence[Buffer] = ()) -> tuple[Buffer, ...]:
@@ -258,17 +259,45 @@ class Session:
     """
 
     __slots__ = (
-        "_ack_at", "_awaited_bytes", "_bye_at", "_end_at", "_handshake", "_name_check_at", "_name_check_frames",
-        "_pinged_at", "_probe_at", "_probe_s", "_progress_at", "_question", "_received_at", "_settings", "_wire_full",
-        "alarm_at", "body_bytes_max", "breaks", "duplicates", "endpoint", "ever_up", "identity", "in_use", "peer",
-        "pinned", "received_frames", "state", "stream", "tentative", "token", "used_at", "wake_at",
+        "_ack_at",
+        "_awaited_bytes",
+        "_bye_at",
+        "_end_at",
+        "_handshake",
+        "_name_check_at",
+        "_name_check_frames",
+        "_pinged_at",
+        "_probe_at",
+        "_probe_s",
+        "_progress_at",
+        "_question",
+        "_received_at",
+        "_settings",
+        "_wire_full",
+        "alarm_at",
+        "body_bytes_max",
+        "breaks",
+        "duplicates",
+        "endpoint",
+        "ever_up",
+        "identity",
+        "in_use",
+        "peer",
+        "pinned",
+        "received_frames",
+        "sequencer",
+        "state",
+        "tentative",
+        "token",
+        "used_at",
+        "wake_at",
     )  # fmt: skip
 
     def __init__(self, handshake: Handshake, settings: SessionSettings, endpoint: str, expires_at: float = inf) -> None:
         self._handshake, self._settings, self.endpoint = handshake, settings, endpoint
         self.token = handshake.token
         self.state: State = "greeting"
-        self.stream = Stream(settings)
+        self.sequencer = Sequencer(settings)
         self.body_bytes_max = 0
         self.ever_up = self.tentative = False
         self.peer: Greeting | None = None
@@ -291,25 +320,25 @@ class Session:
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
-    def send(self, parts: Sequence[Buffer], lane: int, now: float) -> list[Effect] | None:
+    def send(self, parts: Sequence[Buffer], stream: int, now: float) -> list[Effect] | None:
         """Send a body of 1 or more bytes.
 
-        Returns None when it was not taken; then ``CapacityAvailable`` follows.  The control lane always has capacity.
+        Returns None when it was not taken; then ``CapacityAvailable`` follows.  The control stream always has capacity.
         While the peer is out of reach the body is kept.
         Raises ``SessionClosed`` outside of the session and ``FrameTooLarge`` above ``body_bytes_max``.
         """
-        stream, body_bytes = self.stream, byte_count(parts)
+        sequencer, body_bytes = self.sequencer, byte_count(parts)
         self._check_body(body_bytes)
-        if lane != frames.CONTROL and body_bytes > stream.capacity_bytes:
+        if stream != frames.CONTROL and body_bytes > sequencer.capacity_bytes:
             self._awaited_bytes = body_bytes
             return None
-        if not stream.has_unacknowledged:
+        if not sequencer.has_unacknowledged:
             self._progress_at = now
             self._probe_in(self._settings.probe_after_s, now)
-        body, self.used_at = stream.append(parts, lane, body_bytes), now
-        if self.state == "up" and not self._wire_full and stream.transmitted == body.sequence - 1:
-            stream.transmitted = body.sequence
-            return [Transmit(self.endpoint, stream.frame_of(body), body.sequence)]
+        body, self.used_at = sequencer.append(parts, stream, body_bytes), now
+        if self.state == "up" and not self._wire_full and sequencer.transmitted == body.sequence - 1:
+            sequencer.transmitted = body.sequence
+            return [Transmit(self.endpoint, sequencer.frame_of(body), body.sequence)]
         return []
 
     def send_unreliable(self, parts: Sequence[Buffer]) -> list[Effect]:
@@ -322,7 +351,7 @@ class Session:
         self._check_body(byte_count(parts))
         if self.state != "up":
             return []
-        return [Transmit(self.endpoint, self.stream.datagram(parts), reliable=False)]
+        return [Transmit(self.endpoint, self.sequencer.datagram(parts), reliable=False)]
 
     def _check_body(self, body_bytes: int) -> None:
         if self.state != "up" and self.state != "broken":
@@ -333,7 +362,7 @@ class Session:
     def not_taken(self, sequence: int) -> None:
         """The wire is full, and did not take this DATA frame."""
         self._wire_full = True
-        self.stream.go_back(sequence - 1)
+        self.sequencer.go_back(sequence - 1)
 
     def wire_ready(self, now: float) -> list[Effect]:
         """The wire takes frames again."""
@@ -342,13 +371,13 @@ class Session:
 
     def _flush(self, now: float) -> list[Effect]:
         """Give the wire the next batch of bodies; the batch after it follows at the next tick."""
-        stream = self.stream
+        sequencer = self.sequencer
         if self._wire_full or (self.state != "up" and self.state != "leaving"):
             return []
         effects: list[Effect] = [
-            Transmit(self.endpoint, stream.frame_of(body), body.sequence) for body in stream.next_batch()
+            Transmit(self.endpoint, sequencer.frame_of(body), body.sequence) for body in sequencer.next_batch()
         ]
-        if stream.has_untransmitted:
+        if sequencer.has_untransmitted:
             self._wake(now)
         return effects
 
@@ -361,32 +390,32 @@ class Session:
         is_about_closing = frames.IDLE <= frame.kind <= frames.STAY
         if is_about_closing or self.state == "closed_idle":
             return self._on_close_frame(frame, now) if is_about_closing else []
-        stream = self.stream
-        progress = stream.handle_header(frame)
+        sequencer = self.sequencer
+        progress = sequencer.handle_header(frame)
         self._received_at = now
         self.received_frames += 1
         effects: list[Effect]
         if frame.kind == frames.DATA:
             effects = self._on_data(frame, now)
         elif frame.kind == frames.DATAGRAM:
-            effects = [Deliver(self, frame.lane, frame.parts, reliable=False)]
+            effects = [Deliver(self, frame.stream, frame.parts, reliable=False)]
         else:
             effects = self._on_control(frame, now)
         if progress:
             self._progress_at = now
             self._probe_in(self._settings.probe_after_s, now)
-        if self._awaited_bytes and stream.capacity_bytes >= self._awaited_bytes:
+        if self._awaited_bytes and sequencer.capacity_bytes >= self._awaited_bytes:
             self._awaited_bytes = 0
             effects.append(CapacityAvailable(self))
         return effects
 
     def _on_data(self, frame: Frame, now: float) -> list[Effect]:
-        stream = self.stream
-        verdict = stream.take(frame)
+        sequencer = self.sequencer
+        verdict = sequencer.take(frame)
         if verdict == "next":
             self.used_at = now
-            effects: list[Effect] = [Deliver(self, frame.lane, frame.parts)]
-            if stream.ack_is_due and self.state == "up":
+            effects: list[Effect] = [Deliver(self, frame.stream, frame.parts)]
+            if sequencer.ack_is_due and self.state == "up":
                 effects.append(self._control(frames.ACK))
             elif self._ack_at == inf:
                 self._schedule_ack(now)
@@ -394,12 +423,12 @@ class Session:
         if verdict == "gap":
             return self._on_gap(now)
         self.duplicates += 1
-        stream.unreported_frames += 1
+        sequencer.unreported_frames += 1
         self._schedule_ack(now)
         return []
 
     def _on_control(self, frame: Frame, now: float) -> list[Effect]:
-        if frame.sequence > self.stream.received:
+        if frame.sequence > self.sequencer.received:
             return self._on_gap(now)
         if frame.kind == frames.PING and self.state != "broken":
             return [self._control(frames.PONG)]
@@ -431,7 +460,7 @@ class Session:
         """
         body = self._handshake.hello(now, echo, tentative=self.tentative)
         self._wake(min(self._handshake.next_at, self._end_at))
-        return Transmit(self.endpoint, self.stream.control_frame(frames.HELLO, (body,)))
+        return Transmit(self.endpoint, self.sequencer.control_frame(frames.HELLO, (body,)))
 
     def is_over_for(self, frame: Frame, greeting: Greeting) -> bool:
         """Whether the greeting comes from a node of the peer's name that does not know this session.
@@ -453,25 +482,25 @@ class Session:
             return []  # it is older than this session, or was received before
         reply, events = list[Effect](), list[Effect]()
         if has_token:
-            self.stream.handle_header(frame)
+            self.sequencer.handle_header(frame)
             if self._handshake.is_answered(greeting) and self.state in ("greeting", "broken", "closing"):
                 events = self._come_up(now)
-                self.stream.go_back(frame.acknowledged)
+                self.sequencer.go_back(frame.acknowledged)
         if greeting.attempt:
             self._handshake.note_attempt(greeting.attempt)
             asks = self.state in ("greeting", "broken") and self._handshake.is_quiet(now)
             reply = [self.greet(now, greeting.attempt) if asks else self._welcome(greeting)]
-            self.stream.go_back(frame.acknowledged)
+            self.sequencer.go_back(frame.acknowledged)
         elif self.state == "leaving" and has_token and self._handshake.is_answered(greeting):
             self._handshake.complete()
-            self.stream.go_back(frame.acknowledged)
+            self.sequencer.go_back(frame.acknowledged)
         # The events come last: their listeners may send at once, and those bodies belong behind all this.
         return [*reply, *self._flush(now), *events]
 
     def _set_peer(self, greeting: Greeting) -> None:
         """Take the sender of the latest greeting for the peer; this ends with the first answer to this end's token."""
         self.peer = greeting
-        self.stream.peer_token = greeting.token
+        self.sequencer.peer_token = greeting.token
         self._handshake.reset_peer()
         self.body_bytes_max = min(greeting.frame_bytes_max, self._settings.frame_bytes_max) - HEADER_BYTES
 
@@ -481,7 +510,7 @@ class Session:
 
     def _welcome(self, greeting: Greeting) -> Effect:
         body = self._handshake.welcome(greeting.attempt, tentative=self.tentative)
-        return Transmit(self.endpoint, self.stream.control_frame(frames.WELCOME, (body,)))
+        return Transmit(self.endpoint, self.sequencer.control_frame(frames.WELCOME, (body,)))
 
     def _come_up(self, now: float) -> list[Effect]:
         assert self.peer is not None, "an answer has a sender"
@@ -529,7 +558,7 @@ class Session:
             return []
         is_reported = self.state == "closed_idle" or not self.ever_up
         self.state, self.wake_at = "closed", inf
-        left = tuple(body.parts for body in self.stream.drain())
+        left = tuple(body.parts for body in self.sequencer.drain())
         return [] if is_reported else [SessionDown(self, reason, detail, left)]
 
     def supersede(self) -> list[Effect]:
@@ -566,7 +595,7 @@ class Session:
         """Whether this side may close the session as idle: it is up, not used, and nothing is unacknowledged."""
         if self.state != "up" and self.state != "closing":
             return False
-        return not (self.in_use or self.pinned or self.stream.has_unacknowledged)
+        return not (self.in_use or self.pinned or self.sequencer.has_unacknowledged)
 
     def ask_to_close(self, now: float) -> list[Effect]:
         """Ask the peer whether the session may end; does nothing unless ``can_close``."""
@@ -585,7 +614,7 @@ class Session:
             return []
         if frame.kind == frames.AGREE:
             return self.end("idle", IDLE_DETAIL)
-        self.stream.handle_header(frame)
+        self.sequencer.handle_header(frame)
         self.used_at = now
         events = self._come_up(now)
         self._schedule_ack(now)
@@ -596,11 +625,11 @@ class Session:
             return [self._frame(frames.AGREE, number)]
         if self.state != "up" and self.state != "closing":
             return []
-        self.stream.handle_header(frame)
+        self.sequencer.handle_header(frame)
         self._received_at = now
         self.received_frames += 1
         is_stale = self._handshake.is_stale(number)
-        if is_stale or not self.can_close or frame.sequence != self.stream.received:
+        if is_stale or not self.can_close or frame.sequence != self.sequencer.received:
             if not is_stale:
                 self._handshake.note_attempt(number)
             return [self._frame(frames.STAY, number)]
@@ -630,25 +659,25 @@ class Session:
         return effects
 
     def _tick_up(self, now: float) -> list[Effect]:
-        settings, stream = self._settings, self.stream
+        settings, sequencer = self._settings, self.sequencer
         if now >= self._received_at + settings.peer_timeout_s:
             return self._break(f"it said nothing for {settings.peer_timeout_s} s", now)
-        if stream.has_unacknowledged and now >= self._progress_at + settings.handshake_s:
+        if sequencer.has_unacknowledged and now >= self._progress_at + settings.handshake_s:
             return self.end("node_lost", f"it acknowledged nothing for {settings.handshake_s:g} s")
         effects: list[Effect] = []
-        probes = now >= self._probe_at and stream.has_unacknowledged
+        probes = now >= self._probe_at and sequencer.has_unacknowledged
         if probes:
             self._probe_in(min(2 * self._probe_s, settings.ping_after_s), now)
         # On an idle session one end has to ping: the other one waits longer, and receives that PING in time.
-        ping_after_s = settings.ping_after_s * (1 if self.token < stream.peer_token else PING_DELAY_FACTOR)
+        ping_after_s = settings.ping_after_s * (1 if self.token < sequencer.peer_token else PING_DELAY_FACTOR)
         if probes or now >= max(self._received_at, self._pinged_at) + ping_after_s:
             self._pinged_at = now
             effects.append(self._control(frames.PING))
         if now >= self._ack_at:
             self._ack_at = inf
-            if stream.unreported_frames:
+            if sequencer.unreported_frames:
                 effects.append(self._control(frames.ACK))
-        if stream.has_unacknowledged:
+        if sequencer.has_unacknowledged:
             self._wake(self._probe_at)
         self._wake(min(self._ack_at, max(self._received_at, self._pinged_at) + ping_after_s))
         self._wake(self._received_at + settings.peer_timeout_s)
@@ -692,7 +721,7 @@ class Session:
 
     def _frame(self, kind: int, number: int) -> Transmit:
         """A frame whose body is a number."""
-        return Transmit(self.endpoint, self.stream.control_frame(kind, (frames.encode_body([number]),)))
+        return Transmit(self.endpoint, self.sequencer.control_frame(kind, (frames.encode_body([number]),)))
 
     def _control(self, kind: int) -> Transmit:
-        return Transmit(self.endpoint, self.stream.control_frame(kind))
+        return Transmit(self.endpoint, self.sequencer.control_frame(kind))

@@ -201,12 +201,12 @@ class SessionManager:
         chosen = closable(self._peers.values(), self._settings, now)
         return [effect for session in chosen for effect in self.close_idle(session, now)]
 
-    def send(self, session: Session, parts: Sequence[Buffer], lane: int, now: float) -> list[Effect] | None:
+    def send(self, session: Session, parts: Sequence[Buffer], stream: int, now: float) -> list[Effect] | None:
         """Send a body to a peer that is up; None when it was not taken.
 
         Raises ``SessionClosed`` and ``FrameTooLarge``, as ``Session.send``.
         """
-        effects = session.send(parts, lane, now)
+        effects = session.send(parts, stream, now)
         if session.wake_at < session.alarm_at:
             self._set_alarm(session)
         return effects

@@ -13,9 +13,9 @@ class SessionSettings:
     """What a session allows and how long it waits; the two ends may differ.  Seconds are the loop's.
 
     frame_bytes_max: of one frame, header included, that this node takes; a HELLO tells the peer.
-    window_bytes: of DATA bodies outside the control lane that the peer may send ahead of what this node has received,
+    window_bytes: of DATA bodies outside the control stream that the peer may send ahead of what this node has received,
         and that this node keeps for a peer that has not acknowledged them.
-    window_frames: DATA frames that this node keeps unacknowledged at most; the control lane may go beyond.
+    window_frames: DATA frames that this node keeps unacknowledged at most; the control stream may go beyond.
     ack_frames, ack_bytes: received since the last acknowledgement, that make the next one due at once.
     ack_delay_s: how long an acknowledgement waits for a frame that goes to the peer anyway.
     probe_after_s: a DATA frame that is unacknowledged for so long makes a PING, which shows the peer what was lost;

@@ -5,15 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trouper.runtime.session.frames import CONTROL, NORMAL, FrameError, parse
-from trouper.runtime.session.session import Stream
+from trouper.runtime.session.session import Sequencer
 from trouper.runtime.session.settings import SessionSettings
 from trouper.runtime.session.transport import Buffer
 
 SETTINGS = SessionSettings(frame_bytes_max=600, window_bytes=1_000, window_frames=10, ack_frames=4, ack_bytes=400)
 
 
-def _pair() -> tuple[Stream, Stream]:
-    a, b = Stream(SETTINGS), Stream(SETTINGS)
+def _pair() -> tuple[Sequencer, Sequencer]:
+    a, b = Sequencer(SETTINGS), Sequencer(SETTINGS)
     a.handle_header(parse(b.control_frame(), 1_000))
     b.handle_header(parse(a.control_frame(), 1_000))
     return a, b
@@ -51,8 +51,8 @@ def test_a_body_beyond_the_credit_is_a_fault() -> None:
     assert b.received == 1
 
 
-def test_the_control_lane_needs_no_credit() -> None:
-    """Bodies of the control lane are numbered with the others and counted by nobody."""
+def test_the_control_stream_needs_no_credit() -> None:
+    """Bodies of the control stream are numbered with the others and counted by nobody."""
     a, b = _pair()
     for _ in range(5):
         assert b.take(parse(a.frame_of(a.append((bytes(500),), CONTROL, 500)), 1_000)) == "next"
