@@ -26,6 +26,7 @@ from ..kernel.ask import Ask
 from ..kernel.cell import Cell
 from ..kernel.dispatcher import Dispatcher
 from ..kernel.errors import InvalidOption, NodeClosed, NodeFailed
+from ..kernel.options import check_count, check_seconds
 from ..kernel.ref import ActorRef
 from ..kernel.supervision import Backoff, OneForOne, Strategy
 from ..kernel.system import Guardian, System
@@ -94,7 +95,7 @@ class NodeBase(NodeServices, SpawnMixin):
         seed: int | None = None,
         extensions: Sequence[AnyExtension | type[AnyExtension] | str] = (),
     ) -> None:
-        _check(ask_timeout_s, threads, slow_handler_s, name, join, journal, allowed_modules)
+        _check(ask_timeout_s, shutdown_s, threads, slow_handler_s, name, join, journal, allowed_modules)
         super().__init__(name or "local", journal)
         self._serve_journal, self._supervision = serve_journal, supervision or NODE_SUPERVISION
         self._ask_timeout_s, self._threads, self._seed = ask_timeout_s, threads, seed
@@ -413,8 +414,9 @@ def _strict_factories() -> tuple[Callable[[Cell], ActorRef], type[Ask[Any]]]:  #
 
 def _check(
     ask_timeout_s: object,
-    threads: int,
-    slow_handler_s: float | None,
+    shutdown_s: object,
+    threads: object,
+    slow_handler_s: object,
     name: object,
     join: object,
     journal: object,
@@ -423,12 +425,10 @@ def _check(
     """Raise ``InvalidOption``, also for what only fails later, or is something else, without a type checker."""
     if isinstance(join, str):
         raise InvalidOption(f"join={join!r} is text: write join=[{join!r}]")
-    if not isinstance(ask_timeout_s, int | float) or not ask_timeout_s > 0:
-        raise InvalidOption(f"ask_timeout_s={ask_timeout_s} must be above 0, in seconds; inf is no deadline")
-    if threads < 1:
-        raise InvalidOption(f"threads={threads} must be 1 or more")
-    if slow_handler_s is not None and not slow_handler_s > 0:
-        raise InvalidOption(f"slow_handler_s={slow_handler_s} must be above 0, or None for no watch")
+    check_seconds("ask_timeout_s", ask_timeout_s)
+    check_seconds("shutdown_s", shutdown_s, none="no deadline", zero=True)
+    check_seconds("slow_handler_s", slow_handler_s, none="no watch")
+    check_count("threads", threads)
     if name is not None and not isinstance(name, str):
         raise InvalidOption(f"the name {name!r} of a node must be text")
     if isinstance(journal, str | PurePath):
