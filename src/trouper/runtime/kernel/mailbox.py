@@ -80,7 +80,7 @@ class Mailbox:
             raise InvalidOption("when_full='coalesce' needs a queue that can replace, as CoalescingQueue does")
         if self.when_full == "drop_oldest" and self.queue is not None:
             raise InvalidOption("when_full='drop_oldest' needs the order of arrival: leave out queue")
-        rate: object = self.rate_per_s
+        rate = cast("object", self.rate_per_s)
         if rate is not None and not (isinstance(rate, int | float) and not isinstance(rate, bool) and rate > 0):
             raise InvalidOption(f"rate_per_s={rate!r:.100} must be above 0, or None for no throttle")
         if self.queue is not None and not callable(cast("object", self.queue)):
