@@ -13,6 +13,7 @@ from .runtime.kernel.clock import Alarm
 from .runtime.kernel.headers import HEADER_BYTES_MAX, HEADERS_MAX, Headers, declare_header
 from .runtime.kernel.hooks import Admit, set_admission
 from .runtime.kernel.message import message_class, reply_annotation, tag_of
+from .runtime.kernel.options import check_count, check_number
 from .runtime.kernel.ref import RefWithHeaders, deliver
 from .runtime.kernel.supervision import Strategy
 from .runtime.kernel.untrusted import decode_untrusted
@@ -109,6 +110,8 @@ __all__ = [
     "WorkerDown",
     "WorkerEvent",
     "WorkerUp",
+    "check_count",
+    "check_number",
     "checked_name",
     "declare_header",
     "decode_untrusted",

@@ -189,7 +189,7 @@ def test_a_message_that_was_defined_again_is_explained(notebook: types.ModuleTyp
         ("join", "inprocess://x", r"join=\['inprocess://x'\]"),
         ("journal", "folder", r"journal=FileJournal\('folder'\)"),
         ("allowed_modules", "shop", r"allowed_modules=\['shop'\]"),
-        ("workers", "2", r"workers='2' must be 0 for none, or up to"),
+        ("workers", "2", r"workers='2' must be 0 to 128"),
         ("ask_timeout_s", None, r"must be above 0, in seconds; inf is no deadline"),
         ("name", 5, r"the name 5 of a node must be text"),
     ],

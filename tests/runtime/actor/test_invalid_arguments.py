@@ -212,7 +212,7 @@ async def test_a_timer_with_a_negative_delay(node: Node, delay_s: float) -> None
     [
         ({"ask_timeout_s": 0.0}, "ask_timeout_s=0.0 must be above 0, in seconds; inf is no deadline"),
         ({"ask_timeout_s": -1.0}, "ask_timeout_s=-1.0 must be above 0, in seconds; inf is no deadline"),
-        ({"threads": 0}, "threads=0 must be 1 or more"),
+        ({"threads": 0}, "threads=0 must be 1 to 1,000"),
     ],
 )
 def test_a_node_with_impossible_settings(options: dict[str, float], text: str) -> None:

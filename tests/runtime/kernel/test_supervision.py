@@ -183,25 +183,11 @@ def test_the_ledger_waits_longer_with_each_failure_in_the_window() -> None:
     assert [supervisor_state.step(event, now).delay_s for now in (0.0, 1.0, 2.0, 200.0)] == [1.0, 2.0, 4.0, 1.0]
 
 
-@pytest.mark.parametrize(
-    ("first_s", "max_s", "jitter"),
-    [(0.0, 1.0, 0.1), (-1.0, 1.0, 0.1), (2.0, 1.0, 0.1), (1.0, 2.0, 1.0), (1.0, 2.0, -0.1)],
-)
-def test_a_backoff_outside_of_its_range_is_refused(first_s: float, max_s: float, jitter: float) -> None:
+@pytest.mark.parametrize(("first_s", "max_s", "jitter"), [(2.0, 1.0, 0.1), (1.0, 2.0, 1.0)])
+def test_a_backoff_that_contradicts_itself_is_refused(first_s: float, max_s: float, jitter: float) -> None:
     """The error shows all three settings and the rule between them."""
-    with pytest.raises(
-        InvalidOption, match=r"^Backoff\(.*\): wants 0 < first_s <= max_s, 0 <= jitter < 1 and at_once >= 0$"
-    ):
+    with pytest.raises(InvalidOption, match=r"^Backoff\(.*\): wants first_s <= max_s and jitter < 1$"):
         Backoff(first_s, max_s, jitter)
-
-
-@pytest.mark.parametrize("maker", MAKERS.values())
-@pytest.mark.parametrize(("intensity", "period_s"), [(-1, 5.0), (3, 0.0), (3, -1.0)])
-def test_an_intensity_outside_of_its_range_is_refused(maker: type[Strategy], intensity: int, period_s: float) -> None:
-    """The error shows both settings and their ranges."""
-    with pytest.raises(InvalidOption) as caught:
-        maker(intensity=intensity, period_s=period_s)
-    assert str(caught.value) == f"intensity={intensity} must be >= 0, or None, and period_s={period_s} must be > 0"
 
 
 def test_the_abstract_strategy_is_refused_when_it_is_made() -> None:

@@ -1,49 +1,112 @@
 """A wrong value of an option is refused with the option's name, the value and what is allowed."""
 
-import math
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from math import inf, nan
 
 import pytest
 
-from trouper import InvalidOption, Mailbox, Node, Threads
+from trouper import Actor, Backoff, InvalidOption, Mailbox, Node, OneForOne, Pool, Threads, WorkerLimits, Workers
+from trouper.actors.cluster.config import ReplicationSettings
+from trouper.cluster import (
+    ClusterConfig,
+    HealthCheck,
+    LeaseMajority,
+    SplitBrainSettings,
+    StaticQuorum,
+    SwimSettings,
+)
 
-WRONG_SECONDS: list[object] = ["5", True, [], math.nan, -1, b"1", object]
+SETTINGS: dict[str, Callable[..., object]] = {
+    "Node": Node,
+    "Pool": partial(Pool, Actor),
+    "Workers": partial(Workers, count=1),
+    "Threads": Threads,
+    "WorkerLimits": WorkerLimits,
+    "Mailbox": Mailbox,
+    "OneForOne": OneForOne,
+    "Backoff": Backoff,
+    "ClusterConfig": ClusterConfig,
+    "HealthCheck": HealthCheck,
+    "ReplicationSettings": ReplicationSettings,
+    "SplitBrainSettings": SplitBrainSettings,
+    "LeaseMajority": LeaseMajority,
+    "StaticQuorum": StaticQuorum,
+    "SwimSettings": SwimSettings,
+}
+NO_RANGE = {"seed"}
+"""A number that may be any."""
+INFINITE = {"ask_timeout_s", "leap_s"}
+"""The options for which inf has a meaning."""
+WRONG: list[object] = ["5", True, [], object, b"1", nan, -1, -0.5, -(10**30), 10**30, 10**5_000, 1e300, inf, -inf]
 
 
-@pytest.mark.parametrize("option", ["ask_timeout_s", "shutdown_s", "slow_handler_s"])
-@pytest.mark.parametrize("value", WRONG_SECONDS, ids=repr)
-def test_seconds_of_a_node_that_are_none_are_refused(option: str, value: object) -> None:
-    """Text, a truth value, a list, no number, a negative number; ``shutdown_s`` may be 0, and the others not."""
-    with pytest.raises(InvalidOption, match=f"^{option}=.* must be (above 0|0 or more)"):
-        Node(**{option: value})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  the mistake that is tested
-    if option != "shutdown_s":
-        with pytest.raises(InvalidOption, match=f"^{option}=0 must be above 0"):
-            Node(**{option: 0})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  as above
+def _numbers() -> Iterator[tuple[str, str, bool]]:
+    """Return each setting, the options of it that are annotated as numbers, and whether they are whole ones."""
+    for setting, make in SETTINGS.items():
+        for name, option in inspect.signature(make).parameters.items():
+            hint = (
+                option.annotation if isinstance(option.annotation, str) else inspect.formatannotation(option.annotation)
+            )
+            if re.fullmatch(r"(int|float)( \| (None|Workers))?", hint) and name not in NO_RANGE:
+                yield setting, name, hint.startswith("int")
 
 
-def test_none_is_a_value_only_where_it_means_something() -> None:
-    """An ask always has a deadline; a shutdown and a watch may have none."""
-    with pytest.raises(InvalidOption, match=r"^ask_timeout_s=None must be above 0$"):
-        Node(ask_timeout_s=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  the mistake that is tested
-    Node(shutdown_s=None, slow_handler_s=None)
+NUMBERS = list(_numbers())
 
 
-@pytest.mark.parametrize("value", [0, -1, 1.5, "8", None, True], ids=repr)
-def test_a_count_that_is_none_is_refused(value: object) -> None:
-    """Of the threads of a node, of a pool, and of the messages in a mailbox."""
-    for make in (
-        lambda: Node(threads=value),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  the mistake that is tested
-        lambda: Threads(value),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  as above
-        lambda: Mailbox(high_water=value),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  as above
-        lambda: Mailbox(high_water=1, limit=value),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  as above
-    ):
-        with pytest.raises(InvalidOption, match=r"(threads|count|high_water|limit)="):
+def test_the_options_that_are_numbers_are_found() -> None:
+    """Of each setting at least one; else the test below would check nothing."""
+    assert {setting for setting, *_ in NUMBERS} == set(SETTINGS)
+    assert len(NUMBERS) > 60
+
+
+@pytest.mark.parametrize(("setting", "name", "is_whole"), NUMBERS, ids=str)
+def test_a_number_of_a_wrong_type_or_out_of_range_is_refused(setting: str, name: str, is_whole: bool) -> None:
+    """Text, a truth value, a list, not a number, negative, too large, infinite; and a part of a whole one."""
+    shown_name = "workers" if (setting, name) == ("Workers", "count") else name
+    for value in [*WRONG, *([1.5] if is_whole else [])]:
+        if value == inf and name in INFINITE:
+            continue
+        with pytest.raises(InvalidOption) as caught:
+            SETTINGS[setting](**{name: value})
+        shown = "a number of thousands of digits" if value == 10**5_000 else f"{value!r:.100}"
+        assert f"{shown_name}={shown} must be " in str(caught.value)
+
+
+def test_what_is_too_large_is_told_the_largest_value() -> None:
+    """Of seconds, of a count that has a limit of its own, and of one that has none."""
+    for make, text in {
+        partial(
+            Node, shutdown_s=1e10
+        ): "shutdown_s=10000000000.0 must be 0 or more, in seconds, and at most 1,000,000,000; None is no deadline",
+        partial(Node, threads=1_001): "threads=1001 must be 1 to 1,000",
+        partial(Mailbox, limit=10**12): "limit=1000000000000 must be 1 to 1,000,000,000",
+    }.items():
+        with pytest.raises(InvalidOption, match=f"^{re.escape(text)}$"):
             make()
 
 
-@pytest.mark.parametrize("value", ["fast", 0, -1.0, True, math.nan], ids=repr)
-def test_a_rate_or_a_queue_that_is_none_is_refused(value: object) -> None:
-    """A rate is a number above 0, a queue is made by a function."""
-    with pytest.raises(InvalidOption, match="rate_per_s="):
-        Mailbox(rate_per_s=value)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  the mistake that is tested
-    with pytest.raises(InvalidOption, match="queue="):
-        Mailbox(queue=value)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  as above
+def test_zero_none_and_inf_are_values_only_where_they_mean_something() -> None:
+    """An ask always has a deadline, though it may be infinite; a shutdown and a watch may have none."""
+    with pytest.raises(InvalidOption, match=r"^ask_timeout_s=None must be above 0, in seconds; inf is no deadline$"):
+        Node(ask_timeout_s=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  the mistake that is tested
+    with pytest.raises(InvalidOption, match=r"^slow_handler_s=0 must be above 0, in seconds; None is no watch$"):
+        Node(slow_handler_s=0)
+    Node(ask_timeout_s=inf, shutdown_s=0)
+    Node(shutdown_s=None, slow_handler_s=None)
+
+
+@pytest.mark.parametrize("nodes", [3, "12", (1,), (1, 2, 3), (1, "2"), (0, 2), (3, 2), None], ids=repr)
+def test_the_range_of_members_is_a_pair(nodes: object) -> None:
+    """Of two numbers, the smaller one first."""
+    with pytest.raises(InvalidOption, match="nodes="):
+        ClusterConfig(nodes=nodes)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  the mistake that is tested
+
+
+def test_a_queue_is_made_by_a_function() -> None:
+    """Anything else is refused when the mailbox is defined, not when its first message comes."""
+    with pytest.raises(InvalidOption, match=r"queue=\[\] must be a function"):
+        Mailbox(queue=[])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  the mistake that is tested

@@ -256,7 +256,7 @@ def test_nothing_is_watched_where_it_makes_no_sense() -> None:
 
     play(on_virtual_time)
     asyncio.run(turned_off())
-    with pytest.raises(InvalidOption, match=r"^slow_handler_s=0 must be above 0, or None for no watch$"):
+    with pytest.raises(InvalidOption, match=r"^slow_handler_s=0 must be above 0, in seconds; None is no watch$"):
         Node(slow_handler_s=0)
 
 

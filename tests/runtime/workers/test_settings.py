@@ -7,17 +7,12 @@ import pytest
 from trouper import InvalidOption, WorkerLimits, Workers
 
 WRONG: dict[str, Callable[[], Workers]] = {
-    "workers=-1 must be": lambda: Workers(-1),
-    "hang_s=0 must be above 0": lambda: Workers(1, hang_s=0),
     "env: 'A=B' cannot be": lambda: Workers(1, env={"A=B": "1"}),
-    "nice 0 to 19": lambda: Workers(1, limits=WorkerLimits(nice=-1)),
-    "memory_bytes and open_files must be 1 or more": lambda: Workers(1, limits=WorkerLimits(memory_bytes=-1)),
-    "must name at least one core": lambda: Workers(1, limits=WorkerLimits(cores=())),
-    "start_s must be above 0": lambda: Workers(1, start_s=0.0),
-    "stop_s and terminate_s 0 or more": lambda: Workers(1, stop_s=-1.0),
-    "lines_per_s_max must be 1 or more": lambda: Workers(1, lines_per_s_max=0),
-    "intensity=-1 must be >= 0": lambda: Workers(1, intensity=-1),
-    "period_s=0 must be > 0": lambda: Workers(1, period_s=0),
+    "cores=.* must name at least one core": lambda: Workers(1, limits=WorkerLimits(cores=())),
+    "cores=-1 must be 0 to": lambda: Workers(1, limits=WorkerLimits(cores=(0, -1))),
+    "nice=20 must be 0 to 19": lambda: Workers(1, limits=WorkerLimits(nice=20)),
+    "start_s=0 must be above 0, in seconds": lambda: Workers(1, start_s=0),
+    "hang_s=0 must be above 0, in seconds; None is to wait": lambda: Workers(1, hang_s=0),
 }
 
 

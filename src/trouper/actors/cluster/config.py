@@ -6,13 +6,14 @@ settings; the rest is each node's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import msgspec
 
 from ... import InvalidOption
+from ...lowlevel import check_count, check_number
 from .membership.settings import SwimSettings
 from .metadata import Location
 from .splitbrain.resolver import SplitBrainSettings
@@ -30,11 +31,17 @@ class HealthCheck:
     interval_s: seconds between two probes of a node.  timeout_s: seconds until an unanswered ping is followed by
     indirect ones.  retries: a suspected member has at least so many intervals, times the logarithm of the cluster's
     size, to refute.
+    Raises ``InvalidOption`` for a value that is not above 0.
     """
 
     interval_s: float = 1.0
     timeout_s: float = 0.5
     retries: int = 4
+
+    def __post_init__(self) -> None:
+        check_number("interval_s", self.interval_s)
+        check_number("timeout_s", self.timeout_s)
+        check_count("retries", self.retries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +60,9 @@ class ReplicationSettings:
     answer_max: int = 50
 
     def __post_init__(self) -> None:
-        """Refuse values that are not above 0."""
-        for name in ("interval_s", "direct_max", "fan_out", "answer_max"):
-            if not getattr(self, name) > 0:
-                raise InvalidOption(f"ReplicationSettings({name}={getattr(self, name)}): it must be above 0")
+        check_number("ReplicationSettings: interval_s", self.interval_s)
+        for name in ("direct_max", "fan_out", "answer_max"):
+            check_count(f"ReplicationSettings: {name}", getattr(self, name))
 
 
 class Lease(Protocol):
@@ -108,11 +114,14 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     detect: bool = True
 
     def __post_init__(self) -> None:
-        least, most = self.nodes
-        if not 1 <= least <= most:
+        given = cast("object", self.nodes)  # whatever its annotation says
+        if not isinstance(given, Sequence) or len(self.nodes) != 2:  # noqa: PLR2004  a pair
+            raise InvalidOption(f"nodes={given!r:.100} must be (least, most)")
+        for number in self.nodes:
+            check_count("nodes", number)
+        if self.nodes[0] > self.nodes[1]:
             raise InvalidOption(f"nodes={self.nodes} must be (least, most) with 1 <= least <= most")
-        if self.sessions_max < 8:
-            raise InvalidOption(f"sessions_max={self.sessions_max} must be 8 or more, for probes and gossip")
+        check_count("sessions_max", self.sessions_max, least=8)  # for probes and gossip
         if self.split_brain is not None and isinstance(self.split_brain.strategy, LeaseMajority) and self.lease is None:
             raise InvalidOption("the strategy LeaseMajority needs a lease: ClusterConfig(lease=...)")
         self.settings()

@@ -18,6 +18,7 @@ from .ask import current_invocation, is_from_self
 from .clock import CLOCK_S
 from .deadlock import begin_wait, check_cycle, end_wait
 from .errors import DeadlockError, InvalidOption
+from .options import check_count, check_number
 
 if TYPE_CHECKING:
     from .ask import Invocation
@@ -72,17 +73,17 @@ class Mailbox:
     rate_per_s: float | None = None
 
     def __post_init__(self) -> None:
-        if type(self.high_water) is not int or type(self.limit) is not int or not 1 <= self.high_water <= self.limit:
-            raise InvalidOption(f"high_water={self.high_water} must be at least 1 and at most limit={self.limit}")
+        check_count("high_water", self.high_water)
+        check_count("limit", self.limit)
+        if self.high_water > self.limit:
+            raise InvalidOption(f"high_water={self.high_water} must be at most limit={self.limit}")
         if self.when_full not in get_args(Policy):
             raise InvalidOption(f"when_full={self.when_full!r} must be one of {get_args(Policy)}")
         if self.when_full == "coalesce" and not hasattr(self.open(), "replace"):
             raise InvalidOption("when_full='coalesce' needs a queue that can replace, as CoalescingQueue does")
         if self.when_full == "drop_oldest" and self.queue is not None:
             raise InvalidOption("when_full='drop_oldest' needs the order of arrival: leave out queue")
-        rate = cast("object", self.rate_per_s)
-        if rate is not None and not (isinstance(rate, int | float) and not isinstance(rate, bool) and rate > 0):
-            raise InvalidOption(f"rate_per_s={rate!r:.100} must be above 0, or None for no throttle")
+        check_number("rate_per_s", self.rate_per_s, unit="", none="no throttle")
         if self.queue is not None and not callable(cast("object", self.queue)):
             raise InvalidOption(f"queue={self.queue!r:.100} must be a function that makes a queue, or None for a deque")
 

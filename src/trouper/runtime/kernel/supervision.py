@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from .errors import InvalidOption
+from .options import check_count, check_number
 from .executor import LOOP, check_executor, table_off_loop
 
 if TYPE_CHECKING:
@@ -43,8 +44,12 @@ class Backoff:
     at_once: int = 0
 
     def __post_init__(self) -> None:
-        if not (0 < self.first_s <= self.max_s and 0 <= self.jitter < 1 and self.at_once >= 0):
-            raise InvalidOption(f"{self}: wants 0 < first_s <= max_s, 0 <= jitter < 1 and at_once >= 0")
+        check_number("first_s", self.first_s)
+        check_number("max_s", self.max_s)
+        check_number("jitter", self.jitter, unit="", zero=True, most=1)
+        check_count("at_once", self.at_once, least=0)
+        if not (self.first_s <= self.max_s and self.jitter < 1):
+            raise InvalidOption(f"{self}: wants first_s <= max_s and jitter < 1")
 
     def delay_s(self, failures: int, chance: float) -> float:
         """Return the delay in seconds after the n-th failure, from 1; ``chance`` is a random number in [0, 1)."""
@@ -75,10 +80,8 @@ class Strategy:
     def __post_init__(self) -> None:
         if type(self) is Strategy:
             raise InvalidOption("Strategy is abstract: use OneForOne, OneForAll or RestForOne")
-        if not ((self.intensity is None or self.intensity >= 0) and self.period_s > 0):
-            raise InvalidOption(
-                f"intensity={self.intensity} must be >= 0, or None, and period_s={self.period_s} must be > 0"
-            )
+        check_count("intensity", self.intensity, least=0, none="no limit")
+        check_number("period_s", self.period_s)
 
     def affected(self, children: Iterable[str], failed: str) -> Sequence[str]:
         """Return the names that restart together, oldest first, the failed one among them."""

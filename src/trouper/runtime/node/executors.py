@@ -21,6 +21,7 @@ from ..kernel.ask import current_invocation
 from ..kernel.blocking import put_or_drop
 from ..kernel.errors import InvalidOption
 from ..kernel.executor import LOOP, Executor, OffLoopCall
+from ..kernel.options import check_count
 from ..observe.tracing import is_virtual
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ class Threads(msgspec.Struct, frozen=True):
     count: int
 
     def __post_init__(self) -> None:
-        if type(self.count) is not int or not 1 <= self.count <= THREADS_MAX:
-            raise InvalidOption(f"Threads(count={self.count!r:.100}) must be a whole number from 1 to {THREADS_MAX}")
+        check_count("Threads: count", self.count, most=THREADS_MAX)
 
 
 class ExecutorInfo(msgspec.Struct, frozen=True):

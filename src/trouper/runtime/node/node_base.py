@@ -26,14 +26,14 @@ from ..kernel.ask import Ask
 from ..kernel.cell import Cell
 from ..kernel.dispatcher import Dispatcher
 from ..kernel.errors import InvalidOption, NodeClosed, NodeFailed
-from ..kernel.options import check_count, check_seconds
+from ..kernel.options import check_count, check_number
 from ..kernel.ref import ActorRef
 from ..kernel.supervision import Backoff, OneForOne, Strategy
 from ..kernel.system import Guardian, System
 from ..observe.reports import brief
 from ..observe.tracing import is_virtual
 from ..observe.watchdog import SLOW_HANDLER_S, LoopBlocked, LoopWatchdog
-from .executors import ExecutorInfo, NodeExecutors, Threads, checked_pools
+from .executors import THREADS_MAX, ExecutorInfo, NodeExecutors, Threads, checked_pools
 from .extension_manager import ExtensionManager
 from .node_services import NodeServices
 from .opening import NetworkOptions, open_network
@@ -425,10 +425,10 @@ def _check(
     """Raise ``InvalidOption``, also for what only fails later, or is something else, without a type checker."""
     if isinstance(join, str):
         raise InvalidOption(f"join={join!r} is text: write join=[{join!r}]")
-    check_seconds("ask_timeout_s", ask_timeout_s)
-    check_seconds("shutdown_s", shutdown_s, none="no deadline", zero=True)
-    check_seconds("slow_handler_s", slow_handler_s, none="no watch")
-    check_count("threads", threads)
+    check_number("ask_timeout_s", ask_timeout_s, infinite="no deadline")
+    check_number("shutdown_s", shutdown_s, none="no deadline", zero=True)
+    check_number("slow_handler_s", slow_handler_s, none="no watch")
+    check_count("threads", threads, most=THREADS_MAX)
     if name is not None and not isinstance(name, str):
         raise InvalidOption(f"the name {name!r} of a node must be text")
     if isinstance(journal, str | PurePath):

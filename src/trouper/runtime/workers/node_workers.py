@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..kernel.errors import CallerError, InvalidOption
+from ..kernel.errors import CallerError
+from ..kernel.options import check_count
 from ..node.services.worker_nodes import WORKER_NAME
-from .settings import WorkerLimits
+from .settings import WORKERS_MAX, WorkerLimits
 
 if TYPE_CHECKING:
     from ..node.node_base import NodeBase
@@ -117,8 +118,7 @@ class NodeWorkers:
         Raises what ``add`` raises.
         """
         now = self.names
-        if number < 0:
-            raise InvalidOption(f"resize({number}): the number of workers must be 0 or more")
+        check_count("number", number, least=0, most=WORKERS_MAX)
         if number > len(now):
             await self.add(number - len(now))
         elif number < len(now):

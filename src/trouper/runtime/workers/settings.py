@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 import msgspec
 
 from ..kernel.errors import InvalidOption
+from ..kernel.options import check_count, check_number
 from ..kernel.supervision import OneForOne
 
 WORKERS_MAX = 128
 """The most workers of one node: all are connected to one another, so sessions grow with the square of their number."""
+
+MEMORY_BYTES_MAX = 2**62
+CORES_MAX = 65_535
+"""The largest values that a limit of a worker can have."""
 
 
 class WorkerLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,12 +24,22 @@ class WorkerLimits(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: of address space, of which Python needs some hundred MB; more fails with ``MemoryError`` there.
     open_files: files and sockets.  cores: the numbers of the cores that it may run on.
     nice: how much lower its priority is, 0 to 19.  None, and 0 for ``nice``, leave it as the node has it.
+    Raises ``InvalidOption`` for a value out of range.
     """
 
     memory_bytes: int | None = None
     open_files: int | None = None
     cores: tuple[int, ...] | None = None
     nice: int = 0
+
+    def __post_init__(self) -> None:
+        check_count("memory_bytes", self.memory_bytes, most=MEMORY_BYTES_MAX, none="no limit")
+        check_count("open_files", self.open_files, none="no limit")
+        check_count("nice", self.nice, least=0, most=19)
+        if self.cores is not None and not self.cores:
+            raise InvalidOption("cores=() must name at least one core, by its number from 0; None is all of them")
+        for core in self.cores or ():
+            check_count("cores", core, least=0, most=CORES_MAX)
 
 
 class Workers(msgspec.Struct, frozen=True):
@@ -69,25 +84,18 @@ class Workers(msgspec.Struct, frozen=True):
     journal: Literal["node", "memory"] = "node"
 
     def __post_init__(self) -> None:
-        given = cast("object", self.count)  # whatever its annotation says
-        if not isinstance(given, int) or not 0 <= given <= WORKERS_MAX:
-            raise InvalidOption(f"workers={given!r} must be 0 for none, or up to {WORKERS_MAX}; cores are fewer")
-        if not self.start_s > 0 or not (self.stop_s >= 0 and self.terminate_s >= 0):
-            raise InvalidOption(f"{self}: start_s must be above 0, stop_s and terminate_s 0 or more")
-        if self.hang_s is not None and not self.hang_s > 0:
-            raise InvalidOption(f"hang_s={self.hang_s} must be above 0, or None to wait for ever")
+        check_count("workers", self.count, least=0, most=WORKERS_MAX)
+        check_number("start_s", self.start_s)
+        check_number("stop_s", self.stop_s, zero=True)
+        check_number("terminate_s", self.terminate_s, zero=True)
+        check_number("hang_s", self.hang_s, none="to wait for ever")
+        check_count("line_bytes_max", self.line_bytes_max)
+        check_count("lines_per_s_max", self.lines_per_s_max)
         if self.journal not in get_args(Literal["node", "memory"]):
             raise InvalidOption(f"Workers(journal={self.journal!r}) must be 'node' or 'memory'")
-        if min(self.line_bytes_max, self.lines_per_s_max) < 1:
-            raise InvalidOption(f"{self}: line_bytes_max and lines_per_s_max must be 1 or more")
         for name, value in self.env.items():
             if not name or "=" in name or "\0" in name + (value or ""):
                 raise InvalidOption(f"env: {name!r} cannot be an environment variable")
-        limits = self.limits
-        if min(limits.memory_bytes or 1, limits.open_files or 1) < 1 or not 0 <= limits.nice <= 19:
-            raise InvalidOption(f"{limits}: memory_bytes and open_files must be 1 or more, nice 0 to 19")
-        if limits.cores is not None and (not limits.cores or min(limits.cores) < 0):
-            raise InvalidOption(f"{limits}: cores must name at least one core, by its number from 0")
         OneForOne(self.intensity, self.period_s)  # raises InvalidOption for these two
 
     @property

@@ -166,8 +166,10 @@ async def test_a_pool_of_none_refuses_until_it_grows(node: Node) -> None:
         await pool.ask(Who())
     assert await pool.ask(Resize(1)) == 1
     assert await pool.ask(Who()) == "1 hello!"
-    message = f"{pool.address} cannot have -1 routees: size must be 0 or more"
+    message = f"{pool.address} cannot have -1 routees: size must be 0 to 100,000"
     with pytest.raises(Reject, match=f"^{re.escape(message)}$"):
         await pool.ask(Resize(-1))
-    with pytest.raises(InvalidOption, match=r"^size=-1 must be 0 or more routees$"):
+    with pytest.raises(Reject, match="cannot have 100001 routees"):
+        await pool.ask(Resize(100_001))
+    with pytest.raises(InvalidOption, match=r"^size=-1 must be 0 to 100,000$"):
         Pool(Worker, size=-1)

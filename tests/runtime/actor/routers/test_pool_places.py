@@ -163,11 +163,9 @@ def test_one_place_or_a_function_of_one_is_as_for_spawn() -> None:
 
 
 def test_what_is_no_place_of_a_pool_is_refused() -> None:
-    """No place at all, where the pool is made or started; a size that is no number."""
+    """No place at all, where the pool is made or started."""
     with pytest.raises(InvalidOption, match=r"place=\[\] of a pool is empty"):
         Pool(Worker, place=[])
-    with pytest.raises(InvalidOption, match="size='4' must be 0 or more"):
-        Pool(Worker, size="4")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  the mistake that is tested
 
     async def scene(node: Node) -> None:
         with pytest.raises(StartFailed, match="its place gives no node to run on"):

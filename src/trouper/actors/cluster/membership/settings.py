@@ -10,9 +10,21 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from .... import InvalidOption
+from ....lowlevel import check_count, check_number
 
 RECORD_BYTES = 712
 """The bytes that a packet must have for a record, besides its metadata: name, endpoint and reason."""
+
+
+_TIMES = (
+    "probe_interval_s", "probe_timeout_s", "gossip_interval_s", "settle_s", "health_lag_s", "reconnect_s",
+    "reconnect_max_s", "join_retry_s", "join_retry_max_s", "leave_s", "tombstone_s",
+)  # fmt: skip
+_COUNTS = (
+    "gossip_nodes", "urgent_nodes", "retransmit_mult", "suspicion_mult", "suspicion_max_mult", "awareness_max",
+    "packet_bytes_max", "sync_bytes_max", "health_mailbox", "members_max", "generations_max",
+)  # fmt: skip
+_COUNTS_FROM_0 = ("indirect_probes", "warm_peers", "metadata_bytes_max", "incarnation_ahead_max", "tombstones_max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,27 +100,20 @@ class SwimSettings:
     warm_peers: int = 64
 
     def __post_init__(self) -> None:
-        if not 0 < self.probe_timeout_s < self.probe_interval_s:
+        for name in _TIMES:
+            check_number(name, getattr(self, name))
+        for name in ("sync_interval_s", "gossip_to_dead_s"):
+            check_number(name, getattr(self, name), zero=True)
+        check_number("leap_s", self.leap_s, infinite="never")
+        check_number("nack_fraction", self.nack_fraction, unit="", most=1)
+        for name in _COUNTS:
+            check_count(name, getattr(self, name))
+        for name in _COUNTS_FROM_0:
+            check_count(name, getattr(self, name), least=0)
+        if not self.probe_timeout_s < self.probe_interval_s:
             interval = f"probe_interval_s={self.probe_interval_s}"
             raise InvalidOption(f"probe_timeout_s={self.probe_timeout_s} must be above 0 and below {interval}")
-        if not 0 < self.nack_fraction <= 1:
-            raise InvalidOption(f"nack_fraction={self.nack_fraction} must be above 0 and at most 1")
-        counts = (self.indirect_probes, self.warm_peers, self.metadata_bytes_max, self.incarnation_ahead_max)
-        if min(*counts, self.tombstones_max) < 0:
-            raise InvalidOption(f"{self}: no count may be below 0")
-        multiples = (
-            self.retransmit_mult, self.suspicion_mult, self.suspicion_max_mult, self.awareness_max,
-            self.generations_max,
-        )  # fmt: skip
-        if min(*multiples, self.gossip_nodes, self.urgent_nodes, self.members_max, self.health_mailbox) < 1:
-            raise InvalidOption(
-                f"{self}: multiples, gossip_nodes, urgent_nodes, members_max, generations_max and health_mailbox"
-                " must be 1 or more"
-            )
-        times = (self.gossip_interval_s, self.settle_s, self.leave_s, self.tombstone_s, self.leap_s, self.health_lag_s)
-        if min(times) <= 0 or min(self.sync_interval_s, self.gossip_to_dead_s) < 0:
-            raise InvalidOption(f"{self}: every time must be above 0; only sync_interval_s=0 means never")
-        if not (0 < self.reconnect_s <= self.reconnect_max_s and 0 < self.join_retry_s <= self.join_retry_max_s):
+        if self.reconnect_s > self.reconnect_max_s or self.join_retry_s > self.join_retry_max_s:
             raise InvalidOption(f"{self}: a first pause must be above 0 and no larger than the largest")
         if (
             self.packet_bytes_max < RECORD_BYTES + self.metadata_bytes_max

@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from .... import InvalidOption
+from ....lowlevel import check_number
 from .decision import Decision, decide
 from .stability import stable_after_s, unstable_after_s
 from .strategies import KeepMajority, LeaseMajority, Strategy
@@ -44,11 +44,9 @@ class SplitBrainSettings(msgspec.Struct, frozen=True):
     lease_timeout_s: float = 5.0
 
     def __post_init__(self) -> None:
-        """Refuse negative times."""
-        for name in ("stable_after_s", "unstable_s", "lease_timeout_s"):
-            seconds = getattr(self, name)
-            if seconds is not None and not seconds >= 0:
-                raise InvalidOption(f"SplitBrainSettings({name}={seconds}): give seconds, 0 or more")
+        check_number("stable_after_s", self.stable_after_s, zero=True, none="by the size of the cluster")
+        check_number("unstable_s", self.unstable_s, zero=True, none="three quarters of stable_after_s")
+        check_number("lease_timeout_s", self.lease_timeout_s, zero=True)
 
 
 class ViewChanged(msgspec.Struct, frozen=True):

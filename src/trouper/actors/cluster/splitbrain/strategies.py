@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from .... import InvalidOption
+from ....lowlevel import check_count, check_number
 from .view import PartitionView, age
 
 Kind = Literal["down_unreachable", "down_reachable", "down_all", "down_indirectly_connected"]
@@ -32,9 +32,7 @@ class StaticQuorum(msgspec.Struct, frozen=True, tag="static_quorum"):
     role: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a quorum of no member."""
-        if self.size < 1:
-            raise InvalidOption(f"StaticQuorum(size={self.size}): a quorum is 1 member or more")
+        check_count("size", self.size)
 
 
 class KeepOldest(msgspec.Struct, frozen=True, tag="keep_oldest"):
@@ -60,12 +58,8 @@ class LeaseMajority(msgspec.Struct, frozen=True, tag="lease_majority"):
     release_after_s: float = 40.0
 
     def __post_init__(self) -> None:
-        """Refuse negative times."""
-        if self.minority_delay_s < 0 or self.release_after_s < 0:
-            raise InvalidOption(
-                f"LeaseMajority(minority_delay_s={self.minority_delay_s}, release_after_s={self.release_after_s}):"
-                f" both are seconds, 0 or more"
-            )
+        check_number("minority_delay_s", self.minority_delay_s, zero=True)
+        check_number("release_after_s", self.release_after_s, zero=True)
 
 
 class DownAll(msgspec.Struct, frozen=True, tag="down_all"):

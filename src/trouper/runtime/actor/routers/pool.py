@@ -11,6 +11,7 @@ from ...kernel.bare_actor import BareActor
 from ...kernel.errors import InvalidOption, NodeUnreachable, Reject
 from ...kernel.mailbox import Mailbox
 from ...kernel.message import Message
+from ...kernel.options import check_count
 from ...kernel.ref import ActorRef
 from ...kernel.supervision import NO_OVERRIDES, Overrides, Restart, Strategy
 from ..handlers import handler
@@ -29,10 +30,14 @@ REBALANCE_S = 1.0
 """Seconds between two looks at the places of a pool."""
 
 
+SIZE_MAX = 100_000
+"""The most routees of a pool."""
+
+
 class Resize(Message[int]):
     """Change the number of routees of a pool; the reply is that number.
 
-    size: 0 or more, else the ask fails with ``Reject``; a pool of size 0 refuses all messages.
+    size: 0 to 100,000, else the ask fails with ``Reject``; a pool of size 0 refuses all messages.
     Messages for new routees wait until they have started.  Excess routees, the newest first, get no more messages,
     handle their queued ones, and stop.
     """
@@ -87,8 +92,8 @@ class PoolRouter(Router):
     @handler
     def resize(self, message: Resize) -> int:
         """Spawn missing routees, or drain excess ones."""
-        if message.size < 0:
-            raise Reject(f"{self.ref.address} cannot have {message.size} routees: size must be 0 or more")
+        if not 0 <= message.size <= SIZE_MAX:
+            raise Reject(f"{self.ref.address} cannot have {message.size} routees: size must be 0 to {SIZE_MAX:,}")
         now = self.current
         self._missing.update(self._free_names(message.size - len(now) - len(self._missing)))
         for routee in reversed(now[message.size :]):
@@ -172,7 +177,7 @@ class Pool(partial[PoolRouter]):
     """A pool of equal actors, to be spawned: ``await node.spawn(Pool(Worker, "arg", size=4), name="workers")``.
 
     actor, args: of each routee, as for ``spawn``; keywords by ``functools.partial``.
-    size: the number of routees, which are named ``1`` and up; 0 or more, see ``Resize``.
+    size: the number of routees, which are named ``1`` and up; 0 to 100,000, see ``Resize``.
     routing: the strategy; None is ``RoundRobin()``.
     restart: of each routee; a routee that ends for good is not replaced.
     supervision: the strategy for failures of routees; None is at most 3 restarts in 5 s in the whole pool, after which
@@ -182,7 +187,7 @@ class Pool(partial[PoolRouter]):
         is called every second: routees of a place that is none any more are started elsewhere, and a new place gets its
         share, from routees that first handle what is queued for them.  None is the pool's own node.
     mailbox, resume, executor: of each routee, as for ``spawn``.
-    Raises ``InvalidOption`` for a negative size and for no place.
+    Raises ``InvalidOption`` for another size and for no place.
     """
 
     def __new__(
@@ -199,8 +204,7 @@ class Pool(partial[PoolRouter]):
         executor: str | None = None,
     ) -> Self:
         """Return what ``spawn`` takes; nothing is spawned yet."""
-        if type(size) is not int or size < 0:
-            raise InvalidOption(f"size={size!r:.100} must be 0 or more routees")
+        check_count("size", size, least=0, most=SIZE_MAX)
         if place is not None and not callable(place) and not place:
             raise InvalidOption(f"place={place!r} of a pool is empty: give it names of nodes, or None for this one")
         router = PoolRouter
