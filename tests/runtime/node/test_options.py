@@ -78,14 +78,13 @@ def test_a_number_of_a_wrong_type_or_out_of_range_is_refused(setting: str, name:
 
 def test_what_is_too_large_is_told_the_largest_value() -> None:
     """Of seconds, of a count that has a limit of its own, and of one that has none."""
-    for make, text in {
-        partial(
-            Node, shutdown_s=1e10
-        ): "shutdown_s=10000000000.0 must be 0 or more, in seconds, and at most 1,000,000,000; None is no deadline",
-        partial(Node, threads=1_001): "threads=1001 must be 1 to 1,000",
-        partial(Mailbox, limit=10**12): "limit=1000000000000 must be 1 to 1,000,000,000",
-    }.items():
-        with pytest.raises(InvalidOption, match=f"^{re.escape(text)}$"):
+    too_large: list[tuple[Callable[[], object], str]] = [
+        (lambda: Node(shutdown_s=1e10), "0 or more, in seconds, and at most 1,000,000,000; None is no deadline"),
+        (lambda: Node(threads=1_001), "1 to 1,000"),
+        (lambda: Mailbox(limit=10**12), "1 to 1,000,000,000"),
+    ]
+    for make, allowed in too_large:
+        with pytest.raises(InvalidOption, match=f" must be {allowed}$"):
             make()
 
 

@@ -40,7 +40,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("count", [-1, WORKERS_MAX + 1, 10**9])
 def test_a_count_out_of_range_is_refused(count: int) -> None:
     """The error names the value and the limit."""
-    with pytest.raises(InvalidOption, match=f"workers={count} must be 0 for none, or up to {WORKERS_MAX}"):
+    with pytest.raises(InvalidOption, match=f"workers={count} must be 0 to {WORKERS_MAX}"):
         Node(workers=count)
 
 

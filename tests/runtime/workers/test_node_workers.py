@@ -124,7 +124,7 @@ def test_workers_that_cannot_be_added_are_an_error_and_leave_the_others() -> Non
                 await node.workers.add(limits=WorkerLimits(cores=(4_000,)))
             with pytest.raises(InvalidOption, match="128 more workers: node local has 1, 128 are the most"):
                 await node.workers.add(128)
-            with pytest.raises(InvalidOption, match=r"resize\(-1\): the number of workers must be 0 or more"):
+            with pytest.raises(InvalidOption, match=r"^number=-1 must be 0 to 128$"):
                 await node.workers.resize(-1)
             with pytest.raises(CallerError, match=r"has no worker 'worker-9'; its workers: local\.worker-1"):
                 await node.workers.remove("worker-9")

@@ -115,7 +115,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         given = cast("object", self.nodes)  # whatever its annotation says
-        if not isinstance(given, Sequence) or len(self.nodes) != 2:  # noqa: PLR2004  a pair
+        if not isinstance(given, Sequence) or len(self.nodes) != 2:
             raise InvalidOption(f"nodes={given!r:.100} must be (least, most)")
         for number in self.nodes:
             check_count("nodes", number)

@@ -38,10 +38,11 @@ def check_number(
 
 def check_count(name: str, value: object, *, least: int = 1, most: int = NUMBER_MAX, none: str = "") -> None:
     """Raise ``InvalidOption`` unless it is a whole number from ``least`` to ``most``; none as above."""
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    if (value is None and none) or (is_whole and least <= value <= most):
+    whole = value if isinstance(value, int) and not isinstance(value, bool) else None
+    if (value is None and none) or (whole is not None and least <= whole <= most):
         return
-    allowed = f"{least} or more" if most == NUMBER_MAX and not (is_whole and value > most) else f"{least} to {most:,}"
+    is_too_large = whole is not None and whole > most
+    allowed = f"{least} to {most:,}" if most < NUMBER_MAX or is_too_large else f"{least} or more"
     raise InvalidOption(f"{name}={_shown(value)} must be {allowed}" + f"; None is {none}" * bool(none))
 
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from .errors import InvalidOption
-from .options import check_count, check_number
 from .executor import LOOP, check_executor, table_off_loop
+from .options import check_count, check_number
 
 if TYPE_CHECKING:
     from .bare_actor import BareActor
