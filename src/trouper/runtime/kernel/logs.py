@@ -10,6 +10,7 @@ import logging
 import traceback
 from typing import Self
 
+from .output import unblock_handlers
 from .untrusted import escaped, escaped_lines, marked_line
 
 TRACE_CHARS_MAX = 8_000
@@ -26,7 +27,8 @@ class _Escape(logging.Filter):
     """Escapes the arguments and the traceback of a record; it refuses none."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Escape a record in place."""
+        """Escape a record in place, and have no handler wait for a reader."""
+        unblock_handlers(logging.getLogger(record.name))
         if isinstance(record.args, tuple):
             record.args = tuple(map(_escaped_argument, record.args))
         if record.exc_text is None and record.exc_info and record.exc_info[1] is not None:

@@ -11,6 +11,7 @@ import socket
 import threading
 
 from ..kernel.logs import Lines
+from ..kernel.output import unblock_handlers
 from ..kernel.untrusted import escaped_lines, marked_line
 from ..observe.reports import bounded
 from .protocol import ForwardedRecord, FromWorker, pack
@@ -89,6 +90,7 @@ def log_record(worker: str, record: ForwardedRecord) -> None:
         logger.warning("[%s] %d records were omitted: the node did not read them in time", worker, record.omitted)
     if not logger.isEnabledFor(record.level):
         return
+    unblock_handlers(logger)
     text = (Lines(escaped_lines(record.text)),)
     record_here = logger.makeRecord(
         record.logger, record.level, record.path, record.line, f"[{worker}] %s", text, None, record.function

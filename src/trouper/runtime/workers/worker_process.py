@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import TextIO, cast
 
+from ..kernel import output
 from ..kernel.errors import WireError
 from .log_forwarding import log_record
 from .output_lines import OutputLines
@@ -239,11 +240,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
     def _print_lines(self, fd: int, lines: list[str]) -> None:
         stream = cast("TextIO | None", sys.stdout if fd == STDOUT else sys.stderr)
         if lines and stream is not None:
-            try:
-                stream.write("".join(f"[{self.name}] {line}\n" for line in lines))
-                stream.flush()
-            except (OSError, ValueError):
-                pass  # this process's own stdout or stderr is closed
+            output.write(stream, "".join(f"[{self.name}] {line}\n" for line in lines))
 
     # --- description -------------------------------------------------------------------------------------------------
 
