@@ -1,7 +1,10 @@
 """Code of the user's that raises or never ends where the runtime calls it: it is contained, and ``kill`` works."""
 
 import asyncio
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import permutations
+from typing import cast
 
 import pytest
 
@@ -17,7 +20,7 @@ from trouper import (
     applies,
     handler,
 )
-from trouper.testing import virtual_time
+from trouper.testing import settle, virtual_time
 
 
 class Job(Message[int]):
@@ -58,6 +61,118 @@ async def test_a_key_function_that_raises_loses_its_message_alone() -> None:
         assert (books.missing, books.in_flight, books.dead) == (0, 0, 1)
         desk.tell(Job(1, 1))
         await asyncio.wait_for(desk.kill(), 1)
+
+
+class Unsure(Desk):
+    """Its priorities cannot all be compared: None with none, and of pairs with an equal first part not the second."""
+
+    mailbox = Mailbox(queue=lambda: PriorityQueue(_pair))
+
+
+def _pair(message: object) -> int:
+    assert isinstance(message, Job)
+    pair = None if message.urgency is None else (0, message.urgency if message.n % 2 else str(message.urgency))
+    return cast("int", pair)
+
+
+@pytest.mark.parametrize("order", list(permutations([(0, None), (1, 2), (2, 5), (3, 1)])))
+@virtual_time
+async def test_priorities_that_cannot_be_compared_lose_their_messages_alone(
+    order: tuple[tuple[int, int | None], ...],
+) -> None:
+    """A priority of None is refused in any order of arrival; each other message is handled, or a dead letter."""
+    async with Node() as node:
+        desk = await node.spawn(Unsure)
+        for n, urgency in order:
+            desk.tell(Job(n, urgency))
+        await settle()
+        await asyncio.sleep(1)
+        books = node.accounting()
+        assert (books.missing, books.in_flight) == (0, 0)
+        assert books.dead in (1, 2, 3)  # None, and of the others those that were met by another kind
+        assert await desk.ask(Job(7, 0)) == 7
+
+
+class Broken(deque[object]):
+    """A queue of the user's own that fails in what is ``fault``."""
+
+    fault = ""
+
+    def append(self, item: object, /) -> None:
+        if self.fault == "append, half done":
+            super().append(item)
+        if self.fault.startswith("append,"):
+            raise ValueError(self.fault)
+        super().append(item)
+
+    def appendleft(self, item: object, /) -> None:
+        if self.fault == "appendleft":
+            raise ValueError(self.fault)
+        super().appendleft(item)
+
+    def popleft(self) -> object:
+        if self.fault == "popleft":
+            raise TypeError(self.fault)
+        if self.fault == "popleft, half done":
+            super().popleft()
+            raise TypeError(self.fault)
+        if self.fault == "made up":
+            return Job(99)
+        if self.fault == "twice":
+            return self[0]
+        return super().popleft()
+
+    def __len__(self) -> int:
+        if self.fault == "len":
+            raise TypeError(self.fault)
+        return super().__len__()
+
+    def __iter__(self) -> Iterator[object]:
+        if self.fault == "iter":
+            raise TypeError(self.fault)
+        return iter([] if self.fault == "iter, empty" else list(super().__iter__()))
+
+
+FAULTS = [
+    "", "append, half done", "append, not done", "appendleft", "popleft", "popleft, half done", "made up", "twice",
+    "len", "iter", "iter, empty", "not made",
+]  # fmt: skip
+
+
+def _broken() -> Broken:
+    if Broken.fault == "not made":
+        raise RuntimeError("no queue today")
+    return Broken()
+
+
+class Queued(Actor):
+    """Handles jobs from a queue that may be broken."""
+
+    mailbox = Mailbox(queue=_broken)
+
+    @handler
+    async def job(self, msg: Job) -> int:
+        await asyncio.sleep(0.01)
+        return msg.n
+
+
+@pytest.mark.parametrize("end", ["stop", "drain", "kill"])
+@pytest.mark.parametrize("fault", FAULTS)
+@virtual_time
+async def test_whatever_a_queue_does_its_actor_ends_and_each_message_is_counted(fault: str, end: str) -> None:
+    """Of a queue that fails to give back its items, these are handled all the same; the actor can always be ended."""
+    Broken.fault = fault
+    async with Node() as node:
+        ref = await node.spawn(Queued)
+        for n in range(6):
+            ref.tell(Job(n))
+        await asyncio.sleep(0.025)
+        await asyncio.wait_for({"stop": ref.stop, "drain": ref.drain, "kill": ref.kill}[end](), 1)
+        books = node.accounting()
+        assert (books.missing, books.in_flight) == (0, 0)
+        handled = 0 if fault.startswith("append,") else {"drain": 6, "stop": 3, "kill": 2}[end]
+        assert books.dead == 6 - handled
+    Broken.fault = ""
 
 
 class Account(EventSourcedActor):

@@ -12,7 +12,8 @@ from ..kernel.ask import content, is_from_self
 class PriorityQueue:
     """A queue by priority: lower numbers first, equal ones in order of arrival, returned items before all others.
 
-    priority: a function from the message to an int.  Use ``Mailbox(queue=lambda: PriorityQueue(priority))``.
+    priority: a function from the message to an int.  A message for which it raises, or gives what cannot be compared
+        with the others' priorities, is a dead letter.  Use ``Mailbox(queue=lambda: PriorityQueue(priority))``.
     """
 
     __slots__ = ("_arrivals", "_heap", "_priority", "_returned")
@@ -25,8 +26,13 @@ class PriorityQueue:
 
     def append(self, item: object) -> None:
         """Queue an item by the priority of its message."""
+        priority = self._priority(content(item))
         self._arrivals += 1
-        heappush(self._heap, (self._priority(content(item)), self._arrivals, item))
+        entry, at = (priority, self._arrivals, item), len(self._heap)
+        _ = priority < priority  # raises for None, which would keep others from being compared
+        while at and entry < self._heap[(at - 1) >> 1]:  # raises here, where the heap is as it was
+            at = (at - 1) >> 1
+        heappush(self._heap, entry)
 
     def appendleft(self, item: object) -> None:
         """Return an item to the front."""
@@ -51,7 +57,7 @@ class PriorityQueue:
 class CoalescingQueue:
     """A queue in order of arrival; at the limit a new message replaces the newest queued one with the same key.
 
-    key: a function from the message to any hashable value.
+    key: a function from the message to any hashable value.  A message for which it raises is a dead letter.
     Use ``Mailbox(when_full="coalesce", queue=lambda: CoalescingQueue(key))``.
     """
 
@@ -64,14 +70,15 @@ class CoalescingQueue:
 
     def append(self, item: object) -> None:
         """Queue an item; it is the newest of its key, unless the actor sent it to itself: then it is never replaced."""
-        place = [item]
+        place: list[object] = [item, None]
         if not is_from_self(item):
-            self._newest[self._key(content(item))] = place
+            key = place[1] = self._key(content(item))
+            self._newest[key] = place
         self._places.append(place)
 
     def appendleft(self, item: object) -> None:
         """Return an item to the front; it is never replaced."""
-        self._places.appendleft([item])
+        self._places.appendleft([item, None])
 
     def replace(self, item: object) -> object | None:
         """Replace the newest queued item with the same key and return the replaced one; None when there is none."""
@@ -84,9 +91,8 @@ class CoalescingQueue:
     def popleft(self) -> object:
         """Remove and return the next item."""
         place = self._places.popleft()
-        key = self._key(content(place[0]))
-        if self._newest.get(key) is place:
-            del self._newest[key]
+        if self._newest.get(place[1]) is place:
+            del self._newest[place[1]]
         return place[0]
 
     def clear(self) -> None:

@@ -32,7 +32,7 @@ from .ask import Ask, Envelope, Invocation, ToldWithHeaders, content, current_in
 from .errors import ActorFailed, ActorStopped, MailboxFull, NotAdmitted, Unhandled
 from .handler_table import HandlerTable
 from .lifecycle import SUPERVISION, Resource, Signal, Watcher
-from .mailbox import CapacityWaiter, Mail, Throttle
+from .mailbox import CapacityWaiter, ContainedQueue, Mail, Throttle
 from .ref import DONE, Down
 from .signals import CLOSED
 
@@ -277,7 +277,16 @@ class Cell:
     def open_mail(self) -> Mail:
         """Make a queue, or take an empty one that was used before."""
         box, used = self.spec.mailbox, self.system.dispatcher.idle_queues
-        return used.pop() if used and box.queue is None else box.open()
+        if box.queue is None:
+            return used.pop() if used else deque[object]()
+        problem, failed = self.system.reporter.problem, f"the queue of {self.address} failed"
+        try:
+            queue = box.open()
+        except Exception as error:  # noqa: BLE001  a user's function may raise anything
+            problem(f"{failed} to be made: its messages are handled in the order of arrival", error)
+            queue = deque[object]()
+        report = f"{failed}: what is queued is handled in the order of arrival"
+        return ContainedQueue(queue, lambda error: problem(report, error))
 
     def lose(self, item: object, reason: str, error: BaseException | None = None, *, asked: bool | None = None) -> None:
         """Make a dead letter of an item, and refuse it if it is an ask.

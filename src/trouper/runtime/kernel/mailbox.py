@@ -9,7 +9,7 @@ Queues in other orders than that of arrival are in ``runtime/actor/queues.py``.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, cast, get_args
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast, get_args
 from .ask import current_invocation, is_from_self
 from .clock import CLOCK_S
 from .deadlock import begin_wait, check_cycle, end_wait
-from .errors import DeadlockError, InvalidOption
+from .errors import DeadlockError, InternalError, InvalidOption
 from .options import check_count, check_number
 
 if TYPE_CHECKING:
@@ -49,6 +49,91 @@ class Coalescing(Mail, Protocol):
 
     def replace(self, item: object, /) -> object | None:
         """Return the item that was replaced, or None when there was none to replace, and then nothing was stored."""
+
+
+class ContainedQueue:
+    """A queue of a user's own, which may raise anything, lose items or make some up: each item comes out of it once.
+
+    When it fails to give back what is queued, the items are taken in the order of arrival.  ``append`` and ``replace``
+    raise what the queue raises, and have then not queued the item.
+    report: called with the error when the queue has failed, at most once.
+    """
+
+    __slots__ = ("_arrivals", "_count", "_queue", "_report")
+
+    def __init__(self, queue: Mail, report: Callable[[Exception], None]) -> None:
+        self._queue, self._report = queue, report
+        self._arrivals: dict[int, tuple[object, int]] = {}  # by id: the item, and how many times it is queued
+        self._count = 0
+
+    def append(self, item: object) -> None:
+        self._queue.append(item)
+        self._add(item)
+
+    def appendleft(self, item: object) -> None:
+        try:
+            self._queue.appendleft(item)
+        except Exception as error:  # noqa: BLE001  a user's queue may raise anything
+            self._give_up(error).appendleft(item)
+        self._add(item)
+
+    def popleft(self) -> object:
+        if not self._count:
+            raise IndexError("nothing is queued")
+        try:
+            item = self._queue.popleft()
+            self._remove(item)
+        except Exception as error:  # noqa: BLE001  a user's queue may raise anything
+            item = self._give_up(error).popleft()
+            self._remove(item)
+        return item
+
+    def replace(self, item: object) -> object | None:
+        """As of a ``Coalescing`` queue; None when the queue has failed before."""
+        if isinstance(self._queue, deque):
+            return None
+        replaced = cast("Coalescing", self._queue).replace(item)
+        if replaced is not None:
+            self._remove(replaced)
+            self._add(item)
+        return replaced
+
+    def clear(self) -> None:
+        self._give_up(None).clear()
+        self._arrivals.clear()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[object]:
+        try:
+            items = list(self._queue)
+        except Exception:  # noqa: BLE001  a user's queue may raise anything
+            items = []
+        same = Counter(map(id, items)) == {key: times for key, (_, times) in self._arrivals.items()}
+        return iter(items if same else self._in_order_of_arrival())
+
+    def _add(self, item: object) -> None:
+        self._count += 1
+        self._arrivals[id(item)] = (item, self._arrivals.get(id(item), (item, 0))[1] + 1)
+
+    def _remove(self, item: object) -> None:
+        _, times = self._arrivals.pop(id(item), (item, 0))
+        if not times:
+            raise InternalError(f"it returned a {type(item).__qualname__} that is not queued")
+        self._count -= 1
+        if times > 1:
+            self._arrivals[id(item)] = (item, times - 1)
+
+    def _in_order_of_arrival(self) -> deque[object]:
+        return deque(item for item, times in self._arrivals.values() for _ in range(times))
+
+    def _give_up(self, error: Exception | None) -> Mail:
+        self._queue = self._in_order_of_arrival()
+        if error is not None:
+            self._report(error)
+        return self._queue
 
 
 @dataclass(frozen=True, slots=True)
