@@ -67,6 +67,20 @@ async def test_wait_for_returns_alone_on_a_node_that_resolves_no_partitions() ->
 
 
 @virtual_time
+async def test_a_worker_knows_the_members_when_it_has_started_and_waits_for_nothing_else() -> None:
+    """It takes the round trips of a session; and the same for the next process of the worker."""
+    async with _member("a") as a:
+        await a.cluster.wait_for(1)
+        for _ in range(2):
+            worker = Node("a.worker-1", listen="inprocess://w", join=["inprocess://a"], cluster=PLAIN.for_worker())
+            worker.parent_name = "a"
+            async with asyncio.timeout(1.0):
+                await worker.start()
+            assert [member.name for member in worker.cluster.members()] == ["a"]
+            await worker.stop()
+
+
+@virtual_time
 async def test_a_node_that_is_taken_down_ends_its_block_with_the_reason() -> None:
     """The block is cancelled, and raises ``NodeDowned`` with the words of the member that took it down."""
     cancelled = asyncio.Event()

@@ -78,6 +78,8 @@ from .services_api import ClusterServices
 from .shared_state import SharedState, check_text
 from .topics_api import ClusterTopics
 
+FIRST_MEMBERS_S = 10.0
+"""Seconds that the start of a worker waits for the members; after that they come when they come."""
 MANAGER_TIMEOUT_S = 30.0
 """Seconds until a request to the cluster's manager fails."""
 RECORDS_MAX = 200
@@ -147,7 +149,8 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
         return replace(options, join=())
 
     async def start(self, ctx: NodeContext) -> None:
-        """Start the cluster's actors.  It does not wait for other members: ``wait_for`` does.
+        """Start the cluster's actors.  It does not wait for other members: ``wait_for`` does; only a worker waits, for
+        those that its node knows.
 
         Raises ``DiscoveryInvalid`` for an entry of ``join`` that is neither an endpoint nor a discovery, and
         ``MetadataInvalid`` for metadata over a limit.
@@ -175,6 +178,7 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
         ctx.serve(NodeMetricsReply, self.metrics_poller.on_reply)
         ctx.peers.on_worker(self._on_worker)
         if ctx.parent_name:
+            await self._wait_first_members()
             return
         if self.settings.split_brain is not None:
             self.resolver = await ctx.spawn(ResolverActor, self, name="resolver", restart="permanent")
@@ -184,6 +188,15 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
             self.discovery = await ctx.spawn(make, name="discovery", restart="permanent")
             self._parts.append(self.discovery)
         AdminService(self)
+
+    async def _wait_first_members(self) -> None:
+        """On a worker: wait until the parent has sent all members."""
+        try:
+            async with asyncio.timeout(FIRST_MEMBERS_S):
+                while not self.is_joined:
+                    await self.wait_changed()
+        except TimeoutError:
+            pass
 
     async def stop(self) -> None:
         """Leave the cluster when the node shuts down, whose actors have ended by now, also those placed elsewhere."""

@@ -5,7 +5,6 @@ It stands in the place of ``ClusterManager``, which the parent runs.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from ... import Actor, Reject, handler
@@ -17,9 +16,6 @@ from .messages import BeginLeave, FollowMembership, MarkDown, MembershipRecords,
 if TYPE_CHECKING:
     from .api import Cluster
 
-FIRST_S = 10.0
-"""Seconds that the start of a worker waits for the members; after that they come when they come."""
-
 
 class Follower(Actor):
     """Follows the membership of the parent.  cluster: the API object, which outlives the actor."""
@@ -28,14 +24,12 @@ class Follower(Actor):
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster, self.ctx = cluster, cluster.ctx
-        self._complete = cluster.ctx.loop.create_future()
 
-    async def on_start(self) -> None:
-        """Ask the parent for the members, whenever a session with it begins, and wait for them."""
+    def on_start(self) -> None:
+        """Ask the parent for the members, whenever a session with it begins."""
         self.cluster.manager = self.ref
         self.machine = self.cluster.follow_membership()
         self._unsubscribe = self.ctx.peers.subscribe(self._on_peer)
-        await asyncio.wait([self._complete], timeout=FIRST_S)
 
     def on_stop(self) -> None:
         """Follow no more."""
@@ -51,8 +45,6 @@ class Follower(Actor):
         changes = self.machine.update(msg.records)
         if msg.complete:
             self.machine.is_joined = True
-            if not self._complete.done():
-                self._complete.set_result(None)
         for change in changes:
             self.cluster.publish(change)
         self.cluster.changed()
