@@ -87,6 +87,7 @@ from .runtime.kernel.errors import StartFailed as StartFailed
 from .runtime.kernel.errors import StashFull as StashFull
 from .runtime.kernel.errors import TagTaken as TagTaken
 from .runtime.kernel.errors import TrouperError as TrouperError
+from .runtime.kernel.errors import Unavailable as Unavailable
 from .runtime.kernel.errors import Unhandled as Unhandled
 from .runtime.kernel.errors import WireError as WireError
 from .runtime.kernel.errors import WrongReply as WrongReply
@@ -265,6 +266,7 @@ __all__ = [
     "Trace",
     "Traced",
     "TrouperError",
+    "Unavailable",
     "Unhandled",
     "Unroutable",
     "WhichChildren",

@@ -17,6 +17,7 @@ from trouper import (
     Node,
     Reject,
     StartFailed,
+    Unavailable,
     applies,
     handler,
 )
@@ -100,6 +101,8 @@ class Moody(Actor):
                 await asyncio.sleep(10)
             if self.kind == "reject":
                 raise Reject("no such account")
+            if self.kind == "unavailable":
+                raise Unavailable("the books are closed")
             raise ValueError("not now")
         self.numbers.append(msg.n)
         self.handled.add(receipt)
@@ -178,7 +181,7 @@ def test_each_accepted_message_is_handled_once_whatever_crashes(seed: int) -> No
     simulate(scenario, seed=seed, nodes=2, quality=Quality(delay_s=0.01, loss=0.05))
 
 
-@pytest.mark.parametrize("kind", ["error", "late"])
+@pytest.mark.parametrize("kind", ["error", "late", "unavailable"])
 @virtual_time
 async def test_an_attempt_that_fails_is_followed_by_another(kind: str) -> None:
     """Also one whose reply came too late: the receiver knows the repetition."""
@@ -188,6 +191,90 @@ async def test_an_attempt_that_fails_is_followed_by_another(kind: str) -> None:
         assert [await delivery.ask(DeliverMessage(Charge(n))) for n in range(10)] == list(range(1, 11))
         await asyncio.sleep(60)
         assert await receiver.ask(Handled()) == list(range(10))
+
+
+@pytest.mark.parametrize("kind", [Delivery, DurableDelivery])
+@virtual_time
+async def test_messages_of_a_next_life_with_the_same_seed_are_new(kind: type[Delivery | DurableDelivery]) -> None:
+    """The sender and its memory are gone; the receiver has kept its receipts, and takes nothing for a repetition."""
+    done, handled = list[int](), HandledDeliveries()
+
+    class Keeper(Actor):
+        @handler
+        def charge(self, msg: Charge) -> None:
+            receipt = receipt_of(self.headers)
+            if receipt not in handled:
+                handled.add(receipt)
+                done.append(msg.n)
+
+    for n in range(3):
+        async with Node(seed=7, journal=MemoryJournal()) as node:
+            delivery = await node.spawn(kind, await node.spawn(Keeper), QUICK, name="delivery")
+            await delivery.ask(DeliverMessage(Charge(n)))
+            await asyncio.sleep(1)
+    assert done == [0, 1, 2]
+
+
+class Hang(Message):
+    """Keep the actor busy for a second, then fail."""
+
+
+class Hanging(Delivery):
+    """A delivery that can be kept from its mailbox, and restarted."""
+
+    @handler
+    async def hang(self, msg: Hang) -> None:
+        await asyncio.sleep(1)
+        raise ArithmeticError("as told")
+
+
+@virtual_time
+async def test_the_outcome_of_an_attempt_before_a_restart_settles_no_message_after_it() -> None:
+    """Both have the number 1; the first one is handled while the delivery hangs, the other one fails at first."""
+    async with Node() as node:
+        receiver, lives = await node.spawn(Moody), list[int]()
+
+        async def find(node: Node) -> ActorRef:
+            if lives:
+                raise OSError("not yet")
+            lives.append(1)
+            await asyncio.sleep(0.5)
+            return receiver
+
+        delivery = await node.spawn(Hanging, find, QUICK, restart="permanent")
+        await delivery.ask(DeliverMessage(Charge(1)))
+        delivery.tell(Hang())
+        delivery.tell(DeliverMessage(Charge(2)))
+        await asyncio.sleep(2)
+        assert await receiver.ask(Handled()) == [1]
+        lives.clear()
+        await asyncio.sleep(10)
+        assert await receiver.ask(Handled()) == [1, 2]
+
+
+class Relay(Actor):
+    """Hands each message on to the delivery that it is given."""
+
+    def __init__(self, onward: ActorRef) -> None:
+        self.onward = onward
+
+    @handler
+    async def charge(self, msg: Charge) -> None:
+        await self.onward.ask(DeliverMessage(msg))
+
+
+@virtual_time
+async def test_deliveries_in_a_chain_lose_nothing_when_one_of_them_is_full() -> None:
+    """A refusal for now is no decision: the delivery before it tries again."""
+    async with Node() as node:
+        last = await node.spawn(Moody, 3)
+        full = await node.spawn(Delivery, last, msgspec.structs.replace(QUICK, pending_max=1))
+        relay = await node.spawn(Relay, full)
+        first = await node.spawn(Delivery, relay, QUICK)
+        for n in range(10):
+            await first.ask(DeliverMessage(Charge(n)))
+        await asyncio.sleep(60)
+        assert await last.ask(Handled()) == list(range(10))
 
 
 @virtual_time
@@ -218,7 +305,7 @@ async def test_what_cannot_be_accepted_is_refused_at_the_asker() -> None:
             delivery = await node.spawn(kind, receiver, few, name=kind.__name__)
             for n in range(2):
                 await delivery.ask(DeliverMessage(Charge(n)))
-            with pytest.raises(Reject, match="has 2 messages to deliver, its pending_max: send later"):
+            with pytest.raises(Unavailable, match="has 2 messages to deliver, its pending_max: send later"):
                 await delivery.ask(DeliverMessage(Charge(3)))
         durable = await node.spawn(DurableDelivery, receiver, QUICK, name="other")
         with pytest.raises(Reject, match=r"^a DeliveryGivenUp cannot be stored: "):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ... import Actor, Reject, handler
+from ... import Actor, Reject, Unavailable, handler
 from ...lowlevel import PeerEvent, PeerUp
 from .admin_service import DownMember
 from .followed_membership import FollowedMembership
@@ -54,7 +54,7 @@ class Follower(Actor):
         """Have the parent take a member down."""
         parent = self.ctx.peers.get(self.ctx.parent_name)
         if parent is None:
-            raise Reject(f"{self.ctx.node_id.name} is not connected to its node {self.ctx.parent_name}: try again")
+            raise Unavailable(f"{self.ctx.node_id.name} is not connected to its node {self.ctx.parent_name}: try again")
         return await self.ctx.ask(parent.node_id, DownMember(msg.name, msg.reason))
 
     @handler

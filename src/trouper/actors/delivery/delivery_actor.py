@@ -1,7 +1,7 @@
 """``Delivery`` and ``DurableDelivery``: actors that deliver messages to one receiver, each at least once.
 
 An attempt is an ask: its reply says that the message is handled.  ``Reject`` settles the message, too, since the
-receiver has decided; every other error, and no reply in time, lead to another attempt.
+receiver has decided; ``Unavailable``, every other error, and no reply in time, lead to another attempt.
 
 Laws of this file:
 1. An accepted message is delivered or given up, and a message that is given up is published.
@@ -24,6 +24,7 @@ from ... import (
     Message,
     Node,
     Reject,
+    Unavailable,
     WireError,
     applies,
     handler,
@@ -40,7 +41,7 @@ _DEFAULT = DeliverySettings()
 class DeliverMessage(Message[int], local=True):
     """Deliver a message; the reply, once it is accepted, is its number.
 
-    Raises ``Reject`` at the asker when too many are pending, or when the message cannot be stored.
+    Raises at the asker ``Unavailable`` when too many are pending, and ``Reject`` when the message cannot be stored.
     """
 
     message: Message[object]
@@ -55,8 +56,9 @@ class DeliveryGivenUp(Message[None], local=True):
 
 
 class _Attempted(Message[None], tag="trouper.delivery.attempted", local=True):
-    """An attempt has ended.  problem: what failed; "" when the message is handled."""
+    """An attempt has ended.  sender: that made it.  problem: what failed; "" when the message is handled."""
 
+    sender: str
     number: int
     outcome: Literal["handled", "rejected", "failed"]
     problem: str = ""
@@ -86,14 +88,14 @@ class _Attempts:
         self.messages: dict[int, Message[object]] = {}
 
     def make_id(self) -> str:
-        """Return a new id of a sender."""
-        random = self._actor.node.system.random
-        return f"{int(random() * 2**52):013x}{int(random() * 2**52):013x}"
+        """Return a new id of a sender; the random source may repeat itself in the next generation of the node."""
+        system = self._actor.node.system
+        return f"{system.node_id.generation:016x}{int(system.random() * 2**52):013x}"
 
     def check_capacity(self) -> None:
-        """Raise ``Reject`` when too many messages are pending."""
+        """Raise ``Unavailable`` when too many messages are pending."""
         if self.pending.is_full:
-            raise Reject(
+            raise Unavailable(
                 f"{self._actor.ref.address} has {len(self.pending)} messages to deliver, its pending_max: send later"
             )
 
@@ -118,11 +120,11 @@ class _Attempts:
             receiver = await self._find()
             headers = header_of(Receipt(self.sender, number, self.pending.floor))
             await receiver.with_headers(headers).ask(message, self._settings.timeout_s)
-        except Reject as no:
-            return _Attempted(number, "rejected", str(no))
         except Exception as error:  # noqa: BLE001  the handler there may raise anything, and so may a user's function
-            return _Attempted(number, "failed", f"{type(error).__name__}: {error}"[:1_000])
-        return _Attempted(number, "handled")
+            if isinstance(error, Reject) and not isinstance(error, Unavailable):
+                return _Attempted(self.sender, number, "rejected", str(error))
+            return _Attempted(self.sender, number, "failed", f"{type(error).__name__}: {error}"[:1_000])
+        return _Attempted(self.sender, number, "handled")
 
     async def _find(self) -> ActorRef:
         if isinstance(self._receiver, ActorRef):
@@ -133,9 +135,9 @@ class _Attempts:
         return found
 
     def is_settled_by(self, attempted: _Attempted) -> bool:
-        """Whether a message is to be settled, given the outcome of an attempt."""
+        """Whether a message is to be settled, given the outcome of an attempt; never by one before a restart."""
         number = attempted.number
-        if number not in self.pending:
+        if attempted.sender != self.sender or number not in self.pending:
             return False
         if attempted.outcome == "failed":
             return self.pending.failed(number, self._now(), self._actor.node.system.random())

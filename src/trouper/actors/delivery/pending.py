@@ -27,7 +27,7 @@ class DeliverySettings(msgspec.Struct, frozen=True):
     retry_first_s, retry_max_s: seconds between an attempt that failed and the next one; it doubles from the first to
         the largest, with a jitter of a fifth.
     window: messages that are on their way at one time, at most 1,000; with 1 they are handled in order.
-    pending_max: messages that wait; more are refused with ``Reject``.
+    pending_max: messages that wait; more are refused with ``Unavailable``.
     attempts_max: attempts after which a message is given up; None tries without end.
     """
 

@@ -144,5 +144,9 @@ class Reject(TrouperError):
     """A business "no": raise it in a handler to refuse a message.  The actor goes on, and the asker gets this error."""
 
 
+class Unavailable(Reject):
+    """A refusal for now: the actor is at a limit, or lacks what it needs; the same message may be accepted later."""
+
+
 class InternalError(TrouperError):
     """A fault of Trouper itself."""

@@ -16,6 +16,7 @@ from trouper import (
     OneForOne,
     Reject,
     StartFailed,
+    Unavailable,
     Unhandled,
     handler,
 )
@@ -156,7 +157,9 @@ async def test_what_is_postponed_is_answered_after_the_change_and_before_newer_m
         await gate.ask(Coin(101))
         await gate.ask(Push())
         coins = [gate.ask(Coin(value)) for value in (1, 2, 4, 8)]
-        with pytest.raises(Reject, match=r"in state BROKEN has 3 postponed messages, its limit: Coin was refused$"):
+        with pytest.raises(
+            Unavailable, match=r"in state BROKEN has 3 postponed messages, its limit: Coin was refused$"
+        ):
             await coins[3]
         assert node.accounting().stashed == 3
         gate.tell(Repair())

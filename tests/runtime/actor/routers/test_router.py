@@ -19,9 +19,9 @@ from trouper import (
     Message,
     Node,
     RandomChoice,
-    Reject,
     Routees,
     ScatterGatherFirst,
+    Unavailable,
     Unroutable,
     handler,
 )
@@ -152,7 +152,7 @@ async def test_a_routee_that_ends_leaves_the_rotation(node: Node) -> None:
     router.tell(Note(1))
     await settle()
     assert told(letters) == [(Note(1), "rejected")]
-    assert issubclass(Unroutable, Reject)
+    assert issubclass(Unroutable, Unavailable)
 
 
 @staged

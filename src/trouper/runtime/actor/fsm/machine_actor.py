@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Generic, Literal, NoReturn, TypeVar, cast
 
 from ...kernel.ask import is_ask
-from ...kernel.errors import CallerError, InvalidHandler, InvalidOption, Reject, Unhandled
+from ...kernel.errors import CallerError, InvalidHandler, InvalidOption, Reject, Unavailable, Unhandled
 from ...kernel.executor import in_loop
 from ...kernel.handler_table import HandlerEntry
 from ...kernel.message import Message
@@ -61,7 +61,7 @@ class StateMachine(Actor, Generic[S]):
         choose another one for an instance.
     states: all states, where they are str.
     postponed: by state, the message types that wait until the state changes.
-    postponed_max: messages that may be postponed; more are refused with ``Reject``.
+    postponed_max: messages that may be postponed; more are refused with ``Unavailable``.
 
     A ``@handler`` handles its message in the states without a row for it.  A message without a row and a handler is a
     dead letter ``unhandled``.  An override of ``on_start`` calls ``super().on_start()``, which enters the first state.
@@ -232,7 +232,7 @@ class StateMachine(Actor, Generic[S]):
             elif isinstance(effect, PostponeMessage):
                 self.stash(message)
             elif isinstance(effect, RejectMessage):
-                raise Reject(
+                raise Unavailable(
                     f"{self.ref.address} in state {name_of(self.state)} has {self.postponed_max} postponed messages, "
                     f"its limit: {type(message).__qualname__} was refused"
                 )

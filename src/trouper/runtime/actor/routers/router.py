@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from ...kernel.ask import Ask, Envelope, is_ask
 from ...kernel.cell import Cell
-from ...kernel.errors import MailboxFull, Reject, TrouperError
+from ...kernel.errors import MailboxFull, TrouperError, Unavailable
 from ...kernel.mailbox import CapacityWaiter
 from ...kernel.message import Message
 from ...kernel.ref import ActorRef, Down, ask_with_headers, deliver
@@ -31,7 +31,7 @@ class Routees(Message[list[ActorRef]]):
     """Ask a router for its routees; the reply is a list of their refs."""
 
 
-class Unroutable(Reject):
+class Unroutable(Unavailable):
     """A router cannot route a message: it has no routees, its strategy fails for this message, or the routee is full.
 
     An ask fails with it; a told message is a dead letter ``rejected``.  The router goes on.
