@@ -36,7 +36,7 @@ def test_a_member_that_is_over_is_remembered_and_is_no_member() -> None:
     ben = Member("ben", "sim://ben", 8)
     view.update([ADA, ben])
     left, down = ADA.become(Status.LEFT), ben.become(Status.DOWN, "it is gone")
-    assert view.update([left, down]) == [effects.Left(left), effects.Downed(down, "it is gone")]
+    assert view.update([left, down]) == [effects.Departed(left), effects.Downed(down, "it is gone")]
     assert (view.members(), view.ended()) == ([], [left, down])
     assert view.update([left, Member("eve", "sim://eve", 9, status=Status.DOWN)]) == []
 

@@ -559,7 +559,7 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
         if info.name == self.ctx.node_id.name:
             pass
         elif change.member.is_over:
-            left = isinstance(change, effects.Left)
+            left = isinstance(change, effects.Departed)
             self.ctx.peers.forget(node_id, "it has left" if left else f"the cluster has taken it down: {info.reason}")
         else:
             self.ctx.peers.add_address(node_id, info.endpoint)

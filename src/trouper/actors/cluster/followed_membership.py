@@ -76,7 +76,7 @@ class FollowedMembership:
 def _change(record: Member, before: Member | None) -> MemberChange:
     match record.status:
         case Status.LEFT:
-            return effects.Left(record)
+            return effects.Departed(record)
         case Status.DOWN:
             return effects.Downed(record, record.reason)
         case Status.SUSPECT:

@@ -104,7 +104,7 @@ def event_of(event: effects.MemberChange, info: MemberInfo) -> MemberEvent:
             return MemberReachable(info)
         case effects.Downed(reason=reason):
             return MemberDown(info, reason)
-        case effects.Left():
+        case effects.Departed():
             return MemberLeft(info)
 
 

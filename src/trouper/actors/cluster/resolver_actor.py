@@ -80,7 +80,7 @@ class ResolverActor(Actor):
     @handler
     def due(self, msg: AlarmDue) -> None:
         """Call the machine at the time that it asked for."""
-        self._carry_out(self.machine.step(pure.Tick(), self.ctx.clock.now()))
+        self._carry_out(self.machine.step(pure.TimePassed(), self.ctx.clock.now()))
 
     def _update(self) -> None:
         members = self.cluster.machine.members()
@@ -89,7 +89,7 @@ class ResolverActor(Actor):
         view = PartitionView(
             tuple(_counted(member, up_number(member.name)) for member in members), self._observations(members)
         )
-        self._carry_out(self.machine.step(pure.ViewChanged(view), self.ctx.clock.now()))
+        self._carry_out(self.machine.step(pure.NewView(view), self.ctx.clock.now()))
 
     def _promote(self, members: Sequence[Member]) -> float:
         """Mark this node as up, once it has been a member for long enough and all members that are up are reachable.

@@ -13,7 +13,7 @@ from benchmarks.clustering.network import Network
 from tests.actors.cluster.membership.test_machine_torture import tortured
 from trouper.actors.cluster.membership import (
     Accusation,
-    Left,
+    Departed,
     Member,
     MembershipEvent,
     Status,
@@ -85,7 +85,7 @@ def leaving_is_no_failure(seed: int) -> list[str]:
     network.run(5)
     network.act(names[0], network.nodes[names[0]].leave(network.now))
     network.run(network.now + 30)
-    missing = set(names[1:]) - {name for _, name, event in heard if isinstance(event, Left)}
+    missing = set(names[1:]) - {name for _, name, event in heard if isinstance(event, Departed)}
     lost = [f"{name} lost the one who left" for _, name, event in heard if isinstance(event, Unreachable)]
     return [*lost, *(f"{name} did not hear who left" for name in sorted(missing))]
 

@@ -14,9 +14,9 @@ import pytest
 from benchmarks.clustering.network import Network
 from trouper.actors.cluster.membership import (
     AdmissionRefused,
+    Departed,
     Downed,
     Joined,
-    Left,
     Member,
     MembershipEvent,
     Send,
@@ -62,7 +62,7 @@ class _Model:
             self.events.append((round(now, 6), node, type(event).__name__, member.name, member.endpoint))
             if isinstance(event, Joined) and member.id in self.over[node]:
                 self.problems.append(f"{now:.1f} {node} shows {member.name} at {member.endpoint} again, which was over")
-            if isinstance(event, Downed | Left) and any(
+            if isinstance(event, Downed | Departed) and any(
                 record.id == member.id and record.is_over for record in self.network.nodes[node].all_records()
             ):  # and not only hidden by another generation of its name
                 self.over[node].add(member.id)

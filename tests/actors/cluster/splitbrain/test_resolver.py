@@ -17,11 +17,11 @@ from trouper.actors.cluster.splitbrain.resolver import (
     Effect,
     Event,
     LeaseResult,
+    NewView,
     ReleaseLease,
     SplitBrainResolver,
     SplitBrainSettings,
-    Tick,
-    ViewChanged,
+    TimePassed,
 )
 from trouper.actors.cluster.splitbrain.strategies import LeaseMajority
 from trouper.actors.cluster.splitbrain.view import MemberPhase, PartitionMember, PartitionView
@@ -61,7 +61,7 @@ def _said(effect: Effect) -> str:
 def _event(words: str) -> Event:
     verb, _, rest = words.partition(" ")
     if verb == "view":
-        return ViewChanged(_view(rest))
+        return NewView(_view(rest))
     return LeaseResult(rest == "yes")
 
 
@@ -82,7 +82,7 @@ def _play(case: str) -> list[str]:
         now = float(time)
         while resolver.wake_at < now or (not words and resolver.wake_at == now):
             at = resolver.wake_at
-            played += [f"> {at:g} {_said(effect)}" for effect in resolver.step(Tick(), at)]
+            played += [f"> {at:g} {_said(effect)}" for effect in resolver.step(TimePassed(), at)]
         played.append(line)
         if words:
             played += [f"> {now:g} {_said(effect)}" for effect in resolver.step(_event(words), now)]
@@ -112,7 +112,7 @@ def views(draw: st.DrawFn) -> PartitionView:
     return PartitionView(members, draw(pairs))
 
 
-EVENTS = st.one_of(views().map(ViewChanged), st.booleans().map(LeaseResult), st.just(Tick()))
+EVENTS = st.one_of(views().map(NewView), st.booleans().map(LeaseResult), st.just(TimePassed()))
 
 
 @given(
@@ -129,7 +129,7 @@ def test_orders_keep_their_laws_whatever_comes(strategy: str, events: list[tuple
         for _ in range(20):
             if resolver.wake_at > now:
                 break
-            effects += resolver.step(Tick(), now)
+            effects += resolver.step(TimePassed(), now)
         else:
             pytest.fail(f"it wants to be woken again and again at {now}")
         if isinstance(event, LeaseResult):
@@ -154,7 +154,7 @@ def test_nothing_is_decided_before_its_time(views: list[tuple[PartitionView, flo
         if unreachable - before:
             changed_at = now
         before = unreachable
-        effects = resolver.step(ViewChanged(view), now)
+        effects = resolver.step(NewView(view), now)
         orders = [effect for effect in effects if isinstance(effect, DownMembers)]
         unstable = resolver.decision is not None and "going out of reach" in resolver.decision.reason
         assert not orders or unstable or now - changed_at >= 2.0

@@ -16,11 +16,11 @@ from trouper.actors.cluster.splitbrain.resolver import (
     Effect,
     Event,
     LeaseResult,
+    NewView,
     ReleaseLease,
     SplitBrainResolver,
     SplitBrainSettings,
-    Tick,
-    ViewChanged,
+    TimePassed,
 )
 from trouper.actors.cluster.splitbrain.strategies import (
     DownAll,
@@ -95,7 +95,7 @@ class _World:
 
     def see(self, name: str, now: float) -> None:
         """Show a node what it has heard of."""
-        self.step(name, ViewChanged(self.nodes[name].view(self.side_of(name))), now)
+        self.step(name, NewView(self.nodes[name].view(self.side_of(name))), now)
 
     def step(self, name: str, event: Event, now: float) -> None:
         node = self.nodes[name]
@@ -103,7 +103,7 @@ class _World:
             self.carry_out(name, effect, now)
         if node.resolver.wake_at < inf:
             pause_s = max(0.0, node.resolver.wake_at - now)
-            self.after(now, pause_s, lambda at: self.step(name, Tick(), at))
+            self.after(now, pause_s, lambda at: self.step(name, TimePassed(), at))
 
     def carry_out(self, name: str, effect: Effect, now: float) -> None:
         match effect:

@@ -53,7 +53,7 @@ class Downed(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Left(msgspec.Struct, frozen=True):
+class Departed(msgspec.Struct, frozen=True):
     """A member left in order; this is no failure."""
 
     member: Member
@@ -121,7 +121,7 @@ class HealthChanged(msgspec.Struct, frozen=True):
     score: int
 
 
-MemberChange: TypeAlias = Joined | Updated | Suspected | Unreachable | ReachableAgain | Downed | Left
+MemberChange: TypeAlias = Joined | Updated | Suspected | Unreachable | ReachableAgain | Downed | Departed
 """Events about one member."""
 LocalEvent: TypeAlias = (
     Ended | AdmissionRefused | NameConflict | OtherCluster | Implausible | SeedsSilent | ClockJumped | HealthChanged

@@ -29,12 +29,12 @@ from collections.abc import Callable, Iterator
 from .broadcasts import BroadcastQueue
 from .digest import ViewDigest
 from .effects import (
+    Departed,
     Downed,
     Effect,
     Ended,
     Implausible,
     Joined,
-    Left,
     MembershipEvent,
     NameConflict,
     Publish,
@@ -346,7 +346,7 @@ class MembershipView:
 
     def _publish_end(self, record: Member, otherwise: str) -> None:
         if record.status is Status.LEFT:
-            self.publish(Left(record))
+            self.publish(Departed(record))
         else:
             reason = record.reason or otherwise or "it was taken down"
             self.publish(Downed(record.become(Status.DOWN, reason), reason))

@@ -11,7 +11,7 @@ receives its own ends.  The changes that restart the wait are those of Apache Pe
 or is removed does not restart it.
 
 ``step(event, now)`` takes the time in seconds and returns the effects, to be carried out in order.  ``wake_at`` is the
-time at which a ``Tick`` is to be passed in; one that comes too early does nothing.
+time at which a ``TimePassed`` is to be passed in; one that comes too early does nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class SplitBrainSettings(msgspec.Struct, frozen=True):
         check_number("lease_timeout_s", self.lease_timeout_s, zero=True)
 
 
-class ViewChanged(msgspec.Struct, frozen=True):
+class NewView(msgspec.Struct, frozen=True):
     """The view of this node, at the start and after every change."""
 
     view: PartitionView
@@ -61,11 +61,11 @@ class LeaseResult(msgspec.Struct, frozen=True):
     acquired: bool
 
 
-class Tick(msgspec.Struct, frozen=True):
+class TimePassed(msgspec.Struct, frozen=True):
     """The time ``wake_at`` has come."""
 
 
-Event: TypeAlias = ViewChanged | LeaseResult | Tick
+Event: TypeAlias = NewView | LeaseResult | TimePassed
 
 
 class DownMembers(msgspec.Struct, frozen=True):
@@ -116,7 +116,7 @@ class SplitBrainResolver:
 
     @property
     def wake_at(self) -> float:
-        """When a ``Tick`` is to be passed in; inf for never."""
+        """When a ``TimePassed`` is to be passed in; inf for never."""
         if self._is_down:
             return inf
         if self._asking is not None:
@@ -135,11 +135,11 @@ class SplitBrainResolver:
         if self._is_down:
             return [ReleaseLease()] if event == LeaseResult(True) else []  # the answer came too late
         match event:
-            case ViewChanged():
+            case NewView():
                 return self._view_changed(event.view, now)
             case LeaseResult():
                 return self._answered(event.acquired, now)
-            case Tick():
+            case TimePassed():
                 return self._tick(now)
 
     @property
