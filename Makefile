@@ -48,7 +48,7 @@ types: $(DEV)  ## mypy --strict and pyright strict
 	$(PY) -m pyright --warnings
 
 pytest: $(DEV)  ## the tests alone; ARGS="-k name" goes to them
-	$(PY) -m pytest -n auto --dist loadfile $(ARGS)
+	$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 format: $(DEV)  ## let ruff put right what it can
 	$(PY) -m ruff check --fix
