@@ -18,8 +18,9 @@ import numpy.typing as npt
 import pytest
 
 from tests.layout.sources import ROOT
-from trouper import Message, WireError
+from trouper import Actor, Message, Node, WireError, handler
 from trouper.runtime.session.copier import WireCopier
+from trouper.testing import virtual_time
 
 
 class Colour(enum.Enum):
@@ -51,8 +52,26 @@ class Record(msgspec.Struct):
     item: Item | None = None
 
 
+class Tagged(msgspec.Struct, tag=True):
+    a: int
+
+
+class SubTagged(Tagged, tag=True):
+    extra: int = 0
+
+
 class SubRecord(Record):
     extra: int = 0
+
+
+@dataclass
+class SubItem(Item):
+    c: int = 0
+
+
+@dataclass
+class RecordHolder:
+    records: list[Record]
 
 
 class Shape(Message):
@@ -66,6 +85,10 @@ class Square(Shape):
 class Frame(Shape):
     inner: Shape
     others: dict[str, list[Shape | None]] | None = None
+
+
+class Inside(Shape):
+    record: Record
 
 
 class Holder(msgspec.Struct):
@@ -124,6 +147,9 @@ ARRIVES: dict[str, list[tuple[object, object]]] = {
     ],
     "`NamedTuple`, `TypedDict`": [(Pair, Pair(1, "a")), (Keys, {"a": 1})],
     "dataclasses, `msgspec.Struct`": [(Item, Item(1, [2])), (Record, Record(1, Item(2)))],
+    "a struct that is derived from another one that the field names too, both with a tag": [
+        (Tagged | SubTagged, SubTagged(1, extra=7)), (list[Tagged | SubTagged], [Tagged(1), SubTagged(1)]),
+    ],
     "messages": [(Square, Square(1.0)), (list[Square], [Square(1.0)])],
     "a class derived from the message class of a field": [
         (Shape, Square(1.0)), (Message, Square(1.0)), (Message[None], Square(2.0)), (Holder, Holder(Square(3.0))),
@@ -152,13 +178,15 @@ CHANGES: dict[str, list[tuple[object, object, object]]] = {
         (object, (1, 2), [1, 2]), (object, {1}, [1]), (object, Item(1), {"a": 1, "b": []}), (object, Colour.RED, "r"),
         (object, UUID_5, str(UUID_5)), (object, np.float64(1.5), 1.5), (Any, Square(1.0), {"$type": "*", "side": 1.0}),
     ],
-    "a `Struct` that is derived from that of the field, and is no message": [
-        (Record, SubRecord(1, extra=7), Record(1)),
-    ],
 }  # fmt: skip
 
 REFUSED: dict[str, list[tuple[object, object]]] = {
     "an `int` beyond that": [(int, 2**64), (int, -(2**63) - 1)],
+    "a struct or dataclass that is derived from that of the field, and is no message": [
+        (Record, SubRecord(1, extra=7)), (list[Record | None], [None, SubRecord(1)]), (Item, SubItem(1)),
+        (dict[str, tuple[Record, ...]], {"a": (Record(1), SubRecord(1))}), (Record, Record(1, SubItem(2))),
+        (Shape, Inside(SubRecord(1))), (RecordHolder, RecordHolder([SubRecord(1)])),
+    ],
     "text with lone surrogates": [(str, "\udcff")],
     "`complex`, `Fraction`, `range`": [(complex, 1j), (Fraction, Fraction(1, 3)), (object, range(3))],
     "functions, classes, exceptions as values": [(object, len), (object, int), (object, ValueError("x"))],
@@ -249,3 +277,41 @@ def package(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setattr(sys.modules[__name__.partition(".")[0]], "from_dlpack", from_dlpack, raising=False)
+
+
+class GetRecord(Message[Record]):
+    """Ask for a record."""
+
+
+class Keeper(Actor):
+    @handler
+    def get_record(self, msg: GetRecord) -> Record:
+        return SubRecord(1, extra=7)
+
+
+LOST = "SubRecord in a field of Record, where what it adds would be lost"
+
+
+@virtual_time
+async def test_a_reply_of_a_derived_class_is_refused_with_the_cure() -> None:
+    """On a strict node and from another node the asker gets a `WireError` in its place."""
+    async with Node(strict_wire=True) as two:
+        keeper = await two.spawn(Keeper, name="keeper")
+        with pytest.raises(WireError, match=LOST):
+            await keeper.ask(GetRecord())
+    async with (
+        Node("two", listen="inprocess://two") as two,
+        Node("one", listen="inprocess://one", join=["inprocess://two"]) as one,
+    ):
+        await two.spawn(Keeper, name="keeper")
+        await one.network.wait_for_peer("two")
+        far = await one.network.whereis("two", "user/keeper")
+        assert far is not None
+        with pytest.raises(WireError, match=LOST):
+            await far.ask(GetRecord())
+
+
+def test_the_error_names_the_path_to_the_value() -> None:
+    """And the class that would lose a field."""
+    with pytest.raises(WireError, match=r"v\['a'\]\[1\] is a SubRecord in a field of Record"):
+        sent(dict[str, tuple[Record, ...]], {"a": (Record(1), SubRecord(1))})

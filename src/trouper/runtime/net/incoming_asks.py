@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from ..kernel.cell import Cell
 from ..kernel.errors import ActorStopped, MailboxFull, PeerOverLimit, WireError
+from ..kernel.message import reply_annotation
 from ..session.budget import Account, RateLimit
 from ..session.codec import REPLY, REPLY_ERROR, OutOfBandPayload
+from ..session.derived import check_derived
 from .errors import failure_of
 from .send_buffer import SendBuffer
 
@@ -43,15 +45,17 @@ class IncomingAsks:
         self.waiting: dict[int, asyncio.Future[object]] = {}
         self._traces = RateLimit(TRACES_MAX, TRACES_S)
 
-    def answer(self, correlation: int, future: asyncio.Future[object], cell: Cell | None = None) -> None:
+    def answer(
+        self, correlation: int, future: asyncio.Future[object], cell: Cell | None = None, asked: type | None = None
+    ) -> None:
         """Send the result of a future as the reply to an ask, once it is done.
 
-        cell: the actor that was asked; None for a request to the node itself.
+        cell: the actor that was asked; None for a request to the node itself.  asked: the class of the message.
         Raises ``PeerOverLimit`` when too many asks wait, and ``WireError`` for a correlation that one waits with; the
         future is cancelled then.
         """
         if future.done():
-            self._answered(correlation, cell, future)
+            self._answered(correlation, cell, asked, future)
             return
         try:
             if correlation in self.waiting:
@@ -61,19 +65,31 @@ class IncomingAsks:
             future.cancel()
             raise
         self.waiting[correlation] = future
-        future.add_done_callback(partial(self._answered_later, self.account, correlation, cell))
+        future.add_done_callback(partial(self._answered_later, self.account, correlation, cell, asked))
 
     def _answered_later(
-        self, account: Account, correlation: int, cell: Cell | None, future: asyncio.Future[object]
+        self,
+        account: Account,
+        correlation: int,
+        cell: Cell | None,
+        asked: type | None,
+        future: asyncio.Future[object],
     ) -> None:
         account.give_back("asks")
-        self._answered(correlation, cell, future)
+        self._answered(correlation, cell, asked, future)
 
-    def _answered(self, correlation: int, cell: Cell | None, future: asyncio.Future[object]) -> None:
+    def _answered(
+        self, correlation: int, cell: Cell | None, asked: type | None, future: asyncio.Future[object]
+    ) -> None:
         was_cancelled = self.waiting.pop(correlation, None) is None and future.cancelled()
         error = ActorStopped("the handler was cancelled") if future.cancelled() else future.exception()
         if self._send_buffer.closed or was_cancelled:
             return
+        if error is None and asked is not None:
+            try:
+                check_derived(reply_annotation(asked), future.result(), f"the reply to {asked.__qualname__}")
+            except WireError as refused:
+                error = refused
         if error is None:
             self.reply(correlation, future.result())
         elif cell is not None and cell.phase == "failed" and cell.spec.restart == "temporary":

@@ -550,7 +550,7 @@ class Peer:
             grid_s = math.ceil(min(timeout_s, ASK_S_MAX) * ASK_GRID_PER_S) / ASK_GRID_PER_S
             ask = ask_with_headers(ref, message, grid_s, headers) if headers else ref.ask(message, grid_s)
             try:
-                self.incoming_asks.answer(correlation, ask, cell)
+                self.incoming_asks.answer(correlation, ask, cell, type(message))
             except (PeerOverLimit, WireError) as error:
                 self.note_refusal("an ask", error)
                 self.incoming_asks.reply_error(correlation, error)

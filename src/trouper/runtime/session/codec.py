@@ -35,6 +35,7 @@ from .buffers import BUFFER_CODE, OutOfBandBuffer, expected, is_number, may_carr
 from .buffers import read as read_buffer
 from .buffers import write as write_buffer
 from .codecs import CODEC_CODE, Encoded, decoded, encoded
+from .derived import check_derived, holds_classes
 from .endpoints import ENDPOINT_CHARS_MAX
 from .polymorphic import build, is_polymorphic
 from .schemas import FINGERPRINT_BYTES, fields_of, fingerprint
@@ -153,6 +154,7 @@ class SessionCodec:
         self._encoder = msgspec.msgpack.Encoder(enc_hook=self._encode_hook)
         self.numbers: dict[type, int] = {type_: number for number, type_ in enumerate(known, TAGS_FROM)}
         self._ref_numbers: dict[tuple[str, int, int], int] = {}
+        self._with_classes: set[type] = set()
         self._new_tags: list[TagDefinition] = []
         self._new_refs: list[RefDefinition] = []
         self._out_of_band_payloads = self._payloads_with_headers = 0
@@ -194,6 +196,8 @@ class SessionCodec:
                 self.carriers.add(number)
             else:
                 self.plain[type_] = number
+            if holds_classes(type_):
+                self._with_classes.add(type_)
         return number
 
     def encode(self, items: Sequence[Item], deadlines: Sequence[float], bytes_max: int) -> bytes:
@@ -207,6 +211,9 @@ class SessionCodec:
             self._ref_numbers.clear()
         self._out_of_band_payloads = self._payloads_with_headers = 0
         encoded = self._try(items, "a message")
+        if self._with_classes:
+            for item in items:
+                self._check_classes(item[3])
         parts: tuple[object, ...] = (self._new_tags, self._new_refs, msgspec.Raw(encoded), deadlines)
         if self._out_of_band_payloads or self._payloads_with_headers:
             out_of_band = [
@@ -231,6 +238,7 @@ class SessionCodec:
         if isinstance(value, ToldWithHeaders):
             value = value.message
         name = type(value).__qualname__
+        self._check_classes(payload)
         try:
             self._try(payload, name)
         except WireError as error:
@@ -238,6 +246,19 @@ class SessionCodec:
             raise WireError(f"{error}, in {name}{where}" if where else str(error)) from error.__cause__
         finally:
             self._forget_new_refs()
+
+    def _check_classes(self, payload: object) -> None:
+        """Raise ``WireError`` for a message in which a field holds a value of a derived class that is no message."""
+        value = payload.value if isinstance(payload, OutOfBandPayload) else payload
+        if isinstance(value, ToldWithHeaders):
+            value = value.message
+        type_ = type(value)
+        if type_ in self._with_classes:
+            try:
+                check_derived(type_, value, type_.__qualname__)
+            except WireError:
+                self._forget_new_refs()
+                raise
 
     def forget_refs(self) -> None:
         """Begin to number refs anew, in both directions: for a codec that reads what it has written itself."""

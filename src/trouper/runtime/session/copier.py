@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TypeVar, cast
 
 from ..kernel.errors import WireError
-from ..kernel.message import Message
+from ..kernel.message import Message, reply_annotation
 from ..kernel.ref import ActorRef
 from .codec import REPLY, RefDefinition, SessionCodec
+from .derived import check_derived
 from .frames import HEADER_BYTES
 from .settings import SessionSettings
 
@@ -41,10 +42,12 @@ class WireCopier:
         """Return a reply as another node would see it; raises ``WireError`` naming what was asked."""
         if type(asked).__local__:
             return value
+        check_derived(reply_annotation(type(asked)), value, f"the reply to {type(asked).__qualname__}")
         return cast("R", self._round_trip((0, 1, REPLY, value), type(asked), None, NO_LIMIT))
 
     def value(self, annotation: object, value: object, name: str) -> object:
         """Return any value as another node would read it by its annotation; raises ``WireError`` naming it."""
+        check_derived(annotation, value, name)
         try:
             return self._round_trip((0, 0, REPLY, value), annotation, name, NO_LIMIT)
         except WireError as error:
