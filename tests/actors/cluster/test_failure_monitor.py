@@ -1,12 +1,13 @@
 """Handlers of failures, and the suspicion of sessions, on whole nodes."""
 
 import asyncio
+from typing import cast
 
 import pytest
 
 from tests.actors.cluster.stage import PLAIN, play
-from trouper import CallerError, Node
-from trouper.actors.cluster.detectors.failures import DeviceFailed, Failure, MemberFailed, SessionFailed
+from trouper import CallerError, InvalidOption, Node
+from trouper.actors.cluster.detectors.failures import DeviceFailed, Failure, Kind, MemberFailed, SessionFailed
 from trouper.actors.cluster.events import ClusterFailure
 from trouper.actors.cluster.membership.packets import Gossip
 from trouper.actors.cluster.messages import ClusterPacket
@@ -125,3 +126,19 @@ def test_nothing_is_remembered_of_nodes_that_are_no_members() -> None:
         return {"join": []} if name == "outsider" else {"cluster": PLAIN, "join": ["sim://n1"]}
 
     simulate(whole, nodes=["n1", "outsider"], joins={}, options=options)
+
+
+async def _handlers(sim: Simulation) -> None:
+    cluster = sim["n1"].cluster
+    undo = [cluster.on_failure("node", _fails) for _ in range(1_000)]
+    with pytest.raises(CallerError, match="has 1,000 handlers of node failures, which are the most: remove those"):
+        cluster.on_failure("node", _fails)
+    undo[0]()
+    cluster.on_failure("node", _fails)
+    with pytest.raises(InvalidOption, match="failures of the kind 'link': it must be one of node, session, device"):
+        cluster.on_failure(cast("Kind", "link"), _fails)
+
+
+def test_handlers_that_cannot_be_registered_are_refused() -> None:
+    """By an error of the caller: too many of one kind, and those of a kind that there is not."""
+    play(_handlers)

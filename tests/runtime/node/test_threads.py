@@ -198,6 +198,35 @@ def test_another_loop_waits_for_capacity_by_await_tell() -> None:
     asyncio.run(main())
 
 
+def test_another_loop_gives_up_its_wait_for_capacity() -> None:
+    """The message was sent; the loop of the node has nothing to report when the capacity is there."""
+
+    async def main() -> None:
+        problems = list[object]()
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+        async with Node() as node:
+            ref, other = await node.spawn(Narrow), await node.spawn(Local)
+            node.introspection.suspend(ref)
+
+            async def elsewhere() -> None:
+                sent = [ref.tell(Note(n)) for n in range(4)]
+                waiting = [asyncio.ensure_future(each) for each in sent[2:]]
+                await asyncio.sleep(0)
+                await asyncio.to_thread(other.blocking.ask, Notes())  # by then the node's loop waits for them
+                for each in waiting:
+                    each.cancel()
+                await asyncio.wait(waiting)
+                assert all(each.cancelled() for each in waiting)
+
+            await asyncio.to_thread(asyncio.run, elsewhere())
+            node.introspection.resume(ref)
+            assert await ref.ask(Notes()) == [0, 1, 2, 3]
+            await ref.drain()
+        assert problems == []
+
+    asyncio.run(main())
+
+
 def test_calls_of_threads_that_wait_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the loop is blocked a thread gets ``MailboxFull`` at the limit, which sends nothing."""
     monkeypatch.setattr(thread_inbox, "CALLS_MAX", 10)

@@ -441,10 +441,11 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
     # --- failures ----------------------------------------------------------------------------------------------------
 
     def on_failure(self, kind: Kind, handle: Handle) -> Callable[[], None]:
-        """Register a function for the failures of a ``node``, ``link`` or ``device``; return a function that undoes it.
+        """Register a function for the failures of a ``node``, ``session`` or ``device``; return one that undoes it.
 
         handle: called in this node's loop with each ``Failure``, so it should be quick; an exception in it is reported.
-        The same failures are published as ``ClusterFailure``.
+        The same failures are published as ``ClusterFailure``.  Raises ``InvalidOption`` for another kind, and
+        ``CallerError`` for more than 1,000 handlers of one kind.
         """
         return self.failures.on_failure(kind, handle)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
 
+from ... import CallerError, InvalidOption
 from .detectors.failures import Failure, Kind, MemberFailed, SessionFailed, kind_of
 from .detectors.phi import PhiAccrual, PhiSettings
 from .events import ClusterFailure, MemberDown, MemberEvent, MemberLeft, MemberReachable, MemberUnreachable
@@ -44,12 +45,18 @@ class FailureMonitor:
         """Call a function with each failure of a kind; return a function that removes it again.
 
         It is called in the node's event loop and should be quick; an exception that it raises is reported.
-        Raises ``ValueError`` for more than ``HANDLERS_MAX`` handlers of one kind.
+        Raises ``InvalidOption`` for a kind that there is not, and ``CallerError`` for more than ``HANDLERS_MAX``
+        handlers of one kind.
         """
+        if kind not in tuple(self._handlers):
+            raise InvalidOption(
+                f"handler of failures of the kind {kind!r:.80}: it must be one of {', '.join(self._handlers)}"
+            )
         handlers = self._handlers[kind]
         if len(handlers) >= HANDLERS_MAX:
-            raise ValueError(
-                f"{HANDLERS_MAX} handlers for {kind} failures are the most: remove those that are not needed"
+            raise CallerError(
+                f"node {self.ctx.node_id.name} has {HANDLERS_MAX:,} handlers of {kind} failures, which are the most: "
+                "remove those that are not needed"
             )
         handlers.append(handle)
 

@@ -127,8 +127,8 @@ class _Waiting(Future[R]):
         return not self._given_up
 
     def begin(self, start: Callable[[], asyncio.Future[R]]) -> None:
-        """Start what the thread waits for, unless it no longer waits."""
-        if self._given_up:
+        """Start what the thread waits for, unless it no longer waits; from now on the thread cannot cancel this."""
+        if self._given_up or not self.set_running_or_notify_cancel():
             return
         try:
             self._begun = start()

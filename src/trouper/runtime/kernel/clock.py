@@ -100,7 +100,7 @@ class Alarm:
     at: that time, in seconds of the loop; inf for never.
     """
 
-    __slots__ = ("_callback", "_loop", "_timer", "at")
+    __slots__ = ("__weakref__", "_callback", "_loop", "_timer", "at")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
         self._loop, self._callback = loop, callback

@@ -31,7 +31,7 @@ BACKOFF = Backoff(first_s=0.1, max_s=5.0)
 STEADY_S = 60.0
 """Seconds that an extension must have run for its next failure to count as the first one."""
 UNWIND_S = 1.0
-"""Seconds that a cancelled hook may take to unwind before it is left behind."""
+"""Seconds that cancelled hooks and tasks may take to unwind before they are left behind."""
 
 
 class ExtensionFailed(Message[None]):
@@ -115,9 +115,10 @@ class ExtensionRun:
         """Fail the extension by an error that ``what``, a part of its own code, has raised at the runtime."""
         node, cell = self.manager.node, self._cell
         node.reports.problem(f"extension {self.extension.name} of node {node.name} fails by {what}", error)
-        if self.state == "starting" and self._hook is not None:
+        if self.state == "starting":
             self._failure = self._failure or error
-            self._hook.cancel()
+            if self._hook is not None:
+                self._hook.cancel()
         elif self.state == "running" and cell is not None and cell.phase == "live":
             crash(cell, error, None)
 
@@ -172,8 +173,8 @@ class ExtensionRun:
         finally:
             if self.state != "dormant":
                 self.state = "stopped"
-                self._close_context()
                 self._attempt_ended(NodeClosed(f"extension {self.extension.name} of node {node.name} has stopped"))
+                await self._close_context()
 
     async def _live(self) -> BaseException | None:
         """Run the extension once; returns its failure, or None when it was stopped or interrupted."""
@@ -189,21 +190,22 @@ class ExtensionRun:
             cell = (await spawning)._cell  # noqa: SLF001  a ref is the runtime's own
         except Exception as raised:  # noqa: BLE001  whatever a start raises is the extension's failure
             error = raised.__cause__ if isinstance(raised, StartFailed) and raised.__cause__ is not None else raised
-            self._close_context()
+            await self._close_context()
             self._attempt_ended(self._start_error(error))
             return error
         self._cell, self.state, self._has_run = cell, "running", True
         self._at_rest.clear()
         cell.add_watcher(self)
         self._attempt_ended(None)
+        if self._failure is not None:  # of a callback between the end of `start` and now
+            crash(cell, self._failure, None)
         try:
             failure = await self._ended
             self.state = "stopping"
             await self.manager.interrupt_dependents(self)
             await self._call_stop()
         finally:
-            self._close_context()
-            self._at_rest.set()
+            await self._close_context()
         if not cell.gone:
             cell.remove_watcher(self)
             cell.request_stop()
@@ -247,12 +249,23 @@ class ExtensionRun:
             raise ActorFailed(f"{name}() was cancelled by what it awaited")
         task.result()
 
-    def _close_context(self) -> None:
+    async def _close_context(self) -> None:
+        """End all that the context has made; its tasks may take ``UNWIND_S`` to end."""
         context, self.context = self.context, None
-        if context is not None:
-            context.close()
-            if not self._stops:
-                self.manager.serve_while_away(self, context.served)
+        try:
+            if context is not None:
+                left = context.close()
+                if not self._stops:
+                    self.manager.serve_while_away(self, context.served)
+                if left:
+                    _, left = await asyncio.wait(left, timeout=UNWIND_S)
+                if left:
+                    self.manager.node.reports.problem(
+                        f"extension {self.extension.name} of node {self.manager.node.name}: {len(left)} of its tasks "
+                        f"did not end within {UNWIND_S:g} s of the cancellation, and are left behind"
+                    )
+        finally:
+            self._at_rest.set()
 
     # --- what becomes of an attempt ----------------------------------------------------------------------------------
 

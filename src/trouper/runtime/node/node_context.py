@@ -9,6 +9,7 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import WeakSet
 
 import msgspec
 
@@ -16,7 +17,7 @@ from ..actor.spawning import SpawnMixin
 from ..gossip.versioned_table import TableLimits
 from ..kernel.ask import current_invocation
 from ..kernel.clock import Alarm
-from ..kernel.errors import CallerError, InvalidOption, NodeUnreachable
+from ..kernel.errors import AskTimeout, CallerError, InvalidOption, NodeUnreachable
 from ..kernel.headers import NO_HEADERS, Headers, checked_headers
 from ..kernel.hooks import headers_of, request_with_headers
 from ..kernel.logs import get_log
@@ -62,7 +63,7 @@ class ExtensionClock:
         callback: an error in it fails the extension.
         """
         alarm = Alarm(self._context.loop, self._context.guard(callback, "its alarm"))
-        self._context.until_end(partial(alarm.set, float("inf")))
+        self._context.alarms.add(alarm)
         return alarm
 
 
@@ -87,6 +88,8 @@ class NodeContext(SpawnMixin):
         self.served: dict[type, Allow] = {}
         self._own_handlers: dict[type, Callable[[Any, PeerInfo], object]] = {}  # Any: the type of its key
         self._endings: dict[Callable[[], None], None] = {}
+        self.alarms = WeakSet[Alarm]()
+        """Those that the loop or the extension holds."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __spawn_parent__(self) -> Cell:
@@ -260,15 +263,9 @@ class NodeContext(SpawnMixin):
         handler raises.
         """
         if node_id == self.node_id:
-            async with asyncio.timeout(self.node.system.ask_timeout_s if timeout_s is None else timeout_s):
-                context, own = contextvars.copy_context(), None
-                if headers is not None:
-                    own = request_with_headers(self.node.system, message, checked_headers(headers))
-                context.run(current_invocation.set, own)
-                reply = context.run(self._serve_own, message)
-                if inspect.iscoroutine(reply):
-                    reply = await asyncio.create_task(cast("Coroutine[object, object, object]", reply), context=context)
-                return cast("R", reply)
+            return await self._ask_self(
+                message, self.node.system.ask_timeout_s if timeout_s is None else timeout_s, headers
+            )
         peer = None if self.network is None else self.network.find_generation(node_id)
         if peer is None:
             raise NodeUnreachable(
@@ -277,6 +274,29 @@ class NodeContext(SpawnMixin):
             )
         ref = peer.control_ref if headers is None else peer.control_ref.with_headers(headers)
         return await ref.ask(message, timeout_s)
+
+    async def _ask_self(self, message: Message[R], limit_s: float, headers: Headers | None) -> R:
+        what = f"ask of extension {self.name} on node {self.node_id.name}"
+        if not limit_s >= 0:
+            raise InvalidOption(f"{what} with timeout_s={limit_s}: it must be 0 or more")
+        limit = asyncio.timeout(limit_s)
+        try:
+            async with limit:
+                context, own = contextvars.copy_context(), None
+                if headers is not None:
+                    own = request_with_headers(self.node.system, message, checked_headers(headers))
+                context.run(current_invocation.set, own)
+                reply = context.run(self._serve_own, message)
+                if inspect.iscoroutine(reply):
+                    reply = await asyncio.create_task(cast("Coroutine[object, object, object]", reply), context=context)
+                return cast("R", reply)
+        except TimeoutError:
+            if not limit.expired():
+                raise  # the handler's own
+            raise AskTimeout(
+                f"node {self.node_id.name} did not answer {type(message).__qualname__} within {limit_s:g} s; "
+                "its handler may have run"
+            ) from None
 
     def _send_to_self(self, message: Message[Any]) -> None:  # Any: a message with whatever reply
         try:
@@ -323,7 +343,10 @@ class NodeContext(SpawnMixin):
     # --- what ends with the extension --------------------------------------------------------------------------------
 
     def run_in_background(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        """Run a coroutine as a task, which is cancelled when the extension ends; an error in it fails the extension."""
+        """Run a coroutine as a task, which is cancelled when the extension ends; an error in it fails the extension.
+
+        It has a second to end; after that the extension is started again, or the node goes on with its shutdown.
+        """
         task = self.node.system.background(self._run_guarded(coroutine))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -334,7 +357,10 @@ class NodeContext(SpawnMixin):
         try:
             await coroutine
         except Exception as error:  # noqa: BLE001  the extension fails by it
-            self._run.fail(error, "its background task")
+            if self.is_open:
+                self._run.fail(error, "its background task")
+            else:
+                self.report(f"a background task of extension {self.name} failed after the extension had ended", error)
 
     def watch(self, ref: ActorRef, handle: Callable[[Down], None]) -> Callable[[], None]:
         """Call a function when an actor of this node ends, before any actor handles its ``Down``.
@@ -398,8 +424,11 @@ class NodeContext(SpawnMixin):
 
         return end_now
 
-    def close(self) -> None:
-        """End all that was made by this context but the actors, the newest first; called by the runtime."""
+    def close(self) -> set[asyncio.Task[None]]:
+        """End all that was made by this context but the actors, the newest first; called by the runtime.
+
+        Returns the tasks, which are cancelled and have not ended yet.
+        """
         self._handlers.unserve(*self.served, owner=self.name)
         while self._endings:
             ending, _ = self._endings.popitem()
@@ -407,8 +436,11 @@ class NodeContext(SpawnMixin):
                 ending()
             except Exception as error:  # noqa: BLE001  one that fails must not keep the others from ending
                 self.node.reports.problem(f"extension {self.name}: {ending!r} failed at its end", error)
-        for task in list(self._tasks):
+        for alarm in self.alarms:
+            alarm.set(float("inf"))
+        for task in self._tasks:
             task.cancel()
+        return set(self._tasks)
 
 
 class _Watcher:
