@@ -45,9 +45,10 @@ class Nodes:
             for table in "tu":
                 self.add(name, table)
 
-    def add(self, node: str, name: str) -> Table:
-        """Add a table to a node."""
-        table: Table = self.at[node].add(name, tuple, TableLimits(rows_max=100), lambda: None)
+    def add(self, node: str, name: str, row_bytes_max: int = 4_096) -> Table:
+        """Add a table to a node.  row_bytes_max: as in ``TableLimits``; a message has half a megabyte of such rows."""
+        limits = TableLimits(rows_max=100, row_bytes_max=row_bytes_max)
+        table: Table = self.at[node].add(name, tuple, limits, lambda: None)
         return table
 
     def table(self, node: str, name: str = "t") -> Table:

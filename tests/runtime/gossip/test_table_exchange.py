@@ -6,7 +6,7 @@ import pytest
 
 from tests.runtime.gossip.exchange_stage import Nodes, decoded
 from trouper import CallerError, InvalidOption
-from trouper.runtime.gossip.messages import VERSION_MAX, TableChecksums, TableDeltas, TableDigest
+from trouper.runtime.gossip.messages import MESSAGE_BYTES_MAX, VERSION_MAX, TableChecksums, TableDeltas, TableDigest
 from trouper.runtime.gossip.table_exchange import ExchangeSettings
 from trouper.runtime.gossip.versioned_table import VERSIONS_AHEAD_MAX, Delta, TableLimits
 
@@ -235,6 +235,55 @@ def test_a_flood_of_digests_is_answered_a_few_times_a_second() -> None:
     answers = [len(nodes.at["a"].digest_from("b", digest, 0.0)) for _ in range(20)]
     assert (sum(answers), nodes.at["a"].refused) == (5, {"digest": 15})
     assert nodes.at["a"].digest_from("b", digest, 1.0)
+
+
+@pytest.mark.parametrize("settings", [ExchangeSettings(answer_max=3), ExchangeSettings(2, 2, answer_max=3)])
+@pytest.mark.parametrize("writes", [False, True])
+def test_rows_of_more_messages_than_an_answer_may_have_are_copied(settings: ExchangeSettings, writes: bool) -> None:
+    """Also while their owners write all the time; each owner has 100 rows here, and a message takes 10."""
+    nodes = Nodes("a b c", settings)
+    for node in nodes.at:
+        nodes.add(node, "large", row_bytes_max=MESSAGE_BYTES_MAX // 10)
+    for node in "ab":
+        for number in range(100):
+            nodes.put(node, f"key {number}", number, "large")
+    nodes.transit.clear()
+    for step in range(40):
+        if writes:
+            nodes.put("a", "key 1", -step - 1, "large")
+            nodes.transit.clear()
+        nodes.compare()
+    for owner in "ab":
+        copies = nodes.copies(owner, "large")
+        assert len(copies[owner]) == 100
+        assert copies == dict.fromkeys("abc", copies[owner])
+
+
+def test_an_answer_above_the_limit_is_paid_for_by_a_pause() -> None:
+    """Rows of an owner, once begun, are sent to their end; later digests wait until the mean is within the limit."""
+    nodes = Nodes("a b", ExchangeSettings(answer_max=3))
+    table = nodes.add("a", "large", row_bytes_max=MESSAGE_BYTES_MAX // 10)
+    for number in range(100):
+        table.put(f"key {number}", number)
+    digest = TableDigest({"large": {}}, False, {}, ())
+    answers = [len(nodes.at["a"].digest_from("b", digest, second / 4)) for second in range(41)]
+    assert [answer for answer in answers if answer] == [10] * 4, "of 10 messages; 3 are the limit of a second"
+    assert answers[10] == 10
+
+
+def test_rows_that_a_copy_refuses_keep_no_others_from_it() -> None:
+    """An answer does not always begin with the same owner."""
+    nodes = Nodes("a b c", ExchangeSettings(answer_max=1))
+    for node in "ab":
+        nodes.add(node, "large", row_bytes_max=MESSAGE_BYTES_MAX // 10)
+    for number in range(100):
+        nodes.put("a", f"key {number}", number, "large")
+    nodes.put("b", "x", 1, "large")
+    nodes.settle()
+    digest = TableDigest({"large": {}}, False, {}, None)
+    answers = [nodes.at["a"].digest_from("c", digest, float(second)) for second in range(200)]
+    sent = [message for sends in answers for _, message in sends if isinstance(message, TableDeltas)]
+    assert {delta.owner for message in sent for _, delta in decoded(message)} == {"a", "b"}
 
 
 def test_a_table_has_a_name_of_its_own() -> None:

@@ -50,7 +50,7 @@ class ReplicationSettings:
 
     interval_s: seconds between two comparisons of a node's copies with those of a random member.
     direct_max: up to so many members a change is sent to all of them at once.  fan_out: above that, to so many.
-    answer_max: the most messages that answer one digest; the next digest gets the rest.
+    answer_max: messages a second that answer the digests of one node, in the mean; later digests get the rest.
     Raises ``InvalidOption`` for a value that is not above 0.
     """
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any, TypeAlias, cast
 
 import msgspec
@@ -48,15 +47,14 @@ Sends: TypeAlias = "list[tuple[str, Message[None]]]"
 """Messages, each with the name of the node that it goes to."""
 UNANSWERED_ROUNDS = 2
 """Calls of ``compare`` after which a node that was asked, and has not been heard since, counts as out of reach."""
-ANSWER_S = 1.0
-"""Seconds in which one node is sent ``answer_max`` messages in answer to its digests."""
 
 
 class ExchangeSettings(msgspec.Struct, frozen=True):
     """How a cluster exchanges tables.
 
     direct_max: up to so many members a change is sent to all of them at once.  fan_out: above that, to so many.
-    answer_max: the most messages in answer to the digests of one node in ``ANSWER_S``; later digests get the rest.
+    answer_max: messages a second in answer to the digests of one node, in the mean.  An answer that has begun with the
+        rows of an owner goes on to their end; later digests get the rest, when the mean is below this again.
     """
 
     direct_max: int = 32
@@ -94,7 +92,7 @@ class TableExchange:
         self._asked: set[tuple[str, str]] = set()  # tables and owners that were asked for since the last `compare`
         self._rounds = 0
         self._unanswered: dict[str, int] = {}  # by node that was asked and not heard since: the round in which it was
-        self._answered: dict[str, tuple[float, int]] = {}
+        self._answered: dict[str, tuple[float, float]] = {}  # by node: when it was answered, and the messages by then
         self._choose_receivers()
 
     # -- tables --------------------------------------------------------------------------------------------------------
@@ -260,26 +258,23 @@ class TableExchange:
             self.refused["digest"] += 1
             return []
         sends: Sends = []
-        deltas: list[tuple[str, AnyDelta]] = []
+        wanted: list[tuple[AnyTable, str]] = []
         passed_on = None if message.passed_on is None else set(message.passed_on)
         for name, stamps in message.stamps.items():
             table = self.tables.get(name)
             if table is None:
                 self.refused["unknown_table"] += 1
                 continue
-            unconfirmed = message.unconfirmed.get(name, {})
-            for owner in table.copies.owners():
-                if self._speaks_for(owner, source) or (
-                    self.settings is not None and (passed_on is None or owner in passed_on)
-                ):
-                    stamp = stamps.get(owner, (-1, 0))
-                    deltas += [
-                        (name, delta) for delta in table.copies.deltas_for(owner, stamp, unconfirmed.get(owner, b""))
-                    ]
+            wanted += [
+                (table, owner)
+                for owner in table.copies.owners()
+                if self._speaks_for(owner, source)
+                or (self.settings is not None and (passed_on is None or owner in passed_on))
+            ]
             for owner, stamp in stamps.items():
                 if source != self._speaker(owner):
                     sends += self._hint(table, owner, stamp)
-        sends += self._answers(source, deltas)
+        sends += self._answers(source, message, wanted)
         if message.answer:
             sends.append((source, self._digest(source, message.stamps)))
         return sends
@@ -389,22 +384,38 @@ class TableExchange:
 
     def _has_budget(self, source: str, now: float) -> bool:
         """Return whether a digest of a node is answered now; a flood of them is not."""
-        began, count = self._answered.get(source, (now, 0))
-        if now - began >= ANSWER_S:
-            began, count = now, 0
-        self._answered[source] = began, count
+        at, count = self._answered.get(source, (now, 0.0))
+        count = max(0.0, count - (now - at) * self._answer_max)
+        self._answered[source] = now, count
         return count < self._answer_max
 
     @property
     def _answer_max(self) -> int:
         return (self.settings or ExchangeSettings()).answer_max
 
-    def _answers(self, source: str, deltas: Iterable[tuple[str, AnyDelta]]) -> Sends:
-        """Return as many messages as a node may be sent now in answer to its digests."""
-        began, count = self._answered[source]
-        messages = list(islice(_pack(deltas, self.tables), self._answer_max - count))
-        self._answered[source] = began, count + max(1, len(messages))
-        return [(source, message) for message in messages]
+    def _answers(self, source: str, digest: TableDigest, wanted: Sequence[tuple[AnyTable, str]]) -> Sends:
+        """Return what a node lacks of these rows, each with its owner, as far as it may be sent now.
+
+        It begins anywhere, so that rows which the node refuses keep no others from it.  The rows of an owner are sent
+        to their end: a rest that is sent later would be of another version if the owner has written.
+        """
+        now, count = self._answered[source]
+        begin = int(self._chance() * len(wanted))
+        sends: Sends = []
+
+        def lacking() -> Iterator[tuple[str, AnyDelta]]:
+            for table, owner in (*wanted[begin:], *wanted[:begin]):
+                if count + len(sends) >= self._answer_max:
+                    return
+                stamp = digest.stamps[table.name].get(owner, (-1, 0))
+                unconfirmed = digest.unconfirmed.get(table.name, {}).get(owner, b"")
+                for delta in table.copies.deltas_for(owner, stamp, unconfirmed):
+                    yield table.name, delta
+
+        for message in _pack(lacking(), self.tables):
+            sends.append((source, message))  # `lacking` counts them
+        self._answered[source] = now, count + max(1, len(sends))
+        return sends
 
 
 def _pack(deltas: Iterable[tuple[str, AnyDelta]], tables: Mapping[str, AnyTable]) -> Iterator[TableDeltas]:

@@ -36,6 +36,8 @@ REREAD_ROWS_MAX = 1_000
 """Rows that are read one by one in one turn of the loop, because their delta could not be read as a whole; other such
 deltas are left out.
 """
+TURN_MESSAGES = 4
+"""Messages, of 1,000 rows at most each, that are sent in one turn of the loop; the others wait for the next ones."""
 WARN_S = 10.0
 """Seconds between two lines in the log about what was left out."""
 
@@ -55,6 +57,7 @@ class NodeTables:
         self._network: Network | None = None
         self._send_in_cluster: Callable[[str, Message[Any]], None] | None = None  # Any: of whatever reply
         self._flush_pending = False
+        self._unsent: dict[str, deque[Message[Any]]] = {}  # Any: of whatever reply; by node
         self._queues: dict[Peer, deque[tuple[int, Callable[[], Sends]]]] = {}
         self._queued_rows: dict[Peer, int] = {}
         self._reread_rows = 0
@@ -144,15 +147,36 @@ class NodeTables:
         return peer is not None and peer.in_reach
 
     def _send(self, sends: Sends) -> None:
-        network = self._network
-        for name, message in sends if network is not None else ():
-            peer = network.peers.get(name) if network is not None else None
-            if peer is not None and peer.is_backpressured:
-                self.exchange.refused["not_sent"] += 1  # it would wait without limit; a later digest asks for it
-            elif self._send_in_cluster is not None:
-                self._send_in_cluster(name, message)
-            elif peer is not None:
-                peer.control(message)
+        """Send all of these messages to a node, or none: rows of which a part is missing are of no use to it."""
+        if self._network is None or not sends:
+            return
+        peers, waits = self._network.peers, bool(self._unsent)
+        full = {name for name, _ in sends if (peer := peers.get(name)) is not None and peer.is_backpressured}
+        for name, message in sends:
+            if name in full:
+                self.exchange.refused["not_sent"] += 1  # it would wait without limit; copies are compared later
+            else:
+                self._unsent.setdefault(name, deque()).append(message)
+        if not waits:
+            self._send_some()
+
+    def _send_some(self) -> None:
+        """Send what one turn of the loop has time for, at least one message to each node."""
+        count = max(1, TURN_MESSAGES // max(1, len(self._unsent)))
+        peers = {} if self._network is None else self._network.peers
+        try:
+            for name, messages in list(self._unsent.items()):
+                for _ in range(min(count, len(messages))):
+                    message = messages.popleft()
+                    if self._send_in_cluster is not None:
+                        self._send_in_cluster(name, message)
+                    elif name in peers:
+                        peers[name].control(message)
+                if not messages:
+                    del self._unsent[name]
+        finally:  # one that cannot be sent does not keep the others
+            if self._unsent:
+                self._system.loop.call_soon(self._send_some)
 
     # --- what peers send ---------------------------------------------------------------------------------------------
 
