@@ -61,7 +61,16 @@ ARROWS: Sequence[Arrow] = (
     Arrow(RUNTIME),  # the package's own `__init__.py`
     Arrow(
         "trouper.transports",
-        (*_runtime("session.transport", "session.endpoints", "session.identity", "kernel.errors", "kernel.logs"),),
+        (
+            *_runtime(
+                "session.transport",
+                "session.endpoints",
+                "session.identity",
+                "kernel.errors",
+                "kernel.logs",
+                "kernel.forks",
+            ),
+        ),
     ),
     Arrow("trouper.actors", facades=True),
     Arrow("trouper.testing", ANYTHING),

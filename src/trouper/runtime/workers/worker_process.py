@@ -17,6 +17,7 @@ from typing import TextIO, cast
 
 from ..kernel import output
 from ..kernel.errors import WireError
+from ..kernel.forks import close_in_children
 from .log_forwarding import log_record
 from .output_lines import OutputLines
 from .program import command, environment
@@ -93,6 +94,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             theirs.close()
             raise
         self._pipe = pipe
+        close_in_children(ours.fileno())
         try:
             await self._loop.subprocess_exec(
                 lambda: self,

@@ -11,6 +11,7 @@ from typing import Final
 import zmq
 from zmq.constants import Event
 
+from ...runtime.kernel.forks import close_in_children
 from .callbacks import call_owner
 from .sockets import Sockets
 
@@ -18,6 +19,8 @@ _EVENT: Final = Struct("=Hi")
 _numbers = count(1)
 EVENTS_MAX: Final = 50
 """After so many events, reading yields to the other callbacks of the loop."""
+
+_OPENED: Final = (Event.LISTENING, Event.ACCEPTED, Event.CONNECTED)
 
 PROBLEMS: Final[dict[int, str]] = {
     zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: "it uses another kind of encryption, or none",
@@ -39,7 +42,8 @@ class Monitor:
         self._loop = asyncio.get_running_loop()
         self._on_event = on_event
         self._watched = watched
-        watched.monitor(address, events)
+        self._events = events
+        watched.monitor(address, events | Event.CONNECTED)
         self._socket = sockets.inner(zmq.PAIR)
         self._socket.connect(address)
         self._descriptor = self._socket.fileno()
@@ -76,7 +80,10 @@ class Monitor:
             except zmq.Again:
                 return
             event, value = _EVENT.unpack(message[0])
-            call_owner(self._loop, self._on_event, Event(event), value)
+            if event in _OPENED:
+                close_in_children(value)
+            if event & self._events:
+                call_owner(self._loop, self._on_event, Event(event), value)
         self._read_soon()
 
 
