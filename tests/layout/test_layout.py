@@ -39,8 +39,12 @@ TRUSTED: dict[str, str] = {
 }
 """Files that decode bytes without ``decode_untrusted``, each with its reason."""
 
-HEAVY = ("aiohttp", "zmq", "rich", "click", "uvloop", "msgpack", "psutil")
-"""Packages that `import trouper` does not load: they are imported where they are used."""
+HEAVY = (
+    "aiohttp", "zmq", "rich", "click", "uvloop", "msgpack", "psutil", "cloudpickle", "numpy",
+    "csv", "email", "http", "importlib.metadata", "importlib.resources", "multiprocessing", "secrets", "shutil",
+    "sqlite3", "tempfile", "tomllib", "unittest", "urllib.request", "xml", "zipfile",
+)  # fmt: skip
+"""Packages and modules that `import trouper` does not load: they are imported where they are used."""
 
 
 def _hold(problems: list[str]) -> None:

@@ -29,7 +29,7 @@ from trouper import ActorRef, ActorStopped, Mailbox, MailboxFull, Message, Node,
 from trouper.runtime.net import send_buffer
 from trouper.runtime.net.control import CancelAsk, EndActor, SetBackpressure, WatchActor, WatchedActorEnded
 from trouper.runtime.net.errors import UnreadableMessage
-from trouper.runtime.net.peer import NOT_READ_MAX, NOT_READ_S, Peer
+from trouper.runtime.net.peer import LETTERS_MAX, NOT_READ_MAX, NOT_READ_S, Peer
 from trouper.runtime.session import codec
 from trouper.testing import settle
 
@@ -112,6 +112,21 @@ async def test_a_type_that_the_other_node_does_not_know_fails_alone(a: Node, b: 
         await ada.ask(Version(2))
     assert [(letter.reason, type(letter.message)) for letter in letters] == [("decode_error", UnreadableMessage)] * 2
     assert await ada.ask(Sum()) == 1
+
+
+@paired
+async def test_messages_that_are_only_counted_are_settled(a: Node, b: Node) -> None:
+    """Of a flood to an actor that has ended no letters are made; its sender knows all the same what became of it."""
+    ada = await spawn_remote(a, "b", Clerk)
+    ada.stop()
+    await settle()
+    peer = peer_of(ada)
+    for _ in range(LETTERS_MAX * 3):
+        peer.push(ada.address.uid, Add(1))
+    await asyncio.sleep(1.0)
+    assert b.dead_letters.counts == {"no_such_actor": LETTERS_MAX * 3}
+    assert not peer.is_needed
+    check_books(a, b)
 
 
 @paired

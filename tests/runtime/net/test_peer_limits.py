@@ -7,11 +7,13 @@ import msgspec
 import pytest
 
 from tests.runtime.net.intruder import Intruder, attacked, with_keys
-from tests.runtime.net.stage import Add, Clerk, Observe, Sum, Wait, cell_of
-from trouper import ActorRef, DeadLetter, Message, Node, PeerRefused
+from tests.runtime.net.stage import Add, Clerk, Observe, Sum, Wait, cell_of, check_books
+from tests.runtime.stage import letters_of
+from trouper import ActorRef, Message, Node, PeerRefused
 from trouper.runtime.kernel.address import NodeId
 from trouper.runtime.net import control
 from trouper.runtime.net.join_reports import REFUSALS_KEPT
+from trouper.runtime.net.peer import LETTERS_MAX, LETTERS_S, OMITTED_S
 from trouper.runtime.node.services.introspection import GetTree
 from trouper.runtime.observe.introspection import ActorTree
 from trouper.runtime.session.bulk_chunks import chunk_of
@@ -87,14 +89,13 @@ async def test_a_peer_that_acknowledges_nothing_is_answered_no_more(node: Node) 
     with_keys(node, m=MALLORY)
     eve = Intruder(node, key="m", acknowledges=False)
     await eve.connect()
-    letters = node.events.stream(DeadLetter)
     for _ in range(120):
         eve.ask(*[control.FindActor("trouper:" + 900 * "x")] * 100)  # which fails, and the answer says so at length
     await settle()
     held = node.network.budget.usage()["mallory"]["queued_items"]
     assert 500 <= held <= 500 + ITEMS_MAX
     assert refused(node, "FindActor") > 1_000
-    assert (await anext(letters)).reason == "over_limit"
+    assert node.dead_letters.counts["over_limit"] > 1_000
     await leave(node, eve)
 
 
@@ -111,6 +112,71 @@ async def test_the_session_of_a_peer_that_acknowledges_nothing_ends(node: Node) 
     await asyncio.sleep(10.0)
     assert node.network.peers == {}
     assert peer.lost == "it acknowledged nothing for 30 s"
+    await leave(node, eve)
+
+
+@pytest.mark.parametrize("headers", [(), ((0, {"trace": b"x"}),)], ids=["bare", "with_headers"])
+def test_messages_to_actors_that_have_ended_are_letters_at_a_limited_rate(
+    headers: Sequence[object], caplog: pytest.LogCaptureFixture
+) -> None:
+    """All are counted; of a flood few are kept and published, which the log says once in a minute."""
+
+    def lines() -> int:
+        return sum("messages of node eve in 1 s are dead letters (no_such_actor)" in line for line in caplog.messages)
+
+    @attacked()
+    async def scene(node: Node) -> None:
+        (eve,) = await intruders(node, "m", "eve")
+        letters, number = letters_of(node), eve.define(Add)
+        for seconds, letters_made, lines_made in ((0.0, 1, 1), (LETTERS_S, 2, 1), (OMITTED_S, 3, 2)):
+            await asyncio.sleep(seconds)
+            for _ in range(2):
+                eve.body([[], [], [(77, 0, number, {"n": 1})] * LETTERS_MAX * 2, [], [], headers])
+            await settle()
+            assert len(letters) == letters_made * LETTERS_MAX
+            assert node.dead_letters.counts == {"no_such_actor": letters_made * LETTERS_MAX * 4}
+            assert lines() == lines_made
+        check_books(node)
+        await leave(node, eve)
+
+    scene()
+
+
+@attacked()
+async def test_a_flood_of_one_kind_or_one_peer_hides_no_other_letter(node: Node) -> None:
+    """Letters are limited for each peer and each reason."""
+    eve, ada = [*await intruders(node, "m", "eve"), *await intruders(node, "a", "ada")]
+    letters, ref = letters_of(node), await _exported(node)
+    number = eve.define(Add)
+    for _ in range(3):
+        eve.items(*[(77, 0, number, {"n": 1})] * LETTERS_MAX)
+    eve.items((ref.address.uid, 0, number, {"n": "no number"}), (ref.address.uid, 0, number, {"n": 1}))
+    ada.items((77, 0, ada.define(Add), {"n": 1}))
+    await settle()
+    assert [letter.reason for letter in letters[LETTERS_MAX:]] == ["decode_error", "no_such_actor"]
+    assert await ref.ask(Sum()) == 1
+    for _ in range(3):
+        eve.items(*[(ref.address.uid, 0, number, {"n": "no number"})] * LETTERS_MAX)
+    await settle()
+    assert len(letters) == 2 * LETTERS_MAX + 1
+    assert node.dead_letters.counts["decode_error"] == 1 + LETTERS_MAX * 3
+    check_books(node)
+    await leave(node, eve, ada)
+
+
+@attacked()
+async def test_every_message_that_is_not_permitted_is_counted_as_refused(node: Node) -> None:
+    """Of a flood too: the counts of the identity are exact, whatever is published."""
+    with_keys(node, m=Identity("m", "mallory", frozenset({"observer"})))
+    eve = Intruder(node, "eve", key="m")
+    await eve.connect()
+    letters, number = letters_of(node), eve.define(Add)
+    for _ in range(3):
+        eve.items(*[(77, 0, number, {"n": 1})] * LETTERS_MAX)
+    await settle()
+    assert refused(node, "Add") == node.dead_letters.counts["not_permitted"] == LETTERS_MAX * 3
+    assert [letter.reason for letter in letters] == ["not_permitted"] * LETTERS_MAX
+    check_books(node)
     await leave(node, eve)
 
 

@@ -5,7 +5,7 @@ They are kept in memory: after a restart of the journal every writer of before i
 
 from __future__ import annotations
 
-import secrets
+import os
 
 from ..kernel.journal import StaleWriter
 
@@ -14,7 +14,7 @@ class WriterEpochs:
     """The epochs of the streams of one open journal; each is larger than those before it, and unlike other runs'."""
 
     def __init__(self) -> None:
-        self._last = secrets.randbits(40) << 20
+        self._last = int.from_bytes(os.urandom(5), "big") << 20
         self._current: dict[str, int] = {}
 
     def claim(self, stream: str) -> int:

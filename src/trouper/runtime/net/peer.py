@@ -8,7 +8,9 @@ A peer is one generation of a node: when that has ended, or stays out of reach f
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast
 
 import msgspec
@@ -75,6 +77,11 @@ ASK_GRID_PER_S = 100
 NOT_READ_MAX = 10
 """Messages to one actor that could not be read and are told of, to the sender and in its log, in ``NOT_READ_S`` s."""
 NOT_READ_S = 60.0
+LETTERS_MAX = 200
+"""Dead letters of one reason that are made of a peer's messages in ``LETTERS_S`` s; further ones are only counted."""
+LETTERS_S = 1.0
+OMITTED_S = 60.0
+"""Seconds between two lines in the log which say that letters are only counted, at least."""
 LIMITED_ACTORS_MAX = 100
 """Actors that have a limit of their own, so that a noisy one hides no other."""
 
@@ -206,6 +213,9 @@ class Peer:
         self._not_read = _Limits(NOT_READ_MAX, NOT_READ_S)
         self._failed = RateLimit(NOT_READ_MAX, NOT_READ_S)
         self._not_read_there = _Limits(NOT_READ_MAX, NOT_READ_S)
+        self._letters = defaultdict[str, RateLimit](partial(RateLimit, LETTERS_MAX, LETTERS_S))  # by reason
+        self._only_counted = 0  # messages of the body at hand that reached no actor, and of which no letter is made
+        self._omitted_lines = defaultdict[str, RateLimit](partial(RateLimit, 1, OMITTED_S))
         self._told = self._settled_there = 0  # messages to actors there, asks not counted; how many are settled
         self.settled = SettledCount(self.system.loop, lambda count: self.control(MessagesSettled(count)))
         """Counts what the peer has told to actors here."""
@@ -393,9 +403,11 @@ class Peer:
             deadlines = iter(opened.deadlines)
             is_usual = not (opened.out_of_band or opened.headers or self.system.outgoing.at_work or self._takes_no_asks)
             (self._receive_items if is_usual else self._receive_one_by_one)(opened, deadlines)
+        finally:
+            if self._only_counted:
+                self._count_only()
             if self.settled.timer is None:
                 self.settled.received()
-        finally:
             self._send_buffer.flush()
 
     def receive_datagram(self, body: bytes) -> None:
@@ -424,16 +436,21 @@ class Peer:
 
     def _receive_items(self, opened: Body, deadlines: Iterator[float]) -> None:
         readers, exports, unsettled = self.codec.readers, self._exports, self.settled.unsettled
+        letters, now = self._letters["no_such_actor"], self.system.loop.time()
+        is_permitted = exports is self._context.exports
         for to, correlation, number, payload in opened.items:
             if number <= REPLY_ERROR:
                 self._reply(correlation, number, payload)
                 continue
             read, cell = readers.get(number), exports.get(to)
             try:
-                message = None if read is None else read(payload)
+                message = None if read is None or cell is None else read(payload)
             except Exception:  # noqa: BLE001  `_take` gets the same error again, and handles it
                 message = None
             if message is None or cell is None:
+                if cell is None and to and not correlation and is_permitted and letters.is_used_up(now):
+                    self._only_counted += 1  # as `_take` does, without its call
+                    continue
                 self._take(to, correlation, number, payload, next(deadlines, 0.0) if correlation else None)
             elif correlation:
                 self._give(cell, correlation, message, next(deadlines, 0.0))
@@ -467,6 +484,10 @@ class Peer:
         headers: dict[str, bytes] | None = None,
     ) -> None:
         cell = self._context.exports.get(to)
+        is_told = to and not correlation and self.identity.may(*TO_ACTOR)
+        if cell is None and is_told and self._letters["no_such_actor"].is_used_up(self.system.loop.time()):
+            self._only_counted += 1  # as below, without the cost of an error
+            return
         try:
             if to:
                 check(self.identity, self._context.node_id.name, f"a message to actor #{to}", TO_ACTOR)
@@ -485,9 +506,12 @@ class Peer:
                 self.incoming_asks.reply_error(correlation, error)
             reason = self._reason(error, number)
             self.system.count_gone(1, 0)
-            absent = self._context.directory.cell(self._context.node_id, to, "") if cell is None else cell
-            unreadable = UnreadableMessage(self.node, str(error))
-            self.system.dead_letter(unreadable, absent.ref, reason, error, asked=bool(correlation))
+            if self._letters[reason].admits(self.system.loop.time()):
+                absent = self._context.directory.cell(self._context.node_id, to, "") if cell is None else cell
+                unreadable = UnreadableMessage(self.node, str(error))
+                self.system.dead_letter(unreadable, absent.ref, reason, error, asked=bool(correlation))
+            else:
+                self._omit_letters(1, reason)
             if to and not correlation:
                 self.settled.count += 1
                 if reason == "decode_error" and self._not_read.admits(to, self.system.loop.time()):
@@ -499,6 +523,22 @@ class Peer:
             self._give(cell, correlation, message, timeout_s, headers)
         finally:
             outgoing.skip_next = False
+
+    def _count_only(self) -> None:
+        """Count the messages of the last body that reached no actor, and of which no letters are made."""
+        count, self._only_counted = self._only_counted, 0
+        self.system.count_gone(count, 0)
+        self.settled.count += count
+        self._omit_letters(count, "no_such_actor")
+
+    def _omit_letters(self, count: int, reason: str) -> None:
+        """Count dead letters that are not made, because so many of the peer were made just before; say so at times."""
+        self.system.dead_letters[reason] += count
+        if self._omitted_lines[reason].admits(self.system.loop.time()):
+            self.system.reporter.problem(
+                f"more than {LETTERS_MAX} messages of node {self.node} in {LETTERS_S:g} s are dead letters ({reason}): "
+                "further ones are counted in node.dead_letters.counts, and neither kept nor published"
+            )
 
     def _reason(self, error: Exception, number: int) -> str:
         """Return the reason of the dead letter of an item that came in; a refusal and a fault are reported."""

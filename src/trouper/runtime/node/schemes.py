@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
-from typing import Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
 from ..kernel.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 SCHEME_CHARS_MAX: Final = 32
@@ -77,6 +79,8 @@ class SchemeTable(Generic[T]):
     def _entry_points(self) -> Mapping[str, list[EntryPoint]]:
         """Return the entry points by name; they are searched once, and anew after ``sys.path`` has changed."""
         if self._searched != sys.path:
+            from importlib.metadata import entry_points  # noqa: PLC0415  few nodes need it, and it takes milliseconds
+
             self._points = {}
             for point in entry_points(group=self._group):
                 self._points.setdefault(point.name, []).append(point)

@@ -161,6 +161,10 @@ class RateLimit:
         """Whether its period is over, so that a new limit does the same."""
         return now >= self._until
 
+    def is_used_up(self, now: float) -> bool:
+        """Whether ``admits`` would return False."""
+        return self._seen >= self._count and now < self._until
+
     def admits(self, now: float) -> bool:
         """Count an event at ``now``, in seconds of the loop; False when there were too many in this period."""
         if now >= self._until:
