@@ -12,6 +12,8 @@ NAME_CHARS_MAX = 256
 """Characters of the name of a table or of a node."""
 TABLES_MAX = 1_000
 """Tables in one message, and on one node."""
+ENDED_MAX = 100
+"""Tables that have ended on a node, of which it keeps telling others that its rows are gone; the latest ones."""
 DELTAS_MAX = 1_000
 """Deltas of one table in one message."""
 ROWS_PER_MESSAGE = 1_000
@@ -54,11 +56,16 @@ class TableDeltas(Message[None], tag="trouper.TableDeltas"):
 class TableChecksums(Message[None], tag="trouper.TableChecksums"):
     """A checksum of the stamps of each table, by its name; equal checksums are taken to mean equal copies.
 
+    Outside of a cluster the version of the sender's own rows stands in place of a checksum.
     answer: whether the sender wants an answer even if nothing differs.
+    ended: tables that have ended on the sender, by name, each with the version by which its rows there were gone.
     """
 
     checksums: Annotated[dict[_Name, int], msgspec.Meta(max_length=TABLES_MAX)]
     answer: bool = False
+    ended: Annotated[dict[_Name, _Count], msgspec.Meta(max_length=TABLES_MAX)] = msgspec.field(
+        default_factory=dict[str, int]
+    )
 
 
 class TableDigest(Message[None], tag="trouper.TableDigest"):

@@ -2,7 +2,8 @@
 
 Each public method is one event and returns the messages to be sent.
 
-Outside of a cluster each node tells its peers of its own rows, and nothing else.  In a cluster, up to ``direct_max``
+Outside of a cluster each node tells its peers of its own rows, and nothing else; now and then it says which version
+they have, and those that have another one ask for them.  In a cluster, up to ``direct_max``
 members, a node sends each change of its own rows to every member; beyond that it sends it to ``fan_out`` members, which
 pass on what was new to them.  Anti-entropy repairs what was missed: now and then a node compares checksums with one
 other member, then the stamps of the tables that differ, and both send what the other lacks.  So neither the messages a
@@ -28,6 +29,7 @@ from ..kernel.errors import CallerError, InvalidOption
 from ..kernel.message import Message
 from .messages import (
     DELTAS_MAX,
+    ENDED_MAX,
     MESSAGE_BYTES_MAX,
     NAME_CHARS_MAX,
     ROWS_PER_MESSAGE,
@@ -87,7 +89,8 @@ class TableExchange:
         self.settings: ExchangeSettings | None = None
         """How the cluster of this node exchanges tables; None outside of a cluster."""
         self._announced: dict[str, int] = {}
-        self._ended: dict[str, int] = {}  # the versions of tables that have ended
+        self._ended: dict[str, int] = {}  # the versions of the latest tables that have ended, by name
+        self._ended_version = 0  # the highest of all such versions: tables that are added begin there
         self._checksums: dict[str, tuple[dict[str, Stamp], int]] = {}
         self._asked: set[tuple[str, str]] = set()  # tables and owners that were asked for since the last `compare`
         self._rounds = 0
@@ -113,7 +116,8 @@ class TableExchange:
                 f"node {self.node} cannot have another table {name!r}: it has {len(self.tables)}, of {TABLES_MAX}, and"
                 f" {'one of this name' if name in self.tables else 'none of this name'}"
             )
-        version = self._ended.pop(name, 0)
+        version = self._ended_version
+        self._ended.pop(name, None)
         copies: VersionedTable[Any, Any] = VersionedTable(  # Any: as of the table
             self.node, self.members, limits, version
         )
@@ -131,8 +135,12 @@ class TableExchange:
         table.clear()
         table.is_open = False
         sends = self.flush()
-        del self.tables[name]
-        self._ended[name] = table.copies.stamp(self.node)[1]
+        del self.tables[name], self._announced[name]
+        self._checksums.pop(name, None)
+        version = self._ended[name] = table.copies.stamp(self.node)[1]
+        self._ended_version = max(version, self._ended_version)
+        if len(self._ended) > ENDED_MAX:
+            del self._ended[next(iter(self._ended))]
         return sends
 
     # -- members -------------------------------------------------------------------------------------------------------
@@ -147,6 +155,8 @@ class TableExchange:
             self._answered.pop(name, None)
             self._unanswered.pop(name, None)
         known.update(members)
+        if restarts:
+            self._ended.clear()
         self._choose_receivers()
         for table in list(self.tables.values()):
             if restarts:
@@ -180,17 +190,17 @@ class TableExchange:
         return self._spread(deltas, "")
 
     def compare(self, *, with_all: bool = False) -> Sends:
-        """Compare copies with one other member, chosen by chance.
+        """Compare copies with one other member, chosen by chance; outside of a cluster with all peers.
 
         with_all: with every one, and all are to answer; for a node that counts the silent ones.
         """
         self._asked.clear()
         self._rounds += 1
         names = [*self._others, *self._workers]
-        checksums = self.checksums()
-        if with_all:
-            return [(name, TableChecksums(checksums, answer=True)) for name in names]
-        return [(name, TableChecksums(checksums)) for name in self._sample(names, 1)]
+        message = TableChecksums(self.checksums(), answer=with_all, ended=dict(self._ended))
+        if self.settings is None and not (message.checksums or message.ended):
+            return []
+        return [(name, message) for name in (names if with_all or self.settings is None else self._sample(names, 1))]
 
     def welcome(self, joined: Iterable[str], known: int) -> Sends:
         """Compare copies with members that have joined: with some of them, if they are many.
@@ -241,13 +251,20 @@ class TableExchange:
 
     def checksums_from(self, source: str, message: TableChecksums) -> Sends:
         """Answer the checksums of a member with stamps, where they differ."""
-        own = self.checksums()
-        known = [name for name in message.checksums if name in own]
+        if source not in self.members:
+            return []
+        in_cluster, generation = self.settings is not None, self.members[source]
+        sends = self.merge(
+            source,
+            [(name, Delta(source, generation, 0, end)) for name, end in message.ended.items() if name in self.tables],
+        )
+        known = [name for name in message.checksums if name in self.tables]
         self.refused["unknown_table"] += len(message.checksums) - len(known)
+        own = self.checksums() if in_cluster else {name: self.tables[name].copies.stamp(source)[1] for name in known}
         differ = [name for name in known if message.checksums[name] != own[name]]
-        if source in self.members and (differ or message.answer):
-            return [(source, self._digest(source, differ, answer=bool(differ)))]
-        return []
+        if differ or message.answer:
+            sends.append((source, self._digest(source, differ, answer=in_cluster and bool(differ))))
+        return sends
 
     def digest_from(self, source: str, message: TableDigest, now: float) -> Sends:
         """Answer the stamps of a member with what it lacks.  now: the time, in seconds."""
@@ -282,7 +299,13 @@ class TableExchange:
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def checksums(self) -> dict[str, int]:
-        """Return a checksum of the stamps of each table; copies that differ almost always have other checksums."""
+        """Return a checksum of the stamps of each table; copies that differ almost always have other checksums.
+
+        Outside of a cluster, where copies have other owners, the version of this node's own rows where it has any.
+        """
+        if self.settings is None:
+            versions = ((name, table.copies.stamp(self.node)[1]) for name, table in self.tables.items())
+            return {name: version for name, version in versions if version}
         for name, table in self.tables.items():
             stamps = table.copies.stamps()
             if name not in self._checksums or self._checksums[name][0] != stamps:  # unchanged stamps cost no new sum

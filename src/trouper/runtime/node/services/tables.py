@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +39,8 @@ deltas are left out.
 """
 TURN_MESSAGES = 4
 """Messages, of 1,000 rows at most each, that are sent in one turn of the loop; the others wait for the next ones."""
+COMPARE_S = 5.0
+"""Seconds after which a node that is in no cluster tells its peers again which rows they should have of it."""
 WARN_S = 10.0
 """Seconds between two lines in the log about what was left out."""
 
@@ -57,6 +60,7 @@ class NodeTables:
         self._network: Network | None = None
         self._send_in_cluster: Callable[[str, Message[Any]], None] | None = None  # Any: of whatever reply
         self._flush_pending = False
+        self._compare_timer: asyncio.TimerHandle | None = None
         self._unsent: dict[str, deque[Message[Any]]] = {}  # Any: of whatever reply; by node
         self._queues: dict[Peer, deque[tuple[int, Callable[[], Sends]]]] = {}
         self._queued_rows: dict[Peer, int] = {}
@@ -137,6 +141,16 @@ class NodeTables:
         elif members.get(peer.node) == peer.node_id.generation:
             del members[peer.node]
             self.set_members(members)
+        if len(self.exchange.members) == 1 and self._compare_timer is not None:
+            self._compare_timer.cancel()
+            self._compare_timer = None
+        elif len(self.exchange.members) > 1 and self._compare_timer is None:
+            self._compare_timer = self._system.loop.call_later(COMPARE_S, self._compare_with_peers)
+
+    def _compare_with_peers(self) -> None:
+        """Repair what was left out here, or by a peer: there is no cluster that does so."""
+        self._compare_timer = self._system.loop.call_later(COMPARE_S, self._compare_with_peers)
+        self.compare()
 
     def _on_member(self, peer: Peer, up: bool) -> None:
         if up:
@@ -202,7 +216,9 @@ class NodeTables:
         self._put(peer, rows, lambda: self._merge(peer, read))
 
     def _on_checksums(self, message: TableChecksums, peer: Peer) -> None:
-        self._put(peer, len(message.checksums), lambda: self.exchange.checksums_from(peer.node, message))
+        self._put(
+            peer, len(message.checksums) + len(message.ended), lambda: self.exchange.checksums_from(peer.node, message)
+        )
 
     def _on_digest(self, message: TableDigest, peer: Peer) -> None:
         stamps = sum(map(len, message.stamps.values()))
