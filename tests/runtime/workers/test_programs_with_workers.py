@@ -72,6 +72,38 @@ def test_the_actors_of_a_program_run_in_workers_however_it_is_started(arguments:
     assert "in a worker: True" in ended.stdout, ended.stderr
 
 
+@pytest.mark.parametrize("way", ["stdin", "-c"])
+def test_a_program_without_a_file_is_told_to_have_one(way: str) -> None:
+    """A worker cannot import what was read from stdin or given by `-c`: one sentence says so, with the cure."""
+    words = ["-"] if way == "stdin" else ["-c", SCRIPT]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    ended = subprocess.run(
+        [sys.executable, *words],
+        check=False,
+        env=environment,
+        capture_output=True,
+        text=True,
+        input=SCRIPT,
+        timeout=120,
+    )
+    assert ended.returncode == 1
+    assert "define it in a file and run `python FILE.py`" in ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_files_of_the_working_directory_are_not_imported_by_workers(isolated: bool, tmp_path: Path) -> None:
+    """A file there that is called like a module of the standard library would run in each worker."""
+    script, folder = tmp_path / "program" / "prog.py", tmp_path / "folder"
+    script.parent.mkdir()
+    folder.mkdir()
+    script.write_text(f"import sys\nsys.path.append({str(ROOT / 'src')!r})\n{SCRIPT}")
+    for name in ("signal", "enum", "types", "stat", "asyncio", "os", "socket", "trouper"):
+        (folder / f"{name}.py").write_text("raise RuntimeError('a file of the working directory was imported')\n")
+    command = [sys.executable, *(["-I"] if isolated else []), str(script)]
+    ended = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert "in a worker: True" in ended.stdout, ended.stderr
+
+
 @pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
 def test_a_program_whose_standard_streams_are_closed_runs_to_its_end(closed: str, tmp_path: Path) -> None:
     """As daemons are started: the numbers of the closed descriptors are not given to sockets, also in workers."""

@@ -33,10 +33,11 @@ def program_names() -> Mapping[str, object]:
 def program_name() -> str | None:
     """Return the name of the module as which another process finds the program; None when it has no file.
 
-    It is the stem of a script's file, and ``package.__main__`` for ``python -m package``.
+    It is the stem of a script's file, and ``package.__main__`` for ``python -m package``.  A program that is read from
+    stdin, or given by ``-c``, has no file.
     """
     names = program_names()
-    file = names.get("__file__")
-    stem = PurePath(str(file)).stem if file else None
+    file = str(names.get("__file__") or "")
+    stem = PurePath(file).stem if file and not file.startswith("<") else None
     spec_name = str(getattr(names.get("__spec__"), "name", ""))
     return spec_name if stem == "__main__" and spec_name.endswith(".__main__") else stem

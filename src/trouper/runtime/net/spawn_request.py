@@ -63,8 +63,11 @@ def spawn_request(
     module, _, qualified = wanted.partition(":")
     shipped = None if shipping is None else _shipped(actor, shipping)
     if shipped is None and (find_loaded(module, qualified) is not actor or module == "__main__"):
+        where = "at the top of a module"
+        if module == "__main__":
+            where = "in a file and run `python FILE.py`, since what came from stdin, -c or a prompt cannot be imported"
         raise InvalidHandler(
-            f"{actor!r} cannot be spawned on another node: define it at the top of a module, "
+            f"{actor!r} cannot be spawned on another node: define it {where}, "
             "or let code travel by Node(code_shipping=True) on both"
         )
     if isinstance(actor, type):
