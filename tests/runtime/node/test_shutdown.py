@@ -369,6 +369,17 @@ async def test_any_other_base_exception_is_a_failure_like_any() -> None:
         assert cell_of(quitter).restarts == 1
 
 
+@virtual_time
+async def test_an_idle_node_ends_without_a_wait() -> None:
+    """Twenty nodes, each with an actor and a listener, are started and ended at one moment of the clock."""
+    loop = asyncio.get_running_loop()
+    for n in range(20):
+        async with Node(f"idle-{n}", listen=f"inprocess://idle-{n}") as node:
+            await node.spawn(Quiet, [])
+            began = loop.time()
+        assert loop.time() == began
+
+
 @pytest.fixture(autouse=True)
 def _warnings(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "trouper")
