@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.actors.cluster.stage import PLAIN, view
+from tests.actors.cluster.stage import PLAIN, REJOINING, found, view
 from trouper import Actor, Message, Node, NodeDowned, handler
 from trouper.cluster import ClusterConfig
 from trouper.testing import Simulation, seeds, virtual_time
@@ -123,3 +123,20 @@ async def test_members_end_in_order_without_a_time_out(first: str, caplog: pytes
             assert not b.shutdown.reason or first == "b"
     assert "Traceback" not in caplog.text
     assert "TimeoutError" not in caplog.text
+
+
+@virtual_time
+async def test_a_membership_of_a_next_life_with_the_same_seed_is_another_one() -> None:
+    """A node that is taken down and rejoins is no member that it has been before, whatever its random source repeats."""
+    ids = list[int]()
+    for _ in range(2):
+        async with (
+            Node("a", listen="inprocess://a", cluster=REJOINING, seed=6) as a,
+            Node("b", listen="inprocess://b", join=["inprocess://a"], cluster=REJOINING, seed=7),
+        ):
+            await a.cluster.wait_for(2)
+            ids.append(found(a, "b").membership_id)
+            await a.cluster.down("b")
+            await asyncio.sleep(30)
+            ids.append(found(a, "b").membership_id)
+    assert len(set(ids)) == 4

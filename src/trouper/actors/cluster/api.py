@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import partial
+from random import Random
 from typing import cast
 
 import msgspec
@@ -475,7 +476,9 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
         assert not isinstance(old, FollowedMembership), "a member's manager makes a Membership only"
         incarnation, was_downed = 0, old is not None and old.is_over
         if was_downed:
-            self._generation = random_generation(ctx.random.getrandbits)  # another membership of the same process
+            # Another membership of the same process; a seeded source alone may repeat itself in the next process.
+            source = Random(f"{self._generation}/{ctx.random.random()}")
+            self._generation = random_generation(source.getrandbits)
         elif old is not None:
             incarnation = old.me.incarnation + 1
         payload = self._payload(self._metadata)
