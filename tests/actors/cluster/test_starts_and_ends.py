@@ -127,7 +127,7 @@ async def test_members_end_in_order_without_a_time_out(first: str, caplog: pytes
 
 @virtual_time
 async def test_a_membership_of_a_next_life_with_the_same_seed_is_another_one() -> None:
-    """A node that is taken down and rejoins is no member that it has been before, whatever its random source repeats."""
+    """A node that is taken down and rejoins is no member that it has been before, whatever its seed repeats."""
     ids = list[int]()
     for _ in range(2):
         async with (

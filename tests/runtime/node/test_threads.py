@@ -482,7 +482,7 @@ SAFE = {
     "Shutdown": {"add", "remove", "add_phase", "phases", "wait", "kill_remaining"},
     "Node": {"name", "reports", "shutdown", "watchdog", "has_network", "workers",
              "has_given_journal", "journal", "start", "cluster", "network", "extensions", "extensions_for_workers",
-             "full_place", *SERVICES},
+             "full_place", "is_in_cluster", *SERVICES},
 }  # fmt: skip
 """What a thread may read, and calls that are tried below in another way: they return what must be awaited."""
 HOOKS = {"on_start", "on_stop", "before_restart", "on_terminated", "on_undelivered"}
