@@ -196,3 +196,16 @@ async def test_the_tick_of_a_dead_instance_is_not_handled(sim: Simulation) -> No
     await asyncio.sleep(1.0)
     assert instances == [0, 1]
     assert [pair for pair in ticks if pair[0] != pair[1]] == []
+
+
+@seeds(5, nodes=2, options=lambda _: {"shutdown_s": 0.5})
+async def test_a_shutdown_without_time_left_closes_the_sockets(sim: Simulation) -> None:
+    """A peer that is cut off does not confirm the end of the session; the next node can listen at the same endpoint.
+
+    Seed 26 of the torture with workers.
+    """
+    sim.partition("n1", "n2")
+    await sim.stop("n1")
+    sim.repair()
+    await sim.restart("n1")
+    await sim.wait_connected()

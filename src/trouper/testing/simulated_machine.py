@@ -20,6 +20,7 @@ from ..runtime.kernel.address import random_generation
 from ..runtime.kernel.dispatcher import Dispatcher
 from ..runtime.kernel.errors import CallerError, NodeDowned
 from ..runtime.kernel.ref import ActorRef
+from ..runtime.node.services.worker_nodes import parent_of
 from ..runtime.observe.reports import bounded, trace
 from ..transports.simulated import SimulatedNetwork, SimulatedTransport
 from . import checks
@@ -39,11 +40,15 @@ Boot = Callable[[Node], Awaitable[object]]
 
 
 class ClusterNode(Node):
-    """A node as it is, with its choices, its wires and its time from the simulation."""
+    """A node as it is, with its choices, its wires and its time from the simulation.
+
+    One with the name of a worker, such as ``a.worker-1``, is a worker of the node ``a`` to its own extensions.
+    """
 
     def __init__(self, machine: SimulatedMachine, **options: Any) -> None:  # Any: the arguments of Node
         super().__init__(machine.name, **options)
         self._machine = machine
+        self.parent_name = parent_of(machine.name)
 
     def _make_dispatcher(self, loop: asyncio.AbstractEventLoop) -> Dispatcher:
         assert isinstance(loop, NodeLoop), "a node of a cluster is started by its machine"

@@ -59,6 +59,21 @@ async def test_a_new_generation_of_a_node_ends_the_actors_of_the_old_one(a: Node
 
 
 @paired
+async def test_a_ref_that_comes_after_its_node_was_held_for_lost_works_though_an_old_one_is_held(
+    a: Node, b: Node
+) -> None:
+    """Whether a program still holds the old ref, which has ended, must make no difference to the new one."""
+    ada = await a.spawn(Clerk, name="ada")
+    old = b.network.directory.cell(a.network.node_id, cell_of(ada).uid, "user/ada")
+    b.network.directory.end_generation(a.network.node_id, "its node says so")
+    assert (old.gone, old.reason) == (True, "node_lost")
+    new = b.network.directory.cell(a.network.node_id, cell_of(ada).uid, "user/ada")
+    assert not new.gone
+    assert new.ref == old.ref
+    assert await old.ref.wait_stopped() == "node_lost", "what has ended stays so for its watchers"
+
+
+@paired
 async def test_an_actor_of_this_node_that_is_not_found_here_has_ended(a: Node, b: Node) -> None:
     """Its refs are dead, and say so."""
     ghost = a.network.directory.cell(a.network.node_id, 999, "user/ghost")

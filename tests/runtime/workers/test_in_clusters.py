@@ -191,6 +191,35 @@ def test_actors_on_workers_are_found_and_find_others_in_the_whole_cluster() -> N
     run(scene(), s_max=120)
 
 
+def test_a_node_that_joins_again_starts_its_workers_again() -> None:
+    """All others hold the actors on its workers for ended, as those on itself: so they must end."""
+
+    async def scene() -> None:
+        config = replace(_config(), when_downed="rejoin")
+        async with (
+            Node("a", listen=HERE, insecure=True, cluster=_config()) as a,
+            Node("b", listen=HERE, join=[a.network.endpoint], insecure=True, workers=ONE, cluster=config) as b,
+        ):
+            await a.cluster.wait_for(2)
+            citizen = await b.spawn(Citizen, place="worker-1")
+            before = await citizen.ask(Pid())
+            watched = await a.spawn(Citizen)
+            await a.cluster.down("b", "a test")
+            await _until(partial(_has_members, a, ["a"]))
+            await _until(partial(_has_members, a, ["a", "b"]))
+            await _until(partial(_knows, a, "b.worker-1", known=True))
+            assert await (await a.spawn(Citizen, place="b.worker-1")).ask(Pid()) != before
+            with pytest.raises(ProcessLookupError):
+                os.kill(before, 0)
+            assert await watched.ask(Pid()) == os.getpid()
+
+    run(scene())
+
+
+async def _has_members(node: Node, names: list[str]) -> bool:
+    return [member.name for member in node.cluster.members()] == names
+
+
 async def _knows(node: Node, worker: str, *, known: bool) -> bool:
     return (worker in node.cluster.workers()) is known
 

@@ -32,11 +32,12 @@ class Directory:
 
         path: of the actor, used when the cell is made; empty when it is not known.
         The cell has ended when the actor cannot be alive: an actor of this node that is not exported, or of another
-        generation of this node, or of a generation that has lost the name of its node to another one.
+        generation of this node, or of a generation that has lost the name of its node to another one.  One that has
+        ended because its node was lost is not given again, though a ref may hold it: the node may be back.
         """
         key = (node_id.name, node_id.generation, uid)
         cell = self._cells.get(key)
-        if cell is None:
+        if cell is None or (cell.phase == "gone" and cell.reason == "node_lost"):
             cell = self._cells[key] = RemoteCell(self._finder, node_id, path, uid)
             if node_id == self._node_id:
                 cell.end("no_such_actor", None)

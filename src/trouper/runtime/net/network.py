@@ -208,18 +208,19 @@ class Network:
         self.join_reports.close()
         self.connector.close()
         self._notify_changed()
-        if self._manager is not None:
-            self._carry_out(self._manager.close(self._now()))
-            try:
+        try:
+            if self._manager is not None:
+                self._carry_out(self._manager.close(self._now()))
                 async with asyncio.timeout(2 * self._settings.linger_s):
                     while not self._manager.is_empty:
                         await self.wait_for_change()
-            except TimeoutError:
-                pass  # a peer that does not answer finds the loss out by its own time-out
-        self._alarm.set(inf)
-        self._ignores_frames = True
-        await self._transports.close()
-        self.bulk.close()
+        except TimeoutError:
+            pass  # a peer that does not answer finds the loss out by its own time-out
+        finally:  # also when the shutdown of the node has no more time and cancels this
+            self._alarm.set(inf)
+            self._ignores_frames = True
+            await self._transports.close()
+            self.bulk.close()
 
     def connect(self, endpoint: str) -> None:
         """Dial an endpoint until a node answers, and again after each loss; raises ``InvalidOption``."""

@@ -381,9 +381,12 @@ class NodeContext(SpawnMixin):
         return self.until_end(watcher.ending)
 
     def stop_user_actors(self) -> None:
-        """Request the end of all actors under ``/user``."""
+        """Request the end of all actors under ``/user``, and have the workers started again, which ends theirs."""
         for cell in list((self.node.system.user.children or {}).values()):
             cell.request_stop()
+        restart_workers = self.node.network.workers.restart_own
+        if restart_workers is not None:
+            restart_workers()
 
     def instrument(self, instrument: Instrument) -> Callable[[], None]:
         """Show every message of the node to an instrument until the extension ends.

@@ -92,6 +92,7 @@ class WorkerManager(Extension[Workers], name="workers", essential=True, limit_s=
         """Start the workers, and wait until all are connected; raises ``StartFailed`` with the error of one of them."""
         self._supervisor = ctx.__spawn_parent__()
         ctx.shutdown.add(AFTER_STOP, "worker processes", self._end)
+        self._node.network.workers.restart_own = lambda: ctx.run_in_background(self._restart())
         try:
             await self.add(self.settings.count, self.settings)
         except StartFailed as error:
@@ -181,6 +182,23 @@ class WorkerManager(Extension[Workers], name="workers", essential=True, limit_s=
         """Stop workers by their relative names, concurrently, and wait until they have ended."""
         if self._supervisor is not None:
             await self._stop(self._supervisor, names)
+
+    async def _restart(self) -> None:
+        """Stop all workers and start them again, with their names and settings; the node fails when one cannot start.
+
+        Other nodes are told at once that they have ended, so that none is given to them until it runs again.
+        """
+        supervisor, settings, workers = self._supervisor, dict(self._settings_of), self._node.network.workers
+        if supervisor is None:
+            return
+        for node_id in list(workers.own):
+            workers.own_ended(node_id, "it is started again")
+        await self._stop(supervisor, list(settings))
+        self._settings_of.update(settings)
+        try:
+            await asyncio.gather(*(start_worker(supervisor, self, name) for name in settings))
+        except StartFailed as error:
+            self._node.system.escalated(error)
 
     async def _stop(self, supervisor: Cell, names: list[str]) -> None:
         cells = [cell for name in names if (cell := (supervisor.children or {}).get(name)) is not None]

@@ -59,6 +59,8 @@ class WorkerNodes:
         """The workers of this node that are connected."""
         self.on_own: list[Callable[[NodeId, OwnWorker | None], None]] = []
         """Called with each worker of this node that is connected; with None when it has ended."""
+        self.restart_own: Callable[[], object] | None = None
+        """Starts all workers of this node again, as other generations; None where it has no manager of workers."""
         network.request_handlers.serve(WorkerNodeEnded, self._ended, owner="workers")
         network.watch_peers(self._on_peer)
 
