@@ -53,18 +53,22 @@ class WorkerActor(Actor):
         self.pipe_to_self(self._fail_when_ended(process), _no_message)
 
     async def _wait_until_connected(self, process: WorkerProcess) -> None:
-        linked = asyncio.ensure_future(self._manager.wait_connected(process, is_restart=self.__cell__.restarts > 0))
-        limit_s = self._manager.settings_of(self.name).start_s
+        connected = asyncio.ensure_future(self._manager.wait_connected(process, is_restart=self.__cell__.restarts > 0))
+        limit_s, node = self._manager.settings_of(self.name).start_s, self.node.name
         try:
-            await asyncio.wait((linked, process.ended), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((connected, process.ended), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            linked.cancel()
+            connected.cancel()
+        is_over = connected.done() and not connected.cancelled()
+        error = connected.exception() if is_over else None
         if process.ended.done():
             await process.drained()
-            raise StartFailed(f"{process.describe_end()}, before it was connected to node {self.node.name}")
-        if not process.ready.done():
+            raise StartFailed(f"{process.describe_end()}, before it was connected to node {node}") from error
+        if error is not None:
+            raise StartFailed(f"{process.describe_end()}, but cannot be connected to node {node}: {error}") from error
+        if not is_over:
             raise StartFailed(
-                f"{process.describe_end()}, but was not connected to node {self.node.name} within start_s={limit_s:g}"
+                f"{process.describe_end()}, but was not connected to node {node} within start_s={limit_s:g}"
             )
 
     async def _fail_when_ended(self, process: WorkerProcess) -> None:
