@@ -72,16 +72,52 @@ def test_garbage_becomes_no_frame_and_everything_else_goes_on(kind: str, garbage
     play(scene)
 
 
+class Slow(Owner):
+    """Takes so long for a frame that reading gives way to others after each."""
+
+    def frame_received(self, parts: Sequence[Buffer], source: Source) -> None:
+        """``TransportOwner.frame_received``."""
+        until_s = perf_counter() + 0.001
+        while perf_counter() < until_s:
+            continue
+        super().frame_received(parts, source)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_listener_that_is_closed_while_frames_wait_reads_no_more(loop: str, tmp_path: Path) -> None:
+    """What it had the loop call soon, to give way to others, does not touch the closed socket."""
+    problems: list[object] = []
+
+    class Closing(Slow):
+        closing: asyncio.Future[None] | None = None
+
+        def frame_received(self, parts: Sequence[Buffer], source: Source) -> None:
+            super().frame_received(parts, source)
+            if self.closing is None:
+                self.closing = asyncio.ensure_future(receiver.close())
+
+    async def scene() -> None:
+        nonlocal receiver
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+        b = Closing()
+        sender, receiver = ZeroMQTransport(Owner()), ZeroMQTransport(b)
+        wire = sender.connect(await receiver.listen(ipc_endpoint(tmp_path)))
+        for _ in range(100):
+            wire.send_nowait([b"frame"])
+        await b.until(lambda: b.closing is not None)
+        assert b.closing is not None
+        await b.closing
+        assert len(b.frames) < 100
+        await sender.close()
+
+    receiver: ZeroMQTransport
+    play(scene, loop)
+    assert problems == []
+
+
 @pytest.mark.parametrize("loop", LOOPS)
 def test_timers_run_while_frames_keep_coming(loop: str, tmp_path: Path) -> None:
     """Reading gives way to the rest of the loop after a while."""
-
-    class Slow(Owner):
-        def frame_received(self, parts: Sequence[Buffer], source: Source) -> None:
-            until_s = perf_counter() + 0.001
-            while perf_counter() < until_s:
-                continue
-            super().frame_received(parts, source)
 
     async def scene() -> None:
         b = Slow()

@@ -451,7 +451,8 @@ class Listener:
 
     def _read_again(self) -> None:
         self._reads_soon = False
-        self._read()
+        if not self._closed:
+            self._read()
 
     def _read(self) -> None:
         """Read until nothing is left, so that the descriptor reports the next frame, or until ``TURN_S`` are over."""
