@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from tests.runtime.workers.stage import GONE_S, Held, Witness, folders, run, start_program
-from trouper import Actor, Message, Node, handler
+from tests.runtime.workers.test_worker_process import SETUP
+from trouper import Actor, InvalidOption, Message, Node, handler
+from trouper.runtime.node.node_base import NodeBase
+from trouper.runtime.workers import worker
+from trouper.runtime.workers.protocol import ConnectPeers, Stop, ToWorker, WorkerEnded, pack
+from trouper.runtime.workers.worker import WorkerMain
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pidfd_open, which tells of an end, is Linux's own")
 
@@ -116,3 +124,35 @@ def test_a_program_that_an_actor_of_a_worker_starts_can_be_interrupted() -> None
             assert await starter.ask(Interrupt(), 30.0) == "cleaned up"
 
     run(scene())
+
+
+class _Main(WorkerMain):
+    """Raises ``SystemExit`` in place of ending the process."""
+
+    def exit_now(self) -> NoReturn:
+        """Raise it."""
+        raise SystemExit
+
+
+@pytest.mark.parametrize("message", [WorkerEnded("a.worker-2", 1, "it was killed"), ConnectPeers((), 0.0), Stop()])
+def test_a_message_after_the_end_of_a_workers_loop_leaves_the_end_of_the_pipe_seen(
+    message: ToWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker may end, or a stop be asked for, just then; the worker still ends with its parent.
+
+    It uses the main object of a worker, since only so the moment can be chosen.
+    """
+
+    def fail(*_: object, **__: object) -> NodeBase:
+        raise InvalidOption("made to fail")
+
+    monkeypatch.setattr(worker, "load_program", lambda *_: None)
+    parent, pipe = socket.socketpair()
+    main = _Main(pipe, fail)
+    with pytest.raises(InvalidOption):
+        asyncio.run(main.run_node(SETUP))
+    parent.sendall(pack(message))
+    parent.close()
+    with pytest.raises(SystemExit):
+        main.read_messages()  # in a worker, a thread does
+    pipe.close()

@@ -19,6 +19,7 @@ import sys
 import threading
 from bdb import BdbQuit
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn, TypeAlias, cast
 
@@ -127,10 +128,16 @@ class WorkerMain:
             self.request_stop()
         elif isinstance(message, CheckAlive):
             self.parent.send(Alive())
-        elif isinstance(message, ConnectPeers) and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._on_connect_peers, message)
-        elif isinstance(message, WorkerEnded) and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._on_worker_ended, message)
+        elif isinstance(message, ConnectPeers):
+            self._call_in_loop(self._on_connect_peers, message)
+        elif isinstance(message, WorkerEnded):
+            self._call_in_loop(self._on_worker_ended, message)
+
+    def _call_in_loop(self, function: Callable[..., object], *args: object) -> None:
+        """Have the loop call a function, from any thread; does nothing before the loop runs, and after its end."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it is closed
+                self._loop.call_soon_threadsafe(function, *args)
 
     def exit_now(self) -> NoReturn:
         """Exit because the parent has ended: remove the folder of the sockets first, and kill the process group."""
@@ -154,8 +161,8 @@ class WorkerMain:
         if self.stopping:
             return
         self.stopping = True
-        if self._loop is not None and self._task is not None:
-            self._loop.call_soon_threadsafe(self._task.cancel, "asked to stop")
+        if self._task is not None:
+            self._call_in_loop(self._task.cancel, "asked to stop")
 
     def on_sigterm(self, number: int, _: FrameType | None) -> None:
         """Stop in order at the first SIGTERM; a second stop request ends the process by the signal's default."""
