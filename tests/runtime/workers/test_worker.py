@@ -146,7 +146,10 @@ def test_a_message_after_the_end_of_a_workers_loop_leaves_the_end_of_the_pipe_se
     def fail(*_: object, **__: object) -> NodeBase:
         raise InvalidOption("made to fail")
 
-    monkeypatch.setattr(worker, "load_program", lambda *_: None)
+    def load_nothing(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(worker, "load_program", load_nothing)
     parent, pipe = socket.socketpair()
     main = _Main(pipe, fail)
     with pytest.raises(InvalidOption):

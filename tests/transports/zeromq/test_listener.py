@@ -89,19 +89,19 @@ def test_a_listener_that_is_closed_while_frames_wait_reads_no_more(loop: str, tm
     problems: list[object] = []
 
     class Closing(Slow):
+        transport: ZeroMQTransport
         closing: asyncio.Future[None] | None = None
 
         def frame_received(self, parts: Sequence[Buffer], source: Source) -> None:
             super().frame_received(parts, source)
             if self.closing is None:
-                self.closing = asyncio.ensure_future(receiver.close())
+                self.closing = asyncio.ensure_future(self.transport.close())
 
     async def scene() -> None:
-        nonlocal receiver
         asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
         b = Closing()
-        sender, receiver = ZeroMQTransport(Owner()), ZeroMQTransport(b)
-        wire = sender.connect(await receiver.listen(ipc_endpoint(tmp_path)))
+        sender, b.transport = ZeroMQTransport(Owner()), ZeroMQTransport(b)
+        wire = sender.connect(await b.transport.listen(ipc_endpoint(tmp_path)))
         for _ in range(100):
             wire.send_nowait([b"frame"])
         await b.until(lambda: b.closing is not None)
@@ -110,7 +110,6 @@ def test_a_listener_that_is_closed_while_frames_wait_reads_no_more(loop: str, tm
         assert len(b.frames) < 100
         await sender.close()
 
-    receiver: ZeroMQTransport
     play(scene, loop)
     assert problems == []
 

@@ -177,3 +177,37 @@ def test_look_ups_are_bounded_in_time_and_in_number(monkeypatch: pytest.MonkeyPa
         names.answer.set()
 
     play(scene)
+
+
+def test_a_name_is_looked_up_again_after_the_system_had_no_thread_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dial fails as for a name without an address, and the wire sends what it has once a look-up succeeds."""
+    Names(monkeypatch, **{"crowded.example": ["127.0.0.1"]})
+    start, refused = threading.Thread.start, [True]
+
+    def start_or_refuse(thread: threading.Thread) -> None:
+        if refused[0] and "crowded" in thread.name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_or_refuse)
+
+    async def scene() -> None:
+        resolver = Resolver()
+        for _ in range(2):
+            with pytest.raises(
+                TransportFailed, match=r"^the host name 'crowded.example' is not looked up: can't start"
+            ):
+                await resolver.resolve("crowded.example")
+        listener = Owner()
+        there, here = ZeroMQTransport(listener, insecure=True), ZeroMQTransport(Owner(), insecure=True)
+        bound = await there.listen("tcp://127.0.0.1:0")
+        wire = here.connect(f"tcp://crowded.example:{_port(bound)}")
+        assert wire.send_nowait([b"hello"])
+        await until(lambda: here.rejections.counts["lookup_failed"] >= 1)
+        refused[0] = False
+        await until(lambda: bool(listener.frames))
+        assert await resolver.resolve("crowded.example") == ["127.0.0.1"]
+        await here.close()
+        await there.close()
+
+    play(scene)

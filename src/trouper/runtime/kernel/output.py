@@ -16,6 +16,7 @@ import select
 import stat
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import TextIO, cast
 
 QUEUED_BYTES_MAX = 1_000_000
@@ -51,8 +52,9 @@ class OutputThread:
                 return
             self._put(stream, data)
             if not self._started:
-                threading.Thread(target=self._run, name=f"trouper-output-{self._fd}", daemon=True).start()
-                self._started = True
+                with suppress(RuntimeError):  # the system has no more threads: the next text tries again
+                    threading.Thread(target=self._run, name=f"trouper-output-{self._fd}", daemon=True).start()
+                    self._started = True
 
     def flush(self, limit_s: float) -> bool:
         """Wait until everything is written, at most ``limit_s``; returns whether it is."""

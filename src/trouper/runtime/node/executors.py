@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -19,7 +20,7 @@ import msgspec
 
 from ..kernel.ask import current_invocation
 from ..kernel.blocking import put_or_drop
-from ..kernel.errors import InvalidOption
+from ..kernel.errors import ActorFailed, InvalidOption
 from ..kernel.executor import LOOP, Executor, OffLoopCall
 from ..kernel.options import check_count
 from ..observe.tracing import is_virtual
@@ -92,6 +93,8 @@ class ThreadPool:
         self._jobs: SimpleQueue[_Job[object] | None] = SimpleQueue()
         self._threads = self._unfinished = self._started = 0
         self.abandoned = 0
+        self.on_idle: Callable[[], object] | None = None
+        """Called when no call is made and none waits any more."""
 
     @property
     def queued(self) -> int:
@@ -114,7 +117,13 @@ class ThreadPool:
         job.add_done_callback(lambda _: put_or_drop(self._system, partial(self._on_done, queued, done)))
         self._unfinished += 1
         self._jobs.put(queued)
-        self._start_thread()
+        try:
+            self._start_thread()
+        except RuntimeError as error:
+            if not self._threads:
+                job.cancel()
+                name = call.cell.spec.executor
+                raise ActorFailed(f"{call.cell.address} needs a thread of executor {name!r}: {error}") from error
         while not done.done():
             try:
                 await asyncio.shield(done)
@@ -132,21 +141,26 @@ class ThreadPool:
             self._jobs.put(None)
 
     def _start_thread(self) -> None:
-        """Start one more thread when a call waits for it."""
+        """Start one more thread when a call waits for it; raises ``RuntimeError`` when the system gives none."""
         if self.queued and self._threads < self._count:
+            name = f"trouper-{self._system.name}-{self._name}-{self._started + 1}"
+            threading.Thread(target=_serve, args=(self._jobs,), name=name, daemon=True).start()
             self._threads += 1
             self._started += 1
-            name = f"trouper-{self._system.name}-{self._name}-{self._started}"
-            threading.Thread(target=_serve, args=(self._jobs,), name=name, daemon=True).start()
 
     def _on_done(self, job: _Job[object], done: asyncio.Future[None]) -> None:
         if job.abandoned:
             self.abandoned -= 1
-            self._jobs.put(None)  # another thread was started in place of the one that is free again
-            return
-        self._unfinished -= 1
-        if not done.done():
-            done.set_result(None)
+            if self._threads < self._count:
+                self._threads += 1  # no other was started in place of the one that is free again
+            else:
+                self._jobs.put(None)
+        else:
+            self._unfinished -= 1
+            if not done.done():
+                done.set_result(None)
+        if self.on_idle is not None and not self.is_at_work:
+            self.on_idle()
 
     def _abandon(self, call: OffLoopCall, job: _Job[T]) -> None:
         """Wait for a call no longer; another thread takes the place of the one that makes it."""
@@ -158,7 +172,8 @@ class ThreadPool:
             f"{call.cell.address} waits no longer for what it does in a thread of executor "
             f"{call.cell.spec.executor!r}; the thread goes on, and is replaced ({self.abandoned} such threads now)"
         )
-        self._start_thread()
+        with suppress(RuntimeError):  # the next call tries again, and the thread itself comes back
+            self._start_thread()
 
 
 def _serve(jobs: SimpleQueue[_Job[object] | None]) -> None:
@@ -229,7 +244,6 @@ class NodeExecutors:
 
     def infos(self) -> list[ExecutorInfo]:
         """Return what each does now, that of the actors with a thread of their own last."""
-        self._of_ended = {pool for pool in self._of_ended if pool.is_at_work}
         own = [pool.info(THREAD) for pool in (*self._of_actors.values(), *self._of_ended)]
         sums = (sum(getattr(each, field) for each in own) for field in ("threads", "busy", "queued", "abandoned"))
         return [*(pool.info(name) for name, pool in self._pools.items()), ExecutorInfo(THREAD, *sums)]
@@ -245,6 +259,7 @@ class NodeExecutors:
             pool.close()
             if pool.is_at_work:
                 self._of_ended.add(pool)
+                pool.on_idle = partial(self._of_ended.discard, pool)
             if not self._of_actors:
                 left = (each for each in self._system.on_lifecycle if each != self._on_lifecycle)
                 self._system.on_lifecycle = tuple(left)

@@ -45,10 +45,15 @@ class Resolver:
     def _begin(self, host: str) -> asyncio.Future[list[str]]:
         if len(self._lookups) >= LOOKUPS_MAX:
             raise TransportFailed(f"the host name {host!r} is not looked up: {LOOKUPS_MAX} others are")
-        lookup = self._lookups[host] = self._loop.create_future()
+        lookup: asyncio.Future[list[str]] = self._loop.create_future()
         lookup.add_done_callback(_take_exception)
         # A daemon: the end of the program does not wait for a name server.
-        threading.Thread(target=self._look_up, args=(host, lookup), name=f"resolve {host}", daemon=True).start()
+        thread = threading.Thread(target=self._look_up, args=(host, lookup), name=f"resolve {host}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise TransportFailed(f"the host name {host!r} is not looked up: {error}") from error
+        self._lookups[host] = lookup  # before the thread can end it, which the loop does
         return lookup
 
     def _look_up(self, host: str, lookup: asyncio.Future[list[str]]) -> None:
