@@ -1,7 +1,9 @@
 """Tables of extensions: rows that one node writes each, read by all, in clusters and without one."""
 
 import asyncio
+import gc
 import logging
+import tracemalloc
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
@@ -10,9 +12,10 @@ import msgspec
 import pytest
 
 from tests.actors.cluster.stage import PLAIN
-from trouper import CallerError, InvalidOption, Node, WrongThread
+from trouper import CallerError, InvalidOption, Message, Node, Secret, WrongThread
 from trouper.lowlevel import Extension, NodeContext, ReplicatedTable, RowChanged, RowFull, TableLimits
-from trouper.runtime.gossip.messages import DeltaOnWire, TableDeltas
+from trouper.runtime.gossip.messages import DeltaOnWire, TableChecksums, TableDeltas, TableDigest
+from trouper.runtime.node.services.tables import QUEUED_ROWS_MAX
 from trouper.testing import Simulation, settle, simulate_extension, virtual_time
 
 
@@ -161,10 +164,12 @@ async def test_what_a_table_does_not_take_is_an_error_that_says_why() -> None:
         table.put("w", Quota(1))
 
 
-def _hostile(b: Node, changes: object, version: int = 1, rows: int = 1, owner: str = "b") -> None:
-    """Let node b, which is hostile, say this of the table of quotas to node a."""
+def _hostile(
+    b: Node, changes: object, version: int = 1, rows: int = 1, owner: str = "b", table: str = "quotas"
+) -> None:
+    """Let node b, which is hostile, say this of a table to node a."""
     delta = DeltaOnWire(owner, b.network.node_id.generation, 0, version, rows, cast("msgspec.Raw", changes))
-    b.network.peer("a").control(TableDeltas({"quotas": (delta,), "nonsense": (delta,)}))
+    b.network.peer("a").control(TableDeltas({table: (delta,), "nonsense": (delta,)}))
 
 
 @virtual_time
@@ -198,6 +203,86 @@ async def test_a_bad_row_is_left_out_and_the_others_are_used(caplog: pytest.LogC
         await settle()
         assert _rows(a) == {"b": {"good": 1}}
         assert a[Quotas].table.own == {}
+
+
+STAMPS = {f"node {number}": (1, 1) for number in range(1_000)}
+FLOODS: dict[str, Message[None]] = {
+    "stamps": TableDigest({"groups": STAMPS}, False, {}, None),
+    "tables": TableDigest({name: {} for name in STAMPS}, False, {}, None),
+    "unconfirmed": TableDigest({}, False, {"groups": dict.fromkeys(STAMPS, b"")}, None),
+    "passed on": TableDigest({}, False, {}, tuple(STAMPS)),
+    "checksums": TableChecksums(dict.fromkeys(STAMPS, 1)),
+    "ended": TableChecksums({}, ended=dict.fromkeys(STAMPS, 1)),
+}
+
+
+@virtual_time
+@pytest.mark.parametrize("kind", FLOODS)
+async def test_what_a_peer_says_of_tables_does_not_queue_without_limit(kind: str) -> None:
+    """It is left out and counted; what comes later is used."""
+    async with (
+        Node("a", listen="inprocess://a", extensions=[Quotas]) as a,
+        Node("b", listen="inprocess://b", join=["inprocess://a"]) as b,
+    ):
+        await b.network.wait_for_peer("a")
+        for _ in range(QUEUED_ROWS_MAX // 1_000 + 100):
+            b.network.peer("a").control(FLOODS[kind])
+        await settle()
+        assert a.tables.exchange.refused["too_many_rows"] > 0
+        _hostile(b, [("good", {"used": 1})])
+        await settle()
+        assert _rows(a) == {"b": {"good": 1}}
+
+
+@virtual_time
+async def test_rows_that_cannot_be_read_take_no_memory() -> None:
+    """Of rows that wait for the others of their owner, whatever their size."""
+    async with (
+        Node("a", listen="inprocess://a", extensions=[Quotas]) as a,
+        Node("b", listen="inprocess://b", join=["inprocess://a"]) as b,
+    ):
+        await b.network.wait_for_peer("a")
+        large = a[Quotas].context.table("large", Quota)
+        tracemalloc.start()
+        try:
+            for number in range(100):
+                _hostile(b, [(number, "x" * 100_000)], rows=1_000, table="large")
+                await settle()
+                assert dict(large.rows_of("b")) == {}
+            gc.collect()
+            held_bytes, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert held_bytes < 2_000_000
+        assert a.tables.exchange.refused["row"] == 100
+
+
+class LikeOthers(msgspec.Struct, frozen=True):
+    """Does not show what it has."""
+
+    password: Secret[str]
+
+    def __repr__(self) -> str:
+        return "LikeOthers(...)"
+
+
+@virtual_time
+async def test_refused_rows_that_look_alike_are_several() -> None:
+    """So the rows of their owner are complete, and the others are used."""
+    async with (
+        Node("a", listen="inprocess://a") as a,
+        Node("b", listen="inprocess://b", join=["inprocess://a"]) as b,
+    ):
+        await b.network.wait_for_peer("a")
+        tables = [
+            node.tables.add("alike", tuple[LikeOthers, bool | None], TableLimits(), lambda _, __, row: row is not False)
+            for node in (a, b)
+        ]
+        for password, row in (("one", False), ("two", False), ("three", True)):
+            tables[1].put(LikeOthers(password), row)
+        await settle()
+        assert dict(tables[0].rows_of("b")) == {LikeOthers("three"): True}
+        assert a.tables.exchange.refused["row"] >= 2
 
 
 @virtual_time

@@ -71,7 +71,7 @@ class Delta(msgspec.Struct, Generic[Key, Value], frozen=True):
 
     changes: each changed key once, with its new value; None for a row that was removed.
     rows: with base 0, how many rows the owner has; parts of one version add up to it.
-    unread: rows of the delta that could not be read here, as they came; they count as rows of their owner.
+    unread: digests of rows of the delta that could not be read here; they count as rows of their owner.
     """
 
     owner: str

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias, cast
 
 import msgspec
 
-from ...gossip.content_digest import row_bytes
+from ...gossip.content_digest import row_bytes, row_digest
 from ...gossip.messages import ROWS_PER_MESSAGE, DeltaOnWire, TableChecksums, TableDeltas, TableDigest
 from ...gossip.replicated_table import ReplicatedTable
 from ...gossip.table_exchange import ExchangeSettings, Sends, TableExchange
@@ -32,7 +32,9 @@ AnyDelta: TypeAlias = "Delta[Any, Any]"  # Any: as above
 Row: TypeAlias = "tuple[Any, Any]"  # Any: as above
 RAW_ROWS = Annotated[list[msgspec.Raw], msgspec.Meta(max_length=ROWS_PER_MESSAGE)]
 QUEUED_ROWS_MAX = 200_000
-"""Rows of one peer that wait to be merged; deltas beyond them are left out, and asked for later."""
+"""Rows, stamps and checksums of one peer that wait for their turn; others are left out, and asked for later.  A delta
+of large rows counts as if they were of ``row_bytes_max`` each.
+"""
 REREAD_ROWS_MAX = 1_000
 """Rows that are read one by one in one turn of the loop, because their delta could not be read as a whole; other such
 deltas are left out.
@@ -197,14 +199,14 @@ class NodeTables:
     def _on_deltas(self, message: TableDeltas, peer: Peer) -> None:
         """Read the rows, whose bytes are valid during this call only; they are merged later, some in each turn."""
         read: list[_ReadDelta] = []
-        rows = 0
+        rows = large_rows = 0
         for name, deltas in message.deltas.items():
             table = self.exchange.tables.get(name)
             if table is None:
                 self._refuse("unknown_table", peer, len(deltas))
                 continue
             for delta in deltas:
-                if rows > ROWS_PER_MESSAGE or self._queued_rows.get(peer, 0) + rows > QUEUED_ROWS_MAX:
+                if rows > ROWS_PER_MESSAGE or self._is_queue_full(peer, rows):
                     self._refuse("too_many_rows", peer)
                     break
                 try:
@@ -213,7 +215,8 @@ class NodeTables:
                     self._refuse("delta", peer)
                     continue
                 rows += len(read[-1].rows) + 1
-        self._put(peer, rows, lambda: self._merge(peer, read))
+                large_rows += len(memoryview(delta.changes)) // table.copies.limits.row_bytes_max
+        self._put(peer, max(rows, large_rows), lambda: self._merge(peer, read))
 
     def _on_checksums(self, message: TableChecksums, peer: Peer) -> None:
         self._put(
@@ -221,9 +224,11 @@ class NodeTables:
         )
 
     def _on_digest(self, message: TableDigest, peer: Peer) -> None:
-        stamps = sum(map(len, message.stamps.values()))
+        by_owner: tuple[Sized, ...] = (*message.stamps.values(), *message.unconfirmed.values(), message.passed_on or ())
         now = self._system.loop.time
-        self._put(peer, stamps, lambda: self.exchange.digest_from(peer.node, message, now()))
+        self._put(
+            peer, sum(map(len, by_owner)) + len(by_owner), lambda: self.exchange.digest_from(peer.node, message, now())
+        )
 
     def _read(self, table: AnyTable, delta: DeltaOnWire, peer: Peer) -> _ReadDelta:
         """Read the rows of a delta: all at once, or one by one where one of them cannot be read.
@@ -252,7 +257,7 @@ class NodeTables:
             try:
                 rows.append(cast("Row", peer.codec.read_as(table.row_type, raw, "a row")))
             except WireError:
-                unread.append(bytes(raw))
+                unread.append(row_digest(raw))
         return rows
 
     def _merge(self, peer: Peer, read: Sequence[_ReadDelta]) -> Sends:
@@ -264,7 +269,7 @@ class NodeTables:
                 if _is_valid(table, delta.owner, key, value):
                     changes.append((key, value))
                 else:
-                    unread.append(repr((key, value)).encode())
+                    unread.append(row_digest(_key_bytes(key)))
             if unread:
                 self._refuse("row", peer, len(unread))
             head = (delta.owner, delta.generation, delta.base, delta.version)
@@ -280,10 +285,18 @@ class NodeTables:
         """Let a step of the exchange run in its turn.  rows: how much work it is."""
         if self.on_heard is not None:
             self.on_heard(peer.node)
+        if self._is_queue_full(peer, rows):
+            self._refuse("too_many_rows", peer)
+            return
         if not self._queues:
             self._system.loop.call_soon(self._work)
         self._queues.setdefault(peer, deque()).append((rows + 1, step))
         self._queued_rows[peer] = self._queued_rows.get(peer, 0) + rows + 1
+
+    def _is_queue_full(self, peer: Peer, rows: int) -> bool:
+        """Return whether so many rows of a peer cannot wait too; one step always can, however large it is."""
+        queued = self._queued_rows.get(peer, 0)
+        return queued > 0 and queued + rows > QUEUED_ROWS_MAX
 
     def _work(self) -> None:
         """Run steps that wait, one of each peer after the other, as many as one turn of the loop has time for."""
@@ -315,12 +328,20 @@ class NodeTables:
 
 
 class _ReadDelta(NamedTuple):
-    """A delta whose rows have been read.  unread: those that could not be, as they came."""
+    """A delta whose rows have been read.  unread: the digests of those that could not be."""
 
     table: AnyTable
     delta: DeltaOnWire
     rows: Sequence[Row]
     unread: list[bytes]
+
+
+def _key_bytes(key: object) -> bytes:
+    """Return bytes that tell a key from others."""
+    try:
+        return row_bytes(key, None)
+    except Exception:  # noqa: BLE001  a key of a peer may raise anything when it is looked at
+        return repr(key).encode()
 
 
 def _is_valid(table: AnyTable, owner: str, key: object, value: object) -> bool:
