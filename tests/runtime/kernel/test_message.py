@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from trouper import ActorRef, InvalidMessage, Message, TagTaken
+from trouper.runtime.kernel import program
 from trouper.runtime.kernel.message import message_class, reply_types, tag_of
 
 T = TypeVar("T")
@@ -57,20 +58,13 @@ def test_the_tag_is_the_module_and_the_class() -> None:
     assert tag_of(Named) == "bank.named"
 
 
-def test_a_script_is_named_by_its_file() -> None:
+def test_a_script_is_named_by_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """A message of `__main__` is tagged with the stem of the script, as a process that imports it would."""
-    main = sys.modules["__main__"]
-    before = getattr(main, "__file__", None)
-    try:
-        main.__file__ = "/somewhere/bank.py"
-        scope: dict[str, type] = {"__name__": "__main__"}  # type: ignore[dict-item]  # pyright: ignore[reportAssignmentType]  a script's names
-        exec("from trouper import Message\nclass Payment(Message): pass", scope)
-        assert tag_of(scope["Payment"]) == "bank.Payment"
-    finally:
-        if before is None:
-            del main.__file__
-        else:
-            main.__file__ = before
+    monkeypatch.setattr(program, "_beside", None)  # it is kept for the whole process
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/somewhere/bank.py", raising=False)
+    scope: dict[str, Any] = {"__name__": "__main__", "__file__": "/somewhere/bank.py"}  # Any: the names of a script
+    exec("from trouper import Message\nclass Payment(Message): pass", scope)
+    assert tag_of(scope["Payment"]) == "bank.Payment"
 
 
 def test_a_class_is_found_by_its_tag_while_it_lives() -> None:
