@@ -112,3 +112,55 @@ def test_counts_stay_true_and_bounded_whatever_happens(seed: int) -> None:
             assert (told is None) == was_verified
         assert len(connections) == sum(not verified for verified in alive.values()) <= 8
         assert len(alive) <= max(20, sum(alive.values()))
+
+
+def test_a_success_that_is_reported_after_the_first_frame_is_no_other_connections() -> None:
+    """The frame has verified the connection; one that stays silent is not verified by its success."""
+    connections = UnverifiedConnections(8, None)
+    connections.accepted(5, "honest", "honest")
+    connections.accepted(6, "silent", "silent")
+    connections.received(5)
+    connections.succeeded()
+    assert not connections.has_verified("silent")
+    assert len(connections) == 1
+    assert connections.ended(5) is None
+    connections.accepted(5, "other", "other")
+    connections.succeeded()
+    connections.received(5)
+    assert not connections.has_verified("silent")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_silent_connection_is_ever_verified(seed: int) -> None:
+    """Whatever others do meanwhile, and in whichever order ZeroMQ's reports and their frames are read."""
+    rng = random.Random(seed)
+    connections = UnverifiedConnections(None, None)
+    to_come: dict[int, list[str]] = {}  # descriptor -> what will be read of it
+    silent: set[int] = set()
+    for descriptor in range(1_000):
+        move = rng.random()
+        if move < 0.1 and len(silent) < 5:
+            silent.add(descriptor)
+            connections.accepted(descriptor, "silent", "silent")
+        elif move < 0.4 and len(to_come) < 6:
+            connections.accepted(descriptor, "x", "honest" if move < 0.3 else "stranger")
+            ends = ["succeeded", "frame"] if rng.random() < 0.5 else ["frame", "succeeded"]
+            to_come[descriptor] = [*ends, "ended"] if move < 0.3 else [rng.choice(["failed", "refused"]), "ended"]
+        elif to_come:
+            chosen = rng.choice(list(to_come))
+            event = to_come[chosen].pop(0)
+            if event == "succeeded":
+                connections.succeeded()
+            elif event == "frame":
+                connections.received(chosen)
+            elif event == "refused":
+                connections.refused()
+            elif event == "failed":  # it is reported directly before the end
+                connections.failed("its key does not fit")
+                assert connections.ended(chosen) is not None
+                del to_come[chosen]
+            else:
+                connections.ended(chosen)
+                del to_come[chosen]
+        assert not connections.has_verified("silent")
+        assert len(connections) >= len(silent)

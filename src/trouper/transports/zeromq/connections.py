@@ -34,6 +34,8 @@ class UnverifiedConnections:
         self._unverified: dict[int, tuple[str, str]] = {}
         self._of_source: Counter[str] = Counter()
         self._dropped: set[int] = set()
+        self._early: set[int] = set()
+        """Connections over which a frame came before the success of their handshake was reported."""
         self._succeeded = self._refused = 0
         self._failure = ""
 
@@ -70,13 +72,19 @@ class UnverifiedConnections:
 
     def succeeded(self) -> None:
         """The handshake of a connection has succeeded."""
+        if self._early:
+            self._early.pop()  # it is the success of one that is verified, and of no other
+            return
         self._succeeded += 1
         self._settle()
 
     def received(self, descriptor: int) -> None:
         """A frame came over a connection."""
         if descriptor in self._unverified:
-            self._succeeded = max(0, self._succeeded - 1)
+            if self._succeeded:
+                self._succeeded -= 1
+            else:
+                self._early.add(descriptor)
             self._verified_of[self._unverified[descriptor][1]] += 1
             self._forget(descriptor)
 
@@ -91,6 +99,7 @@ class UnverifiedConnections:
     def ended(self, descriptor: int) -> FailedHandshake | None:
         """A connection has ended; returns what is to be logged of its handshake."""
         source = self._open.pop(descriptor, "")
+        self._early.discard(descriptor)
         failure, self._failure = self._failure, ""
         address, _ = self._unverified.get(descriptor, ("", ""))
         was_unverified = self._forget(descriptor)
