@@ -1,3 +1,5 @@
+import itertools
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -5,9 +7,12 @@ from hypothesis import strategies as st
 
 from tests.runtime.session.vectors import Vector, read_vectors
 from tests.runtime.session.world import ChannelFaults, NodeRun, World
+from trouper import PeerLimits
 from trouper.runtime.session import frames
-from trouper.runtime.session.effects import FrameRejected, OpenWire, Refuse, Transmit
-from trouper.runtime.session.sessions import TooManyPeers
+from trouper.runtime.session.budget import Budget
+from trouper.runtime.session.effects import CloseWire, FrameRejected, OpenWire, Refuse, Transmit
+from trouper.runtime.session.handshake import LocalNode
+from trouper.runtime.session.sessions import SessionManager, TooManyPeers
 from trouper.runtime.session.settings import SessionSettings
 from trouper.runtime.session.transport import Source
 
@@ -325,3 +330,28 @@ def test_whatever_comes_in_other_links_go_on(vectors: list[Vector], data: st.Dat
     world.channel_faults = ChannelFaults()
     world.run(60)
     assert "b" in a.up
+
+
+def test_a_rejected_greeting_leaves_no_wire_of_the_session_that_it_has_ended() -> None:
+    """A node greets from elsewhere, by an identity that has too many handshakes: the wire to its first place closes."""
+    budget = Budget(PeerLimits(handshakes_max=10, identity_share=0.1))
+    manager = SessionManager(
+        LocalNode("a", 1, "test://a"),
+        token=itertools.count(1).__next__,
+        chance=lambda: 0.5,
+        account=lambda identity: budget.account(identity, str(identity), shared=False),
+    )
+    wires: set[str] = set()
+    rejected: list[str] = []
+    for name, endpoint, identity in (("z", "test://z", "one"), ("y", "test://y", "two"), ("z", "test://z2", "two")):
+        for effect in manager.receive((_hello(name, endpoint),), Source(identity=identity), 0.0):
+            if isinstance(effect, OpenWire):
+                wires.add(effect.endpoint)
+            elif isinstance(effect, CloseWire):
+                wires.remove(effect.endpoint)
+            elif isinstance(effect, FrameRejected):
+                rejected.append(effect.problem)
+    assert wires == {"test://y"}
+    assert len(rejected) == manager.rejected_frames == 1
+    assert rejected[0].startswith("1 handshakes more are refused: two may have 1")
+    assert manager.peer("z") is None

@@ -251,9 +251,12 @@ class SessionManager:
             if frame.kind == frames.IDLE:
                 session.pinned = self._is_pinned(session)
             return self._after_event(session, session.receive(frame, now), now)
-        except (FrameError, PeerOverLimit) as error:
-            self.rejected_frames += 1
-            return [FrameRejected(source, str(error))]
+        except FrameError as error:
+            return [self._rejected(source, error)]
+
+    def _rejected(self, source: Source, error: FrameError | PeerOverLimit) -> Effect:
+        self.rejected_frames += 1
+        return FrameRejected(source, str(error))
 
     def not_taken(self, endpoint: str, sequence: int) -> None:
         """The wire is full and did not take the DATA frame of this number."""
@@ -354,6 +357,8 @@ class SessionManager:
             return self._refuse(greeting, "full", text, None, now)
         else:
             session, effects = self._answering_session(greeting, now + self._settings.handshake_s, source)
+            if session is None:
+                return effects
         session.identity = source.identity
         self._peers[greeting.node] = session
         return effects + self._greeted(session, frame, greeting, now)
@@ -383,6 +388,8 @@ class SessionManager:
             if dial is None:
                 candidate, opened = self._answering_session(greeting, inf, source)
                 effects += opened
+                if candidate is None:
+                    return effects
             else:
                 self._dials.pop(dial.endpoint)
                 self._found(dial.endpoint, greeting.node)
@@ -490,13 +497,18 @@ class SessionManager:
 
     # -- housekeeping --------------------------------------------------------------------------------------------------
 
-    def _answering_session(self, greeting: Greeting, expires_at: float, source: Source) -> tuple[Session, list[Effect]]:
-        """Make a session for a node that has greeted; raises ``PeerOverLimit`` for too many handshakes of its identity.
+    def _answering_session(
+        self, greeting: Greeting, expires_at: float, source: Source
+    ) -> tuple[Session | None, list[Effect]]:
+        """Make a session for a node that has greeted; None, and the rejection, for too many handshakes of its identity.
 
         The handshake is held by the account until it is complete.
         """
         account = self._account(source.identity)
-        account.take("handshakes")
+        try:
+            account.take("handshakes")
+        except PeerOverLimit as error:
+            return None, [self._rejected(source, error)]  # no more: what was done before for this frame stays done
         session, effects = self._make_session(greeting.endpoint, expires_at)
         self._half_open[session.token] = account
         return session, effects
