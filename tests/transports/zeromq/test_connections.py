@@ -76,8 +76,8 @@ def test_sources_with_a_verified_connection_are_known() -> None:
     connections.accepted(3, "b", "b")
     connections.received(1)
     assert (connections.has_verified("a"), connections.has_verified("b")) == (True, False)
-    connections.succeeded()
-    connections.succeeded()
+    for _ in range(3):
+        connections.succeeded()
     assert connections.has_verified("b")
     for descriptor in (1, 3):
         assert connections.ended(descriptor) is None
