@@ -31,7 +31,7 @@ from trouper.testing import settle
 
 LIMITS = PeerLimits(
     asks_max=200, requests_max=100, actors_max=20, watches_max=50, definitions_max=500, assembly_bytes_max=8_000_000,
-    queued_items_max=2_000, handshakes_max=10, addresses_max=20, dials_max=10,
+    queued_items_max=2_000, handshakes_max=10, addresses_max=20, dials_max=10, threads_max=5,
 )  # fmt: skip
 TO_ACTORS: tuple[type[Message[object]], ...] = (Add, Sum, Numbers, Ruin, Meet, Observe, Anything)
 """Not ``Wait``: a program that sleeps for what a peer says has timers of no number, which no runtime can order."""

@@ -9,7 +9,7 @@ import pytest
 from tests.runtime.net.intruder import Intruder, attacked, with_keys
 from tests.runtime.net.stage import Add, Clerk, Observe, Sum, Wait, cell_of, check_books
 from tests.runtime.stage import letters_of
-from trouper import ActorRef, Message, Node, PeerRefused
+from trouper import Actor, ActorRef, Message, Node, PeerRefused
 from trouper.runtime.kernel.address import NodeId
 from trouper.runtime.net import control
 from trouper.runtime.net.join_reports import REFUSALS_KEPT
@@ -255,6 +255,41 @@ async def test_actors_that_peers_spawn_are_limited_and_given_back_when_they_end(
         await found.stop()
     await settle()
     assert not any(node.network.budget.usage().values())
+
+
+class Plain(Actor):
+    """Runs on the loop."""
+
+
+class Pinned(Actor):
+    """Has a thread of its own."""
+
+    executor = "thread"
+
+
+@pytest.mark.parametrize(("name", "executor"), [("Plain", "thread"), ("Pinned", None)])
+def test_threads_of_actors_that_peers_spawn_are_limited(name: str, executor: str | None) -> None:
+    """By the request or by the class; without a thread the same actor is still taken, and its end gives all back."""
+
+    @attacked(threads_max=6)
+    async def scene(node: Node) -> None:
+        (eve,) = await intruders(node, "m", "eve")
+        actor, empty, nothing = f"{__name__}:{name}", msgspec.Raw(RAW([])), msgspec.Raw(RAW({}))
+        eve.ask(*[control.SpawnActor(actor, empty, nothing, executor=executor)] * 5)
+        await settle()
+        assert node.network.budget.usage()["mallory"]["threads"] == 3
+        assert node.network.budget.usage()["mallory"]["actors"] == 3
+        assert b"1 threads more are refused: mallory may have 3" in b"".join(eve.bodies)
+        eve.ask(*[control.SpawnActor(actor, empty, nothing, executor="loop")] * 2)
+        await settle()
+        assert node.network.budget.usage()["mallory"] == {"actors": 5, "threads": 3}
+        for each in node.introspection.tree("user").children:
+            found = node.find(f"user/{each.name}")
+            assert found is not None
+            await found.stop()
+        await leave(node, eve)
+
+    scene()
 
 
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])

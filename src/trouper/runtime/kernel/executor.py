@@ -28,6 +28,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 LOOP = "loop"
 """The executor of an actor that names none: its handlers run on the loop."""
+THREAD = "thread"
+"""The executor of an actor that has a thread of its own."""
 _HOOKS = ("on_start", "on_stop", "before_restart", "on_terminated")
 
 

@@ -24,6 +24,7 @@ from ..kernel.cell import Cell
 from ..kernel.clock import Alarm
 from ..kernel.confined import confine
 from ..kernel.errors import InvalidOption, NodeClosed, NodeUnreachable, PeerOverLimit, TrouperError, WireError
+from ..kernel.executor import THREAD
 from ..kernel.ref import ActorRef, Down
 from ..session import effects
 from ..session.budget import Account, Budget, PeerLimits
@@ -53,7 +54,7 @@ from .join_reports import JoinReports
 from .peer import LocalActors, Peer, Stream
 from .request_handlers import RequestHandlers
 from .security_log import SecurityLog
-from .spawn_request import resolve_overrides, resolve_spawn, stop_with_owner
+from .spawn_request import executor_of, resolve_overrides, resolve_spawn, stop_with_owner
 
 if TYPE_CHECKING:
     from ..kernel.message import Message
@@ -395,14 +396,14 @@ class Network:
 
     async def _spawned(self, spawn: SpawnActor, peer: Peer) -> ActorRef:
         made = resolve_spawn(spawn, peer.codec, self._allowed, self.shipping)
-        account = peer.account
-        account.take("actors")
+        overrides = resolve_overrides(spawn)
+        cost = _ActorCost(peer.account, has_thread=executor_of(made, overrides) == THREAD)
         try:
-            ref = await self.local.spawn(made, spawn.name, spawn.shutdown_s, resolve_overrides(spawn))
+            ref = await self.local.spawn(made, spawn.name, spawn.shutdown_s, overrides)
         except BaseException:
-            account.give_back("actors")
+            cost.give_back()
             raise
-        ref._cell.add_watcher(_Charged(account))  # noqa: SLF001  a ref is the runtime's own
+        ref._cell.add_watcher(cost)  # noqa: SLF001  a ref is the runtime's own
         if spawn.owner is not None:
             stop_with_owner(ref, spawn.owner)
         return ref
@@ -705,16 +706,34 @@ class Network:
                 changed.set_result(None)
 
 
-class _Charged:
-    """Watches an actor that a peer has spawned, and gives back to the account what it cost."""
+class _ActorCost:
+    """Takes from an account what an actor of a peer costs, and gives it back at the end of the actor, as its watcher.
 
-    __slots__ = ("_account",)
+    Raises ``PeerOverLimit``, and then holds nothing.
+    """
 
-    def __init__(self, account: Account) -> None:
-        self._account = account
+    __slots__ = ("_account", "_has_thread")
+
+    def __init__(self, account: Account, *, has_thread: bool) -> None:
+        self._account, self._has_thread = account, False
+        account.take("actors")
+        try:
+            if has_thread:
+                account.take("threads")
+                self._has_thread = True
+        except PeerOverLimit:
+            self.give_back()
+            raise
+
+    def give_back(self) -> None:
+        """Give all of it back."""
+        self._account.give_back("actors")
+        if self._has_thread:
+            self._account.give_back("threads")
 
     def on_down(self, down: Down) -> None:  # noqa: ARG002  the reason does not matter
-        self._account.give_back("actors")
+        """The actor has ended."""
+        self.give_back()
 
 
 class SessionSender:

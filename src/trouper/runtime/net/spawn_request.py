@@ -20,6 +20,7 @@ import msgspec
 
 from ..kernel.bare_actor import BareActor
 from ..kernel.errors import InvalidHandler, InvalidOption, WireError
+from ..kernel.executor import LOOP
 from ..kernel.mailbox import Mailbox, Policy
 from ..kernel.program import program_name, program_names
 from ..kernel.supervision import NO_OVERRIDES, Overrides
@@ -117,6 +118,12 @@ def resolve_overrides(spawn: SpawnActor) -> Overrides:
         )
     except InvalidOption as error:
         raise WireError(f"{spawn.actor} cannot be spawned so: {error}") from error
+
+
+def executor_of(made: Callable[..., object], overrides: Overrides) -> str:
+    """Return the executor that an actor of a request will have.  made: what ``resolve_spawn`` has returned."""
+    actor = cast("partial[object]", made).func if isinstance(made, partial) else made
+    return overrides.executor or cast("str", getattr(actor, "executor", LOOP))
 
 
 def _checked_mailbox(high_water: int, limit: int, when_full: str, rate_per_s: float | None) -> Mailbox:

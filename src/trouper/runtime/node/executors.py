@@ -21,7 +21,7 @@ import msgspec
 from ..kernel.ask import current_invocation
 from ..kernel.blocking import put_or_drop
 from ..kernel.errors import ActorFailed, InvalidOption
-from ..kernel.executor import LOOP, Executor, OffLoopCall
+from ..kernel.executor import LOOP, THREAD, Executor, OffLoopCall
 from ..kernel.options import check_count
 from ..observe.tracing import is_virtual
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 THREADS_MAX = 1_000
 """Threads of one pool."""
-THREAD = "thread"
-"""The executor of an actor that has a thread of its own."""
 RESERVED = (LOOP, THREAD, "process")
 
 

@@ -22,7 +22,7 @@ from ..kernel.errors import InvalidOption, PeerOverLimit
 
 Cost = Literal[
     "asks", "requests", "actors", "watches", "definitions", "assembly_bytes", "queued_items", "queued_bytes",
-    "handshakes", "addresses", "dials",
+    "handshakes", "addresses", "dials", "threads",
 ]  # fmt: skip
 """What a peer can make grow; ``PeerLimits`` has one limit for each."""
 COSTS: Final[tuple[Cost, ...]] = get_args(Cost)
@@ -37,6 +37,7 @@ class PeerLimits(msgspec.Struct, frozen=True, kw_only=True):
     asks_max: asks of peers that this node has not answered.
     requests_max: requests that ``async def`` request handlers work on.
     actors_max: actors that live here because a peer has spawned them.
+    threads_max: those of them that have a thread of their own, ``executor="thread"``.
     watches_max: actors of this node that a peer watches, counted for each peer.
     definitions_max: message types and refs that peers have given a number in their sessions.
     assembly_bytes_max: bytes of large buffers that came in, incomplete or not yet taken by their message.
@@ -51,6 +52,7 @@ class PeerLimits(msgspec.Struct, frozen=True, kw_only=True):
     asks_max: int = 200_000
     requests_max: int = 10_000
     actors_max: int = 200_000
+    threads_max: int = 1_000
     watches_max: int = 400_000
     definitions_max: int = 2_000_000
     assembly_bytes_max: int = 4_294_967_296
