@@ -255,7 +255,7 @@ async def _over(sim: Simulation) -> None:
     n1.network.end_session("n2", "another node has its name")
     await asyncio.sleep(30)
     assert n2.shutdown.reason is not None
-    assert n2.shutdown.reason.startswith("the cluster 'tests' holds this node for over: another node took the name n2")
+    assert n2.shutdown.reason.startswith("the cluster 'tests' holds node n2 for over: another node took the name n2")
 
 
 def test_a_member_whose_generation_is_over_elsewhere_shuts_down_with_the_reason() -> None:

@@ -94,7 +94,9 @@ class ResolverActor(Actor):
     def _promote(self, members: Sequence[Member]) -> float:
         """Mark this node as up, once it has been a member for long enough and all members that are up are reachable.
 
-        Returns when to try again.  A node that knows no member that is up has only just joined, and waits.
+        Two of three suffice: it knows that a member is up, it has waited for half of the time that the resolver waits, and
+        all members have confirmed.  Where nodes join each other and none is up, it is so after the whole of that time.
+        Returns when to try again.
         """
         shared_state, now = self.cluster.shared_state, self.ctx.clock.now()
         tables = shared_state.tables
@@ -104,15 +106,16 @@ class ResolverActor(Actor):
             self._joined_at = now
         up = [member for member in members if tables.up_number(member.name) is not None]
         self._knows_cluster |= bool(up) or len(members) == 1
-        up_at = self._joined_at + (self.machine.stable_s / 2 if len(members) > 1 else 0.0)
+        stable_s = self.machine.stable_s if len(members) > 1 else 0.0
+        up_at, latest_at = self._joined_at + stable_s / 2, self._joined_at + stable_s
         ask_at = inf
-        if self._knows_cluster and all(member.status is Status.ALIVE for member in up):
+        if all(member.status is Status.ALIVE for member in up):
             unconfirmed = self._unconfirmed(members)
-            if now >= up_at or not unconfirmed:
+            if now >= latest_at or sum((self._knows_cluster, now >= up_at, not unconfirmed)) >= 2:
                 tables.come_up(tables.up_number(member.name) or 0 for member in up)
                 return inf
             ask_at = self._ask(unconfirmed)
-        return min(ask_at, up_at) if up_at > now else inf
+        return min(at for at in (ask_at, up_at, latest_at, inf) if at > now)
 
     def _unconfirmed(self, members: Sequence[Member]) -> list[str]:
         """Return the members that may not know this node, or know a member that this node does not know."""
