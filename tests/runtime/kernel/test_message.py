@@ -1,6 +1,5 @@
 import gc
-import sys
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from types import ModuleType
 from typing import Annotated, Any, Generic, Literal, NewType, Protocol, TypedDict, TypeVar
 
@@ -8,7 +7,6 @@ import msgspec
 import pytest
 
 from trouper import ActorRef, InvalidMessage, Message, TagTaken
-from trouper.runtime.kernel import program
 from trouper.runtime.kernel.message import message_class, reply_types, tag_of
 
 T = TypeVar("T")
@@ -58,11 +56,12 @@ def test_the_tag_is_the_module_and_the_class() -> None:
     assert tag_of(Named) == "bank.named"
 
 
-def test_a_script_is_named_by_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_is_named_by_its_file(run_as: Callable[[ModuleType], None]) -> None:
     """A message of `__main__` is tagged with the stem of the script, as a process that imports it would."""
-    monkeypatch.setattr(program, "_beside", None)  # it is kept for the whole process
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/somewhere/bank.py", raising=False)
-    scope: dict[str, Any] = {"__name__": "__main__", "__file__": "/somewhere/bank.py"}  # Any: the names of a script
+    script = ModuleType("__main__")
+    script.__file__ = "/somewhere/bank.py"
+    run_as(script)
+    scope: dict[str, type] = {"__name__": "__main__"}  # type: ignore[dict-item]  # pyright: ignore[reportAssignmentType]  a script's names
     exec("from trouper import Message\nclass Payment(Message): pass", scope)
     assert tag_of(scope["Payment"]) == "bank.Payment"
 

@@ -239,13 +239,13 @@ def test_a_name_that_does_not_exist_gives_none() -> None:
     assert loaded_names("antigravity") is None
 
 
-def test_a_script_is_named_by_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_is_named_by_its_file(run_as: Callable[[ModuleType], None]) -> None:
     """Another process imports the script by that name."""
     script = ModuleType("__main__")
     script.__file__ = "some/folder/program.py"
     thing = type("Thing", (), {"__module__": "__main__"})
     vars(script)["Thing"] = thing
-    monkeypatch.setitem(sys.modules, "__main__", script)
+    run_as(script)
     assert qualified_name(thing) == "program:Thing"
     assert find_loaded("program", "Thing") is thing
 

@@ -375,7 +375,8 @@ async def test_an_idle_node_ends_without_a_wait() -> None:
     loop = asyncio.get_running_loop()
     for n in range(20):
         async with Node(f"idle-{n}", listen=f"inprocess://idle-{n}") as node:
-            await node.spawn(Quiet, [])
+            none: list[str] = []
+            await node.spawn(Quiet, none)
             began = loop.time()
         assert loop.time() == began
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -41,12 +42,12 @@ def test_a_worker_is_this_interpreter_with_this_path() -> None:
     ],
 )
 def test_the_script_is_the_file_that_python_was_told_to_run(
-    file: str | None, spec: str | None, is_script: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    file: str | None, spec: str | None, is_script: bool, tmp_path: Path, run_as: Callable[[ModuleType], None]
 ) -> None:
     """A package's __main__, an installed command and an interactive session are not scripts."""
     for name in ("shop.py", "command"):
         (tmp_path / name).write_text("")
-    monkeypatch.setitem(sys.modules, "__main__", _main(None if file is None else str(tmp_path / file), spec))
+    run_as(_main(None if file is None else str(tmp_path / file), spec))
     program = this_program()
     assert program.script == (str(tmp_path / "shop.py") if is_script else None)
     assert program.script_name == ("shop" if is_script else "")
@@ -61,10 +62,10 @@ def test_levels_of_loggers_are_taken_over() -> None:
     logging.getLogger("carried.over").setLevel(logging.NOTSET)
 
 
-def test_a_script_is_imported_under_the_name_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_is_imported_under_the_name_of_its_file(tmp_path: Path, run_as: Callable[[ModuleType], None]) -> None:
     """So that its classes have the names that the parent gives them; relative imports still work."""
     (tmp_path / "shop_script.py").write_text("from .decoder import JSONDecoder\nif __name__ == '__main__': 1 / 0\n")
-    monkeypatch.setitem(sys.modules, "__main__", _main(str(tmp_path / "shop_script.py"), "json.shop_script"))
+    run_as(_main(str(tmp_path / "shop_script.py"), "json.shop_script"))
     sys.modules["__main__"].__package__ = "json"
     program = this_program()
     load_program(program)
