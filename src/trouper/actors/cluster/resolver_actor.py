@@ -94,9 +94,9 @@ class ResolverActor(Actor):
     def _promote(self, members: Sequence[Member]) -> float:
         """Mark this node as up, once it has been a member for long enough and all members that are up are reachable.
 
-        Two of three suffice: it knows that a member is up, it has waited for half of the time that the resolver waits, and
-        all members have confirmed.  Where nodes join each other and none is up, it is so after the whole of that time.
-        Returns when to try again.
+        Two of three suffice: it knows that a member is up, it has waited for half of the time that the resolver waits,
+        and all members have confirmed.  Where nodes join each other and none is up, it is so after the whole of that
+        time.  Returns when to try again.
         """
         shared_state, now = self.cluster.shared_state, self.ctx.clock.now()
         tables = shared_state.tables
