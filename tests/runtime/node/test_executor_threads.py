@@ -65,23 +65,27 @@ def test_a_pool_that_gets_no_further_thread_goes_on_with_what_it_has(refuse_thre
     on_threads(scene, few=Threads(2))
 
 
+def living_pools() -> list[ThreadPool]:
+    """The pools of threads in this process that something holds."""
+    gc.collect()
+    return [each for each in gc.get_objects() if isinstance(each, ThreadPool)]
+
+
 def test_nothing_is_kept_of_an_actor_that_ended_while_its_thread_was_at_work() -> None:
     """Once the thread is free; nobody has to look at the executors for that."""
 
     async def scene(node: Node) -> None:
         gates = [Gate() for _ in range(5)]
+        others = weakref.WeakSet(living_pools())  # of this process's other tests
         for gate in gates:
             ref = await node.spawn(Pinned, gate)
             ref.tell(Wait())
             await entered(gate)
             await ref.kill()
-        pools = [weakref.ref(each) for each in gc.get_objects() if isinstance(each, ThreadPool)]
-        assert len(pools) >= len(gates)
+        pools = weakref.WeakSet(each for each in living_pools() if each not in others)
+        assert len(pools) == len(gates)
         for gate in gates:
             gate.open.set()
-        await until(lambda: not any("trouper-local-/user" in each.name for each in threading.enumerate()))
-        await node.offload(lambda: None)  # its result comes behind what those threads have said
-        gc.collect()
-        assert [pool() for pool in pools if pool() is not None] == []
+        await until(lambda: gc.collect() >= 0 and not pools)
 
     on_threads(scene)
