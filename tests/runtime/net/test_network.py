@@ -153,6 +153,25 @@ def test_a_closing_node_ends_all_waits_for_peers() -> None:
     play(main)
 
 
+def test_a_node_that_shuts_down_in_order_refuses_sessions_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """The node that dials it is told the reason; nothing is wrong that a log should tell of."""
+    told: list[tuple[str, str, str]] = []
+    a, b, c = (Node(name, listen=f"inprocess://{name}") for name in "abc")
+
+    async def main() -> None:
+        async with a, b, c:
+            a.network.connect("inprocess://b")
+            await a.network.wait_for_peer("b")
+            c.network.on_dial_refused.append(lambda endpoint, code, text: told.append((endpoint, code, text)))
+            closing = asyncio.ensure_future(b.network.close())
+            c.network.connect("inprocess://b")
+            await closing
+            assert told == [("inprocess://b", "closing", "b is shutting down")]
+
+    play(main)
+    assert caplog.messages == []
+
+
 def test_messages_sent_while_a_node_closes_still_go_out() -> None:
     """A node that closes sends the last messages of its actors."""
     a, b = Node("a", listen="inprocess://a"), Node("b", listen="inprocess://b", join=["inprocess://a"])

@@ -634,7 +634,8 @@ class Network:
                 except Exception as error:  # noqa: BLE001  reported: it is the listener's own fault
                     what = f"{listener!r} failed, called because {effect.endpoint} refused the session"
                     self.system.reporter.problem(what, error)
-            self.system.reporter.problem(f"{effect.endpoint} refused the session ({effect.code}): {effect.text}")
+            if effect.code != "closing":  # a node that shuts down in order is no problem, and `refusals` has its words
+                self.system.reporter.problem(f"{effect.endpoint} refused the session ({effect.code}): {effect.text}")
         elif isinstance(effect, effects.FrameRejected):
             self.security.note(self.identify(effect.source.identity), "unknown", "a frame", effect.problem)
         else:
