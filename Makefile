@@ -72,7 +72,7 @@ docs: $(DEV)  ## write docs/reference/api.md and permissions.md anew from the co
 lock: $(DEV)  ## write requirements.lock anew: the newest versions that pyproject.toml allows, for all Pythons, by hash
 	$(PIP) 'uv>=0.9,<1'
 	$(PY) -m uv pip compile pyproject.toml --extra dev --upgrade --universal --python-version 3.11 --generate-hashes \
-	  --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file requirements.lock
+	  --no-header --quiet --output-file requirements.lock
 
 sbom: $(DEV)  ## write the bill of materials, dist/sbom.cdx.json, from requirements.lock
 	$(PY) docs/build_sbom.py

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -580,10 +579,6 @@ class Cluster(Extension[ClusterConfig], name="cluster", on_workers=True, limit_s
         rows = self.shared_state.tables.workers.rows()
         found = {worker: owner for owner, worker, _ in rows if self._is_member(owner)}
         return dict(sorted(found.items()))
-
-    def own_workers(self) -> AbstractSet[str]:
-        """Return the names of the workers of this node that take part."""
-        return self.shared_state.tables.workers.own.keys()
 
     def _on_worker(self, event: WorkerEvent) -> None:
         """Tell all members of a worker of this node, or of its end."""
